@@ -1,0 +1,85 @@
+"""Loading Hugging Face checkpoints, and counting what is in them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from isoflop.costs import ModelShape
+from isoflop.errors import UserError
+from isoflop.shared_prefix import NAME, attention
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def default_device() -> torch.device:
+    """The first CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_tokenizer(model: str, revision: str | None) -> Any:
+    """The tokenizer of a local folder or of a hub repository at `revision`."""
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {model!r}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+
+
+def load_model(model: str, revision: str | None, dtype: str, shared_prefix: bool) -> Any:
+    """A causal language model in evaluation mode on the default device.
+
+    With `shared_prefix`, its attention is the one of isoflop.shared_prefix.
+    Raises UserError if it cannot be loaded.
+    """
+    if shared_prefix:
+        from transformers import AttentionInterface  # noqa: PLC0415  the registry lives in the heavy package
+
+        AttentionInterface.register(NAME, attention)
+    if dtype not in DTYPES:
+        raise UserError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+    transformers_logging.disable_progress_bar()
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model,
+            revision=revision,
+            dtype=DTYPES[dtype],
+            attn_implementation=NAME if shared_prefix else "sdpa",
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {model!r}: cannot be loaded: {_first_line(error)}") from error
+    return loaded.to(default_device()).eval()
+
+
+def model_shape(model: Any) -> ModelShape:
+    """Sizes counted from the loaded weights; tensors that are shared count once."""
+    distinct = {parameter.data_ptr(): parameter.numel() for parameter in model.parameters()}
+    config = model.config
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return ModelShape(
+        parameters=sum(distinct.values()),
+        embedding_parameters=model.get_input_embeddings().weight.numel(),
+        layers=config.num_hidden_layers,
+        attention_width=config.num_attention_heads * head_width,
+    )
+
+
+def saved_parameters(folder: Path) -> int:
+    """Parameters of a saved checkpoint, from the safetensors headers alone."""
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                count = 1
+                for size in entry["shape"]:
+                    count *= size
+                total += count
+    return total
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

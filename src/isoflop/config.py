@@ -1,0 +1,119 @@
+"""The config: one typed model, and the only reader of config files.
+
+`load_config` reads, merges and checks; every fault is reported at once, each with its key, its value and
+what is allowed. The JSON schema and the reference page come from the same model (isoflop.config_docs).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from isoflop.config_checks import check_config
+from isoflop.config_entries import (
+    Bootstrap,
+    Count,
+    Dataset,
+    EngineSettings,
+    Entry,
+    Generator,
+    HeadlineChoice,
+    Name,
+    Policy,
+    Seed,
+    Selector,
+    StepAggregation,
+    Text,
+    Verifier,
+)
+from isoflop.config_faults import describe_faults
+from isoflop.config_reading import merge, read_yaml
+from isoflop.config_training import LabelConfig, TrainingConfig
+from isoflop.errors import UserError
+
+
+class Config(Entry):
+    """One experiment."""
+
+    experiment: Name
+    """Name of the experiment; everything it makes is under `results/<experiment>/`."""
+    title: Text | None = None
+    """Title of the report; the experiment's name if left out."""
+    seed: Seed
+    """With the names of data sets, policies and problems, it fixes every random choice."""
+    mirror: Text | None = None
+    """Folder with copies of hub files, for machines without a network."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    """Problems, by name; `source` says where they come from."""
+    policies: dict[Name, Policy] = {}
+    """Models that write solutions, by name; from small to large, which is the order of the figures."""
+    verifiers: dict[Name, Verifier] = {}
+    """Models that score solutions, by name; the first is the headline's."""
+    generators: dict[Name, Generator] = {}
+    """How candidates come about, by name. Without any, the experiment only trains models."""
+    budgets: tuple[Count, ...] = ()
+    """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
+    selectors: tuple[Selector, ...] = ()
+    """How one answer is picked; `weighted` and `best_of_n` need a verifier, `pass` is the oracle."""
+    step_aggregations: tuple[StepAggregation, ...] = ()
+    """How step scores become a solution's score, for the selectors that use a verifier."""
+    headline: HeadlineChoice | None = None
+    """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    bootstrap: Bootstrap = Bootstrap()
+    """Intervals."""
+    engine_settings: EngineSettings = EngineSettings()
+    """How the engines run, without influence on results."""
+    training: dict[Name, TrainingConfig] = {}
+    """Models to train, by name."""
+    labels: dict[Name, LabelConfig] = {}
+    """Step labels from rollouts, by name: what a PRM learns from."""
+
+    @property
+    def studies(self) -> bool:
+        """Whether there is something to sample, not only models to train."""
+        return bool(self.generators)
+
+
+def load_config(
+    paths: Sequence[str | Path], overrides: Mapping[str, Any] | None = None, root: str | Path = "."
+) -> Config:
+    """Read and merge the files (later ones win), apply `overrides`, check everything.
+
+    Folders and files that the config names are looked for under `root`.
+    Raises UserError with every fault found.
+    """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        raw = merge(raw, read_yaml(Path(path)))
+    raw = merge(raw, dict(overrides or {}))
+    source = ", ".join(str(path) for path in paths)
+    return build_config(raw, source, Path(root))
+
+
+def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
+    """A checked config from plain data; `source` begins the message. Raises UserError."""
+    try:
+        # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
+        config = Config.model_validate_json(_to_json(raw))
+    except ValidationError as error:
+        faults = describe_faults(error, Config)
+    else:
+        faults = check_config(config, root)
+        if not faults:
+            return config
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    noun = "fault" if len(faults) == 1 else "faults"
+    raise UserError(f"{source}: {len(faults)} {noun} in the config\n{lines}")
+
+
+def config_yaml(config: Config) -> str:
+    """The whole config as YAML, defaults included, for provenance; engine settings are not part of it."""
+    content = config.model_dump(mode="json", exclude={"engine_settings"})
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _to_json(raw: Mapping[str, Any]) -> bytes:
+    from pydantic_core import to_json  # noqa: PLC0415
+    return to_json(raw)

@@ -1,0 +1,173 @@
+"""The config entries for models that the experiment trains: their start, their data, their recipe."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from isoflop.config_entries import Count, Entry, Name, Prompt, Revision, Seed, Text
+
+
+class LlamaShape(Entry):
+    """A Llama-architecture model with random weights and the word-problem tokenizer."""
+
+    hidden_size: Count
+    """Width of the residual stream."""
+    layers: Count
+    """Number of transformer blocks."""
+    heads: Count
+    """Attention heads; they divide `hidden_size`."""
+    kv_heads: Count
+    """Heads of keys and values; they divide `heads`."""
+    intermediate_size: Count
+    """Width of the feed-forward layers."""
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> "LlamaShape":
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads} "
+                "(rotary positions turn pairs)"
+            )
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+class Init(Entry):
+    """The start of a training: exactly one of an architecture, a checkpoint, or an entry of `training`."""
+
+    architecture: LlamaShape | None = None
+    """Train from nothing."""
+    model: Text | None = None
+    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
+    revision: Revision | None = None
+    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+    trained: Name | None = None
+    """An entry of `training` above this one."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Init":
+        if sum(origin is not None for origin in (self.architecture, self.model, self.trained)) != 1:
+            raise ValueError("give exactly one of architecture, model or trained")
+        if self.revision is not None and self.model is None:
+            raise ValueError("revision goes with a hub model; give model, or leave revision out")
+        return self
+
+
+class SolutionData(Entry):
+    """Reference solutions of data sets."""
+
+    dataset: Name
+    """The entry of `datasets` to learn from."""
+    held_out: Name
+    """The entry of `datasets` to measure the loss on."""
+
+    def describe(self) -> str:
+        """What the data is, for the model's card."""
+        return f"Reference solutions of the data set {self.dataset}; {self.held_out} held out"
+
+
+class LabelData(Entry):
+    """Solutions with a soft label per step."""
+
+    labels: Name
+    """The entry of `labels` to learn from."""
+    held_out: Name
+    """The entry of `labels` to measure on."""
+
+    def describe(self) -> str:
+        """What the data is, for the model's card."""
+        return f"Monte Carlo step labels {self.labels}; {self.held_out} held out"
+
+
+class Recipe(Entry):
+    """What policy and PRM training share."""
+
+    init: Init
+    """The start."""
+    prompt: Prompt = "{problem}\n"
+    """The text before the solution, with `{problem}` where the problem goes."""
+    epochs: Count
+    """Passes over the data."""
+    batch_size: Count
+    """Sequences per optimizer step."""
+    device_batch_size: Count | None = None
+    """Sequences per forward pass, where a batch does not fit the device; it divides `batch_size`."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` is Muon for the matrices inside the layers and AdamW for the rest."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    """Share of the steps over which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay."""
+    max_length: Count = 512
+    """Longest sequence, in tokens; longer ones are an error."""
+    bf16: bool = False
+    """Mixed precision."""
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the saved weights."""
+    seed: Seed
+    """Seed of the weights and of the order of the data."""
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> "Recipe":
+        if self.device_batch_size is not None and self.batch_size % self.device_batch_size:
+            raise ValueError(
+                f"device_batch_size {self.device_batch_size} does not divide batch_size {self.batch_size}"
+            )
+        return self
+
+
+class PolicyTraining(Recipe):
+    """A policy: supervised fine-tuning with the loss on the solution only."""
+
+    kind: Literal["policy"]
+    """Learns reference solutions."""
+    data: SolutionData
+    """What it learns from."""
+
+
+class PrmTraining(Recipe):
+    """A process reward model in the Math-Shepherd convention, from soft labels."""
+
+    kind: Literal["prm"]
+    """Learns the label of each step."""
+    data: LabelData
+    """What it learns from."""
+    step_tag: Text = " ки"
+    """The tag after each step; one token."""
+    good_token: Text = " +"
+    """The token whose probability at the tag is the score."""
+    bad_token: Text = " -"
+    """The token it is weighed against."""
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> "PrmTraining":
+        if self.good_token == self.bad_token:
+            raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
+        return self
+
+
+TrainingConfig = Annotated[PolicyTraining | PrmTraining, Field(discriminator="kind")]
+
+
+class LabelConfig(Entry):
+    """Step labels without people: the share of rollouts from each step that come out right."""
+
+    problems: Name
+    """An entry of `datasets`: the problems whose solutions are labelled."""
+    policies: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Entries of `policies` that write the solutions."""
+    samples_per_problem: Count
+    """Solutions per problem and policy."""
+    completer: Name
+    """The entry of `policies` that continues from every step."""
+    rollouts: Count
+    """Continuations per step."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Token temperature of solutions and rollouts."""
+    max_tokens: Count
+    """Longest solution, in tokens."""

@@ -1,0 +1,125 @@
+"""What a candidate costs, in floating-point operations (FLOPs) under three named cost models.
+
+| name | counts | per token at position t (1-based, the prompt before it) |
+|---|---|---|
+| `wu2024` | the policy's generated tokens | 2 N |
+| `kaplan` | the same tokens, attention added | 2 N + 4 n_layer d_attn t |
+| `total` | prompts, generated tokens, the verifier's tokens | the same, each with its own model |
+
+`wu2024` reproduces Wu et al. 2024, Table 4. N is the number of distinct parameters in the checkpoint.
+
+Attention: a token that attends to t positions (itself included) multiplies one query by t keys and t
+weights by t values, 2 t d_attn FLOPs each, so 4 t d_attn per layer. Kaplan et al. 2020 (Table 1) write
+2 n_layer n_ctx d_attn per token, with n_ctx the whole window: the same count averaged over a causal
+window, where t is n_ctx / 2 on average. Here the positions are summed exactly, so no window is assumed.
+
+Every token is charged one pass at its own position; with a key-value cache it is processed once. The pass
+over a candidate's last token is charged though a sampler does not run it, so that `kaplan` is exactly
+`wu2024` plus attention.
+"""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from isoflop.errors import UserError
+
+Floats = NDArray[np.float64]
+
+COST_MODELS = ("flops_wu2024", "flops_kaplan", "flops_total")
+
+# Two products (query-key and weight-value), each a multiplication and an addition per element.
+_ATTENTION_FLOPS = 4.0
+
+
+class ModelShape(BaseModel):
+    """What the cost of a transformer's token depends on, counted from its checkpoint.
+
+    `parameters`: distinct parameters, those shared by tied matrices counted once. `embedding_parameters`:
+    how many of them are token or position embeddings. `layers`: transformer blocks. `attention_width`: query
+    heads times head dimension (d_attn of Kaplan et al. 2020).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameters: int = Field(gt=0)
+    embedding_parameters: int = Field(ge=0)
+    layers: int = Field(gt=0)
+    attention_width: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _embeddings_are_parameters(self) -> Self:
+        if self.embedding_parameters > self.parameters:
+            raise ValueError(
+                f"embedding_parameters ({self.embedding_parameters}) exceed parameters ({self.parameters})"
+            )
+        return self
+
+
+def flops_wu2024(policy: ModelShape, generated: ArrayLike) -> Floats:
+    """2 N FLOPs per generated token; prompts, attention and the verifier are free (Wu et al. 2024, Table 4).
+
+    `generated`: tokens per candidate, any shape. Returns FLOPs per candidate, the same shape.
+    Raises UserError for a count that is negative or not finite.
+    """
+    return 2.0 * policy.parameters * _counts("generated", generated)
+
+
+def flops_kaplan(policy: ModelShape, prompt: ArrayLike, generated: ArrayLike) -> Floats:
+    """`flops_wu2024` plus attention over each generated token's context (Kaplan et al. 2020, Table 1).
+
+    `prompt`, `generated`: tokens per candidate, shapes that broadcast. The i-th generated token attends to
+    prompt + i positions. Returns FLOPs per candidate.
+    Raises UserError for a count that is negative or not finite.
+    """
+    return _pass_flops(policy, _counts("prompt", prompt), _counts("generated", generated))
+
+
+def flops_total(  # noqa: PLR0917
+    policy: ModelShape,
+    prompt: ArrayLike,
+    generated: ArrayLike,
+    prompt_copies: ArrayLike = 1.0,
+    verifier: ModelShape | None = None,
+    verifier_tokens: ArrayLike = 0,
+) -> Floats:
+    """FLOPs of all that ran: the prompt, the generated tokens and the verifier's reading of the candidate.
+
+    `prompt_copies`: how often a candidate pays for its prompt; 1 / k where the prompt is processed once for
+    k samples, 1 where every sample processes it again. `verifier_tokens`: length of the one sequence
+    (problem, solution and step tags) that the verifier reads in a single pass. All arrays are per candidate
+    and broadcast; returns FLOPs per candidate.
+    Raises UserError for a count that is negative or not finite, and for verifier tokens without a verifier.
+    """
+    prompts, read = _counts("prompt", prompt), _counts("verifier_tokens", verifier_tokens)
+    copies = _counts("prompt_copies", prompt_copies)
+    policy_flops = copies * _pass_flops(policy, np.zeros(()), prompts) + flops_kaplan(
+        policy, prompts, generated
+    )
+    if verifier is None:
+        if np.any(read > 0):
+            raise UserError("verifier_tokens are given without the shape of a verifier; give both or neither")
+        return policy_flops + np.zeros_like(read)
+    return policy_flops + _pass_flops(verifier, np.zeros(()), read)
+
+
+def _pass_flops(model: ModelShape, before: Floats, tokens: Floats) -> Floats:
+    """FLOPs of `tokens` tokens after `before` cached ones, at positions before + 1 ... before + tokens."""
+    attended = tokens * before + tokens * (tokens + 1.0) / 2.0
+    result: Floats = (
+        2.0 * model.parameters * tokens + _ATTENTION_FLOPS * model.layers * model.attention_width * attended
+    )
+    return result
+
+
+def _counts(name: str, values: ArrayLike) -> Floats:
+    counts: Floats = np.asarray(values, dtype=np.float64)
+    wrong = ~(np.isfinite(counts) & (counts >= 0))
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise UserError(
+            f"{name}: row {row} is {counts.flat[row]:g}, but a count must be finite and at least 0"
+        )
+    return counts

@@ -1,0 +1,418 @@
+"""The figures of a study: error against compute, the optimal size, voting, levels and saturation.
+
+Every function takes the published tables and the specification and returns a finished `Figure`; nothing is
+read or written here. Data sets are facets (rows), or panels where a figure has one panel each. Bands and
+bars are the intervals of the tables.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from isoflop import figure_style as fs
+from isoflop.publishing import (
+    COST_LABELS,
+    Fitted,
+    PublishSpec,
+    Strategy,
+    Tables,
+    cost_column,
+    curve,
+    drawn,
+    existing,
+    fitted,
+    greedy_generators,
+    headline_strategy,
+    largest_common_budget,
+    levels,
+    of_strategy,
+    size_label,
+    strategies,
+)
+
+# Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
+WU_ALPHA = 1.19
+WU_BETA = 2.03
+
+_SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
+
+
+def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
+    """Every figure of `publishing.FIGURES` by name, one at a time."""
+    functions: dict[str, Callable[[Tables, PublishSpec], Figure]] = {
+        "error_by_size": error_by_size,
+        "error_by_strategy": error_by_strategy,
+        "optimal_size": optimal_size,
+        "majority_weighted": majority_weighted,
+        "accuracy_by_level": accuracy_by_level,
+        "saturation": saturation,
+    }
+    for name, function in functions.items():
+        with fs.style():
+            figure = function(tables, spec)
+        yield name, figure
+
+
+def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
+    """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
+
+    Dashed: error = floor + a C^-b as fitted. Grey: the frontier, the points that no cheaper one beats.
+    """
+    cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
+    styles = fs.policy_styles(spec.policies)
+    panels = len(spec.datasets)
+    columns = min(panels, 2)
+    rows = -(-panels // columns)
+    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
+    figure, grid = fs.new_figure(width, 2.35 * rows + 0.6, rows, columns, sharey=False)
+    for axes, dataset in _panels(grid, spec.datasets):
+        measured = [curve(tables.curves, dataset, policy, strategy) for policy in spec.policies]
+        best = drawn(of_strategy(tables.draws, dataset, None, strategy), "pareto", cost)
+        axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
+        for policy, line in zip(spec.policies, measured, strict=True):
+            _error_band(axes, line, cost, styles[policy])
+            own = of_strategy(tables.draws, dataset, policy, strategy)
+            _fit_line(axes, drawn(own, "fit", cost, "power_law_with_floor"), styles[policy])
+        _compute_axes(axes, spec, dataset)
+    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
+    handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
+    fs.legend_above(figure, handles, 2 if columns == 1 else len(handles))
+    return figure
+
+
+def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
+    """Error against FLOPs by strategy, a panel per policy (Wu et al. 2024, Figures 4 to 7)."""
+    cost = cost_column(spec)
+    shown = [s for s in strategies(tables.curves, spec) if s.verifier in _headline_verifiers(spec)]
+    figure, grid = _policy_grid(spec)
+    for row, dataset in enumerate(spec.datasets):
+        for axes, policy in zip(grid[row], spec.policies, strict=True):
+            for strategy in shown:
+                line = curve(tables.curves, dataset, policy, strategy)
+                if strategy.selector == "none":
+                    _error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
+                else:
+                    _error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
+            _compute_axes(axes, spec, "")
+    _label_grid(grid, tables, spec, f"{_flops_label(spec)}", "error (%)")
+    fs.legend_above(figure, _strategy_handles(shown, tables, spec), min(len(shown), 5))
+    return figure
+
+
+def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
+    """The size with the lowest error at each compute budget (Wu et al. 2024, Figure 1 right).
+
+    Points with the bootstrap interval of the best size; the line is log10 C = alpha log10 N + beta. Where the
+    regression is not determined the figure says so and draws no line.
+    """
+    cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
+    styles = fs.policy_styles(spec.policies)
+    panels = len(spec.datasets)
+    columns = min(panels, 2)
+    rows = -(-panels // columns)
+    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
+    figure, grid = fs.new_figure(width, 2.3 * rows + 0.65, rows, columns)
+    sizes = [_size(tables, policy) for policy in spec.policies]
+    for axes, dataset in _panels(grid, spec.datasets):
+        here = of_strategy(tables.draws, dataset, None, strategy)
+        points = drawn(here, "optimal_size", cost)
+        line = drawn(here, "optimal_size_fit", cost)
+        axes.fill_between(
+            points["x"], points["low"], points["high"], step="mid", color="#dddddd", linewidth=0, zorder=0
+        )
+        for policy in spec.policies:
+            own = points[np.isclose(points["y"], _size(tables, policy))]
+            marks = styles[policy].plot() | {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0}
+            axes.plot(own["x"], own["y"], **marks)
+        rows_of_fit = of_strategy(tables.fits, dataset, "all", strategy)
+        is_this = (rows_of_fit["fit"] == "optimal_size") & (rows_of_fit["cost_model"] == cost)
+        text, determined = regression_text(fitted(rows_of_fit[is_this]))
+        if determined and len(line) > 1:
+            axes.plot(line["x"], line["y"], color=fs.INK, linewidth=1.0)
+        axes.set_yscale("log")
+        axes.set_ylim(min(sizes) / 2.2, max(sizes) * 2.2)
+        axes.yaxis.set_major_locator(FixedLocator(sizes))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
+        axes.set_ylabel("best size (parameters)")
+        fs.flops_axis(axes)
+        axes.set_xlabel(_flops_label(spec))
+        axes.set_title(f"{dataset}\n{text}" if panels > 1 else text, loc="left", fontsize=7)
+    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles.append(Line2D([], [], color="#dddddd", linewidth=6, label="interval of best size"))
+    fs.legend_above(figure, handles, 2 if columns == 1 else len(handles))
+    return figure
+
+
+def regression_text(fit: Fitted | None) -> tuple[str, bool]:
+    """What to say of the optimal-size regression `fit`, and whether it has a line to draw."""
+    wu = f"Wu et al.: $\\alpha$ = {WU_ALPHA}, $\\beta$ = {WU_BETA}"
+    if fit is None:
+        return f"no regression of the size on compute\n{wu}", False
+    names = ("alpha", "beta")
+    if not all(name in fit.parameters and fit.parameters[name].known for name in names):
+        return f"regression not determined: {fit.status}\n{wu}", False
+    values = ", ".join(f"$\\{name}$ = {fit.parameters[name].text}" for name in names)
+    verdict = "" if fit.status == "ok" else f"does not fit: {fit.status}\n"
+    return f"$\\log_{{10}} C = \\alpha\\,\\log_{{10}} N + \\beta$\n{verdict}{values}\n{wu}", True
+
+
+def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
+    """Majority against weighted voting by budget, a panel per policy (Wu et al. 2024, Figures 9 to 12).
+
+    Between greedy (a level line) and pass@k, the oracle that no selector can pass.
+    """
+    shown = _existing(tables, spec, ("pass", "weighted", "majority"))
+    figure, grid = _policy_grid(spec)
+    budgets = _budgets(tables, spec)
+    for row, dataset in enumerate(spec.datasets):
+        for axes, policy in zip(grid[row], spec.policies, strict=True):
+            for strategy in shown:
+                line = curve(tables.curves, dataset, policy, strategy)
+                _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
+            for generator in greedy_generators(tables.curves, spec):
+                line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
+                for accuracy in line["accuracy"]:
+                    axes.axhline(accuracy, color="black", linestyle=(0, (7, 2)), linewidth=0.8)
+            fs.samples_axis(axes, budgets, 5)
+    _label_grid(grid, tables, spec, "samples per problem", "accuracy (%)")
+    order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
+    handles = [_handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
+    if greedy_generators(tables.curves, spec):
+        handles.append(Line2D([], [], color="black", linestyle=(0, (7, 2)), linewidth=0.8, label="greedy"))
+    fs.legend_above(figure, handles, len(handles))
+    return figure
+
+
+def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
+    """Accuracy by difficulty level at one sample and at the largest common budget (Wu et al. 2024, Figure 8).
+
+    A data set without levels has no row; where none has levels the figure says so.
+    """
+    strategy = headline_strategy(tables.curves, spec)
+    styles = fs.policy_styles(spec.policies)
+    most = largest_common_budget(tables.curves, spec)
+    datasets = [name for name in spec.datasets if levels(tables.curves, name)]
+    if not datasets:
+        return _message("The problems of this experiment have no difficulty levels.")
+    first = int(tables.curves.loc[tables.curves["selector"] == strategy.selector, "budget"].min())
+    budgets = sorted({first, most})
+    figure, grid = fs.new_figure(
+        fs.TEXT_WIDTH, 2.1 * len(datasets) + 0.45, len(datasets), len(budgets), sharey="row"
+    )
+    for row, dataset in enumerate(datasets):
+        names = levels(tables.curves, dataset)
+        for axes, budget in zip(grid[row], budgets, strict=True):
+            for index, policy in enumerate(spec.policies):
+                shift = 0.13 * (index - (len(spec.policies) - 1) / 2)
+                places, points = [], []
+                for place, level in enumerate(names):
+                    line = curve(tables.curves, dataset, policy, strategy, level)
+                    line = line[line["budget"] == budget]
+                    if not line.empty:
+                        places.append(place + shift)
+                        points.append(line.iloc[0])
+                if points:
+                    _bars(axes, np.array(places), pd.DataFrame(points), styles[policy])
+            axes.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
+            axes.set_xticklabels(names)
+            axes.set_xlabel("difficulty level")
+            fs.percent_axis(axes, "")
+            axes.set_ylim(-0.03, 1.03)
+            what = "1 sample" if budget == 1 else f"{budget} samples, {strategy.name}"
+            axes.set_title(f"{dataset}: {what}" if len(spec.datasets) > 1 else what, loc="left")
+        grid[row][0].set_ylabel("accuracy (%)")
+    handles = [_handle(styles[p], _policy_label(tables, p)) for p in spec.policies]
+    fs.legend_above(figure, handles, len(handles))
+    return figure
+
+
+def saturation(tables: Tables, spec: PublishSpec) -> Figure:
+    """Accuracy by samples beside its limit for infinitely many (Wu et al. 2024, Theorems 1 and 2).
+
+    Points with intervals are measured, dashes the fitted exponential approach; the mark at the infinity sign
+    is the limit that the pool of samples fixes without a fit, with its interval.
+    """
+    shown = _existing(tables, spec, ("majority", "weighted"))
+    styles = fs.policy_styles(spec.policies)
+    budgets = _budgets(tables, spec)
+    infinity = max(budgets) * 4.0
+    figure, grid = fs.new_figure(
+        fs.TEXT_WIDTH, 2.4 * len(spec.datasets) + 0.45, len(spec.datasets), len(shown), sharey="row"
+    )
+    for row, dataset in enumerate(spec.datasets):
+        for axes, strategy in zip(grid[row], shown, strict=True):
+            for index, policy in enumerate(spec.policies):
+                line = curve(tables.curves, dataset, policy, strategy)
+                look = styles[policy]
+                _bars(axes, line["budget"].to_numpy(float), line, look)
+                own = of_strategy(tables.draws, dataset, policy, strategy)
+                _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
+                ends = own[own["kind"] == "limit"].rename(
+                    columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
+                )
+                # A little apart, so that the intervals of two sizes do not hide one another.
+                place = infinity * 2 ** (0.32 * (index - (len(spec.policies) - 1) / 2))
+                _bars(axes, np.full(len(ends), place), ends, look)
+            axes.axvline(max(budgets) * 1.7, color="#bbbbbb", linewidth=0.6, linestyle=(0, (1, 2)))
+            fs.samples_axis(axes, budgets, 6)
+            ticks = [*axes.xaxis.get_major_locator()(), infinity]
+            axes.xaxis.set_major_locator(FixedLocator(ticks))
+            axes.xaxis.set_major_formatter(FuncFormatter(_budget_or_infinity(infinity)))
+            axes.set_xlim(min(budgets) / 1.4, infinity * 2.2)
+            axes.set_xlabel("samples per problem")
+            fs.percent_axis(axes, "")
+            title = f"{dataset}: {strategy.name}" if len(spec.datasets) > 1 else strategy.name
+            axes.set_title(title, loc="left")
+        grid[row][0].set_ylabel("accuracy (%)")
+    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
+    fs.legend_above(figure, handles, len(handles))
+    return figure
+
+
+def _budget_or_infinity(infinity: float) -> Callable[[float, int], str]:
+    return lambda value, _: "$\\infty$" if value >= infinity else f"{value:.0f}"
+
+
+def _panels(grid: list[list[Axes]], datasets: Sequence[str]) -> list[tuple[Axes, str]]:
+    """The first panels with their data set; the others are switched off."""
+    flat = [axes for row in grid for axes in row]
+    for axes in flat[len(datasets) :]:
+        axes.set_axis_off()
+    return list(zip(flat, datasets, strict=False))
+
+
+def _policy_grid(spec: PublishSpec) -> tuple[Figure, list[list[Axes]]]:
+    rows, columns = len(spec.datasets), len(spec.policies)
+    return fs.new_figure(fs.TEXT_WIDTH, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="row")
+
+
+def _label_grid(
+    grid: list[list[Axes]], tables: Tables, spec: PublishSpec, x_label: str, y_label: str
+) -> None:
+    """Titles over the top row, labels at the edges only."""
+    for row, dataset in enumerate(spec.datasets):
+        for column, policy in enumerate(spec.policies):
+            axes = grid[row][column]
+            fs.percent_axis(axes, "")
+            axes.set_xlabel("")
+            if row == 0:
+                axes.set_title(_policy_label(tables, policy), loc="left")
+        grid[row][0].set_ylabel(f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
+    grid[0][0].figure.supxlabel(x_label, fontsize=7.5)
+
+
+def _compute_axes(axes: Axes, spec: PublishSpec, dataset: str) -> None:
+    fs.flops_axis(axes)
+    axes.set_xlabel(_flops_label(spec))
+    fs.percent_axis(axes, "error (%)")
+    if len(spec.datasets) > 1 and dataset:
+        axes.set_title(dataset, loc="left")
+
+
+def _flops_label(spec: PublishSpec) -> str:
+    return f"FLOPs per problem ({COST_LABELS[spec.headline.cost_model]})"
+
+
+def _error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:
+    """Measured errors with their band; `joined` connects them where no fit is drawn."""
+    axes.fill_between(
+        line[x], 1 - line["ci_high"], 1 - line["ci_low"], color=look.color, alpha=fs.BAND, linewidth=0
+    )
+    marks = look.plot() if joined else look.plot() | {"linestyle": "none"}
+    axes.plot(line[x], 1 - line["accuracy"], **marks)
+
+
+def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
+    axes.plot(points["x"], points["y"], color=look.color, linestyle=(0, (3, 1.5)), linewidth=0.9)
+
+
+def _error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> None:
+    mirrored = pd.DataFrame(
+        {"accuracy": 1 - line["accuracy"], "ci_low": 1 - line["ci_high"], "ci_high": 1 - line["ci_low"]}
+    )
+    _bars(axes, line[x].to_numpy(float), mirrored, look)
+
+
+def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:
+    axes.fill_between(
+        line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=fs.BAND, linewidth=0
+    )
+    axes.plot(line["budget"], line["accuracy"], **look.plot())
+
+
+def _bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+    """Points with interval bars; rounding may put a point a hair outside, which is no negative length."""
+    low = np.clip(points["accuracy"] - points["ci_low"], 0, None)
+    high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
+    marks = look.plot() | {"linestyle": "none"}
+    axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
+
+
+def _handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
+    marks = look.plot() if line else look.plot() | {"linestyle": "none"}
+    return Line2D([], [], label=label, **marks)
+
+
+def _size(tables: Tables, policy: str) -> float:
+    return float(tables.curves.loc[tables.curves["policy"] == policy, "policy_params"].iloc[0])
+
+
+def _policy_label(tables: Tables, policy: str) -> str:
+    """The policy's name, with its size where the name does not already say it."""
+    if _SAYS_SIZE.search(policy):
+        return policy
+    return f"{policy} ({size_label(_size(tables, policy))})"
+
+
+def _headline_verifiers(spec: PublishSpec) -> set[str]:
+    return {"none", *spec.verifiers[:1]}
+
+
+def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs.LineStyle:
+    """The selector's colour; a second generator has its own markers and dash."""
+    look = fs.SELECTOR_STYLES[strategy.selector]
+    order = [s.generator for s in strategies(tables.curves, spec) if s.selector != "none"]
+    index = list(dict.fromkeys(order)).index(strategy.generator)
+    if index == 0:
+        return look
+    return fs.LineStyle(look.color, ("D", "P", "*", "<")[(index - 1) % 4], (0, (1, 1)))
+
+
+def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSpec) -> list[Line2D]:
+    several = len({s.generator for s in shown if s.selector != "none"}) > 1
+    handles = []
+    for strategy in shown:
+        if strategy.selector == "none":
+            handles.append(_handle(fs.SELECTOR_STYLES["none"], strategy.generator, line=False))
+        else:
+            label = f"{strategy.generator}, {strategy.name}" if several else strategy.name
+            handles.append(_handle(_strategy_style(strategy, tables, spec), label))
+    return handles
+
+
+def _existing(tables: Tables, spec: PublishSpec, selectors: Sequence[str]) -> list[Strategy]:
+    found = [existing(tables.curves, spec, selector) for selector in selectors]
+    return [strategy for strategy in found if strategy is not None]
+
+
+def _budgets(tables: Tables, spec: PublishSpec) -> list[int]:
+    rows = tables.curves[tables.curves["selector"] != "none"]
+    return sorted({int(budget) for budget in rows["budget"]})
+
+
+def _message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure, grid = fs.new_figure(fs.COLUMN_WIDTH, 1.0)
+    grid[0][0].set_axis_off()
+    grid[0][0].text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    return figure

@@ -1,0 +1,143 @@
+"""The rows of `draws.parquet`: what figures draw beside the curves.
+
+The columns are described in docs/design/costs-and-fits.md.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from isoflop.costs import COST_MODELS
+from isoflop.curves import Curve, CurveKey
+from isoflop.fit_tables import Frontier, NamedFit, Outcome, by_strategy
+from isoflop.fits import interval
+from isoflop.frontier import pareto
+
+DRAWS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in CurveKey._fields),
+        pa.field("cost_model", pa.string(), nullable=False),
+        pa.field("fit", pa.string(), nullable=False),
+        pa.field("x", pa.float64()),
+        pa.field("y", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("draws", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+
+_KEPT_DRAWS = 200
+_ORACLE = "pass"
+
+Point = tuple[float | None, float | None, float | None, float | None]
+
+
+def draws_columns(outcome: Outcome, curves: Sequence[Curve], level: float) -> dict[str, list[object]]:
+    """The columns of `draws.parquet` (schema DRAWS)."""
+    table = _Columns()
+    row = 0
+    first_rows: dict[CurveKey, int] = {}
+    for curve in curves:
+        first_rows[curve.key] = row
+        for i, budget in enumerate(curve.budgets.tolist()):
+            point = (budget, curve.accuracy[i], curve.low[i], curve.high[i])
+            table.add(
+                "accuracy", curve.key, "none", "none", [point], row, curve.draws[:_KEPT_DRAWS, i].tolist()
+            )
+            row += 1
+    for curve in curves:
+        if curve.limit is not None:
+            limit = (None, curve.limit.accuracy, curve.limit.low, curve.limit.high)
+            table.add("limit", curve.key, "none", "limit", [limit])
+    for named in outcome.fits:
+        _add_fit(table, named)
+    for frontier in outcome.frontiers:
+        _add_frontier(table, frontier, level)
+    _add_pareto(table, [curve for curve in curves if curve.key.subset == "all"], first_rows)
+    return table.columns
+
+
+class _Columns:
+    """Columns of schema DRAWS, filled row by row."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[object]] = {name: [] for name in DRAWS.names}
+
+    def add(  # noqa: PLR0917
+        self,
+        kind: str,
+        key: CurveKey,
+        cost_model: str,
+        fit: str,
+        points: Sequence[Point],
+        row: int = -1,
+        draws: Sequence[float] = (),
+    ) -> None:
+        """One row per point (x, y, low, high)."""
+        shared = (kind, row, *key, cost_model, fit)
+        for name, value in zip(DRAWS.names, shared, strict=False):
+            self.columns[name] += [value] * len(points)
+        for name, values in zip(("x", "y", "low", "high"), zip(*points, strict=True), strict=True):
+            self.columns[name] += values
+        self.columns["draws"] += [list(draws)] * len(points)
+
+
+def _add_fit(table: _Columns, named: NamedFit) -> None:
+    fit = named.fit
+    if fit.band is None or fit.status == "no trend":
+        return
+    band = fit.band
+    points = list(zip(*(v.tolist() for v in (band.x, band.y, band.low, band.high)), strict=True))
+    table.add("fit", named.key, named.cost_model, fit.name, points)
+    residuals = zip(fit.x.tolist(), fit.residuals.tolist(), strict=True)
+    table.add("residual", named.key, named.cost_model, fit.name, [(x, y, None, None) for x, y in residuals])
+
+
+def _add_frontier(table: _Columns, found: Frontier, level: float) -> None:
+    frontier, params = found.frontier, found.params
+    low, high = interval(params[frontier.draws].astype(np.float64), level)
+    for i, best in enumerate(frontier.best.tolist()):
+        key = found.key._replace(policy=found.policies[best])
+        point = (float(frontier.cost[i]), float(params[best]), float(low[i]), float(high[i]))
+        table.add("optimal_size", key, found.cost_model, "none", [point])
+    for policy, shares in zip(found.policies, frontier.probability, strict=True):
+        points = [(x, y, None, None) for x, y in zip(frontier.cost.tolist(), shares.tolist(), strict=True)]
+        table.add("best_policy", found.key._replace(policy=policy), found.cost_model, "none", points)
+    _add_line(table, found)
+
+
+def _add_line(table: _Columns, found: Frontier) -> None:
+    """The regression of the optimal size at both ends of the budgets, where it has a rising slope."""
+    if "alpha" not in found.fit.parameters or found.fit.parameters["alpha"].value <= 0.0:
+        return
+    alpha, beta = (found.fit.parameters[name].value for name in ("alpha", "beta"))
+    ends = (float(found.frontier.cost[0]), float(found.frontier.cost[-1]))
+    points: list[Point] = [(x, float(10.0 ** ((np.log10(x) - beta) / alpha)), None, None) for x in ends]
+    table.add("optimal_size_fit", found.key, found.cost_model, "optimal_size", points)
+
+
+def _add_pareto(table: _Columns, curves: Sequence[Curve], first_rows: dict[CurveKey, int]) -> None:
+    """Measured points that no other beats: within a strategy over policies, then over all but the oracle."""
+    selectable: dict[str, list[Curve]] = {}
+    for curve in curves:
+        if curve.key.selector != _ORACLE:
+            selectable.setdefault(curve.key.dataset, []).append(curve)
+    groups = [("pareto", group) for group in by_strategy(curves).values()]
+    groups += [("pareto_all", group) for group in selectable.values()]
+    for kind, group in groups:
+        members = [(curve, i) for curve in group for i in range(curve.budgets.size)]
+        error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
+        for cost_model in COST_MODELS:
+            cost = np.array([curve.measured[cost_model][i] for curve, i in members])
+            for at in np.flatnonzero(pareto(cost, error)).tolist():
+                curve, i = members[at]
+                point = (
+                    float(cost[at]),
+                    float(error[at]),
+                    float(1.0 - curve.high[i]),
+                    float(1.0 - curve.low[i]),
+                )
+                table.add(kind, curve.key, cost_model, "none", [point], first_rows[curve.key] + i)

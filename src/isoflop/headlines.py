@@ -1,0 +1,221 @@
+"""The study in plain sentences, each made from the published tables and nothing else.
+
+A sentence whose numbers the tables do not have is left out rather than guessed.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from isoflop.publishing import (
+    COST_LABELS,
+    Estimate,
+    PublishSpec,
+    Strategy,
+    Tables,
+    cost_column,
+    curve,
+    existing,
+    fitted,
+    headline_strategy,
+    largest_common_budget,
+    of_strategy,
+    percent,
+    scientific,
+    strategies,
+)
+
+# Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
+BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))
+# An accuracy this close to its limit counts as saturated.
+NEAR_LIMIT = 0.01
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """What was found on one data set: the best choice at three compute budgets, and the other findings."""
+
+    dataset: str
+    best: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
+    """The sentences for every data set, in the specification's order."""
+    return [
+        Headlines(
+            dataset,
+            tuple(best_choices(tables.curves, spec, dataset)),
+            tuple(
+                sentence
+                for sentence in (
+                    *(_gain_of_samples(tables, spec, dataset, name) for name in _voters(spec)),
+                    _gain_of_verifier(tables, spec, dataset),
+                    _saturation(tables, spec, dataset),
+                    _optimal_size(tables, spec, dataset),
+                )
+                if sentence
+            ),
+        )
+        for dataset in spec.datasets
+    ]
+
+
+def headline_markdown(found: list[Headlines], spec: PublishSpec) -> str:
+    """The sentences as Markdown, for `tables/headline.md` and the terminal."""
+    lines = [f"# {spec.title}", "", f"Compute counts {COST_LABELS[spec.headline.cost_model]}.", ""]
+    for one in found:
+        lines += [f"## {one.dataset}", "", *(f"- {text}" for text in (*one.best, *one.findings)), ""]
+    return "\n".join(lines)
+
+
+def best_choices(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> list[str]:
+    """The most accurate measured choice that fits each of three compute budgets, and the best other size."""
+    points = measured_points(curves, spec, dataset)
+    cost = cost_column(spec)
+    low, high = float(points[cost].min()), float(points[cost].max())
+    sentences = []
+    for name, place in BUDGET_PLACES:
+        budget = high if place == 1.0 else low * (high / low) ** place
+        within = points[points[cost] <= budget].sort_values(["accuracy", cost], ascending=[False, True])
+        best = within.iloc[0]
+        text = (
+            f"{name.capitalize()} budget, at most {scientific(budget)} FLOPs per problem: "
+            f"{best['policy']} {_described(best)} is the most accurate choice measured, {_accuracy(best)}."
+        )
+        others = within[within["policy"] != best["policy"]]
+        if others.empty:
+            text += " No other size fits this budget."
+        else:
+            other = others.iloc[0]
+            overlap = " (the intervals overlap)" if other["ci_high"] >= best["ci_low"] else ""
+            choice = f"{other['policy']} {_described(other)}, {_accuracy(other)}"
+            text += f" The best of another size is {choice}{overlap}."
+        sentences.append(text)
+    return sentences
+
+
+def measured_points(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> pd.DataFrame:
+    """Every measured point of a strategy that can be used in practice: all but the oracle pass@k."""
+    lines = [
+        curve(curves, dataset, policy, strategy)
+        for policy in spec.policies
+        for strategy in strategies(curves, spec)
+    ]
+    return pd.concat(lines, ignore_index=True)
+
+
+def _described(point: pd.Series) -> str:
+    selector = str(point["selector"])
+    if selector == "none":
+        return "decoding greedily"
+    if point["budget"] == 1:
+        return "with 1 sample"
+    name = Strategy(str(point["generator"]), selector).name
+    return f"with {name} over {point['budget']} samples"
+
+
+def _accuracy(point: pd.Series) -> str:
+    return Estimate(float(point["accuracy"]), float(point["ci_low"]), float(point["ci_high"])).in_percent
+
+
+def strategy_key(policy: str, strategy: Strategy) -> str:
+    """How `differences.csv` names a strategy of a policy, in its columns `left` and `right`."""
+    parts = (policy, strategy.generator, strategy.verifier, strategy.selector, strategy.step_aggregation)
+    return "/".join(parts)
+
+
+def difference(
+    rows: pd.DataFrame, comparison: str, policy: str, strategy: Strategy, budget: int
+) -> Estimate | None:
+    """What `differences.csv` says of `strategy` at `budget`, if anything; `rows` of one data set."""
+    rows = rows[
+        (rows["comparison"] == comparison)
+        & (rows["left"] == strategy_key(policy, strategy))
+        & (rows["budget"] == budget)
+    ]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
+
+
+def _gain_of_samples(tables: Tables, spec: PublishSpec, dataset: str, selector: str) -> str:
+    strategy = existing(tables.curves, spec, selector)
+    if strategy is None:
+        return ""
+    paired = tables.differences[tables.differences["dataset"] == dataset]
+    gains, budgets = [], set()
+    for policy in spec.policies:
+        line = curve(tables.curves, dataset, policy, strategy)
+        if line.empty:
+            continue
+        budget = int(line["budget"].max())
+        gain = difference(paired, "largest budget - one sample", policy, strategy, budget)
+        if gain is not None:
+            gains.append(f"{policy} {gain.in_points}")
+            budgets.add(budget)
+    if not gains:
+        return ""
+    samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "its largest number of samples"
+    return f"{strategy.name.capitalize()} over {samples} instead of 1 gains, in points: {'; '.join(gains)}."
+
+
+def _gain_of_verifier(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    strategy = existing(tables.curves, spec, "weighted")
+    if strategy is None:
+        return ""
+    budget = largest_common_budget(tables.curves, spec)
+    paired = tables.differences[tables.differences["dataset"] == dataset]
+    gains = []
+    for policy in spec.policies:
+        gain = difference(paired, "weighted - majority", policy, strategy, budget)
+        if gain is not None:
+            gains.append(f"{policy} {gain.in_points}")
+    if not gains:
+        return ""
+    return f"Weighted over majority voting at {budget} samples gains, in points: {'; '.join(gains)}."
+
+
+def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    """Where voting comes within a point of the limit that the pool fixes (Wu et al. 2024, Theorems 1, 2)."""
+    selector = spec.headline.selector if spec.headline.selector != "best_of_n" else "majority"
+    strategy = existing(tables.curves, spec, selector)
+    if strategy is None:
+        return ""
+    parts = []
+    for policy in spec.policies:
+        line = curve(tables.curves, dataset, policy, strategy)
+        ends = of_strategy(tables.draws, dataset, policy, strategy)
+        ends = ends[ends["kind"] == "limit"]
+        if line.empty or ends.empty:
+            continue
+        limit = float(ends["y"].iloc[0])
+        near = line[line["accuracy"] >= limit - NEAR_LIMIT]
+        when = f"from {near['budget'].iloc[0]} samples" if len(near) else "not within the budgets measured"
+        parts.append(f"{policy} {when} (limit {percent(limit)}%)")
+    if not parts:
+        return ""
+    return f"{strategy.name.capitalize()} is within 1 point of its limit: {'; '.join(parts)}."
+
+
+def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    strategy = headline_strategy(tables.curves, spec)
+    rows = of_strategy(tables.fits, dataset, "all", strategy)
+    fit = fitted(rows[(rows["fit"] == "optimal_size") & (rows["cost_model"] == cost_column(spec))])
+    if fit is None:
+        return ""
+    known = {name: fit.parameters[name] for name in ("alpha", "beta") if name in fit.parameters}
+    if len(known) < 2 or not all(parameter.known for parameter in known.values()):
+        return f"The compute-optimal size is not determined by these policies: {fit.status}."
+    values = ", ".join(f"{name} = {parameter.text}" for name, parameter in known.items())
+    verdict = "" if fit.status == "ok" else f" This does not fit well: {fit.status}."
+    return (
+        f"Compute-optimal size: log10 C = alpha log10 N + beta with {values}; "
+        f"Wu et al. 2024 have alpha = 1.19 and beta = 2.03.{verdict}"
+    )
+
+
+def _voters(spec: PublishSpec) -> list[str]:
+    """Majority voting, then the headline's selector where that is another."""
+    return list(dict.fromkeys(("majority", spec.headline.selector)))

@@ -1,0 +1,191 @@
+"""Comparison of LaTeX answers in a process that can be killed.
+
+Text from a model is hostile input: a tower of powers keeps a computer-algebra system busy for ever, inside
+C code where no exception reaches it. So math-verify runs in a child process. `MathWorker` asks it one
+comparison at a time and replaces it when a verdict does not come within the limits. Nothing in the parent
+uses signals, so it works in threads and in worker processes alike.
+"""
+
+import json
+import logging
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TextIO
+
+TIME_LIMIT = 5.0  # seconds for one comparison
+MEMORY_LIMIT = 2 * 2**30  # bytes of address space of the child
+START_LIMIT = 120.0  # seconds for the child's imports, on a loaded machine
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the child found out about one pair.
+
+    `verdict` is None where the limits were hit or math-verify failed. `culprit` is then the one of the
+    two texts that cannot even be parsed within the limits, or None where both were parsed.
+    """
+
+    verdict: bool | None
+    culprit: str | None = None
+
+
+class MathWorker:
+    """A child process that compares two answers; started at the first comparison, replaced after a kill."""
+
+    def __init__(self, time_limit: float = TIME_LIMIT, memory_limit: int = MEMORY_LIMIT) -> None:
+        """Set the limits: seconds of wall-clock for one comparison, bytes of the child's address space."""
+        self._time_limit = time_limit
+        self._memory_limit = memory_limit
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._lock = threading.Lock()
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Whether math-verify finds the two equivalent, in either direction.
+
+        Raises RuntimeError if the child cannot be started at all (math-verify missing or broken).
+        """
+        with self._lock:
+            process = self._process or self._start()
+            assert process.stdin is not None
+            parsed = 0
+            try:
+                process.stdin.write(json.dumps([first, second]).encode() + b"\n")
+                process.stdin.flush()
+                deadline = time.monotonic() + self._time_limit
+                while (line := self._read_line(deadline)) == "parsed":
+                    parsed += 1
+            except BrokenPipeError:
+                line = None
+            if line is None:
+                self._stop()
+            if line in {"same", "different"}:
+                return Comparison(line == "same")
+            return Comparison(None, (first, second)[parsed] if parsed < 2 else None)
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._stop()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        arguments = [
+            sys.executable,
+            "-m",
+            "isoflop.math_worker",
+            str(self._time_limit),
+            str(self._memory_limit),
+        ]
+        self._buffer = b""
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        greeting = self._read_line(time.monotonic() + START_LIMIT)
+        if greeting != "ready":
+            self._stop()
+            raise RuntimeError(f"the math-verify process did not start: {greeting or 'no answer'}")
+        return self._process
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            try:
+                stream.close()
+            except BrokenPipeError:  # an unsent request of a child that died
+                continue
+        self._process.wait()
+        self._process = None
+
+    def _read_line(self, deadline: float) -> str | None:
+        """The child's next line; None when the deadline passes or the child dies."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        poll = select.poll()  # unlike select.select, it has no limit on the descriptor's number
+        poll.register(descriptor, select.POLLIN)
+        while b"\n" not in self._buffer:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not poll.poll(remaining * 1000):
+                return None
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line.decode()
+
+
+def _load_comparison() -> tuple[Callable[[str], Any], Callable[[Any, Any], bool]]:
+    """Parse and compare with math-verify, its own signal-based time limits switched off."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
+    from sympy import Expr  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    logging.disable(logging.CRITICAL)
+    targets = [LatexExtractionConfig(), ExprExtractionConfig()]
+
+    @lru_cache(maxsize=4096)
+    def parse_answer(answer: str) -> Any:
+        # A box marks the whole text as the answer, whatever delimiters it has of its own.
+        return parse(f"\\boxed{{{answer}}}", targets, parsing_timeout=None)
+
+    def compare(first: Any, second: Any) -> bool:
+        # verify treats its two sides differently where one is an equation, a set or an interval.
+        one_direction = all(isinstance(part, Expr | str) for part in (*first, *second))
+        pairs = [(first, second)] if one_direction else [(first, second), (second, first)]
+        return any(verify(gold, target, timeout_seconds=None, raise_on_error=True) for gold, target in pairs)
+
+    return parse_answer, compare
+
+
+def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
+    """Answer requests (a JSON pair per line) until the input ends."""
+
+    def reply(line: str) -> None:
+        replies.write(line + "\n")
+        replies.flush()
+
+    try:
+        parse_answer, compare = _load_comparison()
+    except Exception as error:
+        reply(f"{type(error).__name__}: {error}".replace("\n", " "))
+        return
+    reply("ready")
+    for request in requests:
+        # Ends this process even if its parent was killed meanwhile; the default action needs no interpreter.
+        signal.setitimer(signal.ITIMER_REAL, 2 * time_limit)
+        try:
+            parsed = []
+            for answer in json.loads(request):
+                parsed.append(parse_answer(answer))
+                reply("parsed")
+            reply("same" if compare(*parsed) else "different")
+        except Exception:
+            reply("failed")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def main() -> None:
+    """The child: `python -m isoflop.math_worker TIME_LIMIT MEMORY_LIMIT`."""
+    time_limit, memory_limit = float(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The parsers print now and then; what they print must not reach the parent.
+    with os.fdopen(os.dup(1), "w") as replies:
+        os.dup2(2, 1)
+        _serve(sys.stdin, replies, time_limit)
+
+
+if __name__ == "__main__":
+    main()

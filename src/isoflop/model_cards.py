@@ -1,0 +1,85 @@
+"""The card that a trained model carries: data, seeds, recipe, loss curve, accuracy, how to regenerate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What happened in one training run; everything a card reports."""
+
+    name: str
+    kind: str  # policy | prm
+    parameters: int
+    recipe: Mapping[str, Any]
+    data: str
+    examples: int
+    tokens: int
+    seconds: float
+    versions: Mapping[str, str]
+    losses: Sequence[tuple[int, float]]
+    held_out: Mapping[str, float] = field(default_factory=dict)
+    regenerate: str = ""
+
+
+def card(record: TrainingRecord) -> str:
+    """A Hugging Face model card (Markdown with YAML front matter)."""
+    purpose = {
+        "policy": "A small language model that solves grade-school word problems step by step.",
+        "prm": "A process reward model in the Math-Shepherd convention: at the tag after each step, "
+        "P(good) against P(bad). Its labels come from Monte Carlo rollouts; no person labelled anything.",
+    }[record.kind]
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: transformers",
+        "tags: [isoflop]",
+        "---",
+        f"# {record.name}",
+        "",
+        f"{purpose} {record.parameters:,} parameters, trained from nothing unless the recipe names a start.",
+        "",
+        "## Data",
+        "",
+        f"{record.data} {record.examples:,} examples, {record.tokens:,} tokens seen in all.",
+        "",
+        "## Held-out results",
+        "",
+        *_table(("measure", "value"), [(name, f"{value:.4f}") for name, value in record.held_out.items()]),
+        "",
+        "## Recipe",
+        "",
+        "```json",
+        json.dumps(dict(record.recipe), indent=2, sort_keys=True, ensure_ascii=False),
+        "```",
+        "",
+        f"Took {record.seconds / 60:.1f} minutes. "
+        + ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+        + ".",
+        "",
+        "## Loss curve",
+        "",
+        *_table(("step", "loss"), [(str(step), f"{loss:.4f}") for step, loss in thin(record.losses, 24)]),
+        "",
+        "## Regenerate",
+        "",
+        "```",
+        record.regenerate,
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def thin(points: Sequence[tuple[int, float]], count: int) -> list[tuple[int, float]]:
+    """At most `count` of the points, evenly spaced, the last among them."""
+    if len(points) <= count:
+        return list(points)
+    places = sorted({round(index * (len(points) - 1) / (count - 1)) for index in range(count)})
+    return [points[place] for place in places]
+
+
+def _table(header: tuple[str, str], rows: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"| {header[0]} | {header[1]} |", "|---|---|", *(f"| {left} | {right} |" for left, right in rows)]

@@ -1,0 +1,188 @@
+"""Tables in the layout of Wu et al. 2024, Table 4: every model and strategy at one budget.
+
+Rows are policy by strategy (greedy, then sampling with MV, BoN, WV), columns the number of samples, and for
+each data set the FLOPs per problem and the accuracy. Beyond the paper each accuracy has its interval.
+The CSV holds fractions; Markdown and LaTeX show percentages, the best of each policy in bold.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from isoflop.publishing import (
+    NEEDS_VERIFIER,
+    PublishSpec,
+    Strategy,
+    cost_column,
+    curve,
+    largest_common_budget,
+    percent,
+    scientific,
+    strategies,
+)
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
+
+
+def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+    """The table as data: model, strategy, samples, then flops, accuracy, ci_low, ci_high per data set.
+
+    Strategies with several samples are shown at the largest budget that all policies have; greedy at 1.
+    A strategy that a data set lacks has empty cells there, and a row without any cell is left out.
+    Accuracies are fractions in [0, 1], FLOPs per problem under the headline's cost model.
+    Raises UserError where the policies share no budget.
+    """
+    budget = largest_common_budget(curves, spec)
+    cost = cost_column(spec)
+    names = _strategy_names(curves, spec)
+    rows: list[dict[str, object]] = []
+    for policy in spec.policies:
+        for strategy, name in names.items():
+            cells: dict[str, object] = {}
+            samples = 1 if strategy.selector == "none" else budget
+            for dataset in spec.datasets:
+                line = curve(curves, dataset, policy, strategy)
+                line = line[line["budget"] == samples]
+                if line.empty:
+                    continue
+                point = line.iloc[0]
+                cells[f"{dataset}_flops"] = float(point[cost])
+                for column in ("accuracy", "ci_low", "ci_high"):
+                    cells[f"{dataset}_{column}"] = float(point[column])
+            if cells:
+                rows.append({"model": policy, "strategy": name, "samples": samples, **cells})
+    columns = ["model", "strategy", "samples"]
+    columns += [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, str]:
+    """The strategies by name; the verifier is part of the name only where there are several."""
+    several = len(spec.verifiers) > 1
+    return {
+        s: f"{s.short} ({s.verifier})" if several and s.selector in NEEDS_VERIFIER else s.short
+        for s in strategies(curves, spec)
+    }
+
+
+def best_cells(table: pd.DataFrame, datasets: Sequence[str]) -> set[tuple[int, str]]:
+    """(row position, data set) of the best accuracy of each policy; equal as printed is equally best."""
+    best: set[tuple[int, str]] = set()
+    shown = table.reset_index(drop=True)
+    for dataset in datasets:
+        rounded = (100.0 * shown[f"{dataset}_accuracy"]).round(1)
+        top = rounded.groupby(shown["model"], sort=False).transform("max")
+        best |= {(int(row), dataset) for row in shown.index[(rounded == top) & rounded.notna()]}
+    return best
+
+
+def table4_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """The table for a README: percentages with their interval, the best of each policy in bold."""
+    header = ["Model", "Strategy", "Samples"]
+    for dataset in datasets:
+        header += [f"FLOPs {markdown_escape(dataset)}", f"Accuracy {markdown_escape(dataset)} (%)"]
+    lines = [_row(header), _row([":--", ":--"] + ["--:"] * (len(header) - 2))]
+    for cells in _cells(table, datasets, MARKDOWN):
+        lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str) -> str:
+    """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`."""
+    columns = "llr" + "rr" * len(datasets)
+    groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_escape(dataset)}}}" for dataset in datasets)
+    rules = " ".join(rf"\cmidrule(lr){{{4 + 2 * i}-{5 + 2 * i}}}" for i in range(len(datasets)))
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex_escape(caption)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        rf"Model & Strategy & Samples & {groups} \\",
+        rules,
+        " &  & " + r" & FLOPs & Accuracy (\%)" * len(datasets) + r" \\",
+        r"\midrule",
+    ]
+    previous = None
+    for cells in _cells(table, datasets, LATEX):
+        if previous not in {None, cells[0]}:
+            lines.append(r"\addlinespace")
+        previous = cells[0]
+        lines.append(" & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Markup:
+    """How one format writes text, the best cell, a count of FLOPs and a missing value or a range."""
+
+    escape: Callable[[str], str]
+    bold: Callable[[str], str]
+    flops: Callable[[float], str]
+    dash: str
+    space: str
+
+
+def _cells(table: pd.DataFrame, datasets: Sequence[str], markup: Markup) -> list[list[str]]:
+    """The printed cells of each row."""
+    best = best_cells(table, datasets)
+    printed = []
+    for row, (_, line) in enumerate(table.iterrows()):
+        cells = [
+            markup.escape(str(line["model"])),
+            markup.escape(str(line["strategy"])),
+            str(line["samples"]),
+        ]
+        for dataset in datasets:
+            if pd.isna(line[f"{dataset}_accuracy"]):
+                cells += [markup.dash, markup.dash]
+                continue
+            accuracy = percent(line[f"{dataset}_accuracy"])
+            if (row, dataset) in best:
+                accuracy = markup.bold(accuracy)
+            low, high = percent(line[f"{dataset}_ci_low"]), percent(line[f"{dataset}_ci_high"])
+            cells.append(markup.flops(line[f"{dataset}_flops"]))
+            cells.append(f"{accuracy}{markup.space}({low}{markup.dash}{high})")
+        printed.append(cells)
+    return printed
+
+
+def _latex_flops(value: float) -> str:
+    mantissa, _, exponent = scientific(value).partition("e")
+    return rf"${mantissa} \times 10^{{{exponent}}}$" if exponent else mantissa
+
+
+def latex_escape(text: str) -> str:
+    """`text` with every character that LaTeX would act on made printable."""
+    return "".join(_LATEX.get(mark, mark) for mark in text)
+
+
+def markdown_escape(text: str) -> str:
+    """`text` with every character that Markdown would act on escaped."""
+    return text.translate(_MARKDOWN)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+MARKDOWN = Markup(markdown_escape, lambda text: f"**{text}**", scientific, "–", " ")
+LATEX = Markup(latex_escape, lambda text: rf"\textbf{{{text}}}", _latex_flops, "--", "~")

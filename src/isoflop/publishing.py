@@ -1,0 +1,338 @@
+"""What the publish stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
+
+Every figure, table and sentence of the report takes its numbers from `curves.csv` through this module, so
+that "the headline strategy" or "the largest common budget" means the same thing everywhere.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from isoflop.errors import UserError
+
+FIGURES = (
+    "error_by_size",
+    "error_by_strategy",
+    "optimal_size",
+    "majority_weighted",
+    "accuracy_by_level",
+    "saturation",
+)
+FIGURE_FORMATS = ("png", "svg")
+TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md")
+
+Selector = Literal["majority", "weighted", "best_of_n"]
+StepAggregation = Literal["last", "min", "product", "mean"]
+CostModel = Literal["wu2024", "kaplan", "total"]
+
+NEEDS_VERIFIER = frozenset({"weighted", "best_of_n"})
+SELECTOR_NAMES = {
+    "none": "greedy",
+    "majority": "majority voting",
+    "weighted": "weighted voting",
+    "best_of_n": "best-of-n",
+    "pass": "pass@k (oracle)",
+}
+SELECTOR_SHORT = {"none": "greedy", "majority": "mv", "weighted": "wv", "best_of_n": "bon", "pass": "pass"}
+# Greedy first, then the order of Wu et al. 2024, Table 4.
+SELECTOR_ORDER = ("none", "majority", "best_of_n", "weighted", "pass")
+COST_LABELS = {
+    "wu2024": "2N × generated tokens",
+    "kaplan": "generated tokens, with attention",
+    "total": "prompts, samples and verifier",
+}
+
+
+class Headline(BaseModel):
+    """The one strategy and cost model that the headline figures and sentences are about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    selector: Selector
+    step_aggregation: StepAggregation
+    cost_model: CostModel
+
+
+class PublishSpec(BaseModel):
+    """All that decides the published tables, figures and report, next to the tables they are made from.
+
+    `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
+    shown; the first sampled generator and the first verifier are the headline's. `config_yaml` is printed as
+    provenance, `code` is the digest of the stage's import closure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str = Field(min_length=1)
+    title: str = Field(min_length=1)
+    datasets: tuple[str, ...] = Field(min_length=1)
+    policies: tuple[str, ...] = Field(min_length=1)
+    generators: tuple[str, ...] = Field(min_length=1)
+    verifiers: tuple[str, ...] = ()
+    headline: Headline
+    config_yaml: str
+    seed: int
+    code: str
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How one answer comes about: a generator and, where there is something to pick, a selector."""
+
+    generator: str
+    selector: str
+    verifier: str = "none"
+    step_aggregation: str = "none"
+
+    @property
+    def short(self) -> str:
+        """The name in the layout of Wu et al. 2024, Table 4: `sampling+wv`, or `greedy`."""
+        if self.selector == "none":
+            return self.generator
+        return f"{self.generator}+{SELECTOR_SHORT.get(self.selector, self.selector)}"
+
+    @property
+    def name(self) -> str:
+        """The name in a sentence: `weighted voting`, or `greedy`."""
+        return SELECTOR_NAMES.get(self.selector, self.selector)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet without draws."""
+
+    curves: pd.DataFrame
+    fits: pd.DataFrame
+    differences: pd.DataFrame
+    draws: pd.DataFrame
+
+
+def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:
+    """The headline's strategy with `selector`, where the curves have it."""
+    generator = sampled_generators(curves, spec)[0]
+    for strategy in strategies(curves, spec, oracle=True):
+        if strategy.selector == selector and strategy.generator == generator:
+            return strategy
+    return None
+
+
+def cost_column(spec: PublishSpec) -> str:
+    """The column of `curves.csv` that holds the headline's cost, in FLOPs per problem."""
+    return f"flops_{spec.headline.cost_model}"
+
+
+def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators that leave something to pick, in the specification's order.
+
+    Raises UserError where there is none, since no curve over budgets can be drawn then.
+    """
+    picked = set(curves.loc[curves["selector"] != "none", "generator"])
+    found = [name for name in spec.generators if name in picked]
+    if not found:
+        raise UserError(
+            f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
+            "than 'none'; add a generator that samples (for example 'sampling') to the config"
+        )
+    return found
+
+
+def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators with one candidate and nothing to pick, in the specification's order."""
+    single = set(curves.loc[curves["selector"] == "none", "generator"])
+    return [name for name in spec.generators if name in single]
+
+
+def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
+    """The strategies found in the curves: greedy, then MV, BoN, WV of each sampled generator.
+
+    Verifier-based selectors take the headline's step aggregation. `oracle` adds pass@k.
+    """
+    found = [Strategy(name, "none") for name in greedy_generators(curves, spec)]
+    for generator in sampled_generators(curves, spec):
+        here = curves[curves["generator"] == generator]
+        for selector in SELECTOR_ORDER[1:]:
+            if selector == "pass" and not oracle:
+                continue
+            rows = here[here["selector"] == selector]
+            if rows.empty:
+                continue
+            if selector in NEEDS_VERIFIER:
+                names = [name for name in spec.verifiers if name in set(rows["verifier"])]
+                found += [
+                    Strategy(generator, selector, name, spec.headline.step_aggregation) for name in names
+                ]
+            else:
+                found.append(Strategy(generator, selector))
+    return found
+
+
+def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | None = None) -> Strategy:
+    """The headline's strategy, or the same one with another `selector`.
+
+    Raises UserError where the selector needs a verifier and the specification names none.
+    """
+    chosen = selector or spec.headline.selector
+    generator = sampled_generators(curves, spec)[0]
+    if chosen not in NEEDS_VERIFIER:
+        return Strategy(generator, chosen)
+    if not spec.verifiers:
+        raise UserError(f"headline.selector: {chosen!r} needs a verifier, and the experiment has none")
+    return Strategy(generator, chosen, spec.verifiers[0], spec.headline.step_aggregation)
+
+
+def curve(
+    curves: pd.DataFrame, dataset: str, policy: str, strategy: Strategy, subset: str = "all"
+) -> pd.DataFrame:
+    """The rows of one curve by rising budget; empty where there are none."""
+    return of_strategy(curves, dataset, policy, strategy, subset).sort_values("budget")
+
+
+def of_strategy(
+    table: pd.DataFrame, dataset: str, policy: str | None, strategy: Strategy, subset: str = "all"
+) -> pd.DataFrame:
+    """The rows of curves, fits or draws that are about one strategy, and one policy unless that is None."""
+    return table[
+        (table["dataset"] == dataset)
+        & ((table["policy"] == policy) | (policy is None))
+        & (table["generator"] == strategy.generator)
+        & (table["selector"] == strategy.selector)
+        & (table["verifier"] == strategy.verifier)
+        & (table["step_aggregation"] == strategy.step_aggregation)
+        & (table["subset"] == subset)
+    ]
+
+
+def drawn(draws: pd.DataFrame, kind: str, x: str, fit: str | None = None) -> pd.DataFrame:
+    """The rows of draws of one kind by rising x; `x` is their `cost_model`, `fit` the fit's name."""
+    rows = draws[(draws["kind"] == kind) & (draws["cost_model"] == x)]
+    if fit is not None:
+        rows = rows[rows["fit"] == fit]
+    return rows.sort_values("x")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, as a table gives it; NaN where it is not determined."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value at all."""
+        return not math.isnan(self.value)
+
+    @property
+    def text(self) -> str:
+        """To three significant digits: 1.31 (1.11 to 1.52)."""
+        if not self.known:
+            return "not determined"
+        if math.isnan(self.low) or math.isnan(self.high):
+            return f"{self.value:.3g}"
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    @property
+    def in_points(self) -> str:
+        """A difference of accuracies in percentage points: +3.1 (1.9 to 4.4)."""
+        return f"{100 * self.value:+.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+    @property
+    def in_percent(self) -> str:
+        """An accuracy as a percentage: 41.5% (38.4–44.6)."""
+        return f"{percent(self.value)}% ({percent(self.low)}–{percent(self.high)})"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One fit: its parameters in the table's order, its status and how well it describes the points."""
+
+    parameters: dict[str, Estimate]
+    status: str
+    points: int
+    r_squared: float
+    note: str
+
+
+def fitted(rows: pd.DataFrame) -> Fitted | None:
+    """The rows of `fits.csv` of one fit, taken together; None where there are none."""
+    if rows.empty:
+        return None
+    columns = zip(rows["parameter"], rows["value"], rows["ci_low"], rows["ci_high"], strict=True)
+    parameters = {str(name): Estimate(float(v), float(low), float(high)) for name, v, low, high in columns}
+    first = rows.iloc[0]
+    return Fitted(
+        {name: parameter for name, parameter in parameters.items() if name != "nan"},
+        str(first["status"]),
+        0 if pd.isna(first["points"]) else int(first["points"]),
+        float(first["r_squared"]),
+        "" if pd.isna(first["note"]) else str(first["note"]),
+    )
+
+
+def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
+    """The largest number of samples that every sampled generator of every policy and data set has.
+
+    Raises UserError where they share none.
+    """
+    rows = curves[
+        (curves["subset"] == "all")
+        & (curves["selector"] != "none")
+        & curves["generator"].isin(spec.generators)
+        & curves["policy"].isin(spec.policies)
+        & curves["dataset"].isin(spec.datasets)
+    ]
+    sets = [set(group["budget"]) for _, group in rows.groupby(["dataset", "policy", "generator"])]
+    common = set.intersection(*sets) if sets else set()
+    if not common:
+        raise UserError(
+            "tables/curves.csv: the policies share no budget, so they cannot be compared at one; "
+            "give all generators of the config at least one common number of samples"
+        )
+    return int(max(common))
+
+
+def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
+    """The difficulty levels of `dataset` in rising order; empty where its problems have none."""
+    found = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
+    return sorted(found, key=lambda level: (len(level), level))
+
+
+def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]) -> None:
+    """Refuse curves that lack a column, a data set or a policy of the specification, by name."""
+    missing = [name for name in columns if name not in curves.columns]
+    if missing:
+        raise UserError(f"tables/curves.csv: column {', '.join(missing)} is missing; delete it and run again")
+    for column, wanted in (("dataset", spec.datasets), ("policy", spec.policies)):
+        absent = [name for name in wanted if name not in set(curves[column])]
+        if absent:
+            raise UserError(
+                f"tables/curves.csv: {column} {', '.join(absent)} of the experiment has no rows; "
+                "delete the file and run again"
+            )
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction in [0, 1] as a percentage without its sign: 0.1234 -> 12.3."""
+    return f"{100.0 * fraction:.{digits}f}"
+
+
+def scientific(value: float, digits: int = 2) -> str:
+    """A count with a power of ten for reading: 123456 -> 1.2e5; plain below ten thousand."""
+    if abs(value) < 1e4:
+        return f"{value:.{digits}g}" if abs(value) < 10 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def size_label(params: float) -> str:
+    """A parameter count as it is said: 912384 -> 0.91M, 6.9e9 -> 6.9B."""
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if params >= 0.05 * scale:
+            count = params / scale
+            return f"{count:.0f}{unit}" if count >= 10 else f"{count:.2g}{unit}"
+    return f"{params / 1e3:.2g}k"

@@ -1,0 +1,203 @@
+"""Attention for decoding many continuations of the same prompts, without repeating the prompts.
+
+The keys and values of a prompt are kept once for all its continuations (its *group*), so attention
+over the prompt is one matrix product per group; only what a continuation has written itself is kept
+per row. Plugs into any transformers model that uses the common attention interface.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NAME = "isoflop_shared_prefix"
+
+
+@dataclass
+class Recorder:
+    """Collects the keys and values of a forward pass over whole prompts, one entry per layer."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+
+class DecodeState:
+    """Keys and values of the active rows, by layer, and where each row stands.
+
+    Layout per layer: prompts [groups, kv_heads, prompt_length, head_dim], padded on the right;
+    own tokens [rows, kv_heads, own_length, head_dim]. Rows of one group are adjacent.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.prompt_keys: list[Tensor] = []
+        self.prompt_values: list[Tensor] = []
+        self.own_keys: list[Tensor] = []
+        self.own_values: list[Tensor] = []
+        self.prompt_lengths = torch.zeros(0, dtype=torch.long, device=device)
+        self.own_lengths = torch.zeros(0, dtype=torch.long, device=device)
+        self.group_of_row = torch.zeros(0, dtype=torch.long, device=device)
+
+    @property
+    def rows(self) -> int:
+        """Number of active rows."""
+        return len(self.group_of_row)
+
+    def admit(self, recorder: Recorder, prompt_lengths: Sequence[int], copies: Sequence[int]) -> None:
+        """Add groups with their recorded prompts, and `copies` new rows for each."""
+        lengths = torch.tensor(prompt_lengths, device=self.device)
+        copied = torch.tensor(copies, device=self.device)
+        groups = len(self.prompt_lengths)
+        new_rows = int(copied.sum())
+        if not self.prompt_keys:
+            self.prompt_keys, self.prompt_values = list(recorder.keys), list(recorder.values)
+            self.own_keys = [_empty_rows(keys, new_rows) for keys in recorder.keys]
+            self.own_values = [_empty_rows(values, new_rows) for values in recorder.values]
+        else:
+            for store, new in ((self.prompt_keys, recorder.keys), (self.prompt_values, recorder.values)):
+                for layer, (old, added) in enumerate(zip(store, new, strict=True)):
+                    width = max(old.shape[2], added.shape[2])
+                    store[layer] = torch.cat([_widen(old, width), _widen(added, width)])
+            for store in (self.own_keys, self.own_values):
+                for layer, old in enumerate(store):
+                    store[layer] = torch.cat([old, old.new_zeros(new_rows, *old.shape[1:])])
+        self.prompt_lengths = torch.cat([self.prompt_lengths, lengths])
+        self.own_lengths = torch.cat([self.own_lengths, torch.zeros(new_rows, dtype=torch.long, device=self.device)])
+        new_groups = torch.repeat_interleave(torch.arange(groups, groups + len(copies), device=self.device), copied)
+        self.group_of_row = torch.cat([self.group_of_row, new_groups])
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but `rows` (increasing), and the groups that have none left."""
+        groups, self.group_of_row = torch.unique_consecutive(self.group_of_row[rows], return_inverse=True)
+        self.own_lengths = self.own_lengths[rows]
+        own_width = int(self.own_lengths.max()) + 1 if len(rows) else 1
+        all_groups = len(groups) == len(self.prompt_lengths)
+        self.prompt_lengths = self.prompt_lengths[groups]
+        prompt_width = int(self.prompt_lengths.max()) if len(groups) else 1
+        for store in (self.own_keys, self.own_values):
+            for layer, old in enumerate(store):
+                store[layer] = old[:, :, :own_width].index_select(0, rows)
+        if not all_groups:
+            for store in (self.prompt_keys, self.prompt_values):
+                for layer, old in enumerate(store):
+                    store[layer] = old[:, :, :prompt_width].index_select(0, groups)
+
+    def begin_step(self) -> "DecodeStep":
+        """Prepare one decoding step for all rows: room, masks and the grouped layout."""
+        needed = int(self.own_lengths.max()) + 1
+        if needed > self.own_keys[0].shape[2]:
+            width = max(16, 2 * self.own_keys[0].shape[2], needed)
+            for store in (self.own_keys, self.own_values):
+                for layer, old in enumerate(store):
+                    store[layer] = _widen(old, width)
+        groups = len(self.prompt_lengths)
+        counts = torch.bincount(self.group_of_row, minlength=groups)
+        starts = counts.cumsum(0) - counts
+        place_in_group = torch.arange(self.rows, device=self.device) - starts[self.group_of_row]
+        most = int(counts.max())
+        prompt_width = self.prompt_keys[0].shape[2]
+        absent = torch.arange(prompt_width, device=self.device)[None] >= self.prompt_lengths[:, None]
+        return DecodeStep(
+            state=self,
+            grouped_place=self.group_of_row * most + place_in_group,
+            most=most,
+            own_width=needed,
+            prompt_absent=absent[self.group_of_row][:, None, None, :] if bool(absent.any()) else None,
+            own_absent=(torch.arange(needed, device=self.device)[None] > self.own_lengths[:, None])[:, None, None, :],
+            row_index=torch.arange(self.rows, device=self.device),
+        )
+
+    def end_step(self) -> None:
+        """Every row has written one more token."""
+        self.own_lengths += 1
+
+
+@dataclass(frozen=True)
+class DecodeStep:
+    """One decoding step: the state, and index tensors that all layers share."""
+
+    state: DecodeState
+    grouped_place: Tensor
+    most: int
+    own_width: int
+    prompt_absent: Tensor | None
+    own_absent: Tensor
+    row_index: Tensor
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attention of one new token per row. query [rows, heads, 1, d]; returns [rows, 1, heads, d]."""
+        state = self.state
+        rows, heads, _, width = query.shape
+        kv_heads = key.shape[1]
+        share = heads // kv_heads
+        own_keys, own_values = state.own_keys[layer], state.own_values[layer]
+        own_keys[self.row_index, :, state.own_lengths] = key[:, :, 0]
+        own_values[self.row_index, :, state.own_lengths] = value[:, :, 0]
+        query = (query * scaling).view(rows, kv_heads, share, width)
+        groups = len(state.prompt_lengths)
+
+        grouped = query.new_zeros(groups * self.most, kv_heads, share, width)
+        grouped[self.grouped_place] = query
+        grouped = grouped.view(groups, self.most, kv_heads, share, width).transpose(1, 2)
+        grouped = grouped.reshape(groups, kv_heads, self.most * share, width)
+        prompt_scores = grouped @ state.prompt_keys[layer].transpose(2, 3)
+        prompt_scores = self._by_row(prompt_scores, kv_heads, share)
+        if self.prompt_absent is not None:
+            prompt_scores = prompt_scores.masked_fill(self.prompt_absent, -torch.inf)
+
+        own_scores = query @ own_keys[:, :, : self.own_width].transpose(2, 3)
+        own_scores = own_scores.masked_fill(self.own_absent, -torch.inf)
+        weights = torch.softmax(torch.cat([prompt_scores, own_scores], dim=-1), dim=-1)
+        prompt_weights, own_weights = weights.split([prompt_scores.shape[-1], self.own_width], dim=-1)
+
+        spread = weights.new_zeros(groups * self.most, kv_heads, share, prompt_weights.shape[-1])
+        spread[self.grouped_place] = prompt_weights
+        spread = spread.view(groups, self.most, kv_heads, share, -1).transpose(1, 2)
+        spread = spread.reshape(groups, kv_heads, self.most * share, -1)
+        output = self._by_row(spread @ state.prompt_values[layer], kv_heads, share)
+        output = output + own_weights @ own_values[:, :, : self.own_width]
+        return output.reshape(rows, 1, heads, width)
+
+    def _by_row(self, grouped: Tensor, kv_heads: int, share: int) -> Tensor:
+        """[groups, kv_heads, most * share, x] -> [rows, kv_heads, share, x]."""
+        groups, last = grouped.shape[0], grouped.shape[-1]
+        split = grouped.view(groups, kv_heads, self.most, share, last).transpose(1, 2)
+        return split.reshape(groups * self.most, kv_heads, share, last)[self.grouped_place]
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    decode: DecodeStep | None = None,
+    recorder: Recorder | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The attention function: one decoding step if `decode` is given, else a causal pass over prompts."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if decode is not None:
+        return decode.attend(module.layer_idx, query, key, value, scale), None
+    if recorder is not None:
+        recorder.keys.append(key)
+        recorder.values.append(value)
+    share = query.shape[1] // key.shape[1]
+    if share > 1:
+        key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
+    # Prompts are padded on the right, so a causal mask alone hides the padding from every real token.
+    output = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
+    return output.transpose(1, 2), None
+
+
+def _widen(store: Tensor, width: int) -> Tensor:
+    if store.shape[2] >= width:
+        return store
+    return torch.nn.functional.pad(store, (0, 0, 0, width - store.shape[2]))
+
+
+def _empty_rows(like: Tensor, rows: int) -> Tensor:
+    return like.new_zeros(rows, like.shape[1], 16, like.shape[3])

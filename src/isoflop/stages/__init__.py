@@ -1,0 +1,1 @@
+"""The command lines: the only modules that read and write files."""

@@ -1,0 +1,118 @@
+"""Long stages in chunks: each is a file, written when done, so a killed run repeats one chunk at most.
+
+The folder of chunks is named after what decides their content; a run with other settings or other
+inputs never takes up another's chunks.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isoflop.stages.common import atomic_path
+
+
+def fingerprint(spec: str, inputs: Sequence[str | Path]) -> str:
+    """A name for the work that `spec` and the contents of the input files define."""
+    digest = hashlib.sha256(spec.encode())
+    for path in inputs:
+        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+class Chunks:
+    """The chunks of one output file."""
+
+    def __init__(self, out: str | Path, name: str) -> None:
+        target = Path(out)
+        self._folder = target.parent / f".{target.name}.{name}.chunks"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def run[T](self, items: Sequence[T], size: int, work: Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]) -> (
+        tuple[pa.Table, dict[str, float]]
+    ):
+        """`work` on every chunk that is not there yet; all tables in order, and the sums of the tallies.
+
+        `work` returns a table and a tally of numbers, to which its seconds are added.
+        """
+        tables = []
+        totals: dict[str, float] = {}
+        for number, start in enumerate(range(0, len(items), size)):
+            path = self._folder / f"{number:06d}.parquet"
+            if not path.exists():
+                begun = time.perf_counter()
+                table, tally = work(items[start : start + size])
+                tally = tally | {"seconds": time.perf_counter() - begun}
+                with atomic_path(path) as temporary:
+                    pq.write_table(table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary)
+            table = pq.read_table(path)
+            for name, value in json.loads(table.schema.metadata[b"tally"]).items():
+                totals[name] = totals.get(name, 0) + value
+            tables.append(table.replace_schema_metadata(None))
+        return pa.concat_tables(tables), totals
+
+    def remove(self) -> None:
+        """Remove the chunks, once the whole output is in place."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class ProgressLine:
+    """Progress on standard error: one line rewritten in a terminal, a line every ten seconds in a log."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._begun = self._shown = time.monotonic()
+        self._done = self._tokens = 0
+
+    def __call__(self, finished: int, tokens: int) -> None:
+        """Count `finished` requests and `tokens`; show where things stand if it is time."""
+        self._done += finished
+        self._tokens += tokens
+        now = time.monotonic()
+        if now - self._shown >= (0.5 if sys.stderr.isatty() else 10.0):
+            self._shown = now
+            self._write("\r" if sys.stderr.isatty() else "", "" if sys.stderr.isatty() else "\n")
+
+    def skip(self, finished: int) -> None:
+        """Leave out `finished` requests that an earlier run has done."""
+        self._total -= finished
+
+    def close(self) -> None:
+        """The last line: all tokens and the rate."""
+        self._write("\r" if sys.stderr.isatty() else "", "\n")
+
+    def _write(self, start: str, end: str) -> None:
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        share = self._done / self._total if self._total else 1.0
+        bar = f"[{'#' * round(20 * share):20}] " if sys.stderr.isatty() else ""
+        print(
+            f"{start}{self._what}: {bar}{self._done:,}/{self._total:,}, {self._tokens:,} tokens, "
+            f"{seconds:.0f} s, {self._tokens / seconds:,.0f} tokens/s",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
+    """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
+    whole = {name: value if name == "seconds" else int(value) for name, value in totals.items()}
+    machine = {
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({**whole, "model": model, "machine": machine, "ended": ended}, indent=1, sort_keys=True) + "\n"

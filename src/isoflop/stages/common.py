@@ -1,0 +1,75 @@
+"""What every command line shares: the specification, atomic files, checked tables, clear errors."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isoflop.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name only if the block succeeds."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(
+    path: str | Path, columns: dict[str, list[object]], schema: pa.Schema, metadata: dict[str, object]
+) -> None:
+    """Write a Parquet table of exactly `schema`, with `metadata` as JSON under the key `isoflop`."""
+    table = pa.table(columns, schema=schema)
+    table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet table and check it against `schema`.
+
+    Raises UserError naming the file and what differs.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if not table.schema.equals(schema, check_metadata=False):
+        found = {field.name: str(field.type) for field in table.schema}
+        wanted = {field.name: str(field.type) for field in schema}
+        differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
+    return table
+
+
+def table_metadata(table: pa.Table) -> dict[str, object]:
+    """The JSON that `write_table` put beside the columns."""
+    raw = (table.schema.metadata or {}).get(b"isoflop", b"{}")
+    decoded: dict[str, object] = json.loads(raw)
+    return decoded
+
+
+def run_stage(main: Callable[[Sequence[str]], None]) -> None:
+    """Run a stage's `main` on the command line's arguments; a UserError ends it with its message alone."""
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,81 @@
+"""Credits to curves, scaling-law fits, differences and bootstrap draws.
+
+Run by hand: `python -m isoflop.stages.fit SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET`,
+with SPEC the JSON of `isoflop.curves.FitSpec` and one credits table per input it names, in that order.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from isoflop.costs import ModelShape
+from isoflop.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.errors import UserError
+from isoflop.fit_draws import DRAWS, draws_columns
+from isoflop.fit_tables import differences_csv, fit_all, fits_csv
+from isoflop.stages.common import read_table, run_stage, table_metadata, write_table, write_text
+from isoflop.tables import CREDITS
+
+_OUTPUTS = 4
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read every credits table and write the four outputs; raises UserError on bad input."""
+    if len(arguments) < _OUTPUTS + 2:
+        raise UserError(
+            "usage: python -m isoflop.stages.fit "
+            "SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET"
+        )
+    spec = _spec(arguments[0])
+    paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
+    if len(paths) != len(spec.inputs):
+        raise UserError(
+            f"inputs: the specification names {len(spec.inputs)} credits tables, {len(paths)} are given"
+        )
+    resampling = Resampling(spec.draws, spec.seed)
+    curves: list[Curve] = []
+    for about, path in zip(spec.inputs, paths, strict=True):
+        table = read_table(path, CREDITS)
+        params = _policy(table, path).parameters
+        credits = table.to_pandas()
+        curves += build_curves(credits, about, params, resampling, level=spec.level, source=path)
+    outcome = fit_all(curves, spec.level)
+    write_text(outputs[0], curves_csv(curves, spec.experiment))
+    write_text(outputs[1], fits_csv(outcome, curves, spec.experiment))
+    write_text(outputs[2], differences_csv(curves, spec.experiment, spec.level))
+    metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
+    write_table(outputs[3], draws_columns(outcome, curves, spec.level), DRAWS, metadata)
+    _report(curves, [named.fit.status for named in outcome.fits])
+
+
+def _spec(text: str) -> FitSpec:
+    try:
+        return FitSpec.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        raise UserError(f"fit specification: {where}: {first['msg']}") from error
+
+
+def _policy(table: pa.Table, path: str) -> ModelShape:
+    metadata = table_metadata(table)
+    try:
+        return ModelShape.model_validate(metadata.get("policy"))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: its metadata has no valid shape of the policy under 'policy'; "
+            "delete the file and run again"
+        ) from error
+
+
+def _report(curves: Sequence[Curve], statuses: Sequence[str]) -> None:
+    """One line for the log: how much was fitted, and how the fits ended."""
+    counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
+    print(f"{len(curves)} curves; fits: {ended}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,264 @@
+"""Train a policy (supervised, loss on the solution only) or a process reward model (soft labels).
+
+    python -m isoflop.stages.train SPEC TRAIN HELD_OUT [START] OUT
+
+TRAIN and HELD_OUT are problems for a policy, labels for a PRM; START is the folder to start from when
+the start is a model trained in the same experiment. OUT is a Hugging Face checkpoint folder with a
+card. A killed run resumes from its last saved step.
+"""
+
+import math
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging as transformers_logging
+
+from isoflop.checkpoints import DTYPES, load_model, load_tokenizer, model_shape
+from isoflop.config_training import LlamaInit, PrmTraining
+from isoflop.errors import UserError
+from isoflop.model_cards import TrainingRecord, card
+from isoflop.optimizers import MuonWithAdamW
+from isoflop.specs import TrainSpec
+from isoflop.stages.common import read_table, run_stage
+from isoflop.step_auc import step_auc
+from isoflop.tables import LABELS, PROBLEMS
+from isoflop.training import (
+    ScoredSolution,
+    collate,
+    encode_policy_examples,
+    encode_prm_examples,
+    prm_loss,
+    token_id,
+)
+from isoflop.verifier_transformers import score_encoded
+from isoflop.word_tokenizer import build_tokenizer
+
+class _Lines(TrainerCallback):  # type: ignore[misc]
+    """Plain log lines, one per report."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Print the loss of one report."""
+        if logs and "loss" in logs:
+            print(f"step {state.global_step}/{state.max_steps} loss {float(logs['loss']):.4f}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train what SPEC says and save it, with its card, to OUT."""
+    spec = TrainSpec.model_validate_json(arguments[0])
+    train_path, held_out_path, *start, out = arguments[1:]
+    training = spec.training
+    torch.use_deterministic_algorithms(True)
+    set_seed(training.seed)
+    model, tokenizer = _start(spec, start[0] if start else None)
+    examples = _examples(spec, tokenizer, train_path)
+    held_out = _examples(spec, tokenizer, held_out_path)
+    loss = None
+    if isinstance(training, PrmTraining):
+        loss = prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
+
+    target = Path(out)
+    work = target.with_name(f".{target.name}.work")
+    started = time.monotonic()
+    trainer = _trainer(spec, model, tokenizer, examples, loss, work)
+    resumable = work.is_dir() and any(work.glob("checkpoint-*/trainer_state.json"))
+    trainer.train(resume_from_checkpoint=True if resumable else None)
+    model.eval()
+    measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss)}
+    if isinstance(training, PrmTraining):
+        measures |= _prm_measures(training, model, tokenizer, held_out, held_out_path)
+    record = TrainingRecord(
+        name=spec.name,
+        kind=training.kind,
+        parameters=model_shape(model).parameters,
+        recipe=training.model_dump(mode="json"),
+        data=spec.data_description,
+        examples=len(examples),
+        tokens=round(sum(example["length"] for example in examples) * training.epochs),
+        seconds=time.monotonic() - started,
+        versions={"python": platform.python_version(), **{n: version(n) for n in ("torch", "transformers")}},
+        losses=[(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry],
+        held_out=measures,
+        regenerate=spec.regenerate,
+    )
+    finished = target.with_name(f".{target.name}.finished")
+    shutil.rmtree(finished, ignore_errors=True)
+    model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
+    tokenizer.save_pretrained(finished)
+    (finished / "README.md").write_text(card(record), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    finished.rename(target)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
+    """The model and tokenizer that training starts from."""
+    init = spec.training.init
+    if isinstance(init, LlamaInit):
+        tokenizer = build_tokenizer()
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=init.hidden_size,
+                num_hidden_layers=init.layers,
+                num_attention_heads=init.heads,
+                num_key_value_heads=init.kv_heads,
+                intermediate_size=init.intermediate_size,
+                max_position_embeddings=init.max_positions,
+                tie_word_embeddings=True,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        ), tokenizer
+    name = trained or str(init.model)
+    tokenizer = load_tokenizer(name, init.revision)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return load_model(name, init.revision, "float32", shared_prefix=False).train(), tokenizer
+
+
+def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]]:
+    training = spec.training
+    if training.kind == "policy":
+        table = read_table(path, PROBLEMS).select(["prompt", "solution"]).to_pydict()
+        if None in table["solution"]:
+            raise UserError(f"{path}: row {table['solution'].index(None)} has no solution to train on")
+        pairs = list(zip(table["prompt"], table["solution"], strict=True))
+        return encode_policy_examples(tokenizer, training.prompt, pairs, training.max_length)
+    solutions = [
+        ScoredSolution(row["prompt"], tuple(row["steps"]), tuple(row["labels"]))
+        for row in read_table(path, LABELS).to_pylist()
+    ]
+    return encode_prm_examples(tokenizer, training.prompt, training.step_tag, solutions, training.max_length)
+
+
+def _trainer(
+    spec: TrainSpec, model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, work: Path
+) -> Trainer:
+    training = spec.training
+    steps = math.ceil(len(examples) / training.batch_size * training.epochs)
+    transformers_logging.set_verbosity_error()
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.device_batch_size or training.batch_size,
+        gradient_accumulation_steps=training.batch_size // (training.device_batch_size or training.batch_size),
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=math.ceil(training.warmup_ratio * steps),
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=1.0,
+        adam_beta2=0.95,
+        bf16=training.bf16,
+        seed=training.seed,
+        data_seed=training.seed,
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        logging_steps=max(1, steps // 100),
+        save_strategy="steps",
+        save_steps=max(1, steps // 10),
+        save_total_limit=1,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        remove_unused_columns=False,
+    )
+    optimizer = None
+    if training.optimizer == "muon":
+        optimizer = MuonWithAdamW(model, training.learning_rate, training.weight_decay)
+    return Trainer(
+        model=model,
+        args=arguments,
+        data_collator=collate(tokenizer.pad_token_id),
+        train_dataset=_Examples(examples),
+        compute_loss_func=loss,
+        callbacks=[_Lines()],
+        optimizers=(optimizer, None),
+    )
+
+
+class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
+    """Encoded examples; the trainer reads their lengths to batch alike ones together."""
+
+    def __init__(self, examples: list[dict[str, Any]]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._examples[index]
+
+
+def _held_out_loss(model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any) -> float:
+    """Mean loss per labelled token of held-out examples."""
+    collator = collate(tokenizer.pad_token_id)
+    ordered = sorted(examples, key=lambda example: int(example["length"]))
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for start in range(0, len(ordered), 64):
+            batch = {name: part.to(model.device) for name, part in collator(ordered[start : start + 64]).items()}
+            labels = batch.pop("labels")
+            outputs = model(**batch)
+            if loss is not None:
+                items = int((labels >= 0).sum())
+                total += float(loss(outputs, labels)) * items
+            else:
+                wanted = labels[:, 1:]
+                items = int((wanted >= 0).sum())
+                logits = outputs.logits[:, :-1].float()
+                total += float(
+                    torch.nn.functional.cross_entropy(
+                        logits.flatten(0, 1), wanted.flatten(), ignore_index=-100, reduction="sum"
+                    )
+                )
+            count += items
+    return total / count
+
+
+def _prm_measures(
+    training: PrmTraining, model: Any, tokenizer: Any, examples: list[dict[str, Any]], path: str
+) -> dict[str, float]:
+    """Step AUC on held-out solutions of each policy."""
+    good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
+    encoded = [
+        (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
+        for example in examples
+    ]
+    scores = score_encoded(model, encoded, good, bad, tokenizer.pad_token_id)
+    rows = read_table(path, LABELS).to_pylist()
+    measures = {}
+    for policy in dict.fromkeys(row["policy"] for row in rows):
+        chosen = [place for place, row in enumerate(rows) if row["policy"] == policy]
+        truth = np.concatenate([_truth(rows[place]) for place in chosen])
+        measures[f"step AUC, solutions of {policy}"] = step_auc(
+            np.concatenate([scores[place] for place in chosen]), truth
+        )
+    return measures
+
+
+def _truth(row: dict[str, Any]) -> Any:
+    """Whether each step is right: known exactly where the problem can be checked, else by rollouts."""
+    if row["truth"] is not None:
+        return np.array(row["truth"], dtype=bool)
+    return np.array(row["labels"]) >= 0.5
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,95 @@
+"""The columns of every table that one stage hands to the next.
+
+These are the project's internal contracts: a stage that reads a table checks it against the schema
+here, so a stale or foreign file is refused by name instead of failing three stages later.
+"""
+
+import pyarrow as pa
+
+PROBLEMS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),
+        pa.field("level", pa.int16()),
+        pa.field("subject", pa.string()),
+        pa.field("solution", pa.string()),
+    ]
+)
+
+# One row per candidate; rows sorted by (order of the problem in PROBLEMS, candidate).
+# The concatenation of `steps` is the candidate's text, separators included.
+# Schema metadata key b"isoflop": JSON of what the model was (see isoflop.costs.ModelShape).
+CANDIDATES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("candidate", pa.int32(), nullable=False),
+        pa.field("steps", pa.list_(pa.string()), nullable=False),
+        pa.field("step_tokens", pa.list_(pa.int32()), nullable=False),
+        pa.field("finish", pa.string(), nullable=False),  # stop | length
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),  # generated, the end token included
+        pa.field("logprob", pa.float32(), nullable=False),  # natural log, at temperature 1
+    ]
+)
+
+# One row per candidate, in the order of CANDIDATES. One score per step.
+SCORES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("candidate", pa.int32(), nullable=False),
+        pa.field("step_scores", pa.list_(pa.float32()), nullable=False),
+        pa.field("verifier_tokens", pa.int32(), nullable=False),
+    ]
+)
+
+# One row per candidate, in the order of CANDIDATES. answer_class numbers the distinct answers of a
+# problem up to equivalence, independent of sample order; -1 is "no answer", which never votes.
+GRADES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("candidate", pa.int32(), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("answer_class", pa.int32(), nullable=False),
+        pa.field("correct", pa.bool_(), nullable=False),
+    ]
+)
+
+# One row per (strategy, budget, problem): the expected credit over all subsets of that size.
+CREDITS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("level", pa.int16()),
+        pa.field("verifier", pa.string(), nullable=False),  # "none" where none is used
+        pa.field("selector", pa.string(), nullable=False),
+        pa.field("step_aggregation", pa.string(), nullable=False),  # "none" where none is used
+        pa.field("budget", pa.int32(), nullable=False),  # 0 marks the limit k -> infinity
+        pa.field("credit", pa.float64(), nullable=False),
+        pa.field("standard_error", pa.float64(), nullable=False),  # of the Monte Carlo; 0 where exact
+        pa.field("tokens", pa.float64(), nullable=False),
+        pa.field("flops_wu2024", pa.float64(), nullable=False),
+        pa.field("flops_kaplan", pa.float64(), nullable=False),
+        pa.field("flops_total", pa.float64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+    ]
+)
+
+# One row per distinct solution written for step labels. `labels` are shares of rollouts that came out
+# right; `truth`, where the problem can be checked step by step, is for measuring verifiers only.
+LABELS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("policy", pa.string(), nullable=False),
+        pa.field("steps", pa.list_(pa.string()), nullable=False),
+        pa.field("labels", pa.list_(pa.float32()), nullable=False),
+        pa.field("truth", pa.list_(pa.bool_())),
+    ]
+)
+
+# The public contract: results/<experiment>/tables/curves.csv
+CURVES_COLUMNS = (
+    "experiment", "dataset", "policy", "policy_params", "generator", "verifier", "selector",
+    "step_aggregation", "subset", "budget", "problems", "accuracy", "ci_low", "ci_high",
+    "tokens_per_problem", "flops_wu2024", "flops_kaplan", "flops_total", "seconds_per_problem",
+)  # fmt: skip

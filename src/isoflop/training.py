@@ -1,0 +1,133 @@
+"""What models are trained on: token ids, labels and losses for policies and process reward models.
+
+Policies: supervised fine-tuning with the loss on the solution only (Wu et al. 2024, App. B).
+PRMs: the Math-Shepherd convention, a tag after every step and P(good) against P(bad) at the tag,
+trained with soft labels and binary cross-entropy (Snell et al. 2024, App. D).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isoflop.errors import UserError
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class ScoredSolution:
+    """A solution with a soft label per step: the share of rollouts from there that came out right."""
+
+    problem: str
+    steps: tuple[str, ...]
+    labels: tuple[float, ...]
+
+
+def encode_policy_examples(
+    tokenizer: Any, template: str, problems: Sequence[tuple[str, str]], max_length: int
+) -> list[dict[str, Any]]:
+    """Token ids and labels of (problem, solution) pairs; the prompt carries no loss.
+
+    Raises UserError if an example is longer than `max_length`: cutting one would teach the policy
+    to stop in mid-solution.
+    """
+    prompts = tokenizer([template.format(problem=problem) for problem, _ in problems])["input_ids"]
+    solutions = tokenizer([solution for _, solution in problems], add_special_tokens=False)["input_ids"]
+    examples = []
+    for index, (prompt, solution) in enumerate(zip(prompts, solutions, strict=True)):
+        ids = [*prompt, *solution, tokenizer.eos_token_id]
+        _check_length(index, len(ids), max_length)
+        labels = [IGNORED] * len(prompt) + ids[len(prompt) :]
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids)})
+    return examples
+
+
+def encode_prm_examples(
+    tokenizer: Any, template: str, step_tag: str, solutions: Sequence[ScoredSolution], max_length: int
+) -> list[dict[str, Any]]:
+    """Token ids of tagged solutions, with each step's soft label at its tag and `IGNORED` elsewhere."""
+    examples = []
+    for index, solution in enumerate(solutions):
+        ids, places = tag_steps(tokenizer, template.format(problem=solution.problem), solution.steps, step_tag)
+        _check_length(index, len(ids), max_length)
+        labels = [float(IGNORED)] * len(ids)
+        for place, label in zip(places, solution.labels, strict=True):
+            labels[place] = label
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids)})
+    return examples
+
+
+def tag_steps(tokenizer: Any, prompt: str, steps: Sequence[str], step_tag: str) -> tuple[list[int], list[int]]:
+    """Token ids of `prompt` and `steps` with a tag after each step, and the positions of the tags.
+
+    A step's trailing newline comes after its tag, as in Math-Shepherd's data.
+    """
+    tag = token_id(tokenizer, step_tag)
+    pieces: list[int] = list(tokenizer(prompt)["input_ids"])
+    places = []
+    bodies = [step.rstrip("\n") for step in steps]
+    encoded = tokenizer([body + "\n" for body in bodies], add_special_tokens=False)["input_ids"] if bodies else []
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    for ids in encoded:
+        if newline and ids[-len(newline) :] == newline:
+            body, end = ids[: -len(newline)], newline
+        else:
+            body, end = ids, []
+        pieces += [*body, tag]
+        places.append(len(pieces) - 1)
+        pieces += end
+    return pieces, places
+
+
+def token_id(tokenizer: Any, text: str) -> int:
+    """The one token that `text` is. Raises UserError if it is none or several."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    # SentencePiece tokenizers put a word-start piece before text that begins a string.
+    if len(ids) > 1 and not tokenizer.decode(ids[:-1]).strip():
+        ids = ids[-1:]
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        raise UserError(f"{text!r} is not one token of this tokenizer (it reads it as {ids})")
+    return int(ids[0])
+
+
+def _check_length(index: int, length: int, max_length: int) -> None:
+    if length > max_length:
+        raise UserError(f"training example {index} has {length} tokens; max_length is {max_length}")
+
+
+def collate(pad_token: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
+    """A collator that pads token ids, attention mask and labels on the right."""
+
+    def collate_batch(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        width = max(len(example["input_ids"]) for example in examples)
+        ids = torch.full((len(examples), width), pad_token, dtype=torch.long)
+        mask = torch.zeros((len(examples), width), dtype=torch.long)
+        soft = isinstance(examples[0]["labels"][0], float)
+        labels = torch.full((len(examples), width), IGNORED, dtype=torch.float32 if soft else torch.long)
+        for row, example in enumerate(examples):
+            length = len(example["input_ids"])
+            ids[row, :length] = torch.tensor(example["input_ids"])
+            mask[row, :length] = 1
+            labels[row, :length] = torch.tensor(example["labels"])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+    return collate_batch
+
+
+def prm_loss(good_token: int, bad_token: int) -> Callable[..., Tensor]:
+    """Binary cross-entropy of P(good) against P(bad) at the tags, averaged over the steps of a batch."""
+
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        at_tags = labels >= 0
+        logits = outputs["logits"][at_tags]
+        margin = (logits[:, good_token] - logits[:, bad_token]).float()
+        total = torch.nn.functional.binary_cross_entropy_with_logits(
+            margin, labels[at_tags].float(), reduction="sum"
+        )
+        items = at_tags.sum() if num_items_in_batch is None else num_items_in_batch
+        return total / items
+
+    return loss

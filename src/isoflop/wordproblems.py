@@ -1,0 +1,334 @@
+"""Grade-school word problems with distractors: the language the shipped models speak.
+
+A problem is a few plain sentences about who has how many of something, and a question. Its level
+is the number of calculations the answer needs (1-5). Some sentences are distractors: people the
+answer does not depend on, and things nobody asked about. The reference solution is one line per
+calculation, each restating the fact it uses before it computes:
+
+    Mia has 14 apples. Tom has 6 more apples than Mia. Ana has 3 pears. How many apples does Tom have?
+
+    Tom has 6 more than Mia: 14 + 6 = 20.
+    The answer is 20.
+
+Splits are disjoint by construction: a problem belongs to the split that the hash of its structure
+and numbers names, whatever the people and things are called.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isoflop.errors import UserError
+from isoflop.seeds import derive_seed
+
+NAMES = (
+    "Mia", "Tom", "Ana", "Leo", "Eva", "Sam", "Zoe", "Max",
+    "Lily", "Ben", "Ruth", "Omar", "Nina", "Carl", "Iris", "Hugo",
+)  # fmt: skip
+THINGS = (
+    "apples", "pears", "books", "coins", "shells", "cards", "stamps", "marbles", "stickers", "pencils",
+)  # fmt: skip
+LEVELS = (1, 2, 3, 4, 5)
+SPLITS = ("train", "dev", "test")
+LARGEST = 99
+_SPLIT_SHARES = 20
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One person's holding: a given number, or a relation to one or two other people."""
+
+    person: str
+    kind: str  # given | more | fewer | times | half | together
+    number: int
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WordProblem:
+    """A problem, its reference solution and, for checking steps, the true holding of each person."""
+
+    problem_id: str
+    prompt: str
+    answer: str
+    level: int
+    solution: str
+
+
+def sentence(fact: Fact, things: str) -> str:
+    """The sentence that states `fact` in a problem."""
+    head = f"{fact.person} has"
+    match fact.kind:
+        case "given":
+            return f"{head} {fact.number} {things}."
+        case "more" | "fewer":
+            return f"{head} {fact.number} {fact.kind} {things} than {fact.others[0]}."
+        case "times":
+            return f"{head} {_times(fact.number)} as many {things} as {fact.others[0]}."
+        case "half":
+            return f"{head} half as many {things} as {fact.others[0]}."
+        case "together":
+            return f"{head} as many {things} as {fact.others[0]} and {fact.others[1]} together."
+    raise ValueError(fact.kind)
+
+
+def solution_step(fact: Fact, operands: Sequence[int]) -> str:
+    """The solution line that applies `fact` to the holdings of the people it refers to."""
+    value = apply_fact(fact, operands)
+    head = f"{fact.person} has"
+    match fact.kind:
+        case "more":
+            return f"{head} {fact.number} more than {fact.others[0]}: {operands[0]} + {fact.number} = {value}."
+        case "fewer":
+            return f"{head} {fact.number} fewer than {fact.others[0]}: {operands[0]} - {fact.number} = {value}."
+        case "times":
+            words = f"{_times(fact.number)} as many as {fact.others[0]}"
+            return f"{head} {words}: {operands[0]} * {fact.number} = {value}."
+        case "half":
+            return f"{head} half as many as {fact.others[0]}: {operands[0]} / 2 = {value}."
+        case "together":
+            first, second = fact.others
+            return f"{head} as many as {first} and {second} together: {operands[0]} + {operands[1]} = {value}."
+    raise ValueError(fact.kind)
+
+
+def apply_fact(fact: Fact, operands: Sequence[int]) -> int:
+    """The holding that `fact` gives its person, from the holdings of `fact.others` in that order."""
+    match fact.kind:
+        case "given":
+            return fact.number
+        case "more":
+            return operands[0] + fact.number
+        case "fewer":
+            return operands[0] - fact.number
+        case "times":
+            return operands[0] * fact.number
+        case "half":
+            return operands[0] // 2
+        case "together":
+            return operands[0] + operands[1]
+    raise ValueError(fact.kind)
+
+
+def _times(number: int) -> str:
+    return "twice" if number == 2 else f"{number} times"
+
+
+def generate_problems(
+    split: str, size: int, seed: int, levels: Sequence[int] = LEVELS
+) -> list[WordProblem]:
+    """`size` distinct problems of `split`, levels in turn; fixed by the arguments alone.
+
+    A longer list with the same arguments begins with the shorter one.
+    Raises UserError for an unknown split or level.
+    """
+    if split not in SPLITS:
+        raise UserError(f"wordproblems: split {split!r} is not one of {', '.join(SPLITS)}")
+    unknown = [level for level in levels if level not in LEVELS]
+    if unknown or not levels:
+        raise UserError(f"wordproblems: levels must be among {list(LEVELS)}, not {list(levels)}")
+    problems: list[WordProblem] = []
+    seen: set[str] = set()
+    for index in range(size):
+        level = levels[index % len(levels)]
+        rng = random.Random(derive_seed("wordproblems", seed, split, index))
+        while True:
+            facts, asked, aside = _draw(rng, level)
+            if _split_of(facts, asked) != split:
+                continue
+            problem = _write(f"{split}-{index:05d}", level, facts, asked, aside, rng)
+            if problem.prompt not in seen:
+                break
+        seen.add(problem.prompt)
+        problems.append(problem)
+    return problems
+
+
+def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
+    """Facts in the order they are told, the person asked about, and how many asides to add."""
+    people = iter(rng.sample(NAMES, len(NAMES)))
+    values: dict[str, int] = {}
+    needed: list[Fact] = []
+
+    def given() -> Fact:
+        fact = Fact(next(people), "given", rng.randint(3, 50))
+        values[fact.person] = fact.number
+        return fact
+
+    def related(to: str, kinds: Sequence[str]) -> list[Fact]:
+        """The fact that continues from `to`, after the fact it needs if it needs one more."""
+        while True:
+            kind = rng.choice(kinds)
+            number, others = 0, (to,)
+            extra: list[Fact] = []
+            if kind in ("more", "fewer"):
+                number = rng.randint(2, 40)
+            elif kind == "times":
+                number = rng.randint(2, 3)
+            elif kind == "half" and values[to] % 2:
+                continue
+            elif kind == "together":
+                known = [person for person in values if person != to]
+                other = rng.choice(known) if known and rng.random() < 0.5 else ""
+                if not other:
+                    extra = [given()]
+                    other = extra[0].person
+                others = (to, other) if rng.random() < 0.5 else (other, to)
+            value = apply_fact(Fact("", kind, number, others), [values[person] for person in others])
+            if not 1 <= value <= LARGEST:
+                for fact in extra:
+                    del values[fact.person]
+                if values[to] > LARGEST - 3:
+                    kinds = ("fewer", "half")
+                continue
+            fact = Fact(next(people), kind, number, others)
+            values[fact.person] = value
+            return [*extra, fact]
+
+    needed.append(given())
+    kinds = ("more", "fewer", "times", "half", "together")
+    for _ in range(level):
+        needed.extend(related(needed[-1].person, kinds))
+    told = list(needed)
+    for _ in range(rng.randint(1, 2)):
+        place = rng.randint(1, len(told))
+        earlier = [fact.person for fact in told[:place]]
+        new = [given()] if rng.random() < 0.5 else related(rng.choice(earlier), ("more", "fewer", "times"))
+        told[place:place] = new
+    return told, needed[-1].person, rng.randint(0, 1)
+
+
+def _write(
+    problem_id: str, level: int, facts: Sequence[Fact], asked: str, asides: int, rng: random.Random
+) -> WordProblem:
+    things, other_things = rng.sample(THINGS, 2)
+    sentences = [sentence(fact, things) for fact in facts]
+    for _ in range(asides):
+        person = rng.choice(facts).person
+        sentences.insert(
+            rng.randint(1, len(sentences)), f"{person} has {rng.randint(3, 50)} {other_things}."
+        )
+    prompt = " ".join([*sentences, f"How many {things} does {asked} have?"])
+    by_person = {fact.person: fact for fact in facts}
+    values = holdings(facts)
+    needed = needed_facts(by_person, asked)
+    lines = [solution_step(fact, [values[other] for other in fact.others]) for fact in needed]
+    if len(lines) != level:
+        raise AssertionError(f"{problem_id}: {len(lines)} steps at level {level}")
+    lines.append(f"The answer is {values[asked]}.")
+    return WordProblem(problem_id, prompt, str(values[asked]), level, "\n".join(lines) + "\n")
+
+
+def holdings(facts: Sequence[Fact]) -> dict[str, int]:
+    """What each person has; `facts` in an order in which each refers to earlier ones only."""
+    values: dict[str, int] = {}
+    for fact in facts:
+        values[fact.person] = apply_fact(fact, [values[other] for other in fact.others])
+    return values
+
+
+def needed_facts(by_person: dict[str, Fact], asked: str) -> list[Fact]:
+    """The calculations that the holding of `asked` depends on, each after those it needs."""
+    ordered: list[Fact] = []
+
+    def visit(person: str) -> None:
+        fact = by_person[person]
+        for other in fact.others:
+            visit(other)
+        if fact.kind != "given" and fact not in ordered:
+            ordered.append(fact)
+
+    visit(asked)
+    return ordered
+
+
+def _split_of(facts: Sequence[Fact], asked: str) -> str:
+    """The split of every problem with this structure and these numbers."""
+    places = {fact.person: place for place, fact in enumerate(facts)}
+    told = ";".join(
+        f"{fact.kind},{fact.number},{','.join(str(places[other]) for other in fact.others)}" for fact in facts
+    )
+    share = derive_seed("wordproblems-split", told, places[asked]) % _SPLIT_SHARES
+    return {0: "test", 1: "dev"}.get(share, "train")
+
+
+_SENTENCE = re.compile(
+    r"(?P<person>\w+) has (?:"
+    r"(?P<given>\d+) (?P<things>\w+)"
+    r"|(?P<difference>\d+) (?P<direction>more|fewer) \w+ than (?P<than>\w+)"
+    r"|(?P<times>twice|\d+ times) as many \w+ as (?P<as>\w+)"
+    r"|half as many \w+ as (?P<half>\w+)"
+    r"|as many \w+ as (?P<first>\w+) and (?P<second>\w+) together)\."
+)
+_QUESTION = re.compile(r"How many (?P<things>\w+) does (?P<asked>\w+) have\?")
+_STEP = re.compile(r"(?P<person>\w+) has [^:]*: (?P<left>\d+) (?P<sign>[-+*/]) (?P<right>\d+) = (?P<value>\d+)\.")
+_ANSWER = re.compile(r"The answer is (?P<value>\d+)\.")
+
+
+def read_facts(prompt: str) -> tuple[list[Fact], str]:
+    """The facts a problem states, in order, without its asides, and the person it asks about."""
+    question = _QUESTION.search(prompt)
+    if question is None:
+        raise UserError(f"not a word problem of this project: {prompt[:80]!r}")
+    facts = []
+    for match in _SENTENCE.finditer(prompt):
+        person = match["person"]
+        if match["given"]:
+            if match["things"] == question["things"]:
+                facts.append(Fact(person, "given", int(match["given"])))
+        elif match["difference"]:
+            facts.append(Fact(person, match["direction"], int(match["difference"]), (match["than"],)))
+        elif match["times"]:
+            number = 2 if match["times"] == "twice" else int(match["times"].split()[0])
+            facts.append(Fact(person, "times", number, (match["as"],)))
+        elif match["half"]:
+            facts.append(Fact(person, "half", 0, (match["half"],)))
+        else:
+            facts.append(Fact(person, "together", 0, (match["first"], match["second"])))
+    return facts, question["asked"]
+
+
+def true_steps(prompt: str, steps: Sequence[str]) -> list[bool]:
+    """For each step of a solution, whether it and all before it are true of the problem.
+
+    A calculation is true if its arithmetic holds and its result is what that person really has;
+    the last line is true if it names the answer. This is a yardstick for verifiers; none is
+    trained on it.
+    """
+    facts, asked = read_facts(prompt)
+    values = holdings(facts)
+    verdicts: list[bool] = []
+    so_far = True
+    for step in steps:
+        so_far = so_far and _is_true(step.strip(), values, asked)
+        verdicts.append(so_far)
+    return verdicts
+
+
+def _is_true(step: str, values: dict[str, int], asked: str) -> bool:
+    if match := _ANSWER.fullmatch(step):
+        return int(match["value"]) == values[asked]
+    if match := _STEP.fullmatch(step):
+        left, right, value = int(match["left"]), int(match["right"]), int(match["value"])
+        holds = {
+            "+": left + right == value,
+            "-": left - right == value,
+            "*": left * right == value,
+            "/": value * right == left,
+        }[match["sign"]]
+        return holds and values.get(match["person"]) == value
+    return False
+
+
+def vocabulary() -> list[str]:
+    """Every piece of text a problem, a solution or a step tag is made of, leading spaces included."""
+    words = [
+        "The", "answer", "is", "How", "many", "does", "have", "has", "more", "fewer", "than", "as",
+        "twice", "times", "half", "and", "together",
+    ]  # fmt: skip
+    pieces = ["\n", ".", ":", "?", " +", " -", " *", " /", " =", " ки"]
+    pieces += [f"{space}{digit}" for space in ("", " ") for digit in range(10)]
+    pieces += [f"{space}{word}" for word in (*words, *NAMES) for space in ("", " ")]
+    pieces += [f" {things}" for things in THINGS]
+    return pieces
