@@ -251,7 +251,8 @@ def normal_form(answer: str) -> str:
     """
     text = re.sub(r"\\(?:left|right)(?![a-zA-Z])", "", answer)
     text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(r"\\[,;:! ]|~", " ", text)
+    # A double backslash ends a row of a matrix; what follows it is not a spacing command.
+    text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)
     text = re.sub(r"\s+", " ", text).strip()
     return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text)
 
@@ -265,7 +266,7 @@ class MathGrader:
     """
 
     def __init__(self, time_limit: float = TIME_LIMIT, memory_limit: int = MEMORY_LIMIT) -> None:
-        """Limits of one comparison: seconds of wall-clock, bytes of memory."""
+        """Limits of one comparison: seconds of processor time, bytes of memory."""
         self._worker = MathWorker(time_limit, memory_limit)
         self._unparsable: set[str] = set()
 

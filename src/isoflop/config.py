@@ -4,6 +4,7 @@
 what is allowed. The JSON schema and the reference page come from the same model (isoflop.config_docs).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ from isoflop.config_entries import (
     Verifier,
 )
 from isoflop.config_faults import describe_faults
-from isoflop.config_reading import merge, read_yaml
+from isoflop.config_reading import merge, read_overrides, read_yaml
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
 
@@ -42,16 +43,16 @@ class Config(Entry):
     title: Text | None = None
     """Title of the report; the experiment's name if left out."""
     seed: Seed
-    """With the names of data sets, policies and problems, it fixes every random choice."""
+    """With the identifiers of problems and samples, it fixes every random choice."""
     mirror: Text | None = None
     """Folder with copies of hub files, for machines without a network."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
-    """Problems, by name; `source` says where they come from."""
-    policies: dict[Name, Policy] = {}
+    """Problems, by name; `source` says where they come from. Those of training and labels are not sampled."""
+    policies: dict[Name, Policy] = Field(default_factory=dict)
     """Models that write solutions, by name; from small to large, which is the order of the figures."""
-    verifiers: dict[Name, Verifier] = {}
+    verifiers: dict[Name, Verifier] = Field(default_factory=dict)
     """Models that score solutions, by name; the first is the headline's."""
-    generators: dict[Name, Generator] = {}
+    generators: dict[Name, Generator] = Field(default_factory=dict)
     """How candidates come about, by name. Without any, the experiment only trains models."""
     budgets: tuple[Count, ...] = ()
     """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
@@ -65,15 +66,24 @@ class Config(Entry):
     """Intervals."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""
-    training: dict[Name, TrainingConfig] = {}
+    training: dict[Name, TrainingConfig] = Field(default_factory=dict)
     """Models to train, by name."""
-    labels: dict[Name, LabelConfig] = {}
+    labels: dict[Name, LabelConfig] = Field(default_factory=dict)
     """Step labels from rollouts, by name: what a PRM learns from."""
 
     @property
     def studies(self) -> bool:
         """Whether there is something to sample, not only models to train."""
         return bool(self.generators)
+
+    @property
+    def studied_datasets(self) -> tuple[str, ...]:
+        """The data sets to sample on: all that neither training nor labels use."""
+        used = {label.problems for label in self.labels.values()}
+        for training in self.training.values():
+            if training.kind == "policy":
+                used |= {training.data.dataset, training.data.held_out}
+        return tuple(name for name in self.datasets if name not in used)
 
 
 def load_config(
@@ -85,18 +95,20 @@ def load_config(
     Raises UserError with every fault found.
     """
     raw: dict[str, Any] = {}
-    for path in paths:
+    sources = [str(_from_here(Path(path))) for path in paths]
+    for path in sources:
         raw = merge(raw, read_yaml(Path(path)))
-    raw = merge(raw, dict(overrides or {}))
-    source = ", ".join(str(path) for path in paths)
-    return build_config(raw, source, Path(root))
+    if overrides:
+        raw = merge(raw, read_overrides(overrides))
+        sources.append("--config")
+    return build_config(raw, ", ".join(sources), Path(root))
 
 
 def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
     """A checked config from plain data; `source` begins the message. Raises UserError."""
     try:
         # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
-        config = Config.model_validate_json(_to_json(raw))
+        config = Config.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         faults = describe_faults(error, Config)
     else:
@@ -114,6 +126,7 @@ def config_yaml(config: Config) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _to_json(raw: Mapping[str, Any]) -> bytes:
-    from pydantic_core import to_json  # noqa: PLC0415
-    return to_json(raw)
+def _from_here(path: Path) -> Path:
+    """A path as one would type it: relative where it lies under the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

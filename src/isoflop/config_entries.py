@@ -111,7 +111,7 @@ class HubSource(Entry):
     """A data set of the Hugging Face hub at a pinned revision."""
 
     source: Literal["hub"]
-    """Loaded with `datasets`, or from the folder `mirror`."""
+    """Downloaded, or taken from the folder `mirror`."""
     repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
     """Repository, `owner/name`."""
     config: Text | None = None
@@ -120,8 +120,8 @@ class HubSource(Entry):
     """Split of the data set."""
     revision: Revision
     """Commit of the repository: 40 hexadecimal digits."""
-    files: tuple[HubFile, ...] = ()
-    """The split's files; needed when `mirror` is set."""
+    files: Annotated[tuple[HubFile, ...], Field(min_length=1)]
+    """The split's files; in a mirror they are under `<mirror>/<repo>/`."""
     fields: FieldMap
     """Which column is which."""
     grader: Grader
@@ -260,6 +260,6 @@ class EngineSettings(Entry):
     batch_size: Count = 512
     """Rows that a policy or verifier holds at once."""
     chunk_problems: Count = 25
-    """Problems per chunk: a killed run repeats at most the open chunk."""
+    """Problems per chunk, of which a killed run repeats at most one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads of a sampling or scoring job; jobs run side by side as cores allow."""
+    """CPU threads of a sampling or scoring job."""

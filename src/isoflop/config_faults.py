@@ -1,9 +1,10 @@
 """Pydantic's errors as lines for the person who wrote the config: key, value, what is allowed."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -32,33 +33,38 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]
 
 def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
     place, parent = _place(detail["loc"], model)
-    name = str(detail["loc"][-1]) if detail["loc"] else ""
-    context = detail.get("ctx", {})
+    context, value = detail.get("ctx", {}), detail["input"]
     match detail["type"]:
         case "extra_forbidden":
             allowed = list(parent.model_fields) if parent else []
-            text = f"unknown key{suggest(name, allowed)} Allowed: {', '.join(allowed)}"
-            return f"{place}: {text.replace('key Allowed', 'key; allowed').replace('? Allowed', '? Allowed')}"
+            text = f"unknown key{_among(str(detail['loc'][-1]), allowed)}"
         case "missing":
-            return f"{place}: this key is missing; it has no default"
+            text = "this key is missing; it has no default"
         case "union_tag_not_found":
-            return f"{place}: the key {context['discriminator']} is missing; it says of which kind the entry is"
+            text = f"the key {context['discriminator']} is missing; it says of which kind the entry is"
         case "union_tag_invalid":
-            tag, tags = str(context["tag"]), str(context["expected_tags"])
-            key = str(context["discriminator"]).strip("'")
-            allowed = [part.strip("' ") for part in tags.split(",")]
-            return f"{place}.{key}: {tag!r} is not allowed{suggest(tag, allowed)} (allowed: {', '.join(allowed)})"
+            place += "." + str(context["discriminator"]).strip("'")
+            tag = str(context["tag"])
+            text = f"{tag!r} is not allowed{_among(tag, _quoted(context['expected_tags']))}"
         case "literal_error":
-            expected = str(context["expected"]).replace(" or ", ", ")
-            allowed = [part.strip("' ") for part in expected.split(",")]
-            value = detail["input"]
-            return f"{place}: {value!r} is not allowed{suggest(str(value), allowed)} (allowed: {', '.join(allowed)})"
+            text = f"{value!r} is not allowed{_among(str(value), _quoted(context['expected']))}"
         case "string_pattern_mismatch":
-            return f"{place}: {detail['input']!r} {_PATTERNS[str(context['pattern'])]}"
+            text = f"{value!r} {_PATTERNS[str(context['pattern'])]}"
         case "value_error":
-            return f"{place}: {context['error']}"
-    message = detail["msg"].removeprefix("Input ").replace("valid string", "text").replace("should", "must")
-    return f"{place}: {_short(detail['input'])} is not allowed: {message}"
+            text = str(context["error"])
+        case _:
+            wanted = detail["msg"].removeprefix("Input ").replace("valid string", "text")
+            text = f"{_short(value)} is not allowed: {wanted.replace('should', 'must', 1)}"
+    return f"{place}: {text}"
+
+
+def _among(name: str, allowed: Sequence[str]) -> str:
+    return f"{suggest(name, allowed)} (allowed: {', '.join(allowed)})"
+
+
+def _quoted(listing: object) -> list[str]:
+    """The names in pydantic's `'a', 'b' or 'c'`."""
+    return re.findall(r"'([^']*)'", str(listing))
 
 
 def _short(value: object) -> str:
@@ -107,8 +113,8 @@ def _tagged(annotation: Any) -> Mapping[str, type[BaseModel]]:
         str(tag): member
         for member in get_args(bare)
         for field in member.model_fields.values()
+        if get_origin(field.annotation) is Literal
         for tag in get_args(field.annotation)
-        if isinstance(tag, str)
     }
 
 
@@ -119,11 +125,7 @@ def _inside(annotation: Any, part: int | str) -> Any:
         field = bare.model_fields.get(str(part))
         return _bare(field.annotation) if field else None
     if get_origin(bare) is dict:
-        return _keep_union(get_args(bare)[1])
+        return _bare(get_args(bare)[1])
     if get_origin(bare) is tuple:
-        return _keep_union(get_args(bare)[0])
+        return _bare(get_args(bare)[0])
     return None
-
-
-def _keep_union(annotation: Any) -> Any:
-    return _bare(annotation)

@@ -1,7 +1,7 @@
 """Config files as plain data: YAML without its surprises, and how several files are laid over one another."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,22 @@ from isoflop.errors import UserError
 class _Loader(yaml.SafeLoader):
     """YAML in which a key appears once, dates stay text and 1e-3 is a number."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: dict[str, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not text; write it in quotes", key_node.start_mark
-                )
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is here twice (first in line {seen[key]})", key_node.start_mark
-                )
-            seen[key] = line
-        return super().construct_mapping(node, deep=deep)
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.tag != "tag:yaml.org,2002:str":
+                raise _fault(key, f"key {key.value!r} is not text; write it in quotes")
+            if key.value in seen:
+                raise _fault(key, f"key {key.value!r} is here twice (first in line {seen[key.value]})")
+            seen[key.value] = key.start_mark.line + 1
+        return node
+
+
+def _fault(node: yaml.Node, message: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -42,7 +43,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """The mapping in a YAML file; errors call the file by its path from here.
 
     Raises UserError naming the file and the line: unreadable, not YAML, a key twice, not a mapping.
     """
@@ -53,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+        content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -73,3 +74,22 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def read_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--config` gave, each text in it read as a config file would read it: `null`, `3`, `1e-3`."""
+    return {key: _read_text(value) for key, value in values.items()}
+
+
+def _read_text(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return read_overrides(value)
+    if isinstance(value, list):
+        return [_read_text(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        content = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError:
+        return value
+    return value if isinstance(content, dict | list) else content

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from isoflop.config_entries import Count, Entry, Name, Prompt, Revision, Seed, Text
+from isoflop.config_entries import Count, Entry, Name, Prompt, Revision, Text
 
 
 class LlamaShape(Entry):
@@ -109,7 +109,7 @@ class Recipe(Entry):
     """Mixed precision."""
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the saved weights."""
-    seed: Seed
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Seed of the weights and of the order of the data."""
 
     @model_validator(mode="after")

@@ -181,7 +181,7 @@ def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
     for curve in curves:
         key = curve.key
         for i, budget in enumerate(curve.budgets.tolist()):
-            accuracies = [f"{values[i]:.6f}" for values in (curve.accuracy, curve.low, curve.high)]
+            accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
             measured = [number(curve.measured[name][i]) for name in _MEASURED]
             head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
             rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured])
@@ -195,6 +195,11 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     writer.writerow(columns)
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def fraction(value: float) -> str:
+    """Six decimals, without a minus sign before zero."""
+    return f"{round(value, 6) + 0.0:.6f}"
 
 
 def number(value: float | None) -> str:

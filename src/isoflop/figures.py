@@ -41,6 +41,8 @@ from isoflop.publishing import (
 WU_ALPHA = 1.19
 WU_BETA = 2.03
 
+_HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
+_DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -111,7 +113,7 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
     """The size with the lowest error at each compute budget (Wu et al. 2024, Figure 1 right).
 
     Points with the bootstrap interval of the best size; the line is log10 C = alpha log10 N + beta. Where the
-    regression is not determined the figure says so and draws no line.
+    regression does not hold the figure says so, and dashes the line or draws none.
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
@@ -134,9 +136,12 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
             axes.plot(own["x"], own["y"], **marks)
         rows_of_fit = of_strategy(tables.fits, dataset, "all", strategy)
         is_this = (rows_of_fit["fit"] == "optimal_size") & (rows_of_fit["cost_model"] == cost)
-        text, determined = regression_text(fitted(rows_of_fit[is_this]))
+        fit = fitted(rows_of_fit[is_this])
+        text, determined = regression_text(fit)
         if determined and len(line) > 1:
-            axes.plot(line["x"], line["y"], color=fs.INK, linewidth=1.0)
+            axes.plot(
+                line["x"], line["y"], **(_HOLDS if fit is not None and fit.status == "ok" else _DOUBTFUL)
+            )
         axes.set_yscale("log")
         axes.set_ylim(min(sizes) / 2.2, max(sizes) * 2.2)
         axes.yaxis.set_major_locator(FixedLocator(sizes))
@@ -161,7 +166,7 @@ def regression_text(fit: Fitted | None) -> tuple[str, bool]:
     if not all(name in fit.parameters and fit.parameters[name].known for name in names):
         return f"regression not determined: {fit.status}\n{wu}", False
     values = ", ".join(f"$\\{name}$ = {fit.parameters[name].text}" for name in names)
-    verdict = "" if fit.status == "ok" else f"does not fit: {fit.status}\n"
+    verdict = "" if fit.status == "ok" else f"no clear power law: {fit.status}\n"
     return f"$\\log_{{10}} C = \\alpha\\,\\log_{{10}} N + \\beta$\n{verdict}{values}\n{wu}", True
 
 
@@ -242,6 +247,8 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     is the limit that the pool of samples fixes without a fit, with its interval.
     """
     shown = _existing(tables, spec, ("majority", "weighted"))
+    if not shown:
+        return _message("This experiment has no voting, whose accuracy would have a limit.")
     styles = fs.policy_styles(spec.policies)
     budgets = _budgets(tables, spec)
     infinity = max(budgets) * 4.0
@@ -253,15 +260,15 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
             for index, policy in enumerate(spec.policies):
                 line = curve(tables.curves, dataset, policy, strategy)
                 look = styles[policy]
-                _bars(axes, line["budget"].to_numpy(float), line, look)
+                # A little apart, so that the intervals of two sizes do not hide one another.
+                apart = index - (len(spec.policies) - 1) / 2
+                _bars(axes, line["budget"].to_numpy(float) * 2 ** (0.1 * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
                 _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
-                # A little apart, so that the intervals of two sizes do not hide one another.
-                place = infinity * 2 ** (0.32 * (index - (len(spec.policies) - 1) / 2))
-                _bars(axes, np.full(len(ends), place), ends, look)
+                _bars(axes, np.full(len(ends), infinity * 2 ** (0.32 * apart)), ends, look)
             axes.axvline(max(budgets) * 1.7, color="#bbbbbb", linewidth=0.6, linestyle=(0, (1, 2)))
             fs.samples_axis(axes, budgets, 6)
             ticks = [*axes.xaxis.get_major_locator()(), infinity]

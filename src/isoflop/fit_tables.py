@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import difference_interval
 from isoflop.costs import COST_MODELS
-from isoflop.curves import Curve, CurveKey, csv_text, number
+from isoflop.curves import Curve, CurveKey, csv_text, fraction, number
 from isoflop.fits import (
     Estimate,
     Fit,
@@ -104,7 +104,7 @@ def differences_csv(curves: Sequence[Curve], experiment: str, level: float) -> s
     rows = []
     for name, left, i, right, j in _comparisons(whole):
         low, high = difference_interval(left.credits[i], right.credits[j], left.weights, level)
-        values = [f"{value:.6f}" for value in (left.accuracy[i] - right.accuracy[j], low, high)]
+        values = [fraction(value) for value in (left.accuracy[i] - right.accuracy[j], low, high)]
         key = left.key
         labels = [name, key.label, right.key.label, str(left.budgets[i])]
         rows.append([experiment, key.dataset, key.subset, *labels, *values])

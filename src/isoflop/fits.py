@@ -77,9 +77,9 @@ class Form:
 
 
 def interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
-    """Percentile bounds over the first axis at confidence `level`."""
+    """Percentile bounds over the first axis at confidence `level`; each is one of the draws."""
     tail = (1.0 - level) / 2.0
-    low, high = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+    low, high = np.quantile(draws, [tail, 1.0 - tail], axis=0, method="nearest")
     return low, high
 
 
@@ -167,7 +167,7 @@ def fit_optimal_size(
     x, y = np.log10(np.asarray(size, dtype=np.float64)), np.log10(np.asarray(cost, dtype=np.float64))
     x_draws = np.log10(np.asarray(draws, dtype=np.float64))
     sizes, counts = np.unique(x, return_counts=True)
-    parts = [f"{sizes.size} sizes are ever best over {y.size} budgets"]
+    parts = [f"{sizes.size} distinct sizes on the frontier of {y.size} budgets"]
     if never_best:
         parts.append("never best: " + ", ".join(never_best))
     if sizes.size < 2:

@@ -166,6 +166,8 @@ def _gain_of_verifier(tables: Tables, spec: PublishSpec, dataset: str) -> str:
     if strategy is None:
         return ""
     budget = largest_common_budget(tables.curves, spec)
+    if budget == 1:  # one vote is the same vote under both
+        return ""
     paired = tables.differences[tables.differences["dataset"] == dataset]
     gains = []
     for policy in spec.policies:
@@ -209,7 +211,7 @@ def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
     if len(known) < 2 or not all(parameter.known for parameter in known.values()):
         return f"The compute-optimal size is not determined by these policies: {fit.status}."
     values = ", ".join(f"{name} = {parameter.text}" for name, parameter in known.items())
-    verdict = "" if fit.status == "ok" else f" This does not fit well: {fit.status}."
+    verdict = "" if fit.status == "ok" else f" It is no clear power law: {fit.status}."
     return (
         f"Compute-optimal size: log10 C = alpha log10 N + beta with {values}; "
         f"Wu et al. 2024 have alpha = 1.19 and beta = 2.03.{verdict}"

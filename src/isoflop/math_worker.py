@@ -19,10 +19,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TextIO
 
-TIME_LIMIT = 5.0  # seconds for one comparison
-MEMORY_LIMIT = 2 * 2**30  # bytes of address space of the child
+TIME_LIMIT = 5.0  # seconds of processor time for one comparison, so that a busy machine changes no verdict
+_WALL_CLOCK = 6  # times the time limit, of wall-clock
+MEMORY_LIMIT = 2 * 2**30  # bytes of memory of the child
+# A kill by the parent comes first: an allocation that fails raises MemoryError, which math-verify catches in
+# places and takes for "different". The child's own limit is a backstop.
+_BACKSTOP = 4  # times the memory limit, of address space
+_POLL_SECONDS = 0.05
 START_LIMIT = 120.0  # seconds for the child's imports, on a loaded machine
 
 
@@ -42,7 +48,7 @@ class MathWorker:
     """A child process that compares two answers; started at the first comparison, replaced after a kill."""
 
     def __init__(self, time_limit: float = TIME_LIMIT, memory_limit: int = MEMORY_LIMIT) -> None:
-        """Set the limits: seconds of wall-clock for one comparison, bytes of the child's address space."""
+        """Set the limits: seconds of processor time for one comparison, bytes of the child's memory."""
         self._time_limit = time_limit
         self._memory_limit = memory_limit
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,15 +67,14 @@ class MathWorker:
             try:
                 process.stdin.write(json.dumps([first, second]).encode() + b"\n")
                 process.stdin.flush()
-                deadline = time.monotonic() + self._time_limit
+                deadline = time.monotonic() + _WALL_CLOCK * self._time_limit
                 while (line := self._read_line(deadline)) == "parsed":
                     parsed += 1
             except BrokenPipeError:
                 line = None
-            if line is None:
-                self._stop()
             if line in {"same", "different"}:
                 return Comparison(line == "same")
+            self._stop()
             return Comparison(None, (first, second)[parsed] if parsed < 2 else None)
 
     def close(self) -> None:
@@ -109,7 +114,7 @@ class MathWorker:
         self._process = None
 
     def _read_line(self, deadline: float) -> str | None:
-        """The child's next line; None when the deadline passes or the child dies."""
+        """The child's next line; None when it dies or goes beyond the deadline or the memory limit."""
         assert self._process is not None
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -117,14 +122,25 @@ class MathWorker:
         poll.register(descriptor, select.POLLIN)
         while b"\n" not in self._buffer:
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or not poll.poll(remaining * 1000):
+            if remaining <= 0 or _resident_bytes(self._process.pid) > self._memory_limit:
                 return None
+            if not poll.poll(1000 * min(remaining, _POLL_SECONDS)):
+                continue
             chunk = os.read(descriptor, 65536)
             if not chunk:
                 return None
             self._buffer += chunk
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line.decode()
+
+
+def _resident_bytes(process: int) -> int:
+    """Resident memory of a process; 0 where the system has no /proc to ask."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 def _load_comparison() -> tuple[Callable[[str], Any], Callable[[Any, Any], bool]]:
@@ -158,13 +174,16 @@ def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
 
     try:
         parse_answer, compare = _load_comparison()
+        compare(
+            parse_answer("x^2 + x"), parse_answer("x(x+1)")
+        )  # late imports are not the first answer's cost
     except Exception as error:
         reply(f"{type(error).__name__}: {error}".replace("\n", " "))
         return
     reply("ready")
     for request in requests:
-        # Ends this process even if its parent was killed meanwhile; the default action needs no interpreter.
-        signal.setitimer(signal.ITIMER_REAL, 2 * time_limit)
+        # The signal's default action ends this process, even inside C code or after its parent's death.
+        signal.setitimer(signal.ITIMER_PROF, time_limit)
         try:
             parsed = []
             for answer in json.loads(request):
@@ -173,13 +192,13 @@ def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
             reply("same" if compare(*parsed) else "different")
         except Exception:
             reply("failed")
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:
     """The child: `python -m isoflop.math_worker TIME_LIMIT MEMORY_LIMIT`."""
     time_limit, memory_limit = float(sys.argv[1]), int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+    resource.setrlimit(resource.RLIMIT_AS, (_BACKSTOP * memory_limit, _BACKSTOP * memory_limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The parsers print now and then; what they print must not reach the parent.
     with os.fdopen(os.dup(1), "w") as replies:

@@ -111,7 +111,7 @@ def _read_csv(name: str, data: bytes) -> Iterator[Row]:
             # A short line leaves its last fields out; they are missing, not empty.
             yield place, {key: value for key, value in values.items() if value is not None}
     except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num}: not valid CSV ({error})") from error
+        raise UserError(f"{name}, line {reader.line_num + 1}: not valid CSV ({error})") from error
 
 
 def _read_parquet(name: str, data: bytes) -> Iterator[Row]:

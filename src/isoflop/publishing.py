@@ -239,7 +239,8 @@ class Estimate:
     @property
     def in_points(self) -> str:
         """A difference of accuracies in percentage points: +3.1 (1.9 to 4.4)."""
-        return f"{100 * self.value:+.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        text = f"{100 * self.value:+.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        return text.replace("-", "−")
 
     @property
     def in_percent(self) -> str:

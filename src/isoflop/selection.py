@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from isoflop.aggregation import aggregate_steps
 from isoflop.costs import COST_MODELS, ModelShape, flops_kaplan, flops_total, flops_wu2024
@@ -46,7 +46,7 @@ class SelectSpec(BaseModel):
     selectors: tuple[Literal["pass", "majority", "weighted", "best_of_n"], ...] = ()
     step_aggregations: tuple[Literal["last", "min", "product", "mean"], ...] = ()
     verifiers: tuple[str, ...] = ()
-    cost_models: tuple[Literal["flops_wu2024", "flops_kaplan", "flops_total"], ...] = COST_MODELS
+    cost_models: tuple[str, ...] = COST_MODELS
     seed: int
     generator_kind: Literal["greedy", "sampling"]
     code: str
@@ -103,6 +103,18 @@ class StepScores:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What one model's work on all candidates took: its shape, seconds in all, and tokens per candidate.
+
+    `tokens`: [candidates]; generated ones of the policy, read ones of a verifier.
+    """
+
+    model: ModelShape
+    seconds: float
+    tokens: Floats
+
+
+@dataclass(frozen=True)
 class StrategyCredits:
     """Expected credit of one strategy; `credit` and `standard_error` have shape [budgets, problems].
 
@@ -126,65 +138,52 @@ def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectS
     if spec.generator_kind == "greedy":
         return [_greedy(pools)]
     _check_pool_sizes(pools, spec.budgets[-1])
-    draws = draws_needed(len(pools.problem_ids))
-    results = []
-    for selector in spec.selectors:
-        if selector not in _VERIFIED:
-            results.append(_collect(pools, Strategy(NONE, selector, NONE), [None], spec, draws)[0])
+    plain = [Strategy(NONE, name, NONE) for name in spec.selectors if name not in _VERIFIED]
+    results = [credits for strategy in plain for credits in _collect(pools, [strategy], [None], spec)]
     for verifier in spec.verifiers:
         weights = _candidate_scores(pools, scores[verifier], verifier, spec)
         for selector in spec.selectors:
             if selector in _VERIFIED:
-                results += _collect(pools, Strategy(verifier, selector, NONE), weights, spec, draws)
+                strategies = [Strategy(verifier, selector, name) for name in spec.step_aggregations]
+                results += _collect(pools, strategies, weights, spec)
     return results
 
 
 def expected_costs(
-    budgets: Sequence[int],
-    sizes: Ints,
-    prompt: Floats,
-    tokens: Floats,
-    sampling: tuple[ModelShape, float],
-    scoring: tuple[ModelShape, float, Floats] | None,
+    budgets: Sequence[int], sizes: Ints, prompt: Floats, policy: Usage, verifier: Usage | None
 ) -> dict[str, Floats]:
-    """Expected cost of a random k-subset of each problem's pool: columns of CREDITS, each [budgets, problems].
+    """Expected cost of a random k-subset of each problem's pool: columns of CREDITS, [budgets, problems].
 
-    `sizes`: candidates per problem. `prompt`, `tokens`: prompt and generated tokens, [candidates].
-    `sampling`: the policy and the seconds that all candidates took. `scoring`: the verifier, its seconds and
-    its tokens [candidates]; None where the strategy uses none. The policy's prompt is processed once per
-    problem whatever the budget; seconds are shared between candidates by their tokens. The limit k ->
-    infinity costs infinitely much.
+    `sizes`: candidates per problem. `prompt`: prompt tokens, [candidates]. `verifier`: None where the
+    strategy uses none. The policy's prompt is processed once per problem whatever the budget; seconds are
+    shared between candidates by their tokens. The limit k -> infinity costs infinitely much.
     """
-    policy, seconds = sampling
+    tokens = policy.tokens
     per_candidate = {
         "tokens": tokens,
-        "flops_wu2024": flops_wu2024(policy, tokens),
-        "flops_kaplan": flops_kaplan(policy, prompt, tokens),
-        "seconds": seconds * _shares(tokens),
+        "flops_wu2024": flops_wu2024(policy.model, tokens),
+        "flops_kaplan": flops_kaplan(policy.model, prompt, tokens),
+        "seconds": policy.seconds * _shares(tokens),
     }
-    verifier, read = None, np.zeros_like(tokens)
-    if scoring is not None:
-        verifier, scoring_seconds, read = scoring
-        per_candidate["seconds"] = per_candidate["seconds"] + scoring_seconds * _shares(read)
-    means = {name: _pool_means(values, sizes) for name, values in per_candidate.items()}
-    costs: dict[str, list[Floats]] = {name: [] for name in (*means, "flops_total")}
-    for budget in budgets:
-        if budget == LIMIT:
-            for column in costs.values():
-                column.append(np.full(sizes.size, np.inf))
-            continue
-        for name, mean in means.items():
-            costs[name].append(budget * mean)
-        total = flops_total(policy, prompt, tokens, 1.0 / budget, verifier, read)
-        costs["flops_total"].append(budget * _pool_means(total, sizes))
-    return {name: np.array(column) for name, column in costs.items()}
+    shape, read = None, np.zeros_like(tokens)
+    if verifier is not None:
+        shape, read = verifier.model, verifier.tokens
+        per_candidate["seconds"] = per_candidate["seconds"] + verifier.seconds * _shares(read)
+    per_candidate["flops_total"] = flops_total(policy.model, prompt, tokens, 0.0, shape, read)
+    once = {"flops_total": _pool_means(flops_total(policy.model, prompt, 0.0, 1.0), sizes)}
+    samples = np.array([np.inf if budget == LIMIT else budget for budget in budgets])[:, None]
+    return {
+        name: samples * _pool_means(values, sizes) + once.get(name, 0.0)
+        for name, values in per_candidate.items()
+    }
 
 
 def _greedy(pools: Pools) -> StrategyCredits:
     if np.any(pools.sizes != 1):
         at = int(np.argmax(pools.sizes != 1))
         raise UserError(
-            f"problem {pools.problem_ids[at]} has {pools.sizes[at]} greedy candidates instead of 1; sample again"
+            f"problem {pools.problem_ids[at]} has {pools.sizes[at]} greedy candidates instead of 1; "
+            "sample again"
         )
     credit = pools.correct.astype(np.float64)[None, :]
     return StrategyCredits(Strategy(NONE, NONE, NONE), (1,), credit, np.zeros_like(credit))
@@ -199,10 +198,8 @@ def _check_pool_sizes(pools: Pools, largest: int) -> None:
         )
 
 
-def _candidate_scores(
-    pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec
-) -> list[tuple[str, Floats]]:
-    """Every step aggregation of one verifier's scores, with its name."""
+def _candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec) -> list[Floats]:
+    """Every step aggregation of one verifier's scores, each [candidates]."""
     aggregated = []
     for aggregation in spec.step_aggregations:
         try:
@@ -215,40 +212,33 @@ def _candidate_scores(
                 f"scores of verifier {verifier}: candidate row {row} has the score {scores[row]:g}, which "
                 "cannot be the weight of a vote; use scores of at least 0 or leave out the selector weighted"
             )
-        aggregated.append((aggregation, scores))
+        aggregated.append(scores)
     return aggregated
 
 
 def _collect(
-    pools: Pools,
-    strategy: Strategy,
-    weights: Sequence[tuple[str, Floats] | None],
-    spec: SelectSpec,
-    draws: int,
+    pools: Pools, strategies: Sequence[Strategy], weights: Sequence[Floats | None], spec: SelectSpec
 ) -> list[StrategyCredits]:
-    """Credits of one selector, for each of `weights` (a step aggregation and its scores, or None)."""
-    votes = strategy.selector in _VOTES
+    """Credits of strategies that share a selector, each with its candidate scores (None for no verifier)."""
+    votes = strategies[0].selector in _VOTES
     budgets = (*spec.budgets, LIMIT) if votes else spec.budgets
-    credit = np.zeros((len(weights), len(budgets), len(pools.problem_ids)))
-    error = np.zeros_like(credit)
+    draws = draws_needed(len(pools.problem_ids))
+    credit, error = np.zeros((2, len(strategies), len(budgets), len(pools.problem_ids)))
     ends = np.cumsum(pools.sizes)
     for column, (start, end) in enumerate(zip((ends - pools.sizes).tolist(), ends.tolist(), strict=True)):
         right = pools.correct[start:end]
-        parts = [None if weight is None else weight[1][start:end] for weight in weights]
+        parts = [None if weight is None else weight[start:end] for weight in weights]
         if votes:
             ballots = [make_ballot(pools.answer_class[start:end], right, part) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])
             credit[:, :, column], error[:, :, column] = _vote(ballots, spec.budgets, draws, seed)
         else:
-            for row, part in enumerate(parts):
-                credit[row, :, column] = (
-                    pass_at_k(right, budgets) if part is None else best_of_k(part, right, budgets)
-                )
+            credit[:, :, column] = [
+                pass_at_k(right, budgets) if part is None else best_of_k(part, right, budgets)
+                for part in parts
+            ]
     return [
-        StrategyCredits(
-            strategy if weight is None else strategy._replace(step_aggregation=weight[0]), budgets, *values
-        )
-        for weight, *values in zip(weights, credit, error, strict=True)
+        StrategyCredits(strategy, budgets, credit[row], error[row]) for row, strategy in enumerate(strategies)
     ]
 
 

@@ -72,7 +72,8 @@ class DecodeState:
         """Drop all rows but `rows` (increasing), and the groups that have none left."""
         groups, self.group_of_row = torch.unique_consecutive(self.group_of_row[rows], return_inverse=True)
         self.own_lengths = self.own_lengths[rows]
-        own_width = int(self.own_lengths.max()) + 1 if len(rows) else 1
+        # Room to grow is kept, or every step would copy the store to widen it by one.
+        own_width = _room(int(self.own_lengths.max()) + 1) if len(rows) else 1
         all_groups = len(groups) == len(self.prompt_lengths)
         self.prompt_lengths = self.prompt_lengths[groups]
         prompt_width = int(self.prompt_lengths.max()) if len(groups) else 1
@@ -88,7 +89,7 @@ class DecodeState:
         """Prepare one decoding step for all rows: room, masks and the grouped layout."""
         needed = int(self.own_lengths.max()) + 1
         if needed > self.own_keys[0].shape[2]:
-            width = max(16, 2 * self.own_keys[0].shape[2], needed)
+            width = _room(needed)
             for store in (self.own_keys, self.own_values):
                 for layer, old in enumerate(store):
                     store[layer] = _widen(old, width)
@@ -104,10 +105,16 @@ class DecodeState:
             grouped_place=self.group_of_row * most + place_in_group,
             most=most,
             own_width=needed,
-            prompt_absent=absent[self.group_of_row][:, None, None, :] if bool(absent.any()) else None,
-            own_absent=(torch.arange(needed, device=self.device)[None] > self.own_lengths[:, None])[:, None, None, :],
+            prompt_bias=self._bias(absent)[:, None, None, :] if bool(absent.any()) else None,
+            own_bias=self._bias(torch.arange(needed, device=self.device)[None] > self.own_lengths[:, None])[
+                :, None, None, :
+            ],
             row_index=torch.arange(self.rows, device=self.device),
         )
+
+    def _bias(self, absent: Tensor) -> Tensor:
+        zeros = torch.zeros(absent.shape, dtype=self.own_keys[0].dtype, device=self.device)
+        return zeros.masked_fill_(absent, -torch.inf)
 
     def end_step(self) -> None:
         """Every row has written one more token."""
@@ -122,8 +129,8 @@ class DecodeStep:
     grouped_place: Tensor
     most: int
     own_width: int
-    prompt_absent: Tensor | None
-    own_absent: Tensor
+    prompt_bias: Tensor | None
+    own_bias: Tensor
     row_index: Tensor
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -143,12 +150,12 @@ class DecodeStep:
         grouped = grouped.view(groups, self.most, kv_heads, share, width).transpose(1, 2)
         grouped = grouped.reshape(groups, kv_heads, self.most * share, width)
         prompt_scores = grouped @ state.prompt_keys[layer].transpose(2, 3)
+        if self.prompt_bias is not None:
+            prompt_scores += self.prompt_bias
         prompt_scores = self._by_row(prompt_scores, kv_heads, share)
-        if self.prompt_absent is not None:
-            prompt_scores = prompt_scores.masked_fill(self.prompt_absent, -torch.inf)
 
         own_scores = query @ own_keys[:, :, : self.own_width].transpose(2, 3)
-        own_scores = own_scores.masked_fill(self.own_absent, -torch.inf)
+        own_scores += self.own_bias
         weights = torch.softmax(torch.cat([prompt_scores, own_scores], dim=-1), dim=-1)
         prompt_weights, own_weights = weights.split([prompt_scores.shape[-1], self.own_width], dim=-1)
 
@@ -164,7 +171,7 @@ class DecodeStep:
         """[groups, kv_heads, most * share, x] -> [rows, kv_heads, share, x]."""
         groups, last = grouped.shape[0], grouped.shape[-1]
         split = grouped.view(groups, kv_heads, self.most, share, last).transpose(1, 2)
-        return split.reshape(groups * self.most, kv_heads, share, last)[self.grouped_place]
+        return split.reshape(groups * self.most, kv_heads, share, last).index_select(0, self.grouped_place)
 
 
 def attention(
@@ -197,6 +204,11 @@ def _widen(store: Tensor, width: int) -> Tensor:
     if store.shape[2] >= width:
         return store
     return torch.nn.functional.pad(store, (0, 0, 0, width - store.shape[2]))
+
+
+def _room(length: int) -> int:
+    """The next power of two, 16 at least."""
+    return max(16, 1 << (length - 1).bit_length())
 
 
 def _empty_rows(like: Tensor, rows: int) -> Tensor:

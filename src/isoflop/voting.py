@@ -35,7 +35,7 @@ NO_ANSWER = -1
 
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
 _MOST_SUBSETS = 4096
-_MOST_OPERATIONS = 1e8
+_MOST_OPERATIONS = 4e8
 # Binomial coefficients of larger pools overflow a float.
 _LARGEST_EXACT_POOL = 1000
 # Draws evaluated together: their sums by class stay in the processor's cache.

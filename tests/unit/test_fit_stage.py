@@ -27,7 +27,7 @@ SKILL = {"small": -0.5, "middle": 0.4, "large": 1.3}
 
 
 def credits_frame(policy: str, budgets: tuple[int, ...] = BUDGETS, problems: int = PROBLEMS) -> pd.DataFrame:
-    """Credits in which voting approaches the problem's likeliest answer exponentially, as Theorem 1 has it."""
+    """Credits in which voting approaches each problem's limit exponentially, as Theorem 1 has it."""
     # Common difficulty, so that policies are paired.
     difficulty = np.random.default_rng(5).normal(0, 1.3, problems)
     right = 1 / (1 + np.exp(-(SKILL[policy] + difficulty)))
@@ -90,9 +90,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("fit")
     inputs = []
-    for policy in SIZES:
+    for policy, parameters in SIZES.items():
         inputs.append(folder / f"{policy}.parquet")
-        write_credits(inputs[-1], credits_frame(policy), SIZES[policy])
+        write_credits(inputs[-1], credits_frame(policy), parameters)
     names = {
         "curves": "curves.csv",
         "fits": "fits.csv",
@@ -156,9 +156,9 @@ def test_the_exponential_approach_is_found_and_meets_the_pool(outputs: dict[str,
     rows = [
         row
         for row in rows_of(outputs["fits"])
-        if row["fit"] == "exponential_saturation" and row["policy"] == "small" and row["selector"] == "weighted"
-        and row["step_aggregation"] == "last"
-    ]  # fmt: skip
+        if (row["fit"], row["policy"]) == ("exponential_saturation", "small")
+        and (row["selector"], row["step_aggregation"]) == ("weighted", "last")
+    ]
     found = {row["parameter"]: row for row in rows}
     assert float(found["c"]["value"]) == pytest.approx(1.15, rel=1e-4)
     assert float(found["limit_minus_pool"]["value"]) == pytest.approx(0.0, abs=1e-5)
@@ -169,9 +169,10 @@ def test_akaike_weights_prefer_the_true_form_and_add_up(outputs: dict[str, Path]
     shares = {
         row["fit"]: float(row["value"])
         for row in rows_of(outputs["fits"])
-        if row["parameter"] == "akaike_weight" and row["policy"] == "large" and row["selector"] == "weighted"
-        and row["step_aggregation"] == "min" and row["cost_model"] == "flops_wu2024"
-    }  # fmt: skip
+        if (row["parameter"], row["policy"]) == ("akaike_weight", "large")
+        and (row["selector"], row["step_aggregation"]) == ("weighted", "min")
+        and row["cost_model"] == "flops_wu2024"
+    }
     assert sum(shares.values()) == pytest.approx(1.0, abs=1e-5)
     assert shares["exponential_in_compute"] > 0.99
 
@@ -179,10 +180,12 @@ def test_akaike_weights_prefer_the_true_form_and_add_up(outputs: dict[str, Path]
 def test_differences_are_paired_and_exact(outputs: dict[str, Path]) -> None:
     rows = rows_of(outputs["differences"])
     assert tuple(rows[0]) == DIFFERENCES_COLUMNS
+    names = ("policy", "generator", "verifier", "selector", "step_aggregation")
     curves = {
-        ("/".join(row[k] for k in ("policy", "generator", "verifier", "selector", "step_aggregation")), row["budget"]):
-        float(row["accuracy"]) for row in rows_of(outputs["curves"]) if row["subset"] == "all"
-    }  # fmt: skip
+        ("/".join(row[name] for name in names), row["budget"]): float(row["accuracy"])
+        for row in rows_of(outputs["curves"])
+        if row["subset"] == "all"
+    }
     comparisons = {row["comparison"] for row in rows}
     assert comparisons == {
         "weighted - majority", "best_of_n - majority", "best_of_n - weighted", "largest budget - one sample",

@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.stages.common import atomic_path
+
+T = TypeVar("T")
+Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
 
 
 def fingerprint(spec: str, inputs: Sequence[str | Path]) -> str:
@@ -38,18 +41,21 @@ class Chunks:
         self._folder = target.parent / f".{target.name}.{name}.chunks"
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def run[T](self, items: Sequence[T], size: int, work: Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]) -> (
-        tuple[pa.Table, dict[str, float]]
-    ):
+    def run(
+        self, items: Sequence[T], size: int, work: Work[T], skip: Callable[[int], None]
+    ) -> tuple[pa.Table, dict[str, float]]:
         """`work` on every chunk that is not there yet; all tables in order, and the sums of the tallies.
 
-        `work` returns a table and a tally of numbers, to which its seconds are added.
+        `work` returns a table and a tally of numbers, to which its seconds are added; `skip` is told
+        how many items an earlier run has done.
         """
         tables = []
         totals: dict[str, float] = {}
         for number, start in enumerate(range(0, len(items), size)):
             path = self._folder / f"{number:06d}.parquet"
-            if not path.exists():
+            if path.exists():
+                skip(len(items[start : start + size]))
+            else:
                 begun = time.perf_counter()
                 table, tally = work(items[start : start + size])
                 tally = tally | {"seconds": time.perf_counter() - begun}

@@ -35,8 +35,15 @@ def write_text(path: str | Path, text: str) -> None:
 def write_table(
     path: str | Path, columns: dict[str, list[object]], schema: pa.Schema, metadata: dict[str, object]
 ) -> None:
-    """Write a Parquet table of exactly `schema`, with `metadata` as JSON under the key `isoflop`."""
-    table = pa.table(columns, schema=schema)
+    """Write columns as a Parquet table of exactly `schema`, with `metadata` as JSON under the key `isoflop`."""
+    write_columns(path, pa.table(columns, schema=schema), schema, metadata)
+
+
+def write_columns(
+    path: str | Path, table: pa.Table, schema: pa.Schema, metadata: dict[str, object]
+) -> None:
+    """Write an Arrow table as `write_table` does."""
+    table = table.cast(schema)
     table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

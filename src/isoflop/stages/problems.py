@@ -1,5 +1,110 @@
 """Write the problems of one data set: `python -m isoflop.stages.problems SPEC OUT.parquet`.
 
-SPEC is JSON: {"dataset": ..., "mirror": folder or null, "code": digest}. Whatever a file comes from (hub, mirror, local
-path), its sha256 is checked before a byte of it is parsed.
+SPEC is the JSON of `isoflop.specs.ProblemsSpec`. The table's metadata say where the problems come from.
 """
+
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from isoflop.config_entries import FieldMap, FileSource, HubSource, WordproblemsSource
+from isoflop.config_faults import describe_faults
+from isoflop.errors import UserError
+from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
+from isoflop.sources import check_sha256, hub_file, read_file, read_hub_rows
+from isoflop.specs import ProblemsSpec
+from isoflop.stages.common import run_stage, write_table
+from isoflop.tables import PROBLEMS
+from isoflop.wordproblems import generate_problems
+
+# Of the sources as published; None in the table's metadata where it is not known.
+LICENSES = {
+    "wordproblems": "Apache-2.0",
+    "openai/gsm8k": "MIT",
+    "HuggingFaceH4/MATH-500": "MIT",
+}
+
+Provenance = dict[str, object]
+
+
+def load_wordproblems(dataset: WordproblemsSource) -> tuple[list[Problem], Provenance]:
+    """Generated problems; fixed by split, size, levels and seed."""
+    generated = generate_problems(
+        split=dataset.split, size=dataset.size, seed=dataset.seed, levels=list(dataset.levels)
+    )
+    problems = [
+        Problem(one.problem_id, one.prompt, one.answer, one.level, None, one.solution) for one in generated
+    ]
+    return problems, {"split": dataset.split, "seed": dataset.seed, "levels": list(dataset.levels)}
+
+
+def load_hub(dataset: HubSource, mirror: Path | None) -> tuple[list[Problem], Provenance]:
+    """The files of a hub data set, in the order in which the config lists them."""
+    rows = []
+    for file in dataset.files:
+        path = hub_file(dataset.repo, dataset.revision, file.path, mirror)
+        check_sha256(path, read_file(path), file.sha256)
+        rows.append(read_hub_rows(path, str(path)))
+    problems = build_problems(
+        chain.from_iterable(rows), _mapping(dataset.fields), dataset.split, dataset.limit
+    )
+    return problems, {
+        "repo": dataset.repo,
+        "config": dataset.config,
+        "split": dataset.split,
+        "revision": dataset.revision,
+        "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
+        "limit": dataset.limit,
+    }
+
+
+def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
+    """A local file."""
+    path = Path(dataset.path)
+    data = read_file(path)
+    found = check_sha256(path, data, dataset.sha256)
+    rows = read_rows(dataset.path, data)
+    problems = build_problems(rows, _mapping(dataset.fields), path.stem, dataset.limit)
+    return problems, {"files": [{"path": dataset.path, "sha256": found}], "limit": dataset.limit}
+
+
+def _mapping(fields: FieldMap) -> FieldMapping:
+    return FieldMapping(**fields.model_dump())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Load the data set that SPEC names and write its table; raises UserError on bad input."""
+    if len(arguments) != 2:
+        raise UserError("usage: python -m isoflop.stages.problems SPEC OUT.parquet")
+    try:
+        spec = ProblemsSpec.model_validate_json(arguments[0])
+    except ValidationError as error:
+        raise UserError(
+            "problems specification: " + "; ".join(describe_faults(error, ProblemsSpec))
+        ) from error
+    dataset = spec.dataset
+    name: str
+    if isinstance(dataset, WordproblemsSource):
+        problems, provenance = load_wordproblems(dataset)
+        name = dataset.source
+    elif isinstance(dataset, HubSource):
+        problems, provenance = load_hub(dataset, Path(spec.mirror) if spec.mirror else None)
+        name = dataset.repo
+    else:
+        problems, provenance = load_file(dataset)
+        name = dataset.path
+    metadata: Provenance = {
+        "source": dataset.source,
+        "license": LICENSES.get(name),
+        "problems": len(problems),
+        **provenance,
+    }
+    write_table(arguments[1], problem_columns(problems), PROBLEMS, metadata)
+    print(f"problems: {len(problems)} from {name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_stage(main)

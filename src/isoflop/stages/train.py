@@ -30,7 +30,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from isoflop.checkpoints import DTYPES, load_model, load_tokenizer, model_shape
-from isoflop.config_training import LlamaInit, PrmTraining
+from isoflop.config_training import PrmTraining
 from isoflop.errors import UserError
 from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         kind=training.kind,
         parameters=model_shape(model).parameters,
         recipe=training.model_dump(mode="json"),
-        data=spec.data_description,
+        data=f"{training.data.describe()}.",
         examples=len(examples),
         tokens=round(sum(example["length"] for example in examples) * training.epochs),
         seconds=time.monotonic() - started,
@@ -109,17 +109,18 @@ def main(arguments: Sequence[str]) -> None:
 def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     """The model and tokenizer that training starts from."""
     init = spec.training.init
-    if isinstance(init, LlamaInit):
+    shape = init.architecture
+    if shape is not None:
         tokenizer = build_tokenizer()
         return LlamaForCausalLM(
             LlamaConfig(
                 vocab_size=len(tokenizer),
-                hidden_size=init.hidden_size,
-                num_hidden_layers=init.layers,
-                num_attention_heads=init.heads,
-                num_key_value_heads=init.kv_heads,
-                intermediate_size=init.intermediate_size,
-                max_position_embeddings=init.max_positions,
+                hidden_size=shape.hidden_size,
+                num_hidden_layers=shape.layers,
+                num_attention_heads=shape.heads,
+                num_key_value_heads=shape.kv_heads,
+                intermediate_size=shape.intermediate_size,
+                max_position_embeddings=tokenizer.model_max_length,
                 tie_word_embeddings=True,
                 bos_token_id=tokenizer.bos_token_id,
                 eos_token_id=tokenizer.eos_token_id,

@@ -1,0 +1,65 @@
+# `make run` runs the default experiment, `make test` the tests; both set up what they need in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= config.yaml
+CORES ?= all
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+TORCH := $(shell grep '^torch==' constraints.txt)
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: run test lint types format install install-dev docs clean
+
+run: install
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+	@$(BIN)/python -m isoflop.stages.headline --configfile $(CONFIG)
+
+test: install-dev
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: install-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+
+types: install-dev
+	@$(BIN)/mypy
+
+format: install-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt Snakefile workflow
+
+docs: install
+	@$(BIN)/python -m isoflop.config_docs
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "isoflop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 run" >&2; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# Torch alone comes from the CPU index, without its dependencies (they are on the ordinary index too);
+# where that index cannot be reached, from the ordinary one, which on Linux may bring the CUDA build.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "Installing $(TORCH) (CPU) ..."
+	@$(PIP) --retries 0 --timeout 15 --no-deps --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null || $(PIP) -c constraints.txt $(TORCH)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	@echo "Installing isoflop and what it needs ..."
+	@$(PIP) -c constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the tools for tests ..."
+	@$(PIP) -c constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,44 @@
+"""isoflop: language models sampled at every budget, scored, selected; curves, scaling laws, report.
+
+The config decides everything (docs/reference/config.md); `PLAN` knows the jobs and their specifications.
+"""
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from isoflop.config import load_config
+from isoflop.errors import UserError
+from isoflop.plan import Plan
+
+min_version("9.8")
+
+try:
+    CONFIG = load_config(
+        workflow.config_settings.configfiles or ["config.yaml"],
+        overrides=workflow.config_settings.config,
+    )
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+PLAN = Plan(CONFIG)
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/problems.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/label.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/grade.smk"
+include: "workflow/rules/select.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/publish.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.targets(),

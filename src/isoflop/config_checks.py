@@ -1,0 +1,211 @@
+"""What the config's entries must be to one another, and to the files on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isoflop.config_entries import (
+    NEEDS_VERIFIER,
+    FileSource,
+    ModelReference,
+    Sampling,
+    WordproblemsSource,
+)
+from isoflop.config_faults import suggest
+from isoflop.config_training import Init, PolicyTraining
+
+if TYPE_CHECKING:
+    from isoflop.config import Config
+
+COMMIT = "a 40-digit commit"
+
+
+def check_config(config: Config, root: Path) -> list[str]:
+    """One line per fault, each with its key; folders and files are looked for under `root`."""
+    faults = [
+        *_sources(config, root),
+        *_models(config, root),
+        *_training(config),
+        *_labels(config),
+    ]
+    if config.studies:
+        faults += [*_pools(config), *_selection(config), *_headline(config)]
+    elif config.training:
+        faults += _unused(config)
+    else:
+        faults.append("generators: none, and no training either; there is nothing to do")
+    return faults
+
+
+def is_local(model: str, root: Path) -> bool:
+    """Whether `model` names a folder rather than a hub repository `owner/name`."""
+    return (root / model).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
+
+
+def _sources(config: Config, root: Path) -> Iterator[str]:
+    if config.mirror is not None and not (root / config.mirror).is_dir():
+        yield f"mirror: {config.mirror!r} is not a folder here; give one, or null to use the hub"
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, FileSource) and not (root / dataset.path).is_file():
+            yield f"datasets.{name}.path: there is no file {dataset.path!r} (seen from where snakemake runs)"
+        if isinstance(dataset, WordproblemsSource):
+            yield from _repeated(f"datasets.{name}.levels", dataset.levels)
+
+
+def _models(config: Config, root: Path) -> Iterator[str]:
+    for section, entries in (("policies", config.policies), ("verifiers", config.verifiers)):
+        for name, entry in entries.items():
+            place = f"{section}.{name}"
+            yield from _checkpoint(place, entry.model, entry.revision, root)
+            yield from _trained(config, place, entry, "policy" if section == "policies" else "prm")
+    for name, training in config.training.items():
+        yield from _checkpoint(f"training.{name}.init", training.init.model, training.init.revision, root)
+
+
+def _checkpoint(place: str, model: str | None, revision: str | None, root: Path) -> Iterator[str]:
+    if model is None:
+        return
+    if not is_local(model, root):
+        if revision is None:
+            yield (
+                f"{place}.revision: the hub model {model!r} must be pinned to {COMMIT} "
+                "(or give the path of a folder)"
+            )
+        return
+    if not (root / model / "config.json").is_file():
+        yield f"{place}.model: {model!r} is not a folder with a config.json (seen from where snakemake runs)"
+    elif revision is not None:
+        yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"
+
+
+def _trained(config: Config, place: str, entry: ModelReference, kind: str) -> Iterator[str]:
+    if entry.trained is None:
+        return
+    if entry.trained not in config.training:
+        yield _unknown(f"{place}.trained", entry.trained, "training", config.training)
+    elif config.training[entry.trained].kind != kind:
+        found = config.training[entry.trained].kind
+        yield f"{place}.trained: {entry.trained!r} trains a {found}; a {kind} is needed here"
+
+
+def _training(config: Config) -> Iterator[str]:
+    above: list[str] = []
+    for name, training in config.training.items():
+        place = f"training.{name}"
+        yield from _start(config, place, training.init, above, training.kind)
+        if isinstance(training, PolicyTraining):
+            for key, dataset in (("dataset", training.data.dataset), ("held_out", training.data.held_out)):
+                yield from _solved(config, f"{place}.data.{key}", dataset)
+        else:
+            for key, label in (("labels", training.data.labels), ("held_out", training.data.held_out)):
+                if label not in config.labels:
+                    yield _unknown(f"{place}.data.{key}", label, "labels", config.labels)
+        above.append(name)
+
+
+def _start(config: Config, place: str, init: Init, above: Collection[str], kind: str) -> Iterator[str]:
+    if init.trained is None:
+        return
+    if init.trained not in above:
+        hint = "an entry further down" if init.trained in config.training else "not an entry"
+        yield (
+            f"{place}.init.trained: {init.trained!r} is {hint}; only entries of training above this one "
+            f"can be a start (here: {', '.join(above) or 'none'}){suggest(init.trained, above)}"
+        )
+    elif kind == "policy" and config.training[init.trained].kind != "policy":
+        yield f"{place}.init.trained: {init.trained!r} trains a prm; a policy starts from a policy"
+
+
+def _solved(config: Config, place: str, name: str) -> Iterator[str]:
+    """A data set that exists and has solutions to learn."""
+    if name not in config.datasets:
+        yield _unknown(place, name, "datasets", config.datasets)
+        return
+    dataset = config.datasets[name]
+    if not isinstance(dataset, WordproblemsSource) and dataset.fields.solution is None:
+        yield f"{place}: {name!r} has no solutions to learn; set datasets.{name}.fields.solution"
+
+
+def _labels(config: Config) -> Iterator[str]:
+    for name, label in config.labels.items():
+        if label.problems not in config.datasets:
+            yield _unknown(f"labels.{name}.problems", label.problems, "datasets", config.datasets)
+        for policy in (*label.policies, label.completer):
+            if policy not in config.policies:
+                key = "completer" if policy == label.completer else "policies"
+                yield _unknown(f"labels.{name}.{key}", policy, "policies", config.policies)
+        yield from _repeated(f"labels.{name}.policies", label.policies)
+
+
+def _unused(config: Config) -> Iterator[str]:
+    """Keys that mean nothing where the experiment only trains models."""
+    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline"):
+        if getattr(config, key):
+            yield f"{key}: set, but there are no generators to apply it to; add generators or leave it out"
+
+
+def _pools(config: Config) -> Iterator[str]:
+    if not config.studied_datasets:
+        yield "datasets: training and labels use all of them; the generators need one of their own"
+    if not config.policies:
+        yield "policies: none; the generators need at least one to sample from"
+    pools = {name: entry for name, entry in config.generators.items() if isinstance(entry, Sampling)}
+    if not pools:
+        yield "generators: none of kind sampling; curves over budgets need one"
+        return
+    if not config.budgets:
+        yield "budgets: none; give numbers of samples, for example [1, 2, 4, 8]"
+    for place, (low, high) in enumerate(zip(config.budgets, config.budgets[1:], strict=False), start=1):
+        if high <= low:
+            yield f"budgets[{place}]: {high} after {low}; budgets must be strictly increasing"
+    for name, pool in pools.items():
+        too_large = [budget for budget in config.budgets if budget > pool.samples]
+        if too_large:
+            yield (
+                f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
+                f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
+            )
+
+
+def _selection(config: Config) -> Iterator[str]:
+    if not config.selectors:
+        yield "selectors: none; give at least one, for example [majority]"
+    yield from _repeated("selectors", config.selectors)
+    yield from _repeated("step_aggregations", config.step_aggregations)
+    scored = [selector for selector in config.selectors if selector in NEEDS_VERIFIER]
+    if scored and not config.verifiers:
+        yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
+    if scored and not config.step_aggregations:
+        yield (f"step_aggregations: none; {', '.join(scored)} need at least one of last, min, product, mean")
+
+
+def _headline(config: Config) -> Iterator[str]:
+    if config.headline is None:
+        yield "headline: missing; name the selector of the headline figures, for example {selector: majority}"
+        return
+    chosen = config.headline
+    if chosen.selector not in config.selectors:
+        yield (
+            f"headline.selector: {chosen.selector!r} is not among the experiment's selectors "
+            f"(allowed: {', '.join(s for s in config.selectors if s != 'pass') or 'none'})"
+        )
+    if chosen.selector in NEEDS_VERIFIER and chosen.step_aggregation not in config.step_aggregations:
+        yield (
+            f"headline.step_aggregation: {chosen.step_aggregation!r} is not among the experiment's "
+            f"step_aggregations (allowed: {', '.join(config.step_aggregations) or 'none'})"
+        )
+
+
+def _unknown(place: str, name: str, section: str, entries: Collection[str]) -> str:
+    allowed = ", ".join(entries) or "none"
+    return f"{place}: {name!r} is not an entry of {section}{suggest(name, entries)} (allowed: {allowed})"
+
+
+def _repeated(place: str, values: Collection[object]) -> Iterator[str]:
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            yield f"{place}: {value!r} is here twice"
+        seen.add(value)

@@ -1,0 +1,299 @@
+"""The bridge from the config to the workflow: which jobs there are, and the specification of each."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel
+
+from isoflop.config import Config, config_yaml
+from isoflop.config_checks import is_local
+from isoflop.config_entries import FileSource, ModelReference, Policy, Sampling, Verifier
+from isoflop.config_training import PolicyTraining
+from isoflop.curves import CreditsInput, FitSpec
+from isoflop.digests import code_digest
+from isoflop.publishing import FIGURE_FORMATS, FIGURES, TABLES, Headline, PublishSpec
+from isoflop.selection import SelectSpec
+from isoflop.specs import (
+    LABEL_VERSION,
+    PROBLEMS_VERSION,
+    SAMPLE_VERSION,
+    SCORE_VERSION,
+    TRAIN_VERSION,
+    GradeSpec,
+    LabelSpec,
+    ProblemsSpec,
+    SampleSpec,
+    ScoreSpec,
+    TrainSpec,
+)
+
+_Model = TypeVar("_Model", Policy, Verifier)
+
+# A model's card and pictures say nothing to the model.
+_NOT_THE_MODEL = (".md", ".png", ".svg")
+
+
+class Pool(NamedTuple):
+    """One table of candidates: a policy's, by one generator, on one data set."""
+
+    dataset: str
+    policy: str
+    generator: str
+
+
+def canonical(spec: BaseModel) -> str:
+    """One text per specification: JSON with sorted keys, without spaces, in ASCII."""
+    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+class Plan:
+    """The jobs of one experiment. Folders that the config names are looked for under `root`.
+
+    Methods named after a stage give the canonical specification of one of its jobs.
+    """
+
+    def __init__(self, config: Config, root: Path = Path()) -> None:
+        self.config = config
+        self.results = f"results/{config.experiment}"
+        self._root = root
+
+    def pools(self) -> list[Pool]:
+        """Every table of candidates of the study."""
+        config = self.config
+        return [
+            Pool(dataset, policy, generator)
+            for dataset in (config.studied_datasets if config.studies else ())
+            for policy in config.policies
+            for generator in config.generators
+        ]
+
+    def pool_verifiers(self, generator: str) -> tuple[str, ...]:
+        """The verifiers that score what a generator makes; none where there is nothing to pick."""
+        return tuple(self.config.verifiers) if self._is_sampled(generator) else ()
+
+    def targets(self) -> list[str]:
+        """What the experiment is for: trained models, and where it studies, all published files."""
+        return [*map(self._trained_folder, self.config.training), *self.published(), *self._curve_tables()]
+
+    def published(self) -> list[str]:
+        """The files that publishing writes."""
+        if not self.config.studies:
+            return []
+        figures = [f"figures/{name}.{ending}" for name in FIGURES for ending in FIGURE_FORMATS]
+        names = ["report.html", *(f"tables/{name}" for name in TABLES), *figures]
+        return [f"{self.results}/{name}" for name in names]
+
+    def credits(self) -> list[str]:
+        """The select stage's tables, in the order of the fit's specification."""
+        return [f"{self.results}/select/{'/'.join(pool)}.parquet" for pool in self.pools()]
+
+    def scores(self, dataset: str, policy: str, generator: str) -> list[str]:
+        """Score table and ledger of every verifier, in the order of the select stage's specification."""
+        return [
+            f"{self.results}/score/{dataset}/{policy}/{generator}/{verifier}.{ending}"
+            for verifier in self.pool_verifiers(generator)
+            for ending in ("parquet", "ledger.json")
+        ]
+
+    def evidence(self) -> list[str]:
+        """What the report quotes beside the curves: problems, candidates, grades, scores and ledgers."""
+        datasets = dict.fromkeys(pool.dataset for pool in self.pools())
+        problems = [f"{self.results}/problems/{name}.parquet" for name in datasets]
+        tables = [
+            f"{self.results}/{stage}/{'/'.join(pool)}.{ending}"
+            for pool in self.pools()
+            for stage, ending in (("sample", "parquet"), ("sample", "ledger.json"), ("grade", "parquet"))
+        ]
+        return [*problems, *tables, *(path for pool in self.pools() for path in self.scores(*pool))]
+
+    def problems(self, dataset: str) -> str:
+        """Specification of a data set."""
+        entry = self.config.datasets[dataset]
+        return canonical(ProblemsSpec(dataset=entry, mirror=self.config.mirror, version=PROBLEMS_VERSION))
+
+    def problems_files(self, dataset: str) -> list[str]:
+        """Local files that a data set is read from."""
+        entry = self.config.datasets[dataset]
+        return [entry.path] if isinstance(entry, FileSource) else []
+
+    def train(self, model: str) -> str:
+        """Specification of a training."""
+        return canonical(
+            TrainSpec(
+                name=model,
+                training=self.config.training[model],
+                regenerate=f"snakemake --cores all --configfile configs/{self.config.experiment}.yaml "
+                f"{self._trained_folder(model)}",
+                version=TRAIN_VERSION,
+            )
+        )
+
+    def train_data(self, model: str) -> list[str]:
+        """The tables that a training learns from and is measured on."""
+        training = self.config.training[model]
+        if isinstance(training, PolicyTraining):
+            return [
+                f"{self.results}/problems/{name}.parquet"
+                for name in (training.data.dataset, training.data.held_out)
+            ]
+        return [
+            f"{self.results}/label/{name}.parquet" for name in (training.data.labels, training.data.held_out)
+        ]
+
+    def train_start(self, model: str) -> list[str]:
+        """The folder of the trained model that a training starts from, if it does."""
+        start = self.config.training[model].init.trained
+        return [self._trained_folder(start)] if start else []
+
+    def train_files(self, model: str) -> list[str]:
+        """Files of the local checkpoint that a training starts from, if it does."""
+        return self._folder_files(self.config.training[model].init.model)
+
+    def label(self, label: str) -> str:
+        """Specification of a table of step labels."""
+        entry = self.config.labels[label]
+        return canonical(
+            LabelSpec(
+                name=label,
+                label=entry,
+                policies={
+                    name: self._located(self.config.policies[name]) for name in self._label_policies(label)
+                },
+                grader=self.config.datasets[entry.problems].grader,
+                seed=self.config.seed,
+                version=LABEL_VERSION,
+            )
+        )
+
+    def label_problems(self, label: str) -> str:
+        """The problems whose solutions are labelled."""
+        return f"{self.results}/problems/{self.config.labels[label].problems}.parquet"
+
+    def label_models(self, label: str) -> list[str]:
+        """Files and folders of the models that write and continue the solutions."""
+        entries = (self.config.policies[name] for name in self._label_policies(label))
+        return _distinct(path for entry in entries for path in self._model_files(entry))
+
+    def sample(self, policy: str, generator: str) -> str:
+        """Specification of a table of candidates."""
+        return canonical(
+            SampleSpec(
+                policy=self._located(self.config.policies[policy]),
+                generator=self.config.generators[generator],
+                seed=self.config.seed,
+                version=SAMPLE_VERSION,
+            )
+        )
+
+    def policy_files(self, policy: str) -> list[str]:
+        """Files or folder of a policy's checkpoint; none for a hub model."""
+        return self._model_files(self.config.policies[policy])
+
+    def score(self, verifier: str) -> str:
+        """Specification of a table of scores."""
+        return canonical(
+            ScoreSpec(
+                verifier=self._located(self.config.verifiers[verifier]),
+                version=SCORE_VERSION,
+            )
+        )
+
+    def verifier_files(self, verifier: str) -> list[str]:
+        """Files or folder of a verifier's checkpoint; none for a hub model."""
+        return self._model_files(self.config.verifiers[verifier])
+
+    def grade(self, dataset: str) -> str:
+        """Specification of a table of grades."""
+        return canonical(
+            GradeSpec(grader=self.config.datasets[dataset].grader, code=code_digest("isoflop.stages.grade"))
+        )
+
+    def select(self, generator: str) -> str:
+        """Specification of a table of credits; what is not picked from depends on no selector."""
+        config, code = self.config, code_digest("isoflop.stages.select")
+        kind = config.generators[generator].kind
+        if not self._is_sampled(generator):
+            return canonical(SelectSpec(seed=config.seed, generator_kind=kind, code=code))
+        return canonical(
+            SelectSpec(
+                budgets=config.budgets,
+                selectors=config.selectors,
+                step_aggregations=config.step_aggregations,
+                verifiers=self.pool_verifiers(generator),
+                seed=config.seed,
+                generator_kind=kind,
+                code=code,
+            )
+        )
+
+    def fit(self) -> str:
+        """Specification of the curves and fits."""
+        config = self.config
+        return canonical(
+            FitSpec(
+                experiment=config.experiment,
+                inputs=tuple(CreditsInput(**pool._asdict()) for pool in self.pools()),
+                draws=config.bootstrap.draws,
+                level=config.bootstrap.level,
+                seed=config.seed,
+                code=code_digest("isoflop.stages.fit"),
+            )
+        )
+
+    def publish(self) -> str:
+        """Specification of the tables, figures and report."""
+        config = self.config
+        assert config.headline is not None  # checked for every config that studies
+        return canonical(
+            PublishSpec(
+                experiment=config.experiment,
+                title=config.title or config.experiment,
+                datasets=config.studied_datasets,
+                policies=tuple(config.policies),
+                generators=tuple(config.generators),
+                verifiers=tuple(config.verifiers),
+                headline=Headline(**config.headline.model_dump()),
+                config_yaml=config_yaml(config),
+                seed=config.seed,
+                code=code_digest("isoflop.stages.publish", "templates"),
+            )
+        )
+
+    def _curve_tables(self) -> list[str]:
+        names = ("curves", "fits", "differences") if self.config.studies else ()
+        return [f"{self.results}/tables/{name}.csv" for name in names]
+
+    def _is_sampled(self, generator: str) -> bool:
+        return isinstance(self.config.generators[generator], Sampling)
+
+    def _trained_folder(self, name: str) -> str:
+        return f"{self.results}/train/{name}"
+
+    def _label_policies(self, label: str) -> list[str]:
+        entry = self.config.labels[label]
+        return _distinct([*entry.policies, entry.completer])
+
+    def _located(self, entry: _Model) -> _Model:
+        """The entry with its folder, where it is trained here."""
+        if entry.trained is None:
+            return entry
+        return entry.model_copy(update={"model": self._trained_folder(entry.trained), "trained": None})
+
+    def _model_files(self, entry: ModelReference) -> list[str]:
+        """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
+        return [self._trained_folder(entry.trained)] if entry.trained else self._folder_files(entry.model)
+
+    def _folder_files(self, model: str | None) -> list[str]:
+        if model is None or not is_local(model, self._root):
+            return []
+        return sorted(
+            f"{model.rstrip('/')}/{path.relative_to(self._root / model).as_posix()}"
+            for path in (self._root / model).rglob("*")
+            if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
+        )
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,314 @@
+"""The report: one HTML file without outside references, from the published tables, figures and samples.
+
+The template escapes everything it is given. The file's own policy (a Content-Security-Policy of inline
+styles and inlined images only) keeps a browser from loading or running anything else.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from isoflop.headlines import Headlines, difference
+from isoflop.paper_tables import best_cells
+from isoflop.publishing import (
+    COST_LABELS,
+    FIGURES,
+    SELECTOR_NAMES,
+    Estimate,
+    Fitted,
+    PublishSpec,
+    Tables,
+    cost_column,
+    curve,
+    existing,
+    fitted,
+    headline_strategy,
+    of_strategy,
+    scientific,
+    strategies,
+)
+from isoflop.report_samples import Sample
+
+FIGURE_TITLES = {
+    "error_by_size": "Error against compute, by model size",
+    "error_by_strategy": "Error against compute, by strategy",
+    "optimal_size": "The best size for a compute budget",
+    "majority_weighted": "Majority against weighted voting",
+    "accuracy_by_level": "Accuracy by difficulty",
+    "saturation": "Saturation and its limit",
+}
+FIGURE_CAPTIONS = {
+    "error_by_size": (
+        "Each mark is a number of samples; lower and further left is better. Bands are intervals over "
+        "problems. Dashes are error = floor + a C^-b, fitted to each size whose error falls clearly. The "
+        "grey line is the frontier: no cheaper choice has a lower error. Where it passes from one size to "
+        "the next, the larger model becomes worth its cost."
+    ),
+    "error_by_strategy": (
+        "One panel per model, the same samples under each selector. Best-of-n and weighted voting start "
+        "further right where the cost includes the verifier's reading of every sample. Greedy decoding is "
+        "a single point."
+    ),
+    "optimal_size": (
+        "At each budget, the size with the lowest error, without extrapolation; the grey area is the "
+        "interval of the best size. The line regresses compute on the best size; where the figure says "
+        "that there is no clear power law, do not read an exponent off it."
+    ),
+    "majority_weighted": (
+        "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right: what a "
+        "perfect verifier would reach. The distance from weighted voting to it is what the verifier "
+        "misses; a majority curve that falls means that on many problems the most frequent answer is "
+        "wrong."
+    ),
+    "accuracy_by_level": (
+        "Left one sample, right the largest number that all models share. Marks of one level are set "
+        "apart to be seen; bars are intervals over the problems of that level."
+    ),
+    "saturation": (
+        "Marks are measured, dashes a fitted exponential approach. At the infinity sign is the limit that "
+        "the pool of samples fixes by itself: the share of problems whose most probable answer is right "
+        "(majority), or whose answer with the largest total score is (weighted). Marks of one number of "
+        "samples are set apart to be seen."
+    ),
+}
+WIDE = frozenset({"error_by_strategy", "majority_weighted", "accuracy_by_level", "saturation"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class HtmlTable:
+    """A table of the report; `text_columns` leading columns are left-aligned, the others are numbers."""
+
+    title: str
+    note: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    text_columns: int = 1
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one job of a stage used, from its ledger; None where the ledger does not say."""
+
+    stage: str
+    job: str
+    seconds: float | None
+    tokens: int | None
+    parameters: int | None
+
+    @property
+    def flops(self) -> float | None:
+        """2 N FLOPs for every token read or written."""
+        if self.tokens is None or self.parameters is None:
+            return None
+        return 2.0 * self.parameters * self.tokens
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the numbers were made with, read when the report is written."""
+
+    commit: str
+    versions: Mapping[str, str]
+    machines: Sequence[str]
+    costs: Sequence[StageCost] = field(default_factory=tuple)
+
+
+def render(
+    tables: Tables,
+    spec: PublishSpec,
+    table4: pd.DataFrame,
+    found: Sequence[Headlines],
+    *,
+    figures: Mapping[str, bytes],
+    samples: Mapping[str, Sequence[Sample]],
+    provenance: Provenance,
+) -> str:
+    """The report's HTML. `figures`: SVG by name; `samples`: by data set."""
+    environment = Environment(
+        loader=PackageLoader("isoflop"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [
+        {
+            "name": name,
+            "title": FIGURE_TITLES[name],
+            "caption": FIGURE_CAPTIONS[name],
+            "uri": "data:image/svg+xml;base64," + base64.b64encode(figures[name]).decode(),
+            "wide": name in WIDE or len(spec.datasets) > 1,
+        }
+        for name in FIGURES
+    ]
+    return environment.get_template("report.html.j2").render(
+        spec=spec,
+        cost=COST_LABELS[spec.headline.cost_model],
+        strategy=SELECTOR_NAMES[spec.headline.selector],
+        headlines=found,
+        figures=shown,
+        tables=report_tables(tables, spec, table4),
+        samples=samples,
+        provenance=provenance,
+        costs=cost_table(provenance.costs),
+    )
+
+
+def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
+    """Table 4, then for each data set the curves, the gain of the verifier and the fits."""
+    shown = [table4_html(table4, spec)]
+    for dataset in spec.datasets:
+        shown.append(curves_table(tables, spec, dataset))
+        shown.append(differences_table(tables, spec, dataset))
+        shown.append(fits_table(tables, spec, dataset))
+    return [table for table in shown if table.rows]
+
+
+def table4_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+    """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
+    best = best_cells(table, spec.datasets)
+    header = ["Model", "Strategy", "Samples"]
+    for dataset in spec.datasets:
+        header += [f"FLOPs {dataset}", f"Accuracy {dataset}"]
+    rows = []
+    for row, (_, line) in enumerate(table.iterrows()):
+        cells = [Cell(str(line["model"])), Cell(str(line["strategy"])), Cell(str(line["samples"]))]
+        for dataset in spec.datasets:
+            if pd.isna(line[f"{dataset}_accuracy"]):
+                cells += [Cell("–"), Cell("–")]
+                continue
+            parts = [float(line[f"{dataset}_{name}"]) for name in ("accuracy", "ci_low", "ci_high")]
+            cells.append(Cell(scientific(float(line[f"{dataset}_flops"]))))
+            cells.append(Cell(Estimate(*parts).in_percent, (row, dataset) in best))
+        rows.append(cells)
+    note = (
+        "The layout of Wu et al. 2024, Table 4: every model and strategy at one number of samples. "
+        "Bold: the best of each model."
+    )
+    return HtmlTable("All models and strategies", note, header, rows, text_columns=2)
+
+
+def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+    """Accuracy by policy and number of samples, a column per selector, and the headline's cost."""
+    shown = [
+        strategy
+        for selector in ("majority", "best_of_n", "weighted", "pass")
+        if (strategy := existing(tables.curves, spec, selector)) is not None
+    ]
+    dearest = headline_strategy(tables.curves, spec)
+    rows = []
+    for policy in spec.policies:
+        lines = {strategy: curve(tables.curves, dataset, policy, strategy) for strategy in shown}
+        paid = curve(tables.curves, dataset, policy, dearest).set_index("budget")[cost_column(spec)]
+        budgets = sorted({int(budget) for line in lines.values() for budget in line["budget"]})
+        for budget in budgets:
+            cells = [Cell(policy), Cell(str(budget))]
+            cells.append(Cell(scientific(float(paid.loc[budget])) if budget in paid.index else "–"))
+            for line in lines.values():
+                here = line[line["budget"] == budget]
+                cells.append(Cell(_accuracy(here.iloc[0]) if len(here) else "–"))
+            rows.append(cells)
+    header = ["Model", "Samples", f"FLOPs ({dearest.name})", *(strategy.name for strategy in shown)]
+    note = "Accuracy in percent with its interval. All rows are in tables/curves.csv."
+    return HtmlTable(f"{dataset}: accuracy by number of samples", note, header, rows, folded=True)
+
+
+def _accuracy(row: pd.Series) -> str:
+    return Estimate(float(row["accuracy"]), float(row["ci_low"]), float(row["ci_high"])).in_percent
+
+
+def differences_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+    """Weighted minus majority voting by number of samples, a column per policy; empty without a verifier."""
+    strategy = existing(tables.curves, spec, "weighted")
+    paired = tables.differences[tables.differences["dataset"] == dataset]
+    rows = []
+    if strategy is not None:
+        of_voting = paired[paired["comparison"] == "weighted - majority"]
+        # One vote is the same vote under both, so the rows start at 2.
+        for budget in sorted({int(budget) for budget in of_voting["budget"]} - {1}):
+            gains = [difference(paired, "weighted - majority", p, strategy, budget) for p in spec.policies]
+            rows.append(
+                [Cell(str(budget)), *(Cell("–" if gain is None else gain.in_points) for gain in gains)]
+            )
+    note = (
+        "Percentage points with their interval, paired over problems: an interval above 0 is a gain. "
+        "More comparisons are in tables/differences.csv."
+    )
+    return HtmlTable(f"{dataset}: weighted minus majority voting", note, ["Samples", *spec.policies], rows)
+
+
+def fits_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+    """One row per fit of the headline's strategy, with its parameters, status and fit."""
+    strategy = headline_strategy(tables.curves, spec)
+    x_names = {cost_column(spec): "FLOPs", "samples": "samples", "none": "–"}
+    chosen = [(strategy, policy) for policy in (*spec.policies, "all")]
+    oracle = next((s for s in strategies(tables.curves, spec, oracle=True) if s.selector == "pass"), None)
+    if oracle is not None:
+        chosen += [(oracle, policy) for policy in spec.policies]
+    rows = []
+    for one, policy in chosen:
+        here = of_strategy(tables.fits, dataset, policy, one)
+        here = here[here["cost_model"].isin(list(x_names))]
+        if one is oracle:
+            here = here[here["fit"] == "coverage_power_law"]
+        for (name, x), group in here.groupby(["fit", "cost_model"], sort=False):
+            fit = fitted(group)
+            if fit is not None:
+                rows.append(_fit_row(policy, str(name), x_names[str(x)], fit))
+    header = ["Model", "Fit", "x", "Parameters (interval)", "Status", "Points", "R²"]
+    note = (
+        f"Fits of {strategy.name}, and of pass@k for coverage. A status other than ok says why not to rely "
+        "on the numbers. Every strategy and cost model is in tables/fits.csv."
+    )
+    return HtmlTable(f"{dataset}: fits", note, header, rows, text_columns=5, folded=True)
+
+
+def _fit_row(policy: str, name: str, x: str, fit: Fitted) -> list[Cell]:
+    parameters = "; ".join(f"{key} = {value.text}" for key, value in fit.parameters.items())
+    status = f"{fit.status}: {fit.note}" if fit.note else fit.status
+    r_squared = "–" if pd.isna(fit.r_squared) else f"{fit.r_squared:.3f}"
+    texts = (policy, name.replace("_", " "), x, parameters or "–", status, str(fit.points), r_squared)
+    return [Cell(text) for text in texts]
+
+
+def cost_table(costs: Sequence[StageCost]) -> HtmlTable:
+    """Time, tokens and FLOPs of every job that keeps a ledger, and their sum by stage."""
+    rows = []
+    for stage in dict.fromkeys(cost.stage for cost in costs):
+        own = [cost for cost in costs if cost.stage == stage]
+        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in own]
+        seconds = [cost.seconds for cost in own if cost.seconds is not None]
+        tokens = [cost.tokens for cost in own if cost.tokens is not None]
+        flops = [cost.flops for cost in own if cost.flops is not None]
+        total = _cost_row(stage, "all", sum(seconds), sum(tokens), sum(flops))
+        rows.append([Cell(cell.text, bold=True) for cell in total])
+    header = ["Stage", "Job", "Seconds", "Tokens", "Tokens/s", "FLOPs"]
+    note = "Tokens read and written by the model; FLOPs are 2 N for each of them."
+    return HtmlTable("Time and compute by stage", note, header, rows, text_columns=2)
+
+
+def _cost_row(
+    stage: str, job: str, seconds: float | None, tokens: int | None, flops: float | None
+) -> list[Cell]:
+    rate = f"{tokens / seconds:,.0f}" if tokens and seconds else "–"
+    texts = (
+        stage,
+        job,
+        "–" if seconds is None else f"{seconds:,.1f}",
+        "–" if tokens is None else f"{tokens:,}",
+        rate,
+        "–" if flops is None else scientific(flops),
+    )
+    return [Cell(text) for text in texts]

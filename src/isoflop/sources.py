@@ -1,0 +1,84 @@
+"""Where the bytes of a data set come from: a local file, a file of the hub, or a mirror of the hub.
+
+Every file is checked against its sha256 before any of it is parsed.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from isoflop.errors import UserError
+from isoflop.problems import Row, read_rows
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a local file; raises UserError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def check_sha256(path: Path, data: bytes, expected: str | None) -> str:
+    """The sha256 of `data`, read from `path`; raises UserError if it is not `expected` (None: any)."""
+    found = hashlib.sha256(data).hexdigest()
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{path}: sha256 is {found}, the config expects {expected}; "
+            "get the file again, or correct the config if the change is meant"
+        )
+    return found
+
+
+def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
+    """The local copy of a file of a hub data set: `mirror`/`repo`/`path`, or a download at `revision`.
+
+    With a mirror nothing is downloaded. Raises UserError if the file cannot be had.
+    """
+    if mirror is not None:
+        local = mirror / repo / path
+        if not local.is_file():
+            raise UserError(f"{local}: not there; the mirror must hold {path} of {repo} at {revision}")
+        return local
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
+    except (OSError, HfHubHTTPError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise UserError(
+            f"{repo}: {path} at {revision} cannot be downloaded ({reason}); "
+            "without a network, set `mirror` to a folder that holds it"
+        ) from error
+
+
+def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
+    """The rows of a hub data set's file, read by the `datasets` library; `name` is what errors call it.
+
+    Raises UserError if the library cannot read the file.
+    """
+    if path.suffix == ".csv":  # the library's types are guesses: "None" would be missing and "007" be 7
+        yield from read_rows(name, read_file(path))
+        return
+    readers = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    if path.suffix not in readers:
+        raise UserError(f"{name}: cannot read '{path.suffix}' files; give one of .csv, {', '.join(readers)}")
+    import datasets  # noqa: PLC0415
+
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            rows = datasets.load_dataset(
+                readers[path.suffix],
+                data_files=str(path),
+                split="train",
+                cache_dir=cache,
+                keep_in_memory=True,
+            ).to_list()
+        except datasets.exceptions.DatasetsError as error:
+            reason = str(error.__cause__ or error).strip().split("\n", 1)[0]
+            raise UserError(f"{name}: the datasets library cannot read it ({reason})") from error
+    for number, values in enumerate(rows, start=1):
+        yield f"{name}, row {number}", values

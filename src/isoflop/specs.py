@@ -1,0 +1,77 @@
+"""Specifications: what each job is given, as one canonical JSON that holds all that decides its output.
+
+The workflow compares this text with the one an output was made from; where they differ, the job runs
+again. Cheap stages carry a digest of their own code, so editing a selector repeats selection and what
+follows. Expensive stages, and the problems they all hang on, carry a version instead: raise it by hand when
+a change of code changes what they write.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from isoflop.config_entries import Dataset, Generator, Grader, Policy, Verifier
+from isoflop.config_training import LabelConfig, TrainingConfig
+
+PROBLEMS_VERSION = 1
+SAMPLE_VERSION = 1
+SCORE_VERSION = 1
+TRAIN_VERSION = 1
+LABEL_VERSION = 1
+
+
+class Spec(BaseModel):
+    """What one job is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProblemsSpec(Spec):
+    """One data set to write; `mirror` is a folder with copies of hub files."""
+
+    dataset: Dataset
+    mirror: str | None
+    version: int
+
+
+class SampleSpec(Spec):
+    """Candidates of one policy by one generator; `seed` is the experiment's."""
+
+    policy: Policy
+    generator: Generator
+    seed: int
+    version: int
+
+
+class ScoreSpec(Spec):
+    """Scores of one verifier for one table of candidates."""
+
+    verifier: Verifier
+    version: int
+
+
+class GradeSpec(Spec):
+    """Answers of one table of candidates, read and compared by one grader."""
+
+    grader: Grader
+    code: str
+
+
+class TrainSpec(Spec):
+    """One model to train; `regenerate` is the command that makes it, for its card."""
+
+    name: str
+    training: TrainingConfig
+    regenerate: str
+    version: int
+
+
+class LabelSpec(Spec):
+    """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
+
+    name: str
+    label: LabelConfig
+    policies: Mapping[str, Policy]
+    grader: Grader
+    seed: int
+    version: int

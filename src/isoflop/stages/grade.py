@@ -1,0 +1,122 @@
+"""Grade candidates: `python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet`.
+
+SPEC is the JSON of `isoflop.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's metadata
+and the summary on standard error count the comparisons that stayed undecided, with examples.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from isoflop.answer_classes import NO_ANSWER, AnswerClasses, classify
+from isoflop.answers import Grader, make_grader
+from isoflop.config_faults import describe_faults
+from isoflop.errors import UserError
+from isoflop.specs import GradeSpec
+from isoflop.stages.common import read_table, run_stage, write_table
+from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
+
+_EXAMPLES = 20  # undecided pairs written to the metadata
+_EXAMPLE_LENGTH = 200  # characters of each
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One answer (or None) per candidate, in their order, and the classes of every problem's answers."""
+
+    problem_ids: list[str]
+    answers: list[str | None]
+    classes: dict[str, AnswerClasses]
+
+    def columns(self, candidates: list[int]) -> dict[str, list[object]]:
+        """The columns of GRADES; `candidates` are the candidates' numbers."""
+        numbers: list[object] = []
+        correct: list[object] = []
+        for problem, answer in zip(self.problem_ids, self.answers, strict=True):
+            classes = self.classes[problem]
+            numbers.append(NO_ANSWER if answer is None else classes.number[answer])
+            correct.append(answer in classes.correct)
+        return {
+            "problem_id": list(self.problem_ids),
+            "candidate": list(candidates),
+            "answer": list(self.answers),
+            "answer_class": numbers,
+            "correct": correct,
+        }
+
+    def undecided(self) -> list[tuple[str, str, str]]:
+        """Every undecided comparison: problem, answer, what it was compared with."""
+        return [(problem, *pair) for problem, classes in self.classes.items() for pair in classes.undecided]
+
+
+def grade(references: dict[str, str], candidates: pa.Table, grader: Grader, source: str) -> Graded:
+    """Extract and classify the answers of `candidates`, a table of CANDIDATES called `source` in errors.
+
+    `references` maps problem ids to reference answers. A truncated candidate (finish "length") has an answer
+    only if it states one completely. Raises UserError for an unknown problem or an unusable reference.
+    """
+    problem_ids: list[str] = candidates.column("problem_id").to_pylist()
+    texts = ("".join(steps) for steps in candidates.column("steps").to_pylist())
+    finishes = candidates.column("finish").to_pylist()
+    answers = [
+        grader.extract(text, truncated=finish == "length")
+        for text, finish in zip(texts, finishes, strict=True)
+    ]
+    by_problem: dict[str, list[str]] = {}
+    for row, (problem, answer) in enumerate(zip(problem_ids, answers, strict=True)):
+        if problem not in references:
+            raise UserError(
+                f"{source}, row {row + 1}: problem '{problem}' is not in the problems table; "
+                "the candidates belong to other problems: sample again"
+            )
+        found = by_problem.setdefault(problem, [])
+        if answer is not None:
+            found.append(answer)
+    classes = {}
+    for problem, found in by_problem.items():
+        fault = grader.reference_fault(references[problem])
+        if fault is not None:
+            raise UserError(f"problem '{problem}': reference answer '{references[problem]:.80}': {fault}")
+        classes[problem] = classify(found, references[problem], grader.equivalent)
+    return Graded(problem_ids, answers, classes)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Grade CANDIDATES against PROBLEMS and write the grades; raises UserError on bad input."""
+    if len(arguments) != 4:
+        raise UserError("usage: python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet")
+    try:
+        spec = GradeSpec.model_validate_json(arguments[0])
+    except ValidationError as error:
+        raise UserError("grade specification: " + "; ".join(describe_faults(error, GradeSpec))) from error
+    problems = read_table(arguments[1], PROBLEMS)
+    candidates = read_table(arguments[2], CANDIDATES)
+    references = dict(
+        zip(problems.column("problem_id").to_pylist(), problems.column("answer").to_pylist(), strict=True)
+    )
+    with make_grader(spec.grader) as grader:
+        graded = grade(references, candidates, grader, arguments[2])
+    undecided = graded.undecided()
+    answered = sum(answer is not None for answer in graded.answers)
+    metadata: dict[str, object] = {
+        "grader": spec.grader,
+        "candidates": len(graded.answers),
+        "answered": answered,
+        "undecided": len(undecided),
+        "undecided_examples": [[part[:_EXAMPLE_LENGTH] for part in one] for one in undecided[:_EXAMPLES]],
+    }
+    columns = graded.columns(candidates.column("candidate").to_pylist())
+    write_table(arguments[3], columns, GRADES, metadata)
+    correct = columns["correct"].count(True)
+    print(
+        f"grade: {len(graded.answers)} candidates, {answered} answered, {correct} correct, "
+        f"{len(undecided)} comparisons undecided",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

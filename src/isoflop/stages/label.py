@@ -1,0 +1,135 @@
+"""Label the steps of sampled solutions by Monte Carlo rollouts: what a process reward model learns from.
+
+    python -m isoflop.stages.label SPEC PROBLEMS OUT.parquet
+
+Every policy of the spec writes solutions; the completer continues from every step of each. No person
+and no reference solution is asked: only whether a rollout's final answer is right.
+"""
+
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from isoflop.answers import Grader, make_grader
+from isoflop.config_entries import Policy as PolicyConfig
+from isoflop.engines import Completion, GenerationRequest, Policy, load_policy
+from isoflop.seeds import derive_seed
+from isoflop.specs import LabelSpec
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import read_table, run_stage, table_metadata, write_columns
+from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
+from isoflop.steps import split_steps
+from isoflop.tables import LABELS, PROBLEMS
+from isoflop.wordproblems import true_steps
+
+Problem = dict[str, str]
+
+
+class Labeller:
+    """The policies of a spec, and what is asked of them."""
+
+    def __init__(self, spec: LabelSpec, checkable: bool, grader: Grader) -> None:
+        self._spec = spec
+        self._checkable = checkable
+        self._grader = grader
+        self._loaded: dict[str, Policy] = {}
+        self.line = ProgressLine(f"label {spec.name}", 0)
+
+    def label(self, problems: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+        """Labelled solutions of `problems`, as a LABELS table, and a tally."""
+        by_id = {problem["problem_id"]: problem for problem in problems}
+        solutions: list[Written] = []
+        for name in self._spec.label.policies:
+            solutions += self._solutions(name, problems)
+        solutions = distinct_solutions(solutions)
+        prefixes = open_prefixes(solutions)
+        completer = self._spec.policies[self._spec.label.completer]
+        rollouts = self._spec.label.rollouts
+        requests = [
+            self._request(completer, by_id[problem_id], text, ("rollout", text, rollout))
+            for problem_id, text in prefixes
+            for rollout in range(rollouts)
+        ]
+        completions = self._policy(self._spec.label.completer).generate(requests, self.line)
+        shares = {}
+        for place, (problem_id, text) in enumerate(prefixes):
+            group = completions[place * rollouts : (place + 1) * rollouts]
+            right = sum(self._right(text + completion.text, completion, by_id[problem_id]) for completion in group)
+            shares[problem_id, text] = right / rollouts
+        rows = {
+            "problem_id": [solution.problem_id for solution in solutions],
+            "prompt": [by_id[solution.problem_id]["prompt"] for solution in solutions],
+            "policy": [solution.policy for solution in solutions],
+            "steps": [solution.steps for solution in solutions],
+            "labels": [soft_labels(solution, shares) for solution in solutions],
+            "truth": [
+                true_steps(by_id[solution.problem_id]["prompt"], solution.steps) if self._checkable else None
+                for solution in solutions
+            ],
+        }
+        return pa.table(rows, schema=LABELS), {"solutions": len(solutions), "rollouts": len(requests)}
+
+    def _solutions(self, name: str, problems: Sequence[Problem]) -> list[Written]:
+        policy = self._spec.policies[name]
+        samples = self._spec.label.samples_per_problem
+        requests = [
+            self._request(policy, problem, "", ("solution", name, sample))
+            for problem in problems
+            for sample in range(samples)
+        ]
+        completions = self._policy(name).generate(requests, self.line)
+        return [
+            Written(
+                problem["problem_id"],
+                name,
+                tuple(split_steps(completion.text, policy.step_separator)),
+                self._right(completion.text, completion, problem),
+            )
+            for problem, completion in zip(
+                (problem for problem in problems for _ in range(samples)), completions, strict=True
+            )
+        ]
+
+    def _request(
+        self, policy: PolicyConfig, problem: Problem, begun: str, key: tuple[str, str, int]
+    ) -> GenerationRequest:
+        return GenerationRequest(
+            prompt=policy.prompt.format(problem=problem["prompt"]) + begun,
+            seed=derive_seed("label", self._spec.seed, problem["problem_id"], *key),
+            max_tokens=self._spec.label.max_tokens,
+            temperature=self._spec.label.temperature,
+        )
+
+    def _right(self, text: str, completion: Completion, problem: Problem) -> bool:
+        answer = self._grader.extract(text, truncated=completion.finish == "length")
+        return answer is not None and self._grader.equivalent(answer, problem["answer"]) is True
+
+    def _policy(self, name: str) -> Policy:
+        if name not in self._loaded:
+            entry = self._spec.policies[name]
+            self._loaded[name] = load_policy(
+                entry.engine, model=entry.model, revision=entry.revision, dtype=entry.dtype
+            )
+        return self._loaded[name]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Label what SPEC says."""
+    spec_text, problems_path, out = arguments
+    spec = LabelSpec.model_validate_json(spec_text)
+    table = read_table(problems_path, PROBLEMS)
+    problems = table.select(["problem_id", "prompt", "answer"]).to_pylist()
+    checkable = table_metadata(table).get("source") == "wordproblems"
+    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path]))
+    with make_grader(spec.grader) as grader:
+        labeller = Labeller(spec, checkable, grader)
+        labels, totals = chunks.run(problems, size, labeller.label, lambda count: None)
+        labeller.line.close()
+    write_columns(out, labels, LABELS, {"tally": {name: totals[name] for name in ("solutions", "rollouts")}})
+    chunks.remove()
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,246 @@
+"""Tables in the layout of Wu et al. 2024, figures, and the one-file report.
+
+    python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR
+
+SPEC is the JSON of `isoflop.publishing.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers and,
+for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (publishing.TABLES),
+`figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually the same folder.
+"""
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from isoflop import figure_style
+from isoflop.errors import UserError
+from isoflop.figures import draw_all
+from isoflop.fit_draws import DRAWS
+from isoflop.headlines import headline_markdown, headlines
+from isoflop.paper_tables import table4, table4_latex, table4_markdown
+from isoflop.publishing import COST_LABELS, PublishSpec, Tables, check_curves, headline_strategy
+from isoflop.report import Provenance, StageCost, render
+from isoflop.report_samples import Pool, Sample, choose_samples
+from isoflop.stages.common import atomic_path, read_table, run_stage, write_text
+from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES
+
+_KEYS = (
+    "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
+    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right",
+)  # fmt: skip
+_PACKAGES = (
+    "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
+    "pyarrow", "pydantic", "matplotlib", "seaborn", "jinja2", "snakemake",
+)  # fmt: skip
+# Problems of the first data rows that are looked through for samples worth reading.
+_SEARCHED = 80
+_KINDS = 4
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write everything; raises UserError on bad input."""
+    if len(arguments) != 3:
+        raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
+    spec = _spec(arguments[0])
+    results, out = Path(arguments[1]), Path(arguments[2])
+    tables = _tables(results)
+    check_curves(tables.curves, spec, CURVES_COLUMNS)
+
+    found = headlines(tables, spec)
+    paper = table4(tables.curves, spec)
+    caption = f"{spec.title}. FLOPs per problem: {COST_LABELS[spec.headline.cost_model]}."
+    write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
+    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
+    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
+    write_text(out / "tables" / "table4.tex", latex)
+    write_text(out / "tables" / "headline.md", headline_markdown(found, spec))
+
+    figures = {}
+    for name, figure in draw_all(tables, spec):
+        base = out / "figures" / name
+        with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
+            figure_style.save(figure, png, svg)
+        figures[name] = base.with_suffix(".svg").read_bytes()
+
+    html = render(
+        tables,
+        spec,
+        paper,
+        found,
+        figures=figures,
+        samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
+        provenance=_provenance(results, spec),
+    )
+    write_text(out / "report.html", html)
+
+
+def _spec(text: str) -> PublishSpec:
+    try:
+        return PublishSpec.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        raise UserError(f"publish specification: {where}: {first['msg']}") from error
+
+
+def _tables(results: Path) -> Tables:
+    draws = read_table(results / "fit" / "draws.parquet", DRAWS)
+    return Tables(
+        curves=_csv(results / "tables" / "curves.csv"),
+        fits=_csv(results / "tables" / "fits.csv"),
+        differences=_csv(results / "tables" / "differences.csv"),
+        draws=draws.drop_columns(["draws"]).to_pandas(),
+    )
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    """A table whose names stay text, even a level `1` or a model called `NA`; empty cells are NaN."""
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}); delete it and run again") from error
+
+
+def _samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> list[Sample]:
+    """Samples of the middle-sized policy, and of the others where it lacks a kind."""
+    if not spec.verifiers:
+        return []
+    generator = headline_strategy(tables.curves, spec).generator
+    middle = len(spec.policies) // 2
+    ordered = sorted(spec.policies, key=lambda policy: abs(spec.policies.index(policy) - middle))
+    pools: list[Pool] = []
+    samples: list[Sample] = []
+    for policy in ordered:
+        pools += _pools(results, dataset, policy, generator, spec.verifiers[0])
+        samples = choose_samples(pools, spec.headline.step_aggregation)
+        if len(samples) == _KINDS:
+            break
+    return samples
+
+
+def _pools(results: Path, dataset: str, policy: str, generator: str, verifier: str) -> list[Pool]:
+    """The candidates of the first problems, those of medium level first: they go wrong, and are short."""
+    base = Path(dataset) / policy
+    problems = read_table(results / "problems" / f"{dataset}.parquet", PROBLEMS).slice(0, _SEARCHED)
+    ids = problems["problem_id"]
+    parts = [
+        read_table(results / "sample" / base / f"{generator}.parquet", CANDIDATES),
+        read_table(results / "grade" / base / f"{generator}.parquet", GRADES),
+        read_table(results / "score" / base / generator / f"{verifier}.parquet", SCORES),
+    ]
+    candidates, grades, scores = (_rows_by_problem(part, ids) for part in parts)
+    rows = sorted(problems.to_pylist(), key=lambda row: abs((row["level"] or 3) - 3))
+    return [
+        Pool(
+            policy=policy,
+            level=row["level"],
+            prompt=row["prompt"],
+            answer=row["answer"],
+            steps=[one["steps"] for one in candidates.get(row["problem_id"], [])],
+            step_scores=[one["step_scores"] for one in scores.get(row["problem_id"], [])],
+            answers=[one["answer"] for one in grades.get(row["problem_id"], [])],
+            correct=[one["correct"] for one in grades.get(row["problem_id"], [])],
+        )
+        for row in rows
+    ]
+
+
+def _rows_by_problem(table: pa.Table, ids: pa.ChunkedArray) -> dict[str, list[dict[str, Any]]]:
+    kept = table.filter(pc.is_in(table["problem_id"], value_set=pa.array(ids.to_pylist(), pa.string())))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in kept.to_pylist():
+        found.setdefault(row["problem_id"], []).append(row)
+    return found
+
+
+def _ledgers(results: Path, spec: PublishSpec) -> list[Path]:
+    """The ledgers of this experiment's jobs, not those that an earlier config left in the folder."""
+    return [
+        path
+        for stage in ("sample", "score")
+        for dataset in spec.datasets
+        for policy in spec.policies
+        for path in sorted((results / stage / dataset / policy).rglob("*.ledger.json"))
+        if path.relative_to(results).parts[3].removesuffix(".ledger.json") in spec.generators
+        and (stage == "sample" or path.name.removesuffix(".ledger.json") in spec.verifiers)
+    ]
+
+
+def _provenance(results: Path, spec: PublishSpec) -> Provenance:
+    costs, machines = [], [f"report: {platform.platform()}, Python {platform.python_version()}"]
+    for path in _ledgers(results, spec):
+        ledger = _ledger(path)
+        stage, *rest = path.relative_to(results).parts
+        job = "/".join(rest).removesuffix(".ledger.json")
+        counted = [ledger.get(name) for name in ("prompt_tokens", "generated_tokens", "verifier_tokens")]
+        tokens = [value for value in counted if isinstance(value, int)]
+        seconds, model = ledger.get("seconds"), ledger.get("model")
+        size = model.get("parameters") if isinstance(model, dict) else None
+        costs.append(
+            StageCost(
+                stage=stage,
+                job=job,
+                seconds=float(seconds) if isinstance(seconds, int | float) else None,
+                tokens=sum(tokens) if tokens else None,
+                parameters=size if isinstance(size, int) else None,
+            )
+        )
+        machine = ledger.get("machine")
+        if isinstance(machine, dict):
+            text = f"{stage}: " + ", ".join(f"{key} {value}" for key, value in sorted(machine.items()))
+            if text not in machines:
+                machines.append(text)
+    return Provenance(commit=_commit(), versions=_versions(), machines=machines, costs=costs)
+
+
+def _ledger(path: Path) -> dict[str, object]:
+    try:
+        ledger = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
+    if not isinstance(ledger, dict):
+        raise UserError(f"{path}: is not a ledger; delete it and run again")
+    return ledger
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """The commit of the code that runs, read now so that a new commit alone makes nothing run again."""
+    here = str(Path(__file__).resolve().parent)
+    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    outputs = []
+    for command in commands:
+        try:
+            done = subprocess.run(
+                ["git", "--no-optional-locks", "-C", here, *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return "unknown"
+        outputs.append(done.stdout.strip())
+    commit, changes = outputs
+    return f"{commit}, with uncommitted changes" if changes else commit
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,102 @@
+"""Sample candidates: every problem of a data set, one policy, one generator.
+
+    python -m isoflop.stages.sample SPEC PROBLEMS OUT.parquet OUT.ledger.json
+
+Candidates are sampled once, at the largest budget. Each draws on its own randomness, fixed by the
+experiment's seed, the problem and the candidate's number, whatever the batch, chunk or shard it is in.
+"""
+
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from isoflop.engines import Completion, GenerationRequest, load_policy
+from isoflop.seeds import derive_seed
+from isoflop.specs import SampleSpec
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, ledger
+from isoflop.stages.common import read_table, run_stage, write_columns, write_text
+from isoflop.steps import split_steps, tokens_per_step
+from isoflop.tables import CANDIDATES, PROBLEMS
+
+Problem = tuple[str, str]
+
+
+def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
+    """The requests of one problem, one per candidate."""
+    problem_id, text = problem
+    generator = spec.generator
+    sampled = generator.kind == "sampling"
+    return [
+        GenerationRequest(
+            prompt=spec.policy.prompt.format(problem=text),
+            seed=derive_seed("sample", spec.seed, problem_id, candidate),
+            max_tokens=generator.max_tokens,
+            temperature=generator.temperature if sampled else 0.0,
+            top_p=generator.top_p if sampled else 1.0,
+        )
+        for candidate in range(generator.samples if sampled else 1)
+    ]
+
+
+def candidates_table(
+    problems: Sequence[Problem], counts: Sequence[int], completions: Sequence[Completion], separator: str
+) -> pa.Table:
+    """The completions of `problems`, `counts` of each in turn, as a CANDIDATES table."""
+    steps = [split_steps(completion.text, separator) for completion in completions]
+    return pa.table(
+        {
+            "problem_id": [p for (p, _), count in zip(problems, counts, strict=True) for _ in range(count)],
+            "candidate": [candidate for count in counts for candidate in range(count)],
+            "steps": steps,
+            "step_tokens": [tokens_per_step(c.pieces, parts) for c, parts in zip(completions, steps, strict=True)],
+            "finish": [completion.finish for completion in completions],
+            "prompt_tokens": [completion.prompt_tokens for completion in completions],
+            "tokens": [len(completion.pieces) for completion in completions],
+            "logprob": [completion.logprob for completion in completions],
+        },
+        schema=CANDIDATES,
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Sample what SPEC says and write the candidates and their ledger."""
+    spec_text, problems_path, out, ledger_out = arguments
+    spec = SampleSpec.model_validate_json(spec_text)
+    table = read_table(problems_path, PROBLEMS)
+    problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    policy = load_policy(
+        spec.policy.engine,
+        model=spec.policy.model,
+        revision=spec.policy.revision,
+        dtype=spec.policy.dtype,
+        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
+    )
+    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    per_problem = len(requests_for(spec, ("", "")))
+    line = ProgressLine(f"sample {spec.policy.model}", len(problems) * per_problem)
+
+    def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+        requests = [requests_for(spec, problem) for problem in chunk]
+        flat = [request for group in requests for request in group]
+        completions = policy.generate(flat, line)
+        counts = [len(group) for group in requests]
+        firsts = [sum(counts[:place]) for place in range(len(counts))]
+        return candidates_table(chunk, counts, completions, spec.policy.step_separator), {
+            "candidates": len(completions),
+            "generated_tokens": sum(len(completion.pieces) for completion in completions),
+            "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
+            "prompt_tokens_reused": sum(completions[first].prompt_tokens for first in firsts),
+        }
+
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path]))
+    candidates, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
+    line.close()
+    model = policy.shape.model_dump()
+    write_columns(out, candidates, CANDIDATES, {"model": model})
+    write_text(ledger_out, ledger(totals, model))
+    chunks.remove()
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,82 @@
+"""Score every step of every candidate with a verifier.
+
+    python -m isoflop.stages.score SPEC PROBLEMS CANDIDATES OUT.parquet OUT.ledger.json
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from isoflop.engines import ScoreRequest, load_verifier
+from isoflop.errors import UserError
+from isoflop.specs import ScoreSpec
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, ledger
+from isoflop.stages.common import read_table, run_stage, write_columns, write_text
+from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Score what SPEC says and write the scores and their ledger."""
+    spec_text, problems_path, candidates_path, out, ledger_out = arguments
+    spec = ScoreSpec.model_validate_json(spec_text)
+    table = read_table(problems_path, PROBLEMS)
+    texts = dict(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    rows = read_table(candidates_path, CANDIDATES).select(["problem_id", "candidate", "steps"]).to_pylist()
+    by_problem: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_problem.setdefault(row["problem_id"], []).append(row)
+    unknown = next((name for name in by_problem if name not in texts), None)
+    if unknown is not None:
+        raise UserError(f"{candidates_path}: problem {unknown!r} is not in {problems_path}")
+    verifier = load_verifier(
+        spec.verifier.engine,
+        model=spec.verifier.model,
+        revision=spec.verifier.revision,
+        dtype=spec.verifier.dtype,
+        step_tag=spec.verifier.step_tag,
+        good_token=spec.verifier.good_token,
+        bad_token=spec.verifier.bad_token,
+    )
+    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    line = ProgressLine(f"score {spec.verifier.model}", len(rows))
+
+    def work(chunk: Sequence[str]) -> tuple[pa.Table, dict[str, float]]:
+        members = [row for problem in chunk for row in by_problem[problem]]
+        requests = [
+            ScoreRequest(spec.verifier.prompt.format(problem=texts[row["problem_id"]]), tuple(row["steps"]))
+            for row in members
+        ]
+        answers = verifier.score(requests, line)
+        for row, answer in zip(members, answers, strict=True):
+            if len(answer.scores) != len(row["steps"]):
+                raise UserError(
+                    f"{candidates_path}: problem {row['problem_id']!r}, candidate {row['candidate']}: "
+                    f"{len(row['steps'])} steps but {len(answer.scores)} scores"
+                )
+        columns = {
+            "problem_id": [row["problem_id"] for row in members],
+            "candidate": [row["candidate"] for row in members],
+            "step_scores": [answer.scores for answer in answers],
+            "verifier_tokens": [answer.tokens for answer in answers],
+        }
+        return pa.table(columns, schema=SCORES), {
+            "candidates": len(members),
+            "distinct": len(set(requests)),
+            "verifier_tokens": sum(answer.tokens for answer in answers),
+        }
+
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path, candidates_path]))
+    scores, totals = chunks.run(
+        list(by_problem), size, work, lambda count: line.skip(count * len(rows) // max(1, len(by_problem)))
+    )
+    line.close()
+    model = verifier.shape.model_dump()
+    write_columns(out, scores, SCORES, {"model": model})
+    write_text(ledger_out, ledger(totals, model))
+    chunks.remove()
+
+
+if __name__ == "__main__":
+    run_stage(main)

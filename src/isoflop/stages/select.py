@@ -1,0 +1,284 @@
+"""Expected correctness and cost of every selector, step aggregation and budget on every problem.
+
+Run by hand:
+
+    python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT
+
+with SPEC the JSON of `isoflop.selection.SelectSpec` and one pair of score table and ledger for each verifier
+it names, in that order. OUTPUT has the columns of `isoflop.tables.CREDITS`; its metadata has the shapes of
+the policy and the verifiers, and how exact the estimates are.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from isoflop.costs import ModelShape
+from isoflop.errors import UserError
+from isoflop.selection import (
+    Pools,
+    SelectSpec,
+    StepScores,
+    StrategyCredits,
+    Usage,
+    expected_costs,
+    select_credits,
+)
+from isoflop.stages.common import read_table, run_stage, write_table
+from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+from isoflop.voting import NO_ANSWER, draws_needed
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_USAGE = (
+    "usage: python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT"
+)
+_ALONE = 6
+
+
+class _SampleLedger(BaseModel):
+    """What sampling all candidates took."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: float = Field(ge=0.0, allow_inf_nan=False)
+    generated_tokens: int = Field(ge=0)
+    candidates: int = Field(ge=1)
+    model: ModelShape
+
+
+class _ScoreLedger(BaseModel):
+    """What scoring all candidates took."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: float = Field(ge=0.0, allow_inf_nan=False)
+    verifier_tokens: int = Field(ge=0)
+    model: ModelShape
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read and check the tables and write the credits; raises UserError on bad input."""
+    if len(arguments) < _ALONE or len(arguments) % 2:
+        raise UserError(_USAGE)
+    spec = _parse(SelectSpec, arguments[0], "select specification")
+    problems_path, candidates_path, grades_path, ledger_path = arguments[1:5]
+    pairs, output = arguments[5:-1], arguments[-1]
+    if len(pairs) != 2 * len(spec.verifiers):
+        raise UserError(
+            f"verifiers: the specification names {len(spec.verifiers)}, but {len(pairs) // 2} pairs of score "
+            "table and ledger are given"
+        )
+    problems = read_table(problems_path, PROBLEMS)
+    candidates = read_table(candidates_path, CANDIDATES)
+    sizes = _pool_sizes(problems, candidates, problems_path, candidates_path)
+    grades = read_table(grades_path, GRADES)
+    _check_aligned(grades, grades_path, candidates, candidates_path)
+    pools = Pools(
+        problem_ids=problems["problem_id"].to_pylist(),
+        sizes=sizes,
+        answer_class=_ints(grades, "answer_class"),
+        correct=grades["correct"].to_numpy(),
+    )
+    _check_classes(pools, grades_path)
+    policy = _policy_usage(ledger_path, candidates, candidates_path)
+    scores: dict[str, StepScores] = {}
+    verifiers: dict[str, Usage] = {}
+    for name, scores_path, ledger in zip(spec.verifiers, pairs[::2], pairs[1::2], strict=True):
+        table = read_table(scores_path, SCORES)
+        _check_aligned(table, scores_path, candidates, candidates_path)
+        scores[name] = _step_scores(table, scores_path, candidates)
+        verifiers[name] = _verifier_usage(ledger, table, scores_path)
+    credits = select_credits(pools, scores, spec)
+    prompt = candidates["prompt_tokens"].to_numpy().astype(np.float64)
+
+    @cache
+    def costs(verifier: str, budgets: tuple[int, ...]) -> dict[str, Floats]:
+        return expected_costs(budgets, sizes, prompt, policy, verifiers.get(verifier))
+
+    columns = _columns(credits, problems, costs)
+    largest = max(float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits) / sizes.size
+    metadata: dict[str, object] = {
+        "policy": policy.model.model_dump(),
+        "verifiers": {name: usage.model.model_dump() for name, usage in verifiers.items()},
+        "monte_carlo": {
+            "seed": spec.seed,
+            "draws_per_problem": draws_needed(sizes.size),
+            "share_of_credits_sampled": float(np.mean(np.array(columns["standard_error"]) != 0)),
+            "largest_standard_error_of_accuracy": largest,
+        },
+    }
+    write_table(output, columns, CREDITS, metadata)
+    print(
+        f"{len(credits)} strategies on {sizes.size} problems, {int(sizes.sum())} candidates; "
+        f"largest Monte Carlo standard error of an accuracy: {largest:.2g}",
+        file=sys.stderr,
+    )
+
+
+def _parse(model: type[_Model], text: str, source: str) -> _Model:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{source}: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def _read_ledger(model: type[_Model], path: str) -> _Model:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from error
+    return _parse(model, text, path)
+
+
+def _ints(table: pa.Table, column: str) -> Ints:
+    values: Ints = table[column].to_numpy().astype(np.int64)
+    return values
+
+
+def _pool_sizes(problems: pa.Table, candidates: pa.Table, problems_path: str, path: str) -> Ints:
+    """Candidates per problem, after checking that they come in the order of the problems, each once."""
+    order = problems["problem_id"].to_pylist()
+    if not order:
+        raise UserError(f"{problems_path}: no problems; choose a data set or split with some")
+    place = {problem: row for row, problem in enumerate(order)}
+    if len(place) != len(order):
+        double = next(problem for row, problem in enumerate(order) if place[problem] != row)
+        raise UserError(
+            f"{problems_path}: problem {double} is there twice; give problems distinct identifiers"
+        )
+    names, numbers = candidates["problem_id"].to_pylist(), candidates["candidate"].to_pylist()
+    before = (-1, -1)
+    for row, (name, number) in enumerate(zip(names, numbers, strict=True)):
+        if name not in place:
+            raise UserError(f"{path}: row {row}: problem {name} is not in {problems_path}; sample again")
+        if (place[name], number) <= before:
+            raise UserError(
+                f"{path}: row {row}: candidate {number} of problem {name} is out of order or there twice; "
+                "sample again"
+            )
+        before = (place[name], number)
+    sizes = np.bincount([place[name] for name in names], minlength=len(order))
+    if not sizes.all():
+        raise UserError(f"{path}: problem {order[int(np.argmin(sizes))]} has no candidates; sample again")
+    return sizes
+
+
+def _check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:
+    if table.num_rows != candidates.num_rows:
+        raise UserError(
+            f"{path}: {table.num_rows} rows, but {candidates_path} has {candidates.num_rows}; "
+            "delete the file and run again"
+        )
+    for column in ("problem_id", "candidate"):
+        same = pc.equal(table[column], candidates[column]).to_numpy()
+        if not same.all():
+            row = int(np.argmin(same))
+            raise UserError(
+                f"{path}: row {row}: {column} is {table[column][row]}, but {candidates[column][row]} in "
+                f"{candidates_path}; delete the file and run again"
+            )
+
+
+def _check_classes(pools: Pools, path: str) -> None:
+    """Right and wrong answers are not equivalent, and no answer is not right."""
+    if pools.answer_class.min() < NO_ANSWER:
+        row = int(np.argmin(pools.answer_class))
+        raise UserError(
+            f"{path}: row {row}: answer_class is below {NO_ANSWER}; delete the file and run again"
+        )
+    problem = np.repeat(np.arange(pools.sizes.size), pools.sizes)
+    classes = problem * (int(pools.answer_class.max()) + 2) + pools.answer_class + 1
+    _, first, member = np.unique(classes, return_index=True, return_inverse=True)
+    mixed = pools.correct != pools.correct[first][member]
+    mixed |= pools.correct & (pools.answer_class == NO_ANSWER)
+    if mixed.any():
+        row = int(np.argmax(mixed))
+        raise UserError(
+            f"{path}: row {row}: correct is {bool(pools.correct[row])}, which contradicts its answer_class "
+            f"{pools.answer_class[row]} (one class is right or wrong as a whole, and -1 is wrong); "
+            "delete the file and grade again"
+        )
+
+
+def _policy_usage(path: str, candidates: pa.Table, candidates_path: str) -> Usage:
+    ledger = _read_ledger(_SampleLedger, path)
+    tokens = candidates["tokens"].to_numpy().astype(np.float64)
+    measured = (ledger.candidates, ledger.generated_tokens)
+    if measured != (tokens.size, int(tokens.sum())):
+        raise UserError(
+            f"{path}: {measured[0]} candidates with {measured[1]} generated tokens, but {candidates_path} "
+            f"has {tokens.size} with {int(tokens.sum())}; delete both and sample again"
+        )
+    return Usage(ledger.model, ledger.seconds, tokens)
+
+
+def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> Usage:
+    ledger = _read_ledger(_ScoreLedger, path)
+    tokens = table["verifier_tokens"].to_numpy().astype(np.float64)
+    if ledger.verifier_tokens != int(tokens.sum()):
+        raise UserError(
+            f"{path}: {ledger.verifier_tokens} verifier tokens, but {scores_path} has {int(tokens.sum())}; "
+            "delete both and score again"
+        )
+    return Usage(ledger.model, ledger.seconds, tokens)
+
+
+def _step_scores(table: pa.Table, path: str, candidates: pa.Table) -> StepScores:
+    """The flat scores; every candidate has as many as steps, and at least one, all finite."""
+    counts = pc.list_value_length(table["step_scores"]).to_numpy().astype(np.int64)
+    steps = pc.list_value_length(candidates["steps"]).to_numpy().astype(np.int64)
+    if np.any(counts != steps) or np.any(counts == 0):
+        row = int(np.argmax((counts != steps) | (counts == 0)))
+        raise UserError(
+            f"{path}: row {row} (problem {table['problem_id'][row]}, candidate {table['candidate'][row]}): "
+            f"{counts[row]} step scores for {steps[row]} steps; every candidate needs a step and every step "
+            "a score: delete the file and score again"
+        )
+    scores = pc.list_flatten(table["step_scores"]).to_numpy(zero_copy_only=False).astype(np.float64)
+    if not np.all(np.isfinite(scores)):
+        row = int(np.searchsorted(np.cumsum(counts), int(np.argmin(np.isfinite(scores))), side="right"))
+        raise UserError(
+            f"{path}: row {row} (problem {table['problem_id'][row]}, candidate {table['candidate'][row]}): "
+            "a step score is missing or not finite; delete the file and score again"
+        )
+    return StepScores(scores, counts)
+
+
+def _columns(
+    credits: Sequence[StrategyCredits],
+    problems: pa.Table,
+    costs_of: Callable[[str, tuple[int, ...]], dict[str, Floats]],
+) -> dict[str, list[object]]:
+    """The columns of CREDITS: by strategy, then budget, then problem."""
+    columns: dict[str, list[object]] = {name: [] for name in CREDITS.names}
+    count = len(problems)
+    for row in credits:
+        for name in ("problem_id", "level"):
+            columns[name] += problems[name].to_pylist() * len(row.budgets)
+        for name, value in row.strategy._asdict().items():
+            columns[name] += [value] * (count * len(row.budgets))
+        columns["budget"] += np.repeat(row.budgets, count).tolist()
+        columns["credit"] += row.credit.ravel().tolist()
+        columns["standard_error"] += row.standard_error.ravel().tolist()
+        for name, values in costs_of(row.strategy.verifier, row.budgets).items():
+            columns[name] += values.ravel().tolist()
+    return columns
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,47 @@
+"""Step labels without people: which prefixes to continue, and the label each step gets.
+
+Math-Shepherd's soft estimation (Wang et al. 2024, Eq. 4), as Snell et al. 2024 (App. D) use it: a
+step's label is the share of rollouts from there that reach the right answer. The last step of a
+finished solution needs none: it is right or wrong.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+Prefix = tuple[str, str]
+"""(problem_id, text of the solution so far)."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A solution to be labelled, and whether its answer is right."""
+
+    problem_id: str
+    policy: str
+    steps: tuple[str, ...]
+    correct: bool
+
+
+def distinct_solutions(solutions: Iterable[Written]) -> list[Written]:
+    """`solutions` without repetitions of a text by the same policy on the same problem, in order."""
+    seen: dict[tuple[str, str, tuple[str, ...]], Written] = {}
+    for solution in solutions:
+        seen.setdefault((solution.problem_id, solution.policy, solution.steps), solution)
+    return list(seen.values())
+
+
+def open_prefixes(solutions: Sequence[Written]) -> list[Prefix]:
+    """Every distinct beginning, of one step or more, that leaves something to write."""
+    prefixes: dict[Prefix, None] = {}
+    for solution in solutions:
+        for count in range(1, len(solution.steps)):
+            prefixes[solution.problem_id, "".join(solution.steps[:count])] = None
+    return list(prefixes)
+
+
+def soft_labels(solution: Written, shares: Mapping[Prefix, float]) -> list[float]:
+    """A label per step of `solution`; `shares` are the right shares of the rollouts of `open_prefixes`."""
+    labels = [
+        shares[solution.problem_id, "".join(solution.steps[:count])] for count in range(1, len(solution.steps))
+    ]
+    return [*labels, float(solution.correct)]

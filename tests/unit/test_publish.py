@@ -1,0 +1,244 @@
+"""The publish stage on a results folder of invented numbers: files, figures and the report."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from synthetic_results import HOSTILE, Shape, model, write_results
+
+from isoflop import figure_style
+from isoflop.errors import UserError
+from isoflop.figures import draw_all
+from isoflop.publishing import FIGURES, TABLES, PublishSpec, Tables
+from isoflop.stages import headline, publish
+
+# Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
+PADDING = 1.0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
+    folder = tmp_path_factory.mktemp("results")
+    spec = write_results(folder)
+    publish.main([spec.model_dump_json(), str(folder), str(folder)])
+    return folder, spec
+
+
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
+    folder = tmp_path_factory.mktemp("two")
+    spec = write_results(folder, Shape(datasets=("wordproblems", "other_set"), with_levels=False))
+    return folder, spec
+
+
+def read(folder: Path) -> Tables:
+    tables = [pd.read_csv(folder / "tables" / f"{n}.csv", dtype={"subset": str}) for n in ("curves", "fits")]
+    differences = pd.read_csv(folder / "tables" / "differences.csv")
+    return Tables(*tables, differences, pd.read_parquet(folder / "fit" / "draws.parquet"))
+
+
+def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
+    folder, _ = made
+    wanted = {f"{name}.{end}" for name in FIGURES for end in ("png", "svg")}
+    assert {path.name for path in (folder / "figures").iterdir()} == wanted
+    inputs = {"curves.csv", "fits.csv", "differences.csv"}
+    assert {path.name for path in (folder / "tables").iterdir()} == set(TABLES) | inputs
+
+
+def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+    folder, spec = made
+    publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 2 * len(FIGURES) + len(TABLES) + 1
+    for path in written:
+        assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
+
+
+def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, PublishSpec]) -> None:
+    folder, _ = made
+    for name in FIGURES:
+        with Image.open(folder / "figures" / f"{name}.png") as image:
+            assert image.width / 200 in {figure_style.COLUMN_WIDTH, figure_style.TEXT_WIDTH}
+
+
+def figures(*places: tuple[Path, PublishSpec]) -> Iterator[tuple[str, Figure]]:
+    for folder, spec in places:
+        for name, figure in draw_all(read(folder), spec):
+            with figure_style.style():
+                figure.set_dpi(figure_style.PNG_DPI)
+                figure.draw_without_rendering()
+            yield f"{name} of {len(spec.datasets)} data sets", figure
+
+
+def visible_texts(figure: Figure) -> list[Text]:
+    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    # Axis labels that an inner panel of shared axes hides stay in the tree without being drawn.
+    hidden = {
+        label
+        for axes in figure.axes
+        for axis, bounds in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+        if not min(bounds) * 0.999 <= tick.get_loc() <= max(bounds) * 1.001
+    }
+    return [text for text in found if text not in hidden]
+
+
+def test_text_is_legible_inside_the_figure_and_does_not_overlap(
+    made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]
+) -> None:
+    for name, figure in figures(made, two_sets):
+        texts = visible_texts(figure)
+        boxes = [(text, text.get_window_extent()) for text in texts]
+        assert len(boxes) >= 1
+        for text, box in boxes:
+            assert text.get_fontsize() >= 7, f"{name}: {text.get_text()}"
+            edges = (box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1)
+            assert min(edges) >= -1, f"{name}: {text.get_text()} is cut off"
+        for i, (first, box) in enumerate(boxes):
+            for second, other in boxes[:i]:
+                clear = (
+                    box.x1 + PADDING <= other.x0
+                    or other.x1 + PADDING <= box.x0
+                    or box.y1 <= other.y0
+                    or other.y1 <= box.y0
+                )
+                assert clear, f"{name}: {first.get_text()!r} overlaps {second.get_text()!r}"
+
+
+def test_legends_cover_no_data(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) -> None:
+    for name, figure in figures(made, two_sets):
+        assert not any(axes.get_legend() for axes in figure.axes), name
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            for axes in figure.axes:
+                assert not box.overlaps(axes.get_window_extent()), name
+
+
+def test_a_figure_shows_the_numbers_of_the_table(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    tables = read(folder)
+    figure = dict(draw_all(tables, spec))["error_by_size"]
+    rows = tables.curves.query(
+        "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' and subset == 'all'"
+    )
+    wanted = list(zip(rows["flops_total"], 1 - rows["accuracy"], strict=True))
+    drawn = [list(zip(*line.get_data(), strict=True)) for line in figure.axes[0].lines]
+    assert wanted in drawn
+
+
+def test_without_levels_the_figure_says_so(two_sets: tuple[Path, PublishSpec]) -> None:
+    folder, spec = two_sets
+    figure = dict(draw_all(read(folder), spec))["accuracy_by_level"]
+    assert "no difficulty levels" in " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+class References(HTMLParser):
+    """Every attribute that could load or link something, and every element that could run something."""
+
+    LOADING = frozenset(
+        {"src", "href", "srcset", "action", "data", "poster", "formaction", "background", "ping"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in self.LOADING:
+                self.loads.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+
+def test_the_report_refers_to_nothing_outside(made: tuple[Path, PublishSpec]) -> None:
+    folder, _ = made
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    found = References()
+    found.feed(html)
+    assert len([load for load in found.loads if load.startswith("data:image/")]) == len(FIGURES)
+    assert all(load.startswith(("data:image/", "#")) for load in found.loads)
+    assert not found.tags & {"script", "link", "iframe", "object", "embed", "base", "form", "svg"}
+    assert not found.handlers
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert style
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_model_text_and_config_are_escaped(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+    folder, spec = made
+    copy = tmp_path / "results"
+    shutil.copytree(folder, copy)
+    hostile = spec.model_copy(update={"title": HOSTILE, "config_yaml": f"</pre>{HOSTILE}"})
+    publish.main([hostile.model_dump_json(), str(copy), str(copy)])
+    html = (copy / "report.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(" in html
+    assert "<script" not in html
+    assert '<img src="http' not in html
+    found = References()
+    found.feed(html)
+    assert "script" not in found.tags
+    assert not found.handlers
+
+
+def test_the_report_shows_right_wrong_and_fooled_samples(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    for kind in ("right", "wrong", "verifier fooled", "passed over"):
+        assert f">{kind}</span>" in html
+    assert "The answer is" in html
+    assert str(spec.seed) in html
+    # One job per policy in each of two stages, and the sum of each stage.
+    flops = sum(2 * model(policy)["parameters"] * 1_501_200 for policy in spec.policies)
+    assert f"{flops:.1e}".replace("e+0", "e").replace("e+", "e") in html
+
+
+def test_headline_prints_the_paths_and_the_sentences(
+    made: tuple[Path, PublishSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = made
+    headline.main([str(folder)])
+    printed = capsys.readouterr().out
+    assert str(folder / "report.html") in printed
+    assert str(folder / "tables") in printed
+    for budget in ("Low", "Middle", "High"):
+        assert f"- {budget} budget, at most" in printed
+
+
+def test_headline_refuses_an_unfinished_experiment(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"report\.html does not exist"):
+        headline.main([str(tmp_path)])
+
+
+def test_an_unknown_key_of_the_specification_is_named(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    wrong = json.dumps(spec.model_dump(mode="json") | {"colour": "red"})
+    with pytest.raises(UserError, match="colour"):
+        publish.main([wrong, str(folder), str(folder)])
+
+
+def test_a_policy_without_rows_is_named(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+    folder, spec = made
+    wrong = spec.model_copy(update={"policies": (*spec.policies, "policy-9B")})
+    with pytest.raises(UserError, match=r"policy policy-9B .* has no rows"):
+        publish.main([wrong.model_dump_json(), str(folder), str(tmp_path)])
+
+
+def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    (tmp_path / "fit").mkdir()
+    shutil.copy(folder / "fit" / "draws.parquet", tmp_path / "fit")
+    with pytest.raises(UserError, match=r"curves\.csv: cannot be read"):
+        publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])

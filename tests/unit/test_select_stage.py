@@ -1,0 +1,314 @@
+"""The select stage on small tables: credits, costs, order, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from isoflop.costs import ModelShape, flops_kaplan, flops_total, flops_wu2024
+from isoflop.errors import UserError
+from isoflop.stages import select
+from isoflop.stages.common import read_table, table_metadata, write_table
+from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+
+POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}
+VERIFIER = {"parameters": 5000, "embedding_parameters": 500, "layers": 3, "attention_width": 16}
+SPEC = {
+    "budgets": [1, 2, 4],
+    "selectors": ["pass", "majority", "weighted", "best_of_n"],
+    "step_aggregations": ["last", "min"],
+    "verifiers": ["prm"],
+    "seed": 5,
+    "generator_kind": "sampling",
+    "code": "0",
+}
+
+
+class Study:
+    """Consistent tables of 3 problems with 4 candidates each; fields may be spoilt before `run`."""
+
+    def __init__(self, folder: Path, size: int = 4) -> None:
+        self.folder, self.size = folder, size
+        self.spec = dict(SPEC)
+        generator = np.random.default_rng(2)
+        names = ["b", "a", "c"]
+        keys = {
+            "problem_id": [name for name in names for _ in range(size)],
+            "candidate": list(range(size)) * 3,
+        }
+        steps = generator.integers(1, 4, 3 * size)
+        tokens = generator.integers(5, 40, 3 * size)
+        classes = generator.integers(-1, 2, 3 * size)
+        self.problems = {
+            "problem_id": names,
+            "prompt": ["?"] * 3,
+            "answer": ["0"] * 3,
+            "level": [1, None, 2],
+            "subject": [None] * 3,
+            "solution": [None] * 3,
+        }
+        self.candidates = {
+            **keys,
+            "steps": [["x"] * count for count in steps],
+            "step_tokens": [[1] * count for count in steps],
+            "finish": ["stop"] * 3 * size,
+            "prompt_tokens": np.repeat([10, 20, 30], size).tolist(),
+            "tokens": tokens.tolist(),
+            "logprob": [-1.0] * 3 * size,
+        }
+        self.grades = {
+            **keys,
+            "answer": [None if c < 0 else str(c) for c in classes],
+            "answer_class": classes.tolist(),
+            "correct": (classes == 0).tolist(),
+        }
+        self.scores = {
+            **keys,
+            "step_scores": [(generator.integers(1, 16, count) / 16).tolist() for count in steps],
+            "verifier_tokens": (tokens + 12).tolist(),
+        }
+        self.sample_ledger = {
+            "seconds": 6.0,
+            "prompt_tokens": 60,
+            "generated_tokens": int(tokens.sum()),
+            "candidates": 3 * size,
+            "model": POLICY,
+        }
+        self.score_ledger = {"seconds": 3.0, "verifier_tokens": int((tokens + 12).sum()), "model": VERIFIER}
+
+    def run(self, *, verifier: bool = True) -> pa.Table:
+        paths = {}
+        for name, schema in (
+            ("problems", PROBLEMS),
+            ("candidates", CANDIDATES),
+            ("grades", GRADES),
+            ("scores", SCORES),
+        ):
+            paths[name] = str(self.folder / f"{name}.parquet")
+            write_table(paths[name], getattr(self, name), schema, {})
+        for name in ("sample_ledger", "score_ledger"):
+            paths[name] = str(self.folder / f"{name}.json")
+            Path(paths[name]).write_text(json.dumps(getattr(self, name)))
+        names = ["problems", "candidates", "grades", "sample_ledger"]
+        names += ["scores", "score_ledger"] if verifier else []
+        output = str(self.folder / "out" / "credits.parquet")
+        select.main([json.dumps(self.spec), *(paths[name] for name in names), output])
+        return read_table(output, CREDITS)
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study(tmp_path)
+
+
+def pick(table: pa.Table, column: str, *strategy: str | int) -> np.ndarray:
+    frame = table.to_pandas()
+    keys = ("verifier", "selector", "step_aggregation", "budget")
+    for key, value in zip(keys, strategy, strict=True):
+        frame = frame[frame[key] == value]
+    assert frame["problem_id"].tolist() == ["b", "a", "c"]
+    return frame[column].to_numpy()
+
+
+def test_rows_are_every_strategy_budget_and_problem_in_order(study):
+    table = study.run()
+    found = list(dict.fromkeys(zip(*(table[n].to_pylist() for n in CREDITS.names[2:6]), strict=True)))
+    strategies = [("none", "pass", "none", (1, 2, 4)), ("none", "majority", "none", (1, 2, 4, 0))]
+    strategies += [("prm", "weighted", how, (1, 2, 4, 0)) for how in ("last", "min")]
+    strategies += [("prm", "best_of_n", how, (1, 2, 4)) for how in ("last", "min")]
+    assert found == [(*names, budget) for *names, budgets in strategies for budget in budgets]
+    assert table.num_rows == 3 * len(found)
+    assert pick(table, "level", "none", "pass", "none", 1).tolist()[::2] == [1, 2]
+
+
+def test_credits_by_hand(study):
+    study.grades["answer_class"] = [0, 0, 1, 1] + [0, 1, 1, -1] + [-1] * 4
+    study.grades["correct"] = [c == 0 for c in study.grades["answer_class"]]
+    study.candidates["steps"] = [["x", "x"]] * 12
+    first = [[0.5, 0.25], [0.25, 0.25], [0.125, 0.5], [0.25, 0.125]]
+    study.scores["step_scores"] = [*first, [0.5, 1.0], [0.25, 0.25], [0.5, 0.25], [1.0, 1.0], *first]
+    table = study.run()
+    assert pick(table, "credit", "none", "pass", "none", 2) == pytest.approx([5 / 6, 1 / 2, 0])
+    assert pick(table, "credit", "none", "majority", "none", 0) == pytest.approx([1 / 2, 0, 0])
+    # Sums of last scores: 0.5 against 0.625, and 1.0 against 0.5; of min scores: 0.5 against 0.25.
+    assert pick(table, "credit", "prm", "weighted", "last", 4) == pytest.approx([0, 1, 0])
+    assert pick(table, "credit", "prm", "weighted", "min", 4) == pytest.approx([1, 1 / 2, 0])
+    # Candidates 0 and 1 of "b" tie at the top by min; of "a", the one without an answer has the best score.
+    assert pick(table, "credit", "prm", "best_of_n", "min", 4) == pytest.approx([1, 0, 0])
+    assert not np.any(table["standard_error"].to_numpy())
+
+
+def test_costs_are_those_of_a_random_subset(study):
+    table = study.run()
+    policy, verifier = ModelShape(**POLICY), ModelShape(**VERIFIER)
+    tokens = np.array(study.candidates["tokens"], dtype=float).reshape(3, 4)
+    prompt = np.array(study.candidates["prompt_tokens"]).reshape(3, 4)
+    read = tokens + 12
+    for budget in (1, 2, 4):
+        plain, verified = ("none", "majority", "none", budget), ("prm", "weighted", "min", budget)
+
+        def mean(per_candidate: np.ndarray, budget: int = budget) -> object:
+            return pytest.approx(budget * per_candidate.mean(axis=1), rel=1e-12)
+
+        assert pick(table, "tokens", *plain) == mean(tokens)
+        assert pick(table, "flops_wu2024", *verified) == mean(flops_wu2024(policy, tokens))
+        assert pick(table, "flops_kaplan", *plain) == mean(flops_kaplan(policy, prompt, tokens))
+        once = flops_total(policy, prompt, tokens, 1 / budget)
+        assert pick(table, "flops_total", *plain) == mean(once)
+        assert pick(table, "flops_total", *verified) == mean(
+            flops_total(policy, prompt, tokens, 1 / budget, verifier, read)
+        )
+        assert pick(table, "seconds", *plain) == mean(6.0 * tokens / tokens.sum())
+        assert pick(table, "seconds", *verified) == mean(
+            6.0 * tokens / tokens.sum() + 3.0 * read / read.sum()
+        )
+    assert np.all(np.isinf(pick(table, "flops_total", "none", "majority", "none", 0)))
+
+
+def test_metadata_has_the_policy_and_how_exact_the_credits_are(study):
+    metadata = table_metadata(study.run())
+    assert metadata["policy"] == POLICY
+    assert metadata["verifiers"] == {"prm": VERIFIER}
+    assert metadata["monte_carlo"]["share_of_credits_sampled"] == 0
+
+
+def test_the_order_of_samples_changes_no_bit(tmp_path):
+    study = Study(tmp_path, size=24)
+    study.spec["budgets"] = [1, 4, 12]
+    one = study.run()
+    assert table_metadata(one)["monte_carlo"]["share_of_credits_sampled"] > 0
+    generator = np.random.default_rng(8)
+    order = np.concatenate([start + generator.permutation(24) for start in (0, 24, 48)])
+    for table in (study.candidates, study.grades, study.scores):
+        for name in set(table) - {"problem_id", "candidate"}:
+            table[name] = [table[name][i] for i in order]
+    other = study.run()
+    for name in set(CREDITS.names) - {"seconds"}:
+        assert one[name].equals(other[name]), name
+    assert one["seconds"].to_numpy() == pytest.approx(other["seconds"].to_numpy(), rel=1e-12)
+
+
+def test_greedy_has_one_row_per_problem(tmp_path):
+    study = Study(tmp_path, size=1)
+    study.spec = {"seed": 1, "generator_kind": "greedy", "code": "0"}
+    table = study.run(verifier=False)
+    assert pick(table, "credit", "none", "none", "none", 1).tolist() == [
+        float(right) for right in study.grades["correct"]
+    ]
+    assert table.num_rows == 3
+
+
+def spoil(table: str, column: str, row: int, value: object):
+    def apply(study: Study) -> None:
+        getattr(study, table)[column] = list(getattr(study, table)[column])
+        getattr(study, table)[column][row] = value
+
+    return apply
+
+
+def drop_last(table: str):
+    def apply(study: Study) -> None:
+        setattr(study, table, {name: column[:-1] for name, column in getattr(study, table).items()})
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil("grades", "candidate", 5, 7), "grades.parquet: row 5: candidate is 7, but 1 in .*candidates"),
+        (spoil("scores", "problem_id", 3, "a"), "scores.parquet: row 3: problem_id is a, but b"),
+        (spoil("candidates", "problem_id", 2, "z"), "row 2: problem z is not in"),
+        (spoil("candidates", "candidate", 1, 0), "row 1: candidate 0 of problem b is out of order or there"),
+        (spoil("problems", "problem_id", 1, "b"), "problem b is there twice"),
+        (drop_last("grades"), "grades.parquet: 11 rows, but .* has 12"),
+        (spoil("scores", "step_scores", 6, []), r"scores.parquet: row 6 \(problem a, candidate 2\): 0 step"),
+        (spoil("scores", "step_scores", 6, [0.5] * 9), "9 step scores for"),
+        (spoil("scores", "step_scores", 6, [None] * 3), r"row 6 \(problem a, candidate 2\): a step score is"),
+        (spoil("scores", "step_scores", 6, [-0.5] * 3), "verifier prm: candidate row 6 has the score -0.5"),
+        (spoil("grades", "answer_class", 4, -2), "grades.parquet: row 4: answer_class is below -1"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused_by_file_and_row(study, change, message):
+    study.candidates["steps"][6] = ["x"] * 3
+    study.scores["step_scores"][6] = [0.5] * 3
+    change(study)
+    with pytest.raises(UserError, match=message):
+        study.run()
+
+
+@pytest.mark.parametrize(
+    ("classes", "correct", "row"),
+    [([0, 0, 1, 1], [True, False, False, False], 1), ([0, -1, 1, 1], [True, True, False, False], 1)],
+)
+def test_a_class_is_right_or_wrong_as_a_whole(study, classes, correct, row):
+    study.grades["answer_class"][4:8], study.grades["correct"][4:8] = classes, correct
+    with pytest.raises(UserError, match=rf"grades.parquet: row {4 + row}: correct is .* contradicts"):
+        study.run()
+
+
+@pytest.mark.parametrize(
+    ("ledger", "key", "value", "message"),
+    [
+        ("sample_ledger", "generated_tokens", 1, "sample_ledger.json: 12 candidates with 1 generated tokens"),
+        ("sample_ledger", "candidates", 11, "11 candidates with"),
+        ("sample_ledger", "seconds", -1.0, "sample_ledger.json: seconds: Input should be greater"),
+        ("sample_ledger", "model", {}, "sample_ledger.json: model.parameters: Field required"),
+        ("score_ledger", "verifier_tokens", 1, "score_ledger.json: 1 verifier tokens, but"),
+    ],
+)
+def test_a_ledger_of_other_tables_is_refused(study, ledger, key, value, message):
+    getattr(study, ledger)[key] = value
+    with pytest.raises(UserError, match=message):
+        study.run()
+
+
+def test_the_command_line_ends_with_the_message_alone_and_without_torch(study):
+    study.run()
+    code = (
+        "import sys; from isoflop.stages import select\n"
+        "print({'torch', 'transformers'} & set(sys.modules)); select.run_stage(select.main)"
+    )
+    spec = {"seed": 1, "generator_kind": "greedy", "code": "0"}
+    paths = [
+        str(study.folder / name) for name in ("problems.parquet", "candidates.parquet", "grades.parquet")
+    ]
+    arguments = [
+        json.dumps(spec),
+        *paths,
+        str(study.folder / "missing.json"),
+        str(study.folder / "o.parquet"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "set()\n"
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "missing.json: cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budgets": [1, 8]}, "budgets: 8 is more than the 4 candidates of problem b"),
+        ({"budgets": [2, 1]}, "budgets: .* must start at 1 or above and rise"),
+        ({"verifiers": []}, "selectors: weighted needs verifiers"),
+        ({"verifiers": ["prm", "other"]}, "names 2, but 1 pairs"),
+        ({"selectors": []}, "selectors: name at least one"),
+        ({"selectors": ["oracle"]}, "selectors.0: Input should be"),
+        ({"unknown": 1}, "unknown: Extra inputs are not permitted"),
+        ({"cost_models": ["flops_total"]}, "cost_models"),
+        ({"generator_kind": "greedy"}, "problem b has 4 greedy candidates"),
+        ({"generator_kind": "beam"}, "generator_kind: Input should be"),
+    ],
+)
+def test_a_wrong_specification_is_refused_by_key(study, change, message):
+    study.spec |= change
+    with pytest.raises(UserError, match=message):
+        study.run()

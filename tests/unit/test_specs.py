@@ -1,0 +1,310 @@
+"""A specification holds what decides a job's output and nothing else; a digest follows the code it covers."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isoflop import digests
+from isoflop.config import build_config
+from isoflop.digests import code_digest, import_closure
+from isoflop.plan import Plan
+from isoflop.specs import GradeSpec, LabelSpec, ProblemsSpec, SampleSpec, ScoreSpec, TrainSpec
+
+CHEAP = ("grade", "select", "fit", "publish")
+ROOT = Path(__file__).parents[2]
+
+
+def _raw() -> dict[str, Any]:
+    words = {"source": "wordproblems", "size": 6}
+    recipe = {"epochs": 1, "batch_size": 8, "learning_rate": 0.001, "seed": 1}
+    shape = {"hidden_size": 32, "layers": 1, "heads": 2, "kv_heads": 2, "intermediate_size": 64}
+    return {
+        "experiment": "demo",
+        "seed": 7,
+        "datasets": {
+            "words": words | {"split": "test"},
+            "train": words | {"split": "train"},
+            "own": {
+                "source": "file",
+                "path": "own.csv",
+                "fields": {"prompt": "q", "answer": "a"},
+                "grader": "math",
+            },
+        },
+        "policies": {"small": {"model": "models/small"}, "tuned": {"trained": "base"}},
+        "verifiers": {"prm": {"trained": "prm"}},
+        "generators": {
+            "greedy": {"kind": "greedy", "max_tokens": 16},
+            "sampling": {"kind": "sampling", "samples": 4, "max_tokens": 16},
+        },
+        "budgets": [1, 2, 4],
+        "selectors": ["majority", "weighted"],
+        "step_aggregations": ["last", "min"],
+        "headline": {"selector": "weighted"},
+        "training": {
+            "base": recipe
+            | {
+                "kind": "policy",
+                "init": {"architecture": shape},
+                "data": {"dataset": "train", "held_out": "train"},
+            },
+            "prm": recipe
+            | {
+                "kind": "prm",
+                "init": {"trained": "base"},
+                "data": {"labels": "rollouts", "held_out": "rollouts"},
+            },
+        },
+        "labels": {
+            "rollouts": {
+                "problems": "train",
+                "policies": ["small"],
+                "samples_per_problem": 2,
+                "completer": "tuned",
+                "rollouts": 2,
+                "max_tokens": 16,
+            }
+        },
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "models/small").mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "README.md", ".cache"):
+        (tmp_path / "models/small" / name).write_text("{}")
+    (tmp_path / "own.csv").write_text("q,a\n1+1,2\n")
+    return tmp_path
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return _raw()
+
+
+@pytest.fixture
+def plan(raw: dict[str, Any], folder: Path) -> Plan:
+    return Plan(build_config(raw, "demo.yaml", folder), folder)
+
+
+def _all_specs(plan: Plan) -> dict[str, str]:
+    return {
+        "problems": plan.problems("words"),
+        "train": plan.train("base"),
+        "label": plan.label("rollouts"),
+        "greedy sample": plan.sample("small", "greedy"),
+        "sample": plan.sample("small", "sampling"),
+        "score": plan.score("prm"),
+        "grade": plan.grade("words"),
+        "greedy select": plan.select("greedy"),
+        "select": plan.select("sampling"),
+        "fit": plan.fit(),
+        "publish": plan.publish(),
+    }
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
+    "nothing": (lambda raw: None, set()),
+    "a default written out": (lambda raw: raw.update(bootstrap={"draws": 1000, "level": 0.95}), set()),
+    "batch size": (lambda raw: raw.update(engine_settings={"batch_size": 3}), set()),
+    "chunk size": (lambda raw: raw.update(engine_settings={"chunk_problems": 3}), set()),
+    "threads": (lambda raw: raw.update(engine_settings={"threads": 2}), set()),
+    "seed": (
+        lambda raw: raw.update(seed=8),
+        {"label", "greedy sample", "sample", "greedy select", "select", "fit", "publish"},
+    ),
+    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "publish"}),
+    "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "publish"}),
+    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "publish"}),
+    "temperature": (lambda raw: raw["generators"]["sampling"].update(temperature=0.5), {"sample", "publish"}),
+    "greedy length": (
+        lambda raw: raw["generators"]["greedy"].update(max_tokens=9),
+        {"greedy sample", "publish"},
+    ),
+    "prompt": (
+        lambda raw: raw["policies"]["small"].update(prompt="Q: {problem}"),
+        {"label", "greedy sample", "sample", "publish"},
+    ),
+    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "publish"}),
+    "grader": (
+        lambda raw: raw["datasets"]["words"].update(grader="math"),
+        {"problems", "grade", "publish"},
+    ),
+    "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "publish"}),
+    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "publish"}),
+    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish"}),
+    "title": (lambda raw: raw.update(title="New"), {"publish"}),
+    "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "publish"}),
+    "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"label", "publish"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_key_changes_the_specifications_of_what_it_decides(
+    change: str, plan: Plan, raw: dict[str, Any], folder: Path
+) -> None:
+    edit, expected = CHANGES[change]
+    edit(raw)
+    before, after = _all_specs(plan), _all_specs(Plan(build_config(raw, "demo.yaml", folder), folder))
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
+    models = {
+        "problems": ProblemsSpec,
+        "train": TrainSpec,
+        "label": LabelSpec,
+        "sample": SampleSpec,
+        "score": ScoreSpec,
+        "grade": GradeSpec,
+    }
+    for name, text in _all_specs(plan).items():
+        assert text.isascii(), name
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")), name
+        if name in models:
+            models[name].model_validate_json(text)
+    assert json.loads(plan.score("prm"))["verifier"]["step_tag"] == " ки"
+
+
+def test_temperature_and_top_p_cannot_be_swapped_unseen(raw: dict[str, Any], folder: Path) -> None:
+    def spec(temperature: float, top_p: float) -> str:
+        raw["generators"]["sampling"] |= {"temperature": temperature, "top_p": top_p}
+        return Plan(build_config(raw, "demo.yaml", folder), folder).sample("small", "sampling")
+
+    assert spec(0.5, 0.9) != spec(0.9, 0.5)
+
+
+def test_models_are_watched_by_their_files(plan: Plan) -> None:
+    assert plan.policy_files("small") == ["models/small/config.json", "models/small/model.safetensors"]
+    assert plan.policy_files("tuned") == ["results/demo/train/base"]
+    assert plan.verifier_files("prm") == ["results/demo/train/prm"]
+    assert plan.label_models("rollouts") == [*plan.policy_files("small"), "results/demo/train/base"]
+    assert json.loads(plan.sample("tuned", "greedy"))["policy"]["model"] == "results/demo/train/base"
+
+
+def test_a_hub_model_is_watched_by_its_revision(raw: dict[str, Any], folder: Path) -> None:
+    raw["policies"]["small"] = {"model": "owner/name", "revision": "0" * 40}
+    plan = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert plan.policy_files("small") == []
+    assert json.loads(plan.sample("small", "greedy"))["policy"]["revision"] == "0" * 40
+
+
+def test_the_jobs_of_a_study(plan: Plan) -> None:
+    pools = [
+        ("words", "small", "greedy"),
+        ("words", "small", "sampling"),
+        ("words", "tuned", "greedy"),
+        ("words", "tuned", "sampling"),
+        ("own", "small", "greedy"),
+        ("own", "small", "sampling"),
+        ("own", "tuned", "greedy"),
+        ("own", "tuned", "sampling"),
+    ]
+    assert [tuple(pool) for pool in plan.pools()] == pools
+    assert plan.credits() == [f"results/demo/select/{'/'.join(pool)}.parquet" for pool in pools]
+    assert [tuple(one.values()) for one in json.loads(plan.fit())["inputs"]] == [
+        (dataset, generator, policy) for dataset, policy, generator in pools
+    ]
+    assert plan.scores("words", "small", "greedy") == []
+    assert plan.scores("words", "small", "sampling") == [
+        "results/demo/score/words/small/sampling/prm.parquet",
+        "results/demo/score/words/small/sampling/prm.ledger.json",
+    ]
+    assert {"results/demo/train/base", "results/demo/report.html", "results/demo/tables/curves.csv"} <= set(
+        plan.targets()
+    )
+
+
+def test_a_config_that_only_trains_wants_only_models(raw: dict[str, Any], folder: Path) -> None:
+    for key in ("generators", "budgets", "selectors", "step_aggregations", "headline", "verifiers"):
+        del raw[key]
+    plan = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert plan.targets() == ["results/demo/train/base", "results/demo/train/prm"]
+    assert plan.credits() == plan.evidence() == []
+
+
+def test_a_start_is_data_of_its_training(plan: Plan) -> None:
+    assert plan.train_start("prm") == ["results/demo/train/base"]
+    assert plan.train_start("base") == []
+    assert plan.train_data("prm") == ["results/demo/label/rollouts.parquet"] * 2
+    assert plan.train_data("base") == ["results/demo/problems/train.parquet"] * 2
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that the digests look at."""
+    copy = tmp_path / "isoflop"
+    shutil.copytree(digests.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(digests, "ROOT", copy)
+    for cached in (code_digest, import_closure, digests._imports):
+        cached.cache_clear()
+    yield copy
+    for cached in (code_digest, import_closure, digests._imports):
+        cached.cache_clear()
+
+
+def _digests() -> dict[str, str]:
+    for cached in (code_digest, import_closure, digests._imports):
+        cached.cache_clear()
+    return {
+        stage: code_digest(f"isoflop.stages.{stage}", *(["templates"] if stage == "publish" else []))
+        for stage in CHEAP
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("stages/grade.py", {"grade"}),
+        ("answers.py", {"grade"}),
+        ("selection.py", {"select"}),
+        ("fit_tables.py", {"fit"}),
+        ("figures.py", {"publish"}),
+        ("templates/report.html.j2", {"publish"}),
+        ("stages/common.py", {"grade", "select", "fit", "publish"}),
+        ("config.py", set()),
+        ("specs.py", set()),
+        ("engine_transformers.py", set()),
+        ("stages/sample.py", set()),
+        ("wordproblems.py", set()),
+    ],
+)
+def test_a_digest_changes_with_the_code_it_covers(file: str, stages: set[str], package: Path) -> None:
+    before = _digests()
+    with (package / file).open("a", encoding="utf-8") as source:
+        source.write("\n# edited\n")
+    after = _digests()
+    assert {stage for stage in CHEAP if before[stage] != after[stage]} == stages
+
+
+def test_a_digest_does_not_depend_on_where_the_package_is(package: Path) -> None:
+    copied = _digests()
+    digests.ROOT = ROOT / "src/isoflop"
+    assert _digests() == copied
+
+
+@pytest.mark.parametrize("stage", CHEAP)
+def test_a_closure_is_what_importing_the_stage_loads(stage: str) -> None:
+    """Compared with a real import in a fresh interpreter; descriptions are left out on purpose."""
+    code = f"import sys, isoflop.stages.{stage}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    ours = {name for name in loaded if name.startswith("isoflop.")} - {"isoflop.stages"}
+    assert ours - digests.DESCRIPTIONS <= set(import_closure(f"isoflop.stages.{stage}"))
+    assert not {"torch", "transformers"} & loaded
+
+
+def test_descriptions_are_modules_that_exist() -> None:
+    for name in digests.DESCRIPTIONS:
+        assert digests.module_file(name).is_file()
+
+
+def test_a_foreign_module_has_no_digest() -> None:
+    with pytest.raises(ValueError, match=r"isoflop\.nothing is not a module"):
+        code_digest("isoflop.nothing")

@@ -1,0 +1,37 @@
+"""Step labels from rollouts, and the yardstick for verifiers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop.errors import UserError
+from isoflop.step_auc import step_auc
+from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
+
+
+def test_labels_are_shares_of_rollouts_and_the_end_is_graded() -> None:
+    right = Written("p", "small", ("a\n", "b\n", "c\n"), True)
+    wrong = Written("p", "small", ("a\n", "x\n"), False)
+    assert open_prefixes([right, wrong]) == [("p", "a\n"), ("p", "a\nb\n")]
+    shares = {("p", "a\n"): 0.75, ("p", "a\nb\n"): 1.0}
+    assert soft_labels(right, shares) == [0.75, 1.0, 1.0]
+    assert soft_labels(wrong, shares) == [0.75, 0.0]
+
+
+def test_repetitions_count_once_per_policy() -> None:
+    one = Written("p", "small", ("a\n",), True)
+    other = Written("p", "large", ("a\n",), True)
+    assert distinct_solutions([one, one, other]) == [one, other]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=20))
+def test_auc_is_the_share_of_ordered_pairs(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([score for score, _ in pairs], dtype=float)
+    right = np.array([flag for _, flag in pairs])
+    if right.all() or not right.any():
+        with pytest.raises(UserError, match="right and wrong"):
+            step_auc(scores, right)
+        return
+    credit = [(r > w) + 0.5 * (r == w) for r in scores[right] for w in scores[~right]]
+    assert step_auc(scores, right) == pytest.approx(np.mean(credit))

@@ -1,0 +1,63 @@
+"""Step scores against a reference computed straight from the logits, one solution at a time."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import save_tiny
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from isoflop.engines import ScoreRequest
+from isoflop.errors import UserError
+from isoflop.training import tag_steps
+from isoflop.verifier_transformers import TransformersVerifier
+from isoflop.wordproblems import generate_problems
+
+SETTINGS = {"step_tag": " ки", "good_token": " +", "bad_token": " -"}
+REQUESTS = [
+    ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True)))
+    for problem in generate_problems("dev", 12, seed=4)
+]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
+def test_scores_are_the_softmax_of_two_tokens_at_the_tags(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny(tmp_path, architecture)
+    requests = [*REQUESTS, REQUESTS[0], ScoreRequest(REQUESTS[1].prompt, ("",))]
+    answers = TransformersVerifier(folder, batch_tokens=400, **SETTINGS).score(requests)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tag, good, bad = (tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in SETTINGS.values())
+    for request, answer in zip(requests, answers, strict=True):
+        text = request.prompt + "".join(
+            step.rstrip("\n") + " ки" + ("\n" if place < len(request.steps) - 1 or step else "")
+            for place, step in enumerate(request.steps)
+        )
+        ids = tokenizer(text)["input_ids"]
+        with torch.inference_mode():
+            logits = model(torch.tensor([ids])).logits[0]
+        at_tags = logits[torch.tensor(ids) == tag][:, [good, bad]].double()
+        assert answer.scores == pytest.approx(torch.softmax(at_tags, -1)[:, 0].tolist(), abs=1e-5)
+        assert len(answer.scores) == len(request.steps)
+        assert answer.tokens in (len(ids), len(ids) + 1)
+
+
+def test_a_tag_written_by_the_policy_adds_no_score(tmp_path: Path) -> None:
+    verifier = TransformersVerifier(save_tiny(tmp_path), **SETTINGS)
+    [answer] = verifier.score([ScoreRequest(REQUESTS[0].prompt, ("Mia has ки ки 3.\n", "The answer is 3.\n"))])
+    assert len(answer.scores) == 2
+
+
+def test_too_long_and_untokenizable_are_refused(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path)
+    with pytest.raises(UserError, match="512 positions"):
+        TransformersVerifier(folder, **SETTINGS).score([ScoreRequest("Mia has 3 apples." * 120, ("a\n",))])
+    with pytest.raises(UserError, match="not one token"):
+        TransformersVerifier(folder, **{**SETTINGS, "step_tag": " step tag"})
+
+
+def test_tags_go_between_a_step_and_its_newline(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path))
+    ids, places = tag_steps(tokenizer, "Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."), " ки")
+    assert tokenizer.decode(ids[1:]) == "Mia has 3 apples.\nTom has 4. ки\nThe answer is 4. ки\n"
+    assert [tokenizer.decode([ids[place]]) for place in places] == [" ки", " ки"]

@@ -1,0 +1,16 @@
+rule grade:
+    input:
+        problems="results/{experiment}/problems/{dataset}.parquet",
+        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
+    output:
+        "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
+    log:
+        "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: PLAN.grade(w.dataset),
+    shell:
+        "python -m isoflop.stages.grade {params.spec:q} {input} {output} 2> {log}"

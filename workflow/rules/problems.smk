@@ -1,0 +1,15 @@
+rule problems:
+    input:
+        files=lambda w: PLAN.problems_files(w.dataset),
+    output:
+        "results/{experiment}/problems/{dataset}.parquet",
+    log:
+        "logs/{experiment}/problems/{dataset}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        spec=lambda w: PLAN.problems(w.dataset),
+    shell:
+        "python -m isoflop.stages.problems {params.spec:q} {output} 2> {log}"

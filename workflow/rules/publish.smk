@@ -1,0 +1,47 @@
+from isoflop.publishing import FIGURES
+
+
+rule publish:
+    input:
+        curves="results/{experiment}/tables/curves.csv",
+        fits="results/{experiment}/tables/fits.csv",
+        differences="results/{experiment}/tables/differences.csv",
+        draws="results/{experiment}/fit/draws.parquet",
+        evidence=PLAN.evidence(),
+    output:
+        report(
+            "results/{experiment}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"report": "everything in one file"},
+        ),
+        report(
+            "results/{experiment}/tables/table4.csv",
+            caption="../report/table4.rst",
+            category="Tables",
+            labels={"table": "in the layout of Wu et al. 2024, Table 4"},
+        ),
+        "results/{experiment}/tables/table4.md",
+        "results/{experiment}/tables/table4.tex",
+        "results/{experiment}/tables/headline.md",
+        [
+            report(
+                f"results/{{experiment}}/figures/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Figures",
+                labels={"figure": name.replace("_", " ")},
+            )
+            for name in FIGURES
+        ],
+        [f"results/{{experiment}}/figures/{name}.png" for name in FIGURES],
+    log:
+        "logs/{experiment}/publish.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: PLAN.publish(),
+    shell:
+        "python -m isoflop.stages.publish {params.spec:q} "
+        "results/{wildcards.experiment} results/{wildcards.experiment} 2> {log}"

@@ -1,0 +1,24 @@
+# The model's files are inputs so that a changed checkpoint samples again; the stage finds them by the spec.
+rule sample:
+    input:
+        problems="results/{experiment}/problems/{dataset}.parquet",
+        model=lambda w: PLAN.policy_files(w.policy),
+    output:
+        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
+        ledger="results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
+    log:
+        "logs/{experiment}/sample/{dataset}/{policy}/{generator}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    # Not tracked, as they should be: neither changes a result.
+    resources:
+        mem_mb=2000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: PLAN.sample(w.policy, w.generator),
+    shell:
+        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
+        "python -m isoflop.stages.sample {params.spec:q} {input.problems} {output} 2> {log}"

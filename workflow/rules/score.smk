@@ -1,0 +1,23 @@
+rule score:
+    input:
+        problems="results/{experiment}/problems/{dataset}.parquet",
+        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
+        model=lambda w: PLAN.verifier_files(w.verifier),
+    output:
+        scores="results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet",
+        ledger="results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.ledger.json",
+    log:
+        "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        mem_mb=2000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: PLAN.score(w.verifier),
+    shell:
+        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
+        "python -m isoflop.stages.score {params.spec:q} {input.problems} {input.candidates} {output} 2> {log}"

@@ -1,0 +1,19 @@
+rule train:
+    input:
+        data=lambda w: PLAN.train_data(w.model),
+        start=lambda w: PLAN.train_start(w.model),
+        checkpoint=lambda w: PLAN.train_files(w.model),
+    output:
+        directory("results/{experiment}/train/{model}"),
+    log:
+        "logs/{experiment}/train/{model}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        mem_mb=4000,
+    params:
+        spec=lambda w: PLAN.train(w.model),
+    shell:
+        "OMP_NUM_THREADS={threads} "
+        "python -m isoflop.stages.train {params.spec:q} {input.data} {input.start} {output} 2> {log}"
