@@ -134,8 +134,15 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def legend_above(figure: Figure, handles: Sequence[Any], columns: int) -> None:
-    """One legend over all axes, where it cannot cover data."""
+def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
+    """One legend over all axes, where it cannot cover data, in as many columns as the width holds."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    # In inches: a letter of DejaVu Sans at 7 pt takes 0.055 on average, the handle and the gaps 0.45.
+    fitting = int((figure.get_figwidth() - 0.1) / (0.055 * longest + 0.45))
+    columns = min(max(fitting, 1), len(handles))
+    rows = -(-len(handles) // columns)
+    # Figures are made for three rows; a longer legend must not take its room from the axes.
+    figure.set_figheight(figure.get_figheight() + 0.15 * max(rows - 3, 0))
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
 
 

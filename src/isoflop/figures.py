@@ -6,6 +6,7 @@ bars are the intervals of the tables.
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ WU_BETA = 2.03
 
 _HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
 _DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+_MOST_COLUMNS = 4
+_MOST_TITLE_LETTERS = 24
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -86,7 +89,7 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
     handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
     handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
-    fs.legend_above(figure, handles, 2 if columns == 1 else len(handles))
+    fs.legend_above(figure, handles)
     return figure
 
 
@@ -94,18 +97,17 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
     """Error against FLOPs by strategy, a panel per policy (Wu et al. 2024, Figures 4 to 7)."""
     cost = cost_column(spec)
     shown = [s for s in strategies(tables.curves, spec) if s.verifier in _headline_verifiers(spec)]
-    figure, grid = _policy_grid(spec)
-    for row, dataset in enumerate(spec.datasets):
-        for axes, policy in zip(grid[row], spec.policies, strict=True):
-            for strategy in shown:
-                line = curve(tables.curves, dataset, policy, strategy)
-                if strategy.selector == "none":
-                    _error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
-                else:
-                    _error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
-            _compute_axes(axes, spec, "")
-    _label_grid(grid, tables, spec, f"{_flops_label(spec)}", "error (%)")
-    fs.legend_above(figure, _strategy_handles(shown, tables, spec), min(len(shown), 5))
+    figure, panels = _policy_panels(tables, spec, _flops_label(spec), "error (%)")
+    for axes, dataset, policy in panels:
+        fs.flops_axis(axes)
+        for strategy in shown:
+            line = curve(tables.curves, dataset, policy, strategy)
+            if strategy.selector == "none":
+                _error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
+            else:
+                _error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
+    handles = _strategy_handles(shown, tables, spec)
+    fs.legend_above(figure, handles)
     return figure
 
 
@@ -144,7 +146,7 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
             )
         axes.set_yscale("log")
         axes.set_ylim(min(sizes) / 2.2, max(sizes) * 2.2)
-        axes.yaxis.set_major_locator(FixedLocator(sizes))
+        axes.yaxis.set_major_locator(FixedLocator(_spread(sizes)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
         axes.set_ylabel("best size (parameters)")
@@ -153,8 +155,18 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
         axes.set_title(f"{dataset}\n{text}" if panels > 1 else text, loc="left", fontsize=7)
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
     handles.append(Line2D([], [], color="#dddddd", linewidth=6, label="interval of best size"))
-    fs.legend_above(figure, handles, 2 if columns == 1 else len(handles))
+    fs.legend_above(figure, handles)
     return figure
+
+
+def _spread(sizes: Sequence[float]) -> list[float]:
+    """The sizes to label on a logarithmic axis: from the largest down, leaving out what would touch."""
+    least = (max(sizes) / min(sizes)) ** 0.07
+    kept: list[float] = []
+    for size in sorted(sizes, reverse=True):
+        if not kept or kept[-1] >= size * least:
+            kept.append(size)
+    return kept
 
 
 def regression_text(fit: Fitted | None) -> tuple[str, bool]:
@@ -176,24 +188,24 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     Between greedy (a level line) and pass@k, the oracle that no selector can pass.
     """
     shown = _existing(tables, spec, ("pass", "weighted", "majority"))
-    figure, grid = _policy_grid(spec)
+    if not shown:
+        return _message("This experiment has no voting to compare.")
+    figure, panels = _policy_panels(tables, spec, "samples per problem", "accuracy (%)")
     budgets = _budgets(tables, spec)
-    for row, dataset in enumerate(spec.datasets):
-        for axes, policy in zip(grid[row], spec.policies, strict=True):
-            for strategy in shown:
-                line = curve(tables.curves, dataset, policy, strategy)
-                _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
-            for generator in greedy_generators(tables.curves, spec):
-                line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
-                for accuracy in line["accuracy"]:
-                    axes.axhline(accuracy, color="black", linestyle=(0, (7, 2)), linewidth=0.8)
-            fs.samples_axis(axes, budgets, 5)
-    _label_grid(grid, tables, spec, "samples per problem", "accuracy (%)")
+    for axes, dataset, policy in panels:
+        for strategy in shown:
+            line = curve(tables.curves, dataset, policy, strategy)
+            _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
+        for generator in greedy_generators(tables.curves, spec):
+            line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
+            for accuracy in line["accuracy"]:
+                axes.axhline(accuracy, color="black", linestyle=(0, (7, 2)), linewidth=0.8)
+        fs.samples_axis(axes, budgets, 5)
     order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
     handles = [_handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
     if greedy_generators(tables.curves, spec):
         handles.append(Line2D([], [], color="black", linestyle=(0, (7, 2)), linewidth=0.8, label="greedy"))
-    fs.legend_above(figure, handles, len(handles))
+    fs.legend_above(figure, handles)
     return figure
 
 
@@ -217,7 +229,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
         names = levels(tables.curves, dataset)
         for axes, budget in zip(grid[row], budgets, strict=True):
             for index, policy in enumerate(spec.policies):
-                shift = 0.13 * (index - (len(spec.policies) - 1) / 2)
+                shift = _step(0.13, spec) * (index - (len(spec.policies) - 1) / 2)
                 places, points = [], []
                 for place, level in enumerate(names):
                     line = curve(tables.curves, dataset, policy, strategy, level)
@@ -236,7 +248,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
             axes.set_title(f"{dataset}: {what}" if len(spec.datasets) > 1 else what, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
     handles = [_handle(styles[p], _policy_label(tables, p)) for p in spec.policies]
-    fs.legend_above(figure, handles, len(handles))
+    fs.legend_above(figure, handles)
     return figure
 
 
@@ -262,13 +274,13 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 look = styles[policy]
                 # A little apart, so that the intervals of two sizes do not hide one another.
                 apart = index - (len(spec.policies) - 1) / 2
-                _bars(axes, line["budget"].to_numpy(float) * 2 ** (0.1 * apart), line, look)
+                _bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
                 _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
-                _bars(axes, np.full(len(ends), infinity * 2 ** (0.32 * apart)), ends, look)
+                _bars(axes, np.full(len(ends), infinity * 2 ** (_step(0.32, spec) * apart)), ends, look)
             axes.axvline(max(budgets) * 1.7, color="#bbbbbb", linewidth=0.6, linestyle=(0, (1, 2)))
             fs.samples_axis(axes, budgets, 6)
             ticks = [*axes.xaxis.get_major_locator()(), infinity]
@@ -282,8 +294,13 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
         grid[row][0].set_ylabel("accuracy (%)")
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
     handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
-    fs.legend_above(figure, handles, len(handles))
+    fs.legend_above(figure, handles)
     return figure
+
+
+def _step(most: float, spec: PublishSpec) -> float:
+    """How far marks of neighbouring sizes are set apart: `most` for up to four sizes, then less."""
+    return most * min(1.0, 4 / len(spec.policies))
 
 
 def _budget_or_infinity(infinity: float) -> Callable[[float, int], str]:
@@ -298,24 +315,31 @@ def _panels(grid: list[list[Axes]], datasets: Sequence[str]) -> list[tuple[Axes,
     return list(zip(flat, datasets, strict=False))
 
 
-def _policy_grid(spec: PublishSpec) -> tuple[Figure, list[list[Axes]]]:
-    rows, columns = len(spec.datasets), len(spec.policies)
-    return fs.new_figure(fs.TEXT_WIDTH, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="row")
-
-
-def _label_grid(
-    grid: list[list[Axes]], tables: Tables, spec: PublishSpec, x_label: str, y_label: str
-) -> None:
-    """Titles over the top row, labels at the edges only."""
-    for row, dataset in enumerate(spec.datasets):
-        for column, policy in enumerate(spec.policies):
-            axes = grid[row][column]
-            fs.percent_axis(axes, "")
-            axes.set_xlabel("")
-            if row == 0:
-                axes.set_title(_policy_label(tables, policy), loc="left")
-        grid[row][0].set_ylabel(f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
-    grid[0][0].figure.supxlabel(x_label, fontsize=7.5)
+def _policy_panels(
+    tables: Tables, spec: PublishSpec, x_label: str, y_label: str
+) -> tuple[Figure, list[tuple[Axes, str, str]]]:
+    """A panel per data set and policy, at most four in a row, on common axes with labels at the edges."""
+    columns = min(len(spec.policies), _MOST_COLUMNS)
+    rows_each = -(-len(spec.policies) // columns)
+    rows = rows_each * len(spec.datasets)
+    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
+    figure, grid = fs.new_figure(width, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="all")
+    panels = []
+    for place, dataset in enumerate(spec.datasets):
+        own = grid[place * rows_each : (place + 1) * rows_each]
+        for row in own:
+            fs.percent_axis(row[0], f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
+        flat = [axes for row in own for axes in row]
+        for axes, policy in zip(flat, spec.policies, strict=False):
+            label = textwrap.fill(_policy_label(tables, policy), _MOST_TITLE_LETTERS)
+            axes.set_title(label, loc="left")
+            panels.append((axes, dataset, policy))
+        for index in range(len(spec.policies), len(flat)):
+            flat[index].set_axis_off()
+            # What lies above an empty place is at the edge, so it needs the numbers that inner panels lack.
+            flat[index - columns].tick_params(labelbottom=True)
+    figure.supxlabel(x_label, fontsize=7.5)
+    return figure, panels
 
 
 def _compute_axes(axes: Axes, spec: PublishSpec, dataset: str) -> None:

@@ -9,6 +9,7 @@ uses signals, so it works in threads and in worker processes alike.
 import json
 import logging
 import os
+import re
 import resource
 import select
 import signal
@@ -29,6 +30,7 @@ MEMORY_LIMIT = 2 * 2**30  # bytes of memory of the child
 # places and takes for "different". The child's own limit is a backstop.
 _BACKSTOP = 4  # times the memory limit, of address space
 _POLL_SECONDS = 0.05
+_PERCENT = re.compile(r"%|percent|pct", re.IGNORECASE)
 START_LIMIT = 120.0  # seconds for the child's imports, on a loaded machine
 
 
@@ -143,7 +145,7 @@ def _resident_bytes(process: int) -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _load_comparison() -> tuple[Callable[[str], Any], Callable[[Any, Any], bool]]:
+def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]]:
     """Parse and compare with math-verify, its own signal-based time limits switched off."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
     from sympy import Expr  # type: ignore[import-untyped]  # noqa: PLC0415
@@ -156,10 +158,28 @@ def _load_comparison() -> tuple[Callable[[str], Any], Callable[[Any, Any], bool]
         # A box marks the whole text as the answer, whatever delimiters it has of its own.
         return parse(f"\\boxed{{{answer}}}", targets, parsing_timeout=None)
 
-    def compare(first: Any, second: Any) -> bool:
+    @lru_cache(maxsize=4096)
+    def value(answer: str) -> complex | None:
+        """Its value where it is a number without free symbols; percentages have two and are left out."""
+        parsed = parse_answer(answer)
+        if not parsed or not isinstance(parsed[0], Expr) or parsed[0].free_symbols or _PERCENT.search(answer):
+            return None
+        try:
+            return complex(parsed[0].evalf())
+        except (TypeError, ValueError, OverflowError):  # no number after all, or not a finite one
+            return None
+
+    def compare(first: str, second: str) -> bool:
+        one, other = value(first), value(second)
+        # Far beyond the six decimals that math-verify compares: no need for symbolic work to tell them apart.
+        if one is not None and other is not None and abs(one - other) > 1e-5 + 1e-9 * abs(one):
+            return False
+        parsed, parsed_other = parse_answer(first), parse_answer(second)
         # verify treats its two sides differently where one is an equation, a set or an interval.
-        one_direction = all(isinstance(part, Expr | str) for part in (*first, *second))
-        pairs = [(first, second)] if one_direction else [(first, second), (second, first)]
+        one_direction = all(isinstance(part, Expr | str) for part in (*parsed, *parsed_other))
+        pairs = (
+            [(parsed, parsed_other)] if one_direction else [(parsed, parsed_other), (parsed_other, parsed)]
+        )
         return any(verify(gold, target, timeout_seconds=None, raise_on_error=True) for gold, target in pairs)
 
     return parse_answer, compare
@@ -185,11 +205,11 @@ def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
         # The signal's default action ends this process, even inside C code or after its parent's death.
         signal.setitimer(signal.ITIMER_PROF, time_limit)
         try:
-            parsed = []
-            for answer in json.loads(request):
-                parsed.append(parse_answer(answer))
+            first, second = json.loads(request)
+            for answer in (first, second):
+                parse_answer(answer)
                 reply("parsed")
-            reply("same" if compare(*parsed) else "different")
+            reply("same" if compare(first, second) else "different")
         except Exception:
             reply("failed")
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -171,11 +171,13 @@ def expected_costs(
         per_candidate["seconds"] = per_candidate["seconds"] + verifier.seconds * _shares(read)
     per_candidate["flops_total"] = flops_total(policy.model, prompt, tokens, 0.0, shape, read)
     once = {"flops_total": _pool_means(flops_total(policy.model, prompt, 0.0, 1.0), sizes)}
-    samples = np.array([np.inf if budget == LIMIT else budget for budget in budgets])[:, None]
-    return {
-        name: samples * _pool_means(values, sizes) + once.get(name, 0.0)
-        for name, values in per_candidate.items()
-    }
+    samples = np.array(budgets, dtype=np.float64)[:, None]
+    costs = {}
+    for name, values in per_candidate.items():
+        cost = samples * _pool_means(values, sizes) + once.get(name, 0.0)
+        # Set apart, for infinitely many samples of cost 0 would not be a number.
+        costs[name] = np.where(samples == LIMIT, np.inf, cost)
+    return costs
 
 
 def _greedy(pools: Pools) -> StrategyCredits:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from isoflop.errors import UserError
+
 
 def split_steps(text: str, separator: str) -> list[str]:
     """The steps of `text`, separators included, so that their concatenation is `text`.
@@ -23,21 +25,25 @@ def split_steps(text: str, separator: str) -> list[str]:
     return steps or [""]
 
 
-def tokens_per_step(pieces: Sequence[str], steps: Sequence[str]) -> list[int]:
-    """How many tokens each step has; `pieces` are the tokens' texts, in order.
+def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str) -> list[int]:
+    """How many tokens each of `steps` has; `pieces` are the tokens' texts, in order.
 
     A token belongs to the step that its first character is in; tokens without text (the end token)
-    belong to the last step begun. Lengths may differ slightly from the text's where a token is part
-    of a character, which moves no boundary by more than that token.
+    belong to the last step begun. Pieces decoded one by one may lack spaces that the text has, so the
+    boundaries are found in the pieces themselves.
+    Raises UserError if the pieces have another number of steps than the text.
     """
-    counts = [0] * len(steps)
+    own = split_steps("".join(pieces), separator)
+    if len(own) != len(steps):
+        raise UserError(f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens")
+    counts = [0] * len(own)
     place = 0
-    end = len(steps[0])
+    end = len(own[0])
     position = 0
     for piece in pieces:
-        while piece and position >= end and place + 1 < len(steps):
+        while piece and position >= end and place + 1 < len(own):
             place += 1
-            end += len(steps[place])
+            end += len(own[place])
         counts[place] += 1
         position += len(piece)
     return counts

@@ -1,11 +1,13 @@
 """Grade-school word problems with distractors: the language the shipped models speak.
 
-A problem is a few plain sentences about who has how many of something, and a question. Its level
-is the number of calculations the answer needs (1-5). Some sentences are distractors: people the
-answer does not depend on, and things nobody asked about. The reference solution is one line per
-calculation, each restating the fact it uses before it computes:
+A problem is a few plain sentences about who has how many of something, and a question: first what is
+given, then how the others compare, in the order of the story. Its level is the number of calculations
+the answer needs (1-5). Some sentences are distractors: people the answer does not depend on, and
+things nobody asked about. The reference solution is one line per calculation, each restating the
+fact it uses before it computes:
 
-    Mia has 14 apples. Tom has 6 more apples than Mia. Ana has 3 pears. How many apples does Tom have?
+    Ana has 9 apples. Mia has 14 apples. Mia also has 3 pears. Tom has 6 more apples than Mia.
+    How many apples does Tom have?
 
     Tom has 6 more than Mia: 14 + 6 = 20.
     The answer is 20.
@@ -152,7 +154,7 @@ def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
     needed: list[Fact] = []
 
     def given() -> Fact:
-        fact = Fact(next(people), "given", rng.randint(3, 50))
+        fact = Fact(next(people), "given", rng.randint(3, 30))
         values[fact.person] = fact.number
         return fact
 
@@ -163,7 +165,7 @@ def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
             number, others = 0, (to,)
             extra: list[Fact] = []
             if kind in ("more", "fewer"):
-                number = rng.randint(2, 40)
+                number = rng.randint(2, 20)
             elif kind == "times":
                 number = rng.randint(2, 3)
             elif kind == "half" and values[to] % 2:
@@ -190,12 +192,9 @@ def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
     kinds = ("more", "fewer", "times", "half", "together")
     for _ in range(level):
         needed.extend(related(needed[-1].person, kinds))
-    told = list(needed)
-    for _ in range(rng.randint(1, 2)):
-        place = rng.randint(1, len(told))
-        earlier = [fact.person for fact in told[:place]]
-        new = [given()] if rng.random() < 0.5 else related(rng.choice(earlier), ("more", "fewer", "times"))
-        told[place:place] = new
+    known = [fact for fact in needed if fact.kind == "given"] + [given() for _ in range(rng.randint(1, 2))]
+    rng.shuffle(known)
+    told = known + [fact for fact in needed if fact.kind != "given"]
     return told, needed[-1].person, rng.randint(0, 1)
 
 
@@ -207,7 +206,7 @@ def _write(
     for _ in range(asides):
         person = rng.choice(facts).person
         sentences.insert(
-            rng.randint(1, len(sentences)), f"{person} has {rng.randint(3, 50)} {other_things}."
+            rng.randint(1, len(sentences)), f"{person} also has {rng.randint(3, 30)} {other_things}."
         )
     prompt = " ".join([*sentences, f"How many {things} does {asked} have?"])
     by_person = {fact.person: fact for fact in facts}
@@ -322,13 +321,12 @@ def _is_true(step: str, values: dict[str, int], asked: str) -> bool:
 
 
 def vocabulary() -> list[str]:
-    """Every piece of text a problem, a solution or a step tag is made of, leading spaces included."""
+    """Every piece of text a problem, a solution or a step tag is made of, a space before each word."""
     words = [
-        "The", "answer", "is", "How", "many", "does", "have", "has", "more", "fewer", "than", "as",
+        "The", "answer", "is", "How", "many", "does", "have", "has", "also", "more", "fewer", "than", "as",
         "twice", "times", "half", "and", "together",
     ]  # fmt: skip
     pieces = ["\n", ".", ":", "?", " +", " -", " *", " /", " =", " ки"]
     pieces += [f"{space}{digit}" for space in ("", " ") for digit in range(10)]
-    pieces += [f"{space}{word}" for word in (*words, *NAMES) for space in ("", " ")]
-    pieces += [f" {things}" for things in THINGS]
+    pieces += [f" {word}" for word in (*words, *NAMES, *THINGS)]
     return pieces

@@ -22,6 +22,9 @@ from isoflop.voting import (
     whole_pool_vote,
 )
 
+# A busy machine must not fail a property.
+unhurried = settings(deadline=None)
+
 # A candidate: class, correct, score in eighths (so that ties are exact and common).
 Candidate = tuple[int, bool, Fraction]
 
@@ -100,12 +103,14 @@ def generator() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
+@unhurried
 @given(pools)
 def test_pass_at_k_is_the_share_of_subsets_with_a_correct_candidate(pool):
     expected = [float(brute_pass(pool, k)) for k in budgets_of(pool)]
     assert pass_at_k(arrays(pool)[1], budgets_of(pool)) == pytest.approx(expected, abs=1e-12)
 
 
+@unhurried
 @given(pools)
 def test_best_of_k_shares_ties(pool):
     _, correct, scores = arrays(pool)
@@ -113,12 +118,14 @@ def test_best_of_k_shares_ties(pool):
     assert best_of_k(scores, correct, budgets_of(pool)) == pytest.approx(expected, abs=1e-12)
 
 
+@unhurried
 @given(pools)
 def test_majority_is_exact(pool):
     expected = [float(brute_vote(pool, k, weighted=False)) for k in budgets_of(pool)]
     assert majority_exact(ballot_of(pool, False), budgets_of(pool)) == pytest.approx(expected, abs=1e-12)
 
 
+@unhurried
 @given(pools)
 def test_weighted_voting_is_exact_on_small_pools(pool):
     expected = [float(brute_vote(pool, k, weighted=True)) for k in budgets_of(pool)]
@@ -127,7 +134,7 @@ def test_weighted_voting_is_exact_on_small_pools(pool):
     assert not error.any()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(pools, st.booleans())
 def test_monte_carlo_agrees_with_enumeration_within_its_error(pool, weighted):
     draws = 4000
@@ -137,6 +144,7 @@ def test_monte_carlo_agrees_with_enumeration_within_its_error(pool, weighted):
         assert abs(value - float(brute_vote(pool, k, weighted))) <= 5 * sigma + 10 / draws
 
 
+@unhurried
 @given(pools, st.randoms(use_true_random=False), st.permutations(range(5)))
 def test_no_estimate_depends_on_the_order_of_samples_or_the_names_of_classes(pool, random, names):
     shuffled = [(label if label < 0 else names[label], c, s) for label, c, s in pool]
@@ -157,6 +165,7 @@ def test_no_estimate_depends_on_the_order_of_samples_or_the_names_of_classes(poo
     assert np.array_equal(best_of_k(scores, correct, ks), best_of_k(other_scores, other_correct, ks))
 
 
+@unhurried
 @given(pools)
 def test_one_sample_gives_the_mean_correctness_whatever_selects(pool):
     _, correct, scores = arrays(pool)
@@ -167,6 +176,7 @@ def test_one_sample_gives_the_mean_correctness_whatever_selects(pool):
     assert vote_credits([ballot_of(pool, True)], [1], 2, generator())[0][0, 0] == mean
 
 
+@unhurried
 @given(pools)
 def test_pass_at_k_bounds_every_selector_and_rises(pool):
     labels, correct, scores = arrays(pool)
@@ -183,6 +193,7 @@ def test_pass_at_k_bounds_every_selector_and_rises(pool):
             assert np.all(credit <= passed + 1e-12)
 
 
+@unhurried
 @given(pools, st.integers(1, 8))
 def test_equal_weights_make_a_weighted_vote_a_majority_vote(pool, eighths):
     equal = [(label, correct, Fraction(eighths, 8)) for label, correct, _ in pool]
@@ -191,12 +202,14 @@ def test_equal_weights_make_a_weighted_vote_a_majority_vote(pool, eighths):
     assert credit[0] == pytest.approx(majority, abs=1e-12)
 
 
+@unhurried
 @given(pools, st.booleans())
 def test_the_whole_pool_votes_at_budget_n_and_in_the_limit(pool, weighted):
     vote = whole_pool_vote(ballot_of(pool, weighted))
     assert vote == pytest.approx(float(brute_vote(pool, len(pool), weighted)), abs=1e-12)
 
 
+@unhurried
 @given(
     st.lists(st.lists(st.integers(0, 16), min_size=1, max_size=6), min_size=1, max_size=8),
     st.sampled_from(STEP_AGGREGATIONS),

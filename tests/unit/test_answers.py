@@ -103,9 +103,10 @@ def test_hostile_answers_are_undecided_within_the_limits_and_do_not_harm_others(
             )  # 0.5 s of processor time and a new process, on a loaded machine
             assert grader.equivalent(answer, answer) is True
             assert grader.equivalent("x^2 + x", "x (x+1)") is True
+        # Unparsable once, not tried again: a hundred more trials would take 50 s of processor time.
         started = time.monotonic()
-        assert grader.equivalent(HOSTILE_ANSWERS[2], "8") is None  # unparsable once, not tried again
-        assert time.monotonic() - started < 0.5
+        assert {grader.equivalent(HOSTILE_ANSWERS[2], f"{number} x") for number in range(100)} == {None}
+        assert time.monotonic() - started < 20
 
 
 def test_a_comparison_beyond_the_memory_limit_is_undecided():
@@ -150,9 +151,9 @@ def test_math_works_in_threads():
     ids=lambda text: text[:8],
 )
 def test_extraction_from_hostile_text_is_fast(grader, text):
-    started = time.monotonic()
+    started = time.process_time()
     assert grader.extract(text, truncated=True) in {None, "A:", "####", "The answer is", "answer is", "1"}
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_number_grader_agrees_with_published_grades_of_real_solutions():

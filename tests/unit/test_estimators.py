@@ -111,6 +111,14 @@ def test_a_ballots_estimate_does_not_depend_on_its_company():
     assert np.array_equal(single, together)
 
 
+def test_the_standard_error_is_the_spread_of_repeated_estimates():
+    labels, correct, weights = pool(4, 64, 12)
+    ballot, budgets = make_ballot(labels, correct, weights), (4, 16, 32)
+    runs = [_monte_carlo([ballot], budgets, 700, np.random.default_rng(seed)) for seed in range(200)]
+    means, errors = (np.array([run[part][0] for run in runs]) for part in (0, 1))
+    assert means.std(axis=0) / errors.mean(axis=0) == pytest.approx(np.ones(3), abs=0.2)
+
+
 def test_draws_hold_the_standard_error_of_the_worst_case():
     for problems in (10, 100, 500, 1319):
         assert np.sqrt(0.25 / draws_needed(problems) / problems) < 0.001

@@ -107,7 +107,7 @@ def test_unknown_problems_and_unusable_references_are_named(tmp_path):
 def test_twenty_thousand_numbers_take_seconds(tmp_path):
     text = "Ann has 12 pens: 3 * 4 = 12.\nBob has 5 more: 12 + 5 = 17.\n" * 2 + "The answer is {}."
     rows = [(f"p{number // 256}", [text.format(number % 13)], "stop") for number in range(20_000)]
-    started = time.monotonic()
+    started = time.process_time()
     grades, _ = run(tmp_path, "number", {f"p{number}": "5" for number in range(79)}, rows)
-    assert time.monotonic() - started < 10  # about 1 s on an idle machine
+    assert time.process_time() - started < 10  # about 1 s of processor time
     assert sum(row["correct"] for row in grades) == sum(number % 13 == 5 for number in range(20_000))

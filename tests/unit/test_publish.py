@@ -1,5 +1,6 @@
 """The publish stage on a results folder of invented numbers: files, figures and the report."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from synthetic_results import HOSTILE, Shape, model, write_results
 from isoflop import figure_style
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
+from isoflop.headlines import headlines
+from isoflop.paper_tables import table4
 from isoflop.publishing import FIGURES, TABLES, PublishSpec, Tables
 from isoflop.stages import headline, publish
 
@@ -68,13 +71,17 @@ def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, PublishSp
             assert image.width / 200 in {figure_style.COLUMN_WIDTH, figure_style.TEXT_WIDTH}
 
 
+def laid_out(figure: Figure) -> Figure:
+    with figure_style.style():
+        figure.set_dpi(figure_style.PNG_DPI)
+        figure.draw_without_rendering()
+    return figure
+
+
 def figures(*places: tuple[Path, PublishSpec]) -> Iterator[tuple[str, Figure]]:
     for folder, spec in places:
         for name, figure in draw_all(read(folder), spec):
-            with figure_style.style():
-                figure.set_dpi(figure_style.PNG_DPI)
-                figure.draw_without_rendering()
-            yield f"{name} of {len(spec.datasets)} data sets", figure
+            yield f"{name} of {len(spec.datasets)} data sets", laid_out(figure)
 
 
 def visible_texts(figure: Figure) -> list[Text]:
@@ -91,26 +98,26 @@ def visible_texts(figure: Figure) -> list[Text]:
     return [text for text in found if text not in hidden]
 
 
+def check_text(figure: Figure, name: str) -> None:
+    """No text is small, cut off or over another."""
+    boxes = [(text, text.get_window_extent()) for text in visible_texts(figure)]
+    assert boxes
+    for text, box in boxes:
+        assert text.get_fontsize() >= 7, f"{name}: {text.get_text()}"
+        edges = (box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1)
+        assert min(edges) >= -1, f"{name}: {text.get_text()} is cut off"
+    for i, (first, box) in enumerate(boxes):
+        for second, other in boxes[:i]:
+            beside = box.x1 + PADDING <= other.x0 or other.x1 + PADDING <= box.x0
+            clear = beside or box.y1 <= other.y0 or other.y1 <= box.y0
+            assert clear, f"{name}: {first.get_text()!r} overlaps {second.get_text()!r}"
+
+
 def test_text_is_legible_inside_the_figure_and_does_not_overlap(
     made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]
 ) -> None:
     for name, figure in figures(made, two_sets):
-        texts = visible_texts(figure)
-        boxes = [(text, text.get_window_extent()) for text in texts]
-        assert len(boxes) >= 1
-        for text, box in boxes:
-            assert text.get_fontsize() >= 7, f"{name}: {text.get_text()}"
-            edges = (box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1)
-            assert min(edges) >= -1, f"{name}: {text.get_text()} is cut off"
-        for i, (first, box) in enumerate(boxes):
-            for second, other in boxes[:i]:
-                clear = (
-                    box.x1 + PADDING <= other.x0
-                    or other.x1 + PADDING <= box.x0
-                    or box.y1 <= other.y0
-                    or other.y1 <= box.y0
-                )
-                assert clear, f"{name}: {first.get_text()!r} overlaps {second.get_text()!r}"
+        check_text(figure, name)
 
 
 def test_legends_cover_no_data(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) -> None:
@@ -138,6 +145,44 @@ def test_without_levels_the_figure_says_so(two_sets: tuple[Path, PublishSpec]) -
     folder, spec = two_sets
     figure = dict(draw_all(read(folder), spec))["accuracy_by_level"]
     assert "no difficulty levels" in " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    tables = read(folder)
+    curves = tables.curves
+    majority = spec.headline.model_copy(update={"selector": "majority"})
+    best_of_n = spec.headline.model_copy(update={"selector": "best_of_n"})
+    extra = [
+        curves[curves["policy"] == "policy-2.7M"].assign(
+            policy=f"a-long-policy-name-{i}B", policy_params=i * 1e9
+        )
+        for i in (1, 3, 7)
+    ]
+    many = pd.concat([curves, *extra])
+    cases: list[tuple[pd.DataFrame, dict[str, object]]] = [
+        (curves[curves["generator"] != "greedy"], {}),
+        (curves[curves["verifier"] == "none"], {"verifiers": (), "headline": majority}),
+        (curves[curves["selector"] == "best_of_n"], {"headline": best_of_n}),
+        (curves[curves["policy"] == "policy-0.9M"], {"policies": ("policy-0.9M",)}),
+        (curves[curves["budget"] == 1], {}),
+        (many, {"policies": tuple(dict.fromkeys(many["policy"]))}),
+    ]
+    for table, changes in cases:
+        odd = dataclasses.replace(tables, curves=table)
+        changed = spec.model_copy(update=changes)
+        for name, figure in draw_all(odd, changed):
+            check_text(laid_out(figure), f"{name} of {changes}")
+        assert len(headlines(odd, changed)[0].best) == 3
+        assert len(table4(table, changed)) >= 1
+
+
+def test_only_greedy_candidates_are_refused_by_name(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    tables = read(folder)
+    greedy = dataclasses.replace(tables, curves=tables.curves[tables.curves["generator"] == "greedy"])
+    with pytest.raises(UserError, match="add a generator that samples"):
+        headlines(greedy, spec)
 
 
 class References(HTMLParser):

@@ -180,6 +180,25 @@ def test_temperature_and_top_p_cannot_be_swapped_unseen(raw: dict[str, Any], fol
     assert spec(0.5, 0.9) != spec(0.9, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("version", "changed"),
+    [
+        ("PROBLEMS_VERSION", {"problems"}),
+        ("TRAIN_VERSION", {"train"}),
+        ("LABEL_VERSION", {"label"}),
+        ("SAMPLE_VERSION", {"greedy sample", "sample"}),
+        ("SCORE_VERSION", {"score"}),
+    ],
+)
+def test_a_raised_version_repeats_its_stage(
+    version: str, changed: set[str], plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _all_specs(plan)
+    monkeypatch.setattr(f"isoflop.plan.{version}", 99)
+    after = _all_specs(plan)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
 def test_models_are_watched_by_their_files(plan: Plan) -> None:
     assert plan.policy_files("small") == ["models/small/config.json", "models/small/model.safetensors"]
     assert plan.policy_files("tuned") == ["results/demo/train/base"]
@@ -264,7 +283,8 @@ def _digests() -> dict[str, str]:
         ("stages/grade.py", {"grade"}),
         ("answers.py", {"grade"}),
         ("selection.py", {"select"}),
-        ("fit_tables.py", {"fit"}),
+        ("stages/fit.py", {"fit"}),
+        ("fits.py", {"fit", "publish"}),
         ("figures.py", {"publish"}),
         ("templates/report.html.j2", {"publish"}),
         ("stages/common.py", {"grade", "select", "fit", "publish"}),

@@ -34,7 +34,7 @@ def test_steps_are_the_text_and_none_is_blank(text: str, separator: str) -> None
 @given(st.lists(st.text(alphabet="ab\n", min_size=1, max_size=4), max_size=12), st.booleans())
 def test_every_token_is_in_the_step_of_its_first_character(pieces: list[str], stopped: bool) -> None:
     steps = split_steps("".join(pieces), "\n")
-    counts = tokens_per_step([*pieces, ""] if stopped else pieces, steps)
+    counts = tokens_per_step([*pieces, ""] if stopped else pieces, steps, "\n")
     expected = [0] * len(steps)
     position = 0
     for piece in pieces:

@@ -1,5 +1,6 @@
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,8 +8,10 @@ from pathlib import Path
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
-
-# Wildcards are the names of the config and nothing else.
+# After that activation, so that isoflop is found there too: the environments hold only what it needs.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'src'))}; "
+)
 
 
 def any_of(names):
@@ -16,6 +19,7 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
+# Wildcards are the names of the config and nothing else.
 wildcard_constraints:
     experiment=any_of([CONFIG.experiment]),
     dataset=any_of(CONFIG.datasets),

@@ -1,0 +1,145 @@
+"""The whole workflow, on the shipped models, as a user runs it; and the same after a kill in mid-run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from isoflop.tables import CURVES_COLUMNS
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "resources" / "models"
+POLICIES = ("policy-0.1M", "policy-0.9M")
+
+CONFIG = {
+    "experiment": "small",
+    "seed": 11,
+    "datasets": {"wordproblems": {"source": "wordproblems", "split": "test", "size": 30, "seed": 1}},
+    "policies": {name: {"model": str(MODELS / name)} for name in POLICIES},
+    "verifiers": {"prm": {"model": str(MODELS / "prm-0.9M")}},
+    "generators": {
+        "greedy": {"kind": "greedy", "max_tokens": 160},
+        "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 160},
+    },
+    "budgets": [1, 2, 4, 8, 16],
+    "selectors": ["majority", "weighted", "best_of_n", "pass"],
+    "step_aggregations": ["last", "min", "product", "mean"],
+    "bootstrap": {"draws": 200},
+    "engine_settings": {"chunk_problems": 5},
+}
+
+
+def command(folder: Path, *extra: str) -> list[str]:
+    config = folder / "small.yaml"
+    if not config.exists():
+        config.write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    return [*snakemake, "--directory", str(folder), "--configfile", str(config), "--rerun-incomplete", *extra]
+
+
+def run(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(folder, *extra), capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    outcome = run(folder)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+def results(folder: Path) -> Path:
+    return folder / "results" / "small"
+
+
+def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
+    curves = pd.read_csv(results(finished) / "tables" / "curves.csv", keep_default_na=False, dtype={"subset": str})
+    assert tuple(curves.columns) == CURVES_COLUMNS
+    assert set(curves["policy"]) == set(POLICIES)
+    assert set(curves["subset"]) == {"all", "1", "2", "3", "4", "5"}
+    assert ((curves["ci_low"] <= curves["accuracy"]) & (curves["accuracy"] <= curves["ci_high"])).all()
+    assert (curves["ci_high"] > curves["ci_low"]).all()
+    whole = curves[(curves["subset"] == "all") & (curves["generator"] == "sampling")]
+    assert len(whole) == len(POLICIES) * 5 * (2 + 2 * 4)
+    assert (whole["flops_total"] > whole["flops_kaplan"]).all()
+    assert (whole["flops_kaplan"] > whole["flops_wu2024"]).all()
+    ones = whole[whole["budget"] == 1].groupby("policy")["accuracy"]
+    assert (ones.max() - ones.min() < 1e-9).all(), "one sample leaves nothing to select"
+    oracle = whole[whole["selector"] == "pass"].sort_values("budget").groupby("policy")["accuracy"]
+    assert oracle.apply(lambda accuracy: accuracy.is_monotonic_increasing).all()
+
+
+def test_a_larger_policy_and_a_verifier_help(finished: Path) -> None:
+    curves = pd.read_csv(results(finished) / "tables" / "curves.csv", dtype={"subset": str})
+    whole = curves[(curves["subset"] == "all") & (curves["generator"] == "sampling")].set_index(
+        ["policy", "selector", "step_aggregation", "budget"]
+    )["accuracy"]
+    small, large = POLICIES
+    assert whole[large, "pass", "none", 1] > whole[small, "pass", "none", 1] + 0.1
+    for policy in POLICIES:
+        assert whole[policy, "weighted", "last", 16] > whole[policy, "pass", "none", 1]
+
+
+def test_everything_published_is_there(finished: Path) -> None:
+    folder = results(finished)
+    for ending in ("csv", "md", "tex"):
+        assert (folder / "tables" / f"table4.{ending}").stat().st_size > 200
+    for figure in (folder / "figures").glob("*.png"):
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        assert figure.with_suffix(".svg").exists()
+    assert len(list((folder / "figures").glob("*.png"))) >= 6
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "policy-0.9M" in report
+    assert "src=\"http" not in report
+    log = (finished / "logs/small/sample/wordproblems/policy-0.9M/sampling.log").read_text()
+    assert "tokens/s" in log.splitlines()[-1]
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    outcome = run(finished)
+    assert outcome.returncode == 0
+    assert "Nothing to be done" in outcome.stdout + outcome.stderr
+
+
+def comparable(folder: Path) -> dict[str, bytes]:
+    """All tables; the measured seconds, which no two runs share, are left out."""
+    tables = {}
+    for path in sorted((results(folder) / "tables").iterdir()):
+        text = path.read_bytes()
+        if path.name == "curves.csv":
+            text = pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()
+        tables[path.name] = text
+    for stage in ("problems", "sample", "score", "grade"):
+        for path in sorted((results(folder) / stage).rglob("*.parquet")):
+            tables[str(path.relative_to(results(folder)))] = path.read_bytes()
+    return tables
+
+
+def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("results/small/sample/wordproblems/policy-0.9M/.sampling*.chunks/000001.parquet")):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = list(tmp_path.glob("results/small/sample/wordproblems/policy-0.9M/.sampling*.chunks/*.parquet"))
+    assert 2 <= len(kept) < 6
+    assert not (results(tmp_path) / "tables").exists()
+
+    assert run(tmp_path, "--unlock").returncode == 0
+    outcome = run(tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+    expected, found = comparable(finished), comparable(tmp_path)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []

@@ -1,0 +1,210 @@
+"""What models are trained on, the losses, the optimizer, and the training stage for real on a tiny scale."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import save_tiny
+from transformers import AutoModelForCausalLM
+
+from isoflop.checkpoints import load_tokenizer, model_shape, saved_parameters
+from isoflop.errors import UserError
+from isoflop.model_cards import thin
+from isoflop.optimizers import MuonWithAdamW
+from isoflop.stages import label, train
+from isoflop.stages.common import read_table, write_table
+from isoflop.tables import LABELS, PROBLEMS
+from isoflop.training import (
+    IGNORED,
+    ScoredSolution,
+    collate,
+    encode_policy_examples,
+    encode_prm_examples,
+    prm_loss,
+)
+from isoflop.word_tokenizer import build_tokenizer
+from isoflop.wordproblems import generate_problems, true_steps
+
+TOKENIZER = build_tokenizer()
+
+
+def test_only_the_solution_carries_loss() -> None:
+    [problem] = generate_problems("train", 1, seed=1)
+    [example] = encode_policy_examples(TOKENIZER, "{problem}\n", [(problem.prompt, problem.solution)], 300)
+    learnt = [token for token in example["labels"] if token != IGNORED]
+    assert TOKENIZER.decode(learnt) == problem.solution + "</s>"
+    assert example["input_ids"][-len(learnt) :] == learnt
+    prompt = example["input_ids"][: -len(learnt)]
+    assert TOKENIZER.decode(prompt) == "<s>" + problem.prompt + "\n"
+
+
+def test_an_example_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UserError, match="max_length is 10"):
+        encode_policy_examples(TOKENIZER, "{problem}\n", [("Mia has 14 apples.", "Mia has 14 apples.")], 10)
+
+
+def test_soft_labels_sit_at_the_tags() -> None:
+    solution = ScoredSolution("Mia has 3 apples.", ("Tom has 4.\n", "The answer is 4.\n"), (0.75, 0.25))
+    [example] = encode_prm_examples(TOKENIZER, "{problem}\n", " ки", [solution], 100)
+    places = [place for place, label in enumerate(example["labels"]) if label >= 0]
+    assert [TOKENIZER.decode([example["input_ids"][place]]) for place in places] == [" ки", " ки"]
+    assert [example["labels"][place] for place in places] == [0.75, 0.25]
+
+
+def test_prm_loss_is_the_cross_entropy_of_two_tokens() -> None:
+    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[-100.0, 0.25, -100.0], [1.0, -100.0, 0.0]])
+    loss = prm_loss(3, 1)({"logits": logits}, labels)
+    expected = 0.0
+    for row, place, target in ((0, 1, 0.25), (1, 0, 1.0), (1, 2, 0.0)):
+        good = torch.softmax(logits[row, place, [3, 1]], -1)[0]
+        expected -= target * float(good.log()) + (1 - target) * float((1 - good).log())
+    assert float(loss) == pytest.approx(expected / 3, rel=1e-5)
+    assert float(prm_loss(3, 1)({"logits": logits}, labels, 6)) == pytest.approx(expected / 6, rel=1e-5)
+
+
+def test_collation_pads_on_the_right_and_says_so() -> None:
+    batch = collate(0)([{"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]}, {"input_ids": [8], "labels": [8]}])
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["labels"].tolist() == [[IGNORED, 6, 7], [8, IGNORED, IGNORED]]
+
+
+def test_the_optimizer_follows_schedules_and_restores() -> None:
+    def problem() -> tuple[torch.nn.Module, MuonWithAdamW]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Embedding(7, 8), torch.nn.Linear(8, 7))
+        return model, MuonWithAdamW(model, 0.02, 0.01)
+
+    def steps(model: torch.nn.Module, optimizer: MuonWithAdamW, count: int) -> float:
+        ids = torch.arange(7)
+        for _ in range(count):
+            loss = torch.nn.functional.cross_entropy(model(ids), ids)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return float(loss.detach())
+
+    model, optimizer = problem()
+    before = [parameter.clone() for parameter in model.parameters()]
+    first = steps(model, optimizer, 1)
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    saved, weights = copy.deepcopy((optimizer.state_dict(), model.state_dict()))
+    final = steps(model, optimizer, 60)
+    assert final < 0.5 * first
+    other, restored = problem()
+    other.load_state_dict(weights)
+    restored.load_state_dict(saved)
+    assert steps(other, restored, 60) == pytest.approx(final, rel=1e-5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(restored, lambda step: 0.0)
+    frozen = [parameter.clone() for parameter in other.parameters()]
+    steps(other, restored, 2)
+    assert all(torch.equal(old, new) for old, new in zip(frozen, other.parameters(), strict=True))
+    assert schedule.get_last_lr() == [0.0, 0.0]
+
+
+def test_saved_and_loaded_sizes_agree(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "tied")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    shape = model_shape(model)
+    assert shape.parameters == saved_parameters(tmp_path / "tied")
+    assert shape.embedding_parameters == 32 * len(TOKENIZER)
+    assert (shape.layers, shape.attention_width) == (2, 32)
+
+
+def test_thin_keeps_the_ends() -> None:
+    points = [(step, float(step)) for step in range(100)]
+    kept = thin(points, 10)
+    assert len(kept) == 10
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert thin(points[:5], 10) == points[:5]
+
+
+def write_problems(path: Path, split: str, size: int) -> None:
+    drawn = generate_problems(split, size, seed=3, levels=(1, 2))
+    columns: dict[str, list[object]] = {
+        "problem_id": [problem.problem_id for problem in drawn],
+        "prompt": [problem.prompt for problem in drawn],
+        "answer": [problem.answer for problem in drawn],
+        "level": [problem.level for problem in drawn],
+        "subject": [None] * size,
+        "solution": [problem.solution for problem in drawn],
+    }
+    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
+
+
+def train_spec(kind: str, **changes: object) -> str:
+    recipe: dict[str, object] = {
+        "kind": kind,
+        "init": {"architecture": {"hidden_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "intermediate_size": 64}},
+        "data": {"dataset": "a", "held_out": "b"} if kind == "policy" else {"labels": "a", "held_out": "b"},
+        "epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "seed": 1,
+        **changes,
+    }
+    return json.dumps({"name": "tiny", "training": recipe, "regenerate": "make it", "version": 1})
+
+
+def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
+    write_problems(tmp_path / "train.parquet", "train", 64)
+    write_problems(tmp_path / "dev.parquet", "dev", 16)
+    paths = [str(tmp_path / "train.parquet"), str(tmp_path / "dev.parquet")]
+    policy = tmp_path / "policy"
+    train.main([train_spec("policy", optimizer="muon", epochs=3), *paths, str(policy)])
+    card = (policy / "README.md").read_text(encoding="utf-8")
+    assert "make it" in card
+    assert "Loss curve" in card
+    losses = [float(line.split("|")[2]) for line in card.split("## Loss curve")[1].splitlines()[4:-6] if "|" in line]
+    assert losses[-1] < losses[0] - 1
+    assert not list(tmp_path.glob(".*.work"))
+    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(load_tokenizer(str(policy), None))
+
+    entry = {"model": str(policy)}
+    spec = {
+        "name": "l", "policies": {"p": entry}, "grader": "number", "seed": 1, "version": 1,
+        "label": {"problems": "a", "policies": ["p"], "samples_per_problem": 3, "completer": "p", "rollouts": 2,
+                  "max_tokens": 40},
+    }  # fmt: skip
+    label.main([json.dumps(spec), paths[1], str(tmp_path / "labels.parquet")])
+    rows = read_table(tmp_path / "labels.parquet", LABELS).to_pylist()
+    assert {row["problem_id"] for row in rows} == {f"dev-{place:05d}" for place in range(16)}
+    for row in rows:
+        assert len(row["labels"]) == len(row["steps"])
+        assert set(row["labels"]) <= {0.0, 0.5, 1.0}
+        assert row["truth"] == true_steps(row["prompt"], row["steps"])
+
+
+def test_a_reward_model_learns_from_soft_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Steps that are plainly true or plainly broken: the stage must learn to tell them apart."""
+    rows: dict[str, list[object]] = {name: [] for name in LABELS.names}
+    for problem in generate_problems("train", 160, seed=4, levels=(1,)):
+        steps = problem.solution.splitlines(keepends=True)
+        for broken in (False, True):
+            written = [steps[0].replace(" = ", " + ") if broken else steps[0], steps[1]]
+            rows["problem_id"].append(problem.problem_id)
+            rows["prompt"].append(problem.prompt)
+            rows["policy"].append("p")
+            rows["steps"].append(written)
+            rows["labels"].append([0.1, 0.1] if broken else [0.9, 0.9])
+            rows["truth"].append([not broken] * 2)
+    write_table(tmp_path / "labels.parquet", rows, LABELS, {})
+    labels = str(tmp_path / "labels.parquet")
+    train.main([train_spec("prm", epochs=4, optimizer="muon", save_dtype="float16"), labels, labels, str(tmp_path / "prm")])
+    card = (tmp_path / "prm" / "README.md").read_text(encoding="utf-8")
+    auc = float(card.split("step AUC, solutions of p |")[1].split("|")[0])
+    assert auc > 0.95
+
+
+def test_problems_without_solutions_cannot_be_learnt_from(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "problem_id": ["a"], "prompt": ["b"], "answer": ["1"], "level": [None], "subject": [None], "solution": [None],
+    }  # fmt: skip
+    write_table(tmp_path / "p.parquet", columns, PROBLEMS, {})
+    with pytest.raises(UserError, match=r"p\.parquet: row 0 has no solution"):
+        train.main([train_spec("policy"), str(tmp_path / "p.parquet"), str(tmp_path / "p.parquet"), str(tmp_path / "o")])
+
+

@@ -1,0 +1,120 @@
+"""What reruns after which edit: a table, checked against snakemake's own plan."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from workspace import finished_tiny_study, planned, snakemake
+
+ALL_CURVES = {"fit": 1, "publish": 1}
+SELECTION = {"select": 4, **ALL_CURVES}
+SAMPLED_SELECTION = {"select": 2, **ALL_CURVES}
+EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION}
+
+Edit = Callable[[Path], None]
+
+
+def _append(path: str, text: str = "\n# edited\n") -> Edit:
+    def edit(folder: Path) -> None:
+        with (folder / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    return edit
+
+
+def _replace(path: str, old: str, new: str) -> Edit:
+    def edit(folder: Path) -> None:
+        text = (folder / path).read_text(encoding="utf-8")
+        assert old in text
+        (folder / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+def _touch(path: str) -> Edit:
+    return lambda folder: (folder / path).touch()
+
+
+def _all(*edits: Edit) -> Edit:
+    def edit(folder: Path) -> None:
+        for one in edits:
+            one(folder)
+
+    return edit
+
+
+RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "nothing": (lambda folder: None, {}),
+    "what decides no result": (
+        _all(
+            _append("tiny.yaml"),
+            _append("tiny.yaml", "engine_settings: {batch_size: 3, chunk_problems: 2, threads: 2}\n"),
+            _append("src/isoflop/config_faults.py"),
+            _append("src/isoflop/engine_transformers.py"),
+            _append("src/isoflop/stages/sample.py"),
+            _append("src/isoflop/stages/train.py"),
+            _append("src/isoflop/wordproblems.py"),
+            _append("src/isoflop/stages/chunks.py"),
+            _append("workflow/rules/sample.smk"),
+            _append("workflow/report/curves.rst"),
+            _append("envs/torch.yaml"),
+            _append("models/small/README.md"),
+            _touch("models/small/model.safetensors"),
+            _touch("results/tiny/problems/words.parquet"),
+            _append("README.md"),
+        ),
+        {},
+    ),
+    "a figure": (_append("src/isoflop/figures.py"), {"publish": 1}),
+    "the report's template": (_append("src/isoflop/templates/report.html.j2"), {"publish": 1}),
+    "the headline": (_replace("tiny.yaml", "selector: weighted", "selector: majority"), {"publish": 1}),
+    "a fit": (_append("src/isoflop/fits.py"), ALL_CURVES),
+    "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
+    "a selector's code": (_append("src/isoflop/voting.py"), SELECTION),
+    "budgets": (_replace("tiny.yaml", "[1, 2, 4]", "[1, 4]"), SAMPLED_SELECTION),
+    "one more selector": (_replace("tiny.yaml", "weighted]", "weighted, pass]"), SAMPLED_SELECTION),
+    "the answers' code": (_append("src/isoflop/answers.py"), {"grade": 4, **SELECTION}),
+    "the verifier's settings": (
+        _replace("tiny.yaml", "models/prm}", "models/prm, step_tag: '#'}"),
+        {"score": 2, **SAMPLED_SELECTION},
+    ),
+    "the verifier's weights": (
+        _append("models/prm/model.safetensors"),
+        {"score": 2, **SAMPLED_SELECTION},
+    ),
+    "the temperature": (
+        _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
+        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION},
+    ),
+    "one policy's weights": (
+        _append("models/large/model.safetensors"),
+        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES},
+    ),
+    "the seed": (_replace("tiny.yaml", "seed: 1", "seed: 2"), EVERYTHING_SAMPLED),
+    "the problems": (_replace("tiny.yaml", "size: 4", "size: 5"), {"problems": 1, **EVERYTHING_SAMPLED}),
+    "one more policy": (
+        _all(
+            lambda folder: shutil.copytree(folder / "models/small", folder / "models/medium") and None,
+            _replace("tiny.yaml", "  large:", "  medium: {model: models/medium}\n  large:"),
+        ),
+        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "study"
+    folder.mkdir()
+    finished_tiny_study(folder)
+    return folder
+
+
+@pytest.mark.parametrize("edit", RERUNS)
+def test_an_edit_reruns_what_it_decides_and_nothing_else(edit: str, finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished, folder, symlinks=True)
+    change, expected = RERUNS[edit]
+    change(folder)
+    assert planned(snakemake(folder, "-n", "--configfile", "tiny.yaml")) == expected

@@ -1,0 +1,71 @@
+"""The workflow as a whole: its style, every shipped config, wrong configs."""
+
+from pathlib import Path
+
+import pytest
+from workspace import ROOT, copy_workflow, finished_tiny_study, planned, snakemake
+
+SHIPPED = ["config.yaml", *sorted(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workflow")
+    copy_workflow(folder)
+    return folder
+
+
+def test_lint_has_nothing_to_say(workspace: Path) -> None:
+    run = snakemake(workspace, "--lint")
+    assert run.code == 0, run.output
+    assert "your workflow is in a good condition" in run.output
+
+
+@pytest.mark.parametrize("config", SHIPPED)
+def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
+    jobs = planned(snakemake(workspace, "-n", "--configfile", config))
+    assert jobs["problems"] >= 1
+    assert "publish" in jobs or "train" in jobs
+
+
+def test_without_options_the_default_experiment_is_planned(workspace: Path) -> None:
+    jobs = planned(snakemake(workspace, "-n"))
+    assert jobs == {
+        "problems": 1, "sample": 8, "score": 4, "grade": 8, "select": 8, "fit": 1, "publish": 1,
+    }  # fmt: skip
+
+
+def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> None:
+    finished_tiny_study(tmp_path)
+    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall")
+    assert planned(run) == {
+        "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "publish": 1,
+    }  # fmt: skip
+    assert "results/shipped" not in run.output
+
+
+def test_a_training_config_plans_training_in_order(workspace: Path) -> None:
+    jobs = planned(snakemake(workspace, "-n", "--configfile", "configs/train-shipped.yaml"))
+    assert set(jobs) == {"problems", "train", "label"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config", "sed=3"], "sed: unknown key; did you mean 'seed'?"),
+        (["--config", "budgets=[1, 128]"], "budgets: 128 is more than generators.sampling.samples"),
+        (["--configfile", "twice.yaml"], "twice.yaml, line 2, column 1: key 'seed' is here twice"),
+        (["--configfile", "pool.yaml"], "pool.yaml: 1 fault in the config"),
+    ],
+)
+def test_a_wrong_config_stops_at_once_without_a_traceback(
+    arguments: list[str], says: str, workspace: Path
+) -> None:
+    (workspace / "twice.yaml").write_text("seed: 1\nseed: 2\n", encoding="utf-8")
+    broken = (ROOT / "config.yaml").read_text(encoding="utf-8").replace("budgets: [1,", "budgets: [0,")
+    (workspace / "pool.yaml").write_text(broken, encoding="utf-8")
+    run = snakemake(workspace, "-n", *arguments)
+    assert run.code != 0
+    assert says in run.output
+    assert "Traceback" not in run.output
+    assert "Building DAG" not in run.output
