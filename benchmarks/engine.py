@@ -20,7 +20,9 @@ from isoflop.wordproblems import generate_problems
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="resources/models/policy-0.9M")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--problems", type=int, default=25)
@@ -57,8 +59,12 @@ def main() -> None:
             if round_:  # the first round warms both up
                 rates[name].append(tokens / (time.perf_counter() - begun))
     for name, values in rates.items():
-        print(f"{name:9s} {min(values):8,.0f} {statistics.median(values):8,.0f} {max(values):8,.0f} tokens/s (min, median, max)")
-    print(f"ratio of medians {statistics.median(rates['isoflop']) / statistics.median(rates['generate']):.2f}")
+        print(
+            f"{name:9s} {min(values):8,.0f} {statistics.median(values):8,.0f} {max(values):8,.0f} tokens/s (min, median, max)"
+        )
+    print(
+        f"ratio of medians {statistics.median(rates['isoflop']) / statistics.median(rates['generate']):.2f}"
+    )
     print(f"settled in float64: {policy.settled} tokens in all rounds")
 
 

@@ -77,7 +77,7 @@ def flops_kaplan(policy: ModelShape, prompt: ArrayLike, generated: ArrayLike) ->
     return _pass_flops(policy, _counts("prompt", prompt), _counts("generated", generated))
 
 
-def flops_total(  # noqa: PLR0917
+def flops_total(
     policy: ModelShape,
     prompt: ArrayLike,
     generated: ArrayLike,

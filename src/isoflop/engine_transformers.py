@@ -63,7 +63,9 @@ class TransformersPolicy:
     def _refuse_windows(self, model: str) -> None:
         config = self._model.config
         if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-            raise UserError(f"model {model!r}: sliding-window attention is not supported by engine transformers")
+            raise UserError(
+                f"model {model!r}: sliding-window attention is not supported by engine transformers"
+            )
 
     def generate(
         self, requests: Sequence[GenerationRequest], progress: Progress | None = None
@@ -170,7 +172,10 @@ class TransformersPolicy:
         lengths = [len(prompt) for prompt in prompts]
         device = self._model.device
         hidden = self._model.base_model(
-            input_ids=ids.to(device), use_cache=False, recorder=recorder, attention_mask=_unmasked(len(prompts), device)
+            input_ids=ids.to(device),
+            use_cache=False,
+            recorder=recorder,
+            attention_mask=_unmasked(len(prompts), device),
         ).last_hidden_state
         last = hidden[torch.arange(len(prompts)), torch.tensor(lengths) - 1]
         logits = self._model.get_output_embeddings()(last).float()

@@ -66,7 +66,7 @@ class _Columns:
     def __init__(self) -> None:
         self.columns: dict[str, list[object]] = {name: [] for name in DRAWS.names}
 
-    def add(  # noqa: PLR0917
+    def add(
         self,
         kind: str,
         key: CurveKey,

@@ -23,6 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
+from isoflop.errors import UserError
+
 TIME_LIMIT = 5.0  # seconds of processor time for one comparison, so that a busy machine changes no verdict
 _WALL_CLOCK = 6  # times the time limit, of wall-clock
 MEMORY_LIMIT = 2 * 2**30  # bytes of memory of the child
@@ -60,7 +62,7 @@ class MathWorker:
     def compare(self, first: str, second: str) -> Comparison:
         """Whether math-verify finds the two equivalent, in either direction.
 
-        Raises RuntimeError if the child cannot be started at all (math-verify missing or broken).
+        Raises UserError if the child cannot be started at all (math-verify missing, no memory).
         """
         with self._lock:
             process = self._process or self._start()
@@ -99,7 +101,10 @@ class MathWorker:
         greeting = self._read_line(time.monotonic() + START_LIMIT)
         if greeting != "ready":
             self._stop()
-            raise RuntimeError(f"the math-verify process did not start: {greeting or 'no answer'}")
+            raise UserError(
+                f"the process that compares LaTeX answers did not start ({greeting or 'no reply'}); "
+                "is math-verify installed, and is there memory for it?"
+            )
         return self._process
 
     def _stop(self) -> None:
@@ -194,9 +199,7 @@ def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
 
     try:
         parse_answer, compare = _load_comparison()
-        compare(
-            parse_answer("x^2 + x"), parse_answer("x(x+1)")
-        )  # late imports are not the first answer's cost
+        compare("x^2 + x", "x(x+1)")  # late imports are not the first answer's cost
     except Exception as error:
         reply(f"{type(error).__name__}: {error}".replace("\n", " "))
         return

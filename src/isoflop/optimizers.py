@@ -24,7 +24,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
             torch.optim.Muon(
                 matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
             ),
-            torch.optim.AdamW(others, lr=learning_rate * adamw_share, weight_decay=weight_decay, betas=(0.9, 0.95)),
+            torch.optim.AdamW(
+                others, lr=learning_rate * adamw_share, weight_decay=weight_decay, betas=(0.9, 0.95)
+            ),
         ]
         super().__init__([{"params": [*matrices, *others]}], {"lr": learning_rate})
         # Schedulers write to these groups, so they must be the very ones the inner optimizers read.

@@ -64,8 +64,12 @@ class DecodeState:
                 for layer, old in enumerate(store):
                     store[layer] = torch.cat([old, old.new_zeros(new_rows, *old.shape[1:])])
         self.prompt_lengths = torch.cat([self.prompt_lengths, lengths])
-        self.own_lengths = torch.cat([self.own_lengths, torch.zeros(new_rows, dtype=torch.long, device=self.device)])
-        new_groups = torch.repeat_interleave(torch.arange(groups, groups + len(copies), device=self.device), copied)
+        self.own_lengths = torch.cat(
+            [self.own_lengths, torch.zeros(new_rows, dtype=torch.long, device=self.device)]
+        )
+        new_groups = torch.repeat_interleave(
+            torch.arange(groups, groups + len(copies), device=self.device), copied
+        )
         self.group_of_row = torch.cat([self.group_of_row, new_groups])
 
     def keep(self, rows: Tensor) -> None:

@@ -42,6 +42,7 @@ def open_prefixes(solutions: Sequence[Written]) -> list[Prefix]:
 def soft_labels(solution: Written, shares: Mapping[Prefix, float]) -> list[float]:
     """A label per step of `solution`; `shares` are the right shares of the rollouts of `open_prefixes`."""
     labels = [
-        shares[solution.problem_id, "".join(solution.steps[:count])] for count in range(1, len(solution.steps))
+        shares[solution.problem_id, "".join(solution.steps[:count])]
+        for count in range(1, len(solution.steps))
     ]
     return [*labels, float(solution.correct)]

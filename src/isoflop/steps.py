@@ -35,7 +35,9 @@ def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str)
     """
     own = split_steps("".join(pieces), separator)
     if len(own) != len(steps):
-        raise UserError(f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens")
+        raise UserError(
+            f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens"
+        )
     counts = [0] * len(own)
     place = 0
     end = len(own[0])

@@ -51,7 +51,9 @@ def encode_prm_examples(
     """Token ids of tagged solutions, with each step's soft label at its tag and `IGNORED` elsewhere."""
     examples = []
     for index, solution in enumerate(solutions):
-        ids, places = tag_steps(tokenizer, template.format(problem=solution.problem), solution.steps, step_tag)
+        ids, places = tag_steps(
+            tokenizer, template.format(problem=solution.problem), solution.steps, step_tag
+        )
         _check_length(index, len(ids), max_length)
         labels = [float(IGNORED)] * len(ids)
         for place, label in zip(places, solution.labels, strict=True):
@@ -60,7 +62,9 @@ def encode_prm_examples(
     return examples
 
 
-def tag_steps(tokenizer: Any, prompt: str, steps: Sequence[str], step_tag: str) -> tuple[list[int], list[int]]:
+def tag_steps(
+    tokenizer: Any, prompt: str, steps: Sequence[str], step_tag: str
+) -> tuple[list[int], list[int]]:
     """Token ids of `prompt` and `steps` with a tag after each step, and the positions of the tags.
 
     A step's trailing newline comes after its tag, as in Math-Shepherd's data.
@@ -69,7 +73,9 @@ def tag_steps(tokenizer: Any, prompt: str, steps: Sequence[str], step_tag: str) 
     pieces: list[int] = list(tokenizer(prompt)["input_ids"])
     places = []
     bodies = [step.rstrip("\n") for step in steps]
-    encoded = tokenizer([body + "\n" for body in bodies], add_special_tokens=False)["input_ids"] if bodies else []
+    encoded = (
+        tokenizer([body + "\n" for body in bodies], add_special_tokens=False)["input_ids"] if bodies else []
+    )
     newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
     for ids in encoded:
         if newline and ids[-len(newline) :] == newline:

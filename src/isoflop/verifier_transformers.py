@@ -60,7 +60,8 @@ class TransformersVerifier:
         longest = getattr(self._model.config, "max_position_embeddings", None)
         if longest is not None and len(ids) > longest:
             raise UserError(
-                f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: {request.prompt[:60]!r}"
+                f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: "
+                f"{request.prompt[:60]!r}"
             )
         return ids, places
 

@@ -15,10 +15,14 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A lossless tokenizer for everything `wordproblems` can say; prepends `<s>`, as Llama's does."""
     pieces = [*SPECIAL, *vocabulary()]
-    tokenizer = Tokenizer(models.WordLevel({piece: index for index, piece in enumerate(pieces)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({piece: index for index, piece in enumerate(pieces)}, unk_token="<unk>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n| ?\p{L}+| ?\d| ?[^\s\p{L}\d]| "), "isolated")
     tokenizer.normalizer = normalizers.Replace(Regex(r"(?m)^(?=\S)"), " ")
-    tokenizer.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Fuse(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0)]
+    )
     bos = pieces.index("<s>")
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", bos)])
     return PreTrainedTokenizerFast(

@@ -6,10 +6,10 @@ the answer needs (1-5). Some sentences are distractors: people the answer does n
 things nobody asked about. The reference solution is one line per calculation, each restating the
 fact it uses before it computes:
 
-    Ana has 9 apples. Mia has 14 apples. Mia also has 3 pears. Tom has 6 more apples than Mia.
+    Ana has 9 apples. Mia has 14 apples. Mia also has 3 pears. Compared with Mia, Tom has 6 more apples.
     How many apples does Tom have?
 
-    Tom has 6 more than Mia: 14 + 6 = 20.
+    Compared with Mia, Tom has 6 more apples: 14 + 6 = 20.
     The answer is 20.
 
 Splits are disjoint by construction: a problem belongs to the split that the hash of its structure
@@ -58,41 +58,34 @@ class WordProblem:
     solution: str
 
 
-def sentence(fact: Fact, things: str) -> str:
-    """The sentence that states `fact` in a problem."""
-    head = f"{fact.person} has"
+def statement(fact: Fact, things: str) -> str:
+    """What `fact` says, without the full stop."""
+    if fact.kind == "given":
+        return f"{fact.person} has {fact.number} {things}"
+    head = f"Compared with {fact.others[0]}, {fact.person} has"
     match fact.kind:
-        case "given":
-            return f"{head} {fact.number} {things}."
         case "more" | "fewer":
-            return f"{head} {fact.number} {fact.kind} {things} than {fact.others[0]}."
+            return f"{head} {fact.number} {fact.kind} {things}"
         case "times":
-            return f"{head} {_times(fact.number)} as many {things} as {fact.others[0]}."
+            return f"{head} {'twice' if fact.number == 2 else f'{fact.number} times'} as many {things}"
         case "half":
-            return f"{head} half as many {things} as {fact.others[0]}."
+            return f"{head} half as many {things}"
         case "together":
-            return f"{head} as many {things} as {fact.others[0]} and {fact.others[1]} together."
+            return f"{head} more {things}, by as many as {fact.others[1]} has"
     raise ValueError(fact.kind)
 
 
-def solution_step(fact: Fact, operands: Sequence[int]) -> str:
+def solution_step(fact: Fact, things: str, operands: Sequence[int]) -> str:
     """The solution line that applies `fact` to the holdings of the people it refers to."""
     value = apply_fact(fact, operands)
-    head = f"{fact.person} has"
-    match fact.kind:
-        case "more":
-            return f"{head} {fact.number} more than {fact.others[0]}: {operands[0]} + {fact.number} = {value}."
-        case "fewer":
-            return f"{head} {fact.number} fewer than {fact.others[0]}: {operands[0]} - {fact.number} = {value}."
-        case "times":
-            words = f"{_times(fact.number)} as many as {fact.others[0]}"
-            return f"{head} {words}: {operands[0]} * {fact.number} = {value}."
-        case "half":
-            return f"{head} half as many as {fact.others[0]}: {operands[0]} / 2 = {value}."
-        case "together":
-            first, second = fact.others
-            return f"{head} as many as {first} and {second} together: {operands[0]} + {operands[1]} = {value}."
-    raise ValueError(fact.kind)
+    sign, right = {
+        "more": ("+", fact.number),
+        "fewer": ("-", fact.number),
+        "times": ("*", fact.number),
+        "half": ("/", 2),
+        "together": ("+", operands[-1]),
+    }[fact.kind]
+    return f"{statement(fact, things)}: {operands[0]} {sign} {right} = {value}."
 
 
 def apply_fact(fact: Fact, operands: Sequence[int]) -> int:
@@ -113,13 +106,7 @@ def apply_fact(fact: Fact, operands: Sequence[int]) -> int:
     raise ValueError(fact.kind)
 
 
-def _times(number: int) -> str:
-    return "twice" if number == 2 else f"{number} times"
-
-
-def generate_problems(
-    split: str, size: int, seed: int, levels: Sequence[int] = LEVELS
-) -> list[WordProblem]:
+def generate_problems(split: str, size: int, seed: int, levels: Sequence[int] = LEVELS) -> list[WordProblem]:
     """`size` distinct problems of `split`, levels in turn; fixed by the arguments alone.
 
     A longer list with the same arguments begins with the shorter one.
@@ -162,7 +149,8 @@ def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
         """The fact that continues from `to`, after the fact it needs if it needs one more."""
         while True:
             kind = rng.choice(kinds)
-            number, others = 0, (to,)
+            number = 0
+            others: tuple[str, ...] = (to,)
             extra: list[Fact] = []
             if kind in ("more", "fewer"):
                 number = rng.randint(2, 20)
@@ -176,7 +164,7 @@ def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
                 if not other:
                     extra = [given()]
                     other = extra[0].person
-                others = (to, other) if rng.random() < 0.5 else (other, to)
+                others = (to, other)
             value = apply_fact(Fact("", kind, number, others), [values[person] for person in others])
             if not 1 <= value <= LARGEST:
                 for fact in extra:
@@ -202,7 +190,7 @@ def _write(
     problem_id: str, level: int, facts: Sequence[Fact], asked: str, asides: int, rng: random.Random
 ) -> WordProblem:
     things, other_things = rng.sample(THINGS, 2)
-    sentences = [sentence(fact, things) for fact in facts]
+    sentences = [f"{statement(fact, things)}." for fact in facts]
     for _ in range(asides):
         person = rng.choice(facts).person
         sentences.insert(
@@ -212,7 +200,7 @@ def _write(
     by_person = {fact.person: fact for fact in facts}
     values = holdings(facts)
     needed = needed_facts(by_person, asked)
-    lines = [solution_step(fact, [values[other] for other in fact.others]) for fact in needed]
+    lines = [solution_step(fact, things, [values[other] for other in fact.others]) for fact in needed]
     if len(lines) != level:
         raise AssertionError(f"{problem_id}: {len(lines)} steps at level {level}")
     lines.append(f"The answer is {values[asked]}.")
@@ -252,16 +240,19 @@ def _split_of(facts: Sequence[Fact], asked: str) -> str:
     return {0: "test", 1: "dev"}.get(share, "train")
 
 
-_SENTENCE = re.compile(
-    r"(?P<person>\w+) has (?:"
-    r"(?P<given>\d+) (?P<things>\w+)"
-    r"|(?P<difference>\d+) (?P<direction>more|fewer) \w+ than (?P<than>\w+)"
-    r"|(?P<times>twice|\d+ times) as many \w+ as (?P<as>\w+)"
-    r"|half as many \w+ as (?P<half>\w+)"
-    r"|as many \w+ as (?P<first>\w+) and (?P<second>\w+) together)\."
+_GIVEN = re.compile(r"(?P<person>\w+) has (?P<number>\d+) (?P<things>\w+)")
+_COMPARED = re.compile(
+    r"Compared with (?P<first>\w+), (?P<person>\w+) has (?:"
+    r"(?P<difference>\d+) (?P<direction>more|fewer) \w+"
+    r"|(?P<times>twice|\d+ times) as many \w+"
+    r"|(?P<half>half) as many \w+"
+    r"|more \w+, by as many as (?P<second>\w+) has)"
 )
 _QUESTION = re.compile(r"How many (?P<things>\w+) does (?P<asked>\w+) have\?")
-_STEP = re.compile(r"(?P<person>\w+) has [^:]*: (?P<left>\d+) (?P<sign>[-+*/]) (?P<right>\d+) = (?P<value>\d+)\.")
+_STEP = re.compile(
+    r"Compared with \w+, (?P<person>\w+) has [^:]*: "
+    r"(?P<left>\d+) (?P<sign>[-+*/]) (?P<right>\d+) = (?P<value>\d+)\."
+)
 _ANSWER = re.compile(r"The answer is (?P<value>\d+)\.")
 
 
@@ -271,21 +262,24 @@ def read_facts(prompt: str) -> tuple[list[Fact], str]:
     if question is None:
         raise UserError(f"not a word problem of this project: {prompt[:80]!r}")
     facts = []
-    for match in _SENTENCE.finditer(prompt):
-        person = match["person"]
-        if match["given"]:
+    for told in prompt[: question.start()].split("."):
+        if match := _GIVEN.fullmatch(told.strip()):
             if match["things"] == question["things"]:
-                facts.append(Fact(person, "given", int(match["given"])))
-        elif match["difference"]:
-            facts.append(Fact(person, match["direction"], int(match["difference"]), (match["than"],)))
-        elif match["times"]:
-            number = 2 if match["times"] == "twice" else int(match["times"].split()[0])
-            facts.append(Fact(person, "times", number, (match["as"],)))
-        elif match["half"]:
-            facts.append(Fact(person, "half", 0, (match["half"],)))
-        else:
-            facts.append(Fact(person, "together", 0, (match["first"], match["second"])))
+                facts.append(Fact(match["person"], "given", int(match["number"])))
+        elif match := _COMPARED.fullmatch(told.strip()):
+            facts.append(_comparison(match))
     return facts, question["asked"]
+
+
+def _comparison(match: re.Match[str]) -> Fact:
+    person, first = match["person"], match["first"]
+    if match["difference"]:
+        return Fact(person, match["direction"], int(match["difference"]), (first,))
+    if match["times"]:
+        return Fact(person, "times", 2 if match["times"] == "twice" else int(match["times"].split()[0]), (first,))
+    if match["half"]:
+        return Fact(person, "half", 0, (first,))
+    return Fact(person, "together", 0, (first, match["second"]))
 
 
 def true_steps(prompt: str, steps: Sequence[str]) -> list[bool]:
@@ -323,10 +317,10 @@ def _is_true(step: str, values: dict[str, int], asked: str) -> bool:
 def vocabulary() -> list[str]:
     """Every piece of text a problem, a solution or a step tag is made of, a space before each word."""
     words = [
-        "The", "answer", "is", "How", "many", "does", "have", "has", "also", "more", "fewer", "than", "as",
-        "twice", "times", "half", "and", "together",
+        "The", "answer", "is", "How", "many", "does", "have", "has", "also", "more", "fewer", "as",
+        "twice", "times", "half", "Compared", "with", "by",
     ]  # fmt: skip
-    pieces = ["\n", ".", ":", "?", " +", " -", " *", " /", " =", " ки"]
+    pieces = ["\n", ".", ",", ":", "?", " +", " -", " *", " /", " =", " ки"]
     pieces += [f"{space}{digit}" for space in ("", " ") for digit in range(10)]
     pieces += [f" {word}" for word in (*words, *NAMES, *THINGS)]
     return pieces

@@ -60,7 +60,9 @@ def results(folder: Path) -> Path:
 
 
 def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
-    curves = pd.read_csv(results(finished) / "tables" / "curves.csv", keep_default_na=False, dtype={"subset": str})
+    curves = pd.read_csv(
+        results(finished) / "tables" / "curves.csv", keep_default_na=False, dtype={"subset": str}
+    )
     assert tuple(curves.columns) == CURVES_COLUMNS
     assert set(curves["policy"]) == set(POLICIES)
     assert set(curves["subset"]) == {"all", "1", "2", "3", "4", "5"}
@@ -97,7 +99,7 @@ def test_everything_published_is_there(finished: Path) -> None:
     assert len(list((folder / "figures").glob("*.png"))) >= 6
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "policy-0.9M" in report
-    assert "src=\"http" not in report
+    assert 'src="http' not in report
     log = (finished / "logs/small/sample/wordproblems/policy-0.9M/sampling.log").read_text()
     assert "tokens/s" in log.splitlines()[-1]
 
@@ -127,7 +129,9 @@ def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tm
         command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("results/small/sample/wordproblems/policy-0.9M/.sampling*.chunks/000001.parquet")):
+    while not list(
+        tmp_path.glob("results/small/sample/wordproblems/policy-0.9M/.sampling*.chunks/000001.parquet")
+    ):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -39,7 +39,9 @@ def test_greedy_is_what_transformers_generates(tmp_path: Path, architecture: str
     model = AutoModelForCausalLM.from_pretrained(folder)
     for prompt, completion in zip(PROMPTS, completions, strict=True):
         inputs = tokenizer(prompt, return_tensors="pt")
-        output = model.generate(**inputs, max_new_tokens=20, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        output = model.generate(**inputs, max_new_tokens=20, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ]
         assert completion.text == tokenizer.decode(output, skip_special_tokens=True)
         assert len(completion.pieces) == len(output)
         assert completion.prompt_tokens == inputs["input_ids"].shape[1]
@@ -102,7 +104,9 @@ def test_first_tokens_are_distributed_as_the_model_says(tiny: str) -> None:
     completions = TransformersPolicy(tiny).generate(requests)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     with torch.inference_mode():
-        logits = AutoModelForCausalLM.from_pretrained(tiny)(**tokenizer(PROMPTS[0], return_tensors="pt")).logits
+        logits = AutoModelForCausalLM.from_pretrained(tiny)(
+            **tokenizer(PROMPTS[0], return_tensors="pt")
+        ).logits
     expected = torch.softmax(logits[0, -1].double(), -1).numpy()
     likely = np.argsort(-expected)[:5]
     texts = [tokenizer.decode([token], skip_special_tokens=True) for token in likely]

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -78,10 +77,13 @@ def laid_out(figure: Figure) -> Figure:
     return figure
 
 
-def figures(*places: tuple[Path, PublishSpec]) -> Iterator[tuple[str, Figure]]:
-    for folder, spec in places:
-        for name, figure in draw_all(read(folder), spec):
-            yield f"{name} of {len(spec.datasets)} data sets", laid_out(figure)
+@pytest.fixture(scope="module")
+def figures(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) -> dict[str, Figure]:
+    return {
+        f"{name} of {len(spec.datasets)} data sets": laid_out(figure)
+        for folder, spec in (made, two_sets)
+        for name, figure in draw_all(read(folder), spec)
+    }
 
 
 def visible_texts(figure: Figure) -> list[Text]:
@@ -113,15 +115,13 @@ def check_text(figure: Figure, name: str) -> None:
             assert clear, f"{name}: {first.get_text()!r} overlaps {second.get_text()!r}"
 
 
-def test_text_is_legible_inside_the_figure_and_does_not_overlap(
-    made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]
-) -> None:
-    for name, figure in figures(made, two_sets):
+def test_text_is_legible_inside_the_figure_and_does_not_overlap(figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
         check_text(figure, name)
 
 
-def test_legends_cover_no_data(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) -> None:
-    for name, figure in figures(made, two_sets):
+def test_legends_cover_no_data(figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
         assert not any(axes.get_legend() for axes in figure.axes), name
         for legend in figure.legends:
             box = legend.get_window_extent()
@@ -129,21 +129,19 @@ def test_legends_cover_no_data(made: tuple[Path, PublishSpec], two_sets: tuple[P
                 assert not box.overlaps(axes.get_window_extent()), name
 
 
-def test_a_figure_shows_the_numbers_of_the_table(made: tuple[Path, PublishSpec]) -> None:
-    folder, spec = made
-    tables = read(folder)
-    figure = dict(draw_all(tables, spec))["error_by_size"]
-    rows = tables.curves.query(
+def test_a_figure_shows_the_numbers_of_the_table(
+    made: tuple[Path, PublishSpec], figures: dict[str, Figure]
+) -> None:
+    rows = read(made[0]).curves.query(
         "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' and subset == 'all'"
     )
     wanted = list(zip(rows["flops_total"], 1 - rows["accuracy"], strict=True))
-    drawn = [list(zip(*line.get_data(), strict=True)) for line in figure.axes[0].lines]
-    assert wanted in drawn
+    lines = figures["error_by_size of 1 data sets"].axes[0].lines
+    assert wanted in [list(zip(*line.get_data(), strict=True)) for line in lines]
 
 
-def test_without_levels_the_figure_says_so(two_sets: tuple[Path, PublishSpec]) -> None:
-    folder, spec = two_sets
-    figure = dict(draw_all(read(folder), spec))["accuracy_by_level"]
+def test_without_levels_the_figure_says_so(figures: dict[str, Figure]) -> None:
+    figure = figures["accuracy_by_level of 2 data sets"]
     assert "no difficulty levels" in " ".join(text.get_text() for text in figure.findobj(Text))
 
 

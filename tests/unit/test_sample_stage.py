@@ -78,7 +78,11 @@ def test_chunks_and_batches_change_nothing(
     assert len({tuple(row["steps"]) for row in rows}) > 65, "each request has its own randomness"
     ledger = json.loads((tmp_path / "one" / "c.ledger.json").read_text())
     assert ledger["generated_tokens"] == sum(row["tokens"] for row in rows)
-    assert ledger["prompt_tokens"] == 6 * ledger["prompt_tokens_reused"] == sum(row["prompt_tokens"] for row in rows)
+    assert (
+        ledger["prompt_tokens"]
+        == 6 * ledger["prompt_tokens_reused"]
+        == sum(row["prompt_tokens"] for row in rows)
+    )
     assert ledger["model"] == table_metadata(one)["model"]
     assert ledger["seconds"] > 0
 
@@ -101,7 +105,15 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     folder = tmp_path / "killed"
     folder.mkdir()
     out = folder / "c.parquet"
-    command = [sys.executable, "-m", "isoflop.stages.sample", spec, str(problems), str(out), str(folder / "l.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "isoflop.stages.sample",
+        spec,
+        str(problems),
+        str(out),
+        str(folder / "l.json"),
+    ]
     environment = os.environ | {"ISOFLOP_CHUNK_PROBLEMS": "2"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while not list(folder.glob(".*.chunks/000001.parquet")):
@@ -125,7 +137,10 @@ def test_chunks_of_other_settings_are_not_taken_up(
     other = run_sample(sample_spec(model, seed=6), problems, tmp_path / "other", monkeypatch, 2)
     folder = tmp_path / "mixed"
     run_sample(sample_spec(model, seed=5), problems, folder, monkeypatch, 2)
-    assert run_sample(sample_spec(model, seed=6), problems, folder, monkeypatch, 2).read_bytes() == other.read_bytes()
+    assert (
+        run_sample(sample_spec(model, seed=6), problems, folder, monkeypatch, 2).read_bytes()
+        == other.read_bytes()
+    )
 
 
 def test_scores_follow_the_candidates(
@@ -134,7 +149,12 @@ def test_scores_follow_the_candidates(
     candidates = run_sample(sample_spec(model), problems, tmp_path, monkeypatch, 100)
     for name, chunk in (("one", "100"), ("many", "3")):
         monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", chunk)
-        paths = [str(problems), str(candidates), str(tmp_path / f"{name}.parquet"), str(tmp_path / f"{name}.json")]
+        paths = [
+            str(problems),
+            str(candidates),
+            str(tmp_path / f"{name}.parquet"),
+            str(tmp_path / f"{name}.json"),
+        ]
         score.main([score_spec(model), *paths])
     one, many = (read_table(tmp_path / f"{name}.parquet", SCORES).to_pylist() for name in ("one", "many"))
     rows = read_table(candidates, CANDIDATES).to_pylist()

@@ -66,7 +66,9 @@ def test_prm_loss_is_the_cross_entropy_of_two_tokens() -> None:
 
 
 def test_collation_pads_on_the_right_and_says_so() -> None:
-    batch = collate(0)([{"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]}, {"input_ids": [8], "labels": [8]}])
+    batch = collate(0)(
+        [{"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]}, {"input_ids": [8], "labels": [8]}]
+    )
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, 6, 7], [8, IGNORED, IGNORED]]
@@ -138,7 +140,15 @@ def write_problems(path: Path, split: str, size: int) -> None:
 def train_spec(kind: str, **changes: object) -> str:
     recipe: dict[str, object] = {
         "kind": kind,
-        "init": {"architecture": {"hidden_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "intermediate_size": 64}},
+        "init": {
+            "architecture": {
+                "hidden_size": 32,
+                "layers": 1,
+                "heads": 2,
+                "kv_heads": 1,
+                "intermediate_size": 64,
+            }
+        },
         "data": {"dataset": "a", "held_out": "b"} if kind == "policy" else {"labels": "a", "held_out": "b"},
         "epochs": 1,
         "batch_size": 8,
@@ -158,16 +168,20 @@ def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
     card = (policy / "README.md").read_text(encoding="utf-8")
     assert "make it" in card
     assert "Loss curve" in card
-    losses = [float(line.split("|")[2]) for line in card.split("## Loss curve")[1].splitlines()[4:-6] if "|" in line]
+    losses = [
+        float(line.split("|")[2]) for line in card.split("## Loss curve")[1].splitlines()[4:-6] if "|" in line
+    ]
     assert losses[-1] < losses[0] - 1
     assert not list(tmp_path.glob(".*.work"))
-    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(load_tokenizer(str(policy), None))
+    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(
+        load_tokenizer(str(policy), None)
+    )
 
     entry = {"model": str(policy)}
     spec = {
         "name": "l", "policies": {"p": entry}, "grader": "number", "seed": 1, "version": 1,
-        "label": {"problems": "a", "policies": ["p"], "samples_per_problem": 3, "completer": "p", "rollouts": 2,
-                  "max_tokens": 40},
+        "label": {"problems": "a", "policies": ["p"], "samples_per_problem": 3, "completer": "p",
+                  "rollouts": 2, "max_tokens": 40},
     }  # fmt: skip
     label.main([json.dumps(spec), paths[1], str(tmp_path / "labels.parquet")])
     rows = read_table(tmp_path / "labels.parquet", LABELS).to_pylist()
@@ -193,7 +207,14 @@ def test_a_reward_model_learns_from_soft_labels(tmp_path: Path, capsys: pytest.C
             rows["truth"].append([not broken] * 2)
     write_table(tmp_path / "labels.parquet", rows, LABELS, {})
     labels = str(tmp_path / "labels.parquet")
-    train.main([train_spec("prm", epochs=4, optimizer="muon", save_dtype="float16"), labels, labels, str(tmp_path / "prm")])
+    train.main(
+        [
+            train_spec("prm", epochs=4, optimizer="muon", save_dtype="float16"),
+            labels,
+            labels,
+            str(tmp_path / "prm"),
+        ]
+    )
     card = (tmp_path / "prm" / "README.md").read_text(encoding="utf-8")
     auc = float(card.split("step AUC, solutions of p |")[1].split("|")[0])
     assert auc > 0.95
@@ -201,10 +222,16 @@ def test_a_reward_model_learns_from_soft_labels(tmp_path: Path, capsys: pytest.C
 
 def test_problems_without_solutions_cannot_be_learnt_from(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = {
-        "problem_id": ["a"], "prompt": ["b"], "answer": ["1"], "level": [None], "subject": [None], "solution": [None],
+        "problem_id": ["a"], "prompt": ["b"], "answer": ["1"], "level": [None], "subject": [None],
+        "solution": [None],
     }  # fmt: skip
     write_table(tmp_path / "p.parquet", columns, PROBLEMS, {})
     with pytest.raises(UserError, match=r"p\.parquet: row 0 has no solution"):
-        train.main([train_spec("policy"), str(tmp_path / "p.parquet"), str(tmp_path / "p.parquet"), str(tmp_path / "o")])
-
-
+        train.main(
+            [
+                train_spec("policy"),
+                str(tmp_path / "p.parquet"),
+                str(tmp_path / "p.parquet"),
+                str(tmp_path / "o"),
+            ]
+        )

@@ -44,7 +44,9 @@ def test_scores_are_the_softmax_of_two_tokens_at_the_tags(tmp_path: Path, archit
 
 def test_a_tag_written_by_the_policy_adds_no_score(tmp_path: Path) -> None:
     verifier = TransformersVerifier(save_tiny(tmp_path), **SETTINGS)
-    [answer] = verifier.score([ScoreRequest(REQUESTS[0].prompt, ("Mia has ки ки 3.\n", "The answer is 3.\n"))])
+    [answer] = verifier.score(
+        [ScoreRequest(REQUESTS[0].prompt, ("Mia has ки ки 3.\n", "The answer is 3.\n"))]
+    )
     assert len(answer.scores) == 2
 
 

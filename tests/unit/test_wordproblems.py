@@ -60,22 +60,23 @@ def test_splits_share_no_structure_whatever_the_names() -> None:
 
 
 PROMPT = (
-    "Mia has 14 apples. Tom has 6 more apples than Mia. Ana has 3 pears. Tom has 9 pears. "
-    "Leo has twice as many apples as Tom. How many apples does Leo have?"
+    "Mia has 14 apples. Ana has 3 pears. Compared with Mia, Tom has 6 more apples. Tom also has 9 pears. "
+    "Compared with Tom, Leo has twice as many apples. How many apples does Leo have?"
 )
+TOM = "Compared with Mia, Tom has 6 more apples"
 
 
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        (["Tom has 6 more than Mia: 14 + 6 = 20.\n", "Leo has twice as many as Tom: 20 * 2 = 40.\n",
+        ([f"{TOM}: 14 + 6 = 20.\n", "Compared with Tom, Leo has twice as many apples: 20 * 2 = 40.\n",
           "The answer is 40.\n"], [True, True, True]),
-        (["Tom has 6 more than Mia: 14 + 6 = 21.\n", "The answer is 40.\n"], [False, False]),
-        (["Tom has 6 more than Mia: 15 + 6 = 21.\n"], [False]),
-        (["Tom has 6 more than Mia: 14 + 6 = 20.\n", "The answer is 20.\n"], [True, False]),
-        (["Leo has 6 more than Mia: 14 + 6 = 20.\n"], [False]),
-        (["Tom has 6 more than Mia: 14 + 6 = 2"], [False]),
-        (["Bob has 6 more than Mia: 14 + 6 = 20.\n"], [False]),
+        ([f"{TOM}: 14 + 6 = 21.\n", "The answer is 40.\n"], [False, False]),
+        ([f"{TOM}: 15 + 6 = 21.\n"], [False]),
+        ([f"{TOM}: 14 + 6 = 20.\n", "The answer is 20.\n"], [True, False]),
+        (["Compared with Mia, Leo has 6 more apples: 14 + 6 = 20.\n"], [False]),
+        ([f"{TOM}: 14 + 6 = 2"], [False]),
+        (["Compared with Mia, Bob has 6 more apples: 14 + 6 = 20.\n"], [False]),
         ([""], [False]),
     ],
 )  # fmt: skip

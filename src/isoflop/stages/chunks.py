@@ -60,7 +60,9 @@ class Chunks:
                 table, tally = work(items[start : start + size])
                 tally = tally | {"seconds": time.perf_counter() - begun}
                 with atomic_path(path) as temporary:
-                    pq.write_table(table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary)
+                    pq.write_table(
+                        table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary
+                    )
             table = pq.read_table(path)
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
@@ -121,4 +123,7 @@ def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
         "python": platform.python_version(),
     }
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps({**whole, "model": model, "machine": machine, "ended": ended}, indent=1, sort_keys=True) + "\n"
+    return (
+        json.dumps({**whole, "model": model, "machine": machine, "ended": ended}, indent=1, sort_keys=True)
+        + "\n"
+    )

@@ -39,9 +39,7 @@ def write_table(
     write_columns(path, pa.table(columns, schema=schema), schema, metadata)
 
 
-def write_columns(
-    path: str | Path, table: pa.Table, schema: pa.Schema, metadata: dict[str, object]
-) -> None:
+def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata: dict[str, object]) -> None:
     """Write an Arrow table as `write_table` does."""
     table = table.cast(schema)
     table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
@@ -61,7 +59,9 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
     if not table.schema.equals(schema, check_metadata=False):
         found = {field.name: str(field.type) for field in table.schema}
         wanted = {field.name: str(field.type) for field in schema}
-        differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        differing = sorted(
+            name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
+        )
         raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
     return table
 

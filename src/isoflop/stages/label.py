@@ -55,7 +55,9 @@ class Labeller:
         shares = {}
         for place, (problem_id, text) in enumerate(prefixes):
             group = completions[place * rollouts : (place + 1) * rollouts]
-            right = sum(self._right(text + completion.text, completion, by_id[problem_id]) for completion in group)
+            right = sum(
+                self._right(text + completion.text, completion, by_id[problem_id]) for completion in group
+            )
             shares[problem_id, text] = right / rollouts
         rows = {
             "problem_id": [solution.problem_id for solution in solutions],

@@ -49,7 +49,10 @@ def candidates_table(
             "problem_id": [p for (p, _), count in zip(problems, counts, strict=True) for _ in range(count)],
             "candidate": [candidate for count in counts for candidate in range(count)],
             "steps": steps,
-            "step_tokens": [tokens_per_step(c.pieces, parts, separator) for c, parts in zip(completions, steps, strict=True)],
+            "step_tokens": [
+                tokens_per_step(c.pieces, parts, separator)
+                for c, parts in zip(completions, steps, strict=True)
+            ],
             "finish": [completion.finish for completion in completions],
             "prompt_tokens": [completion.prompt_tokens for completion in completions],
             "tokens": [len(completion.pieces) for completion in completions],

@@ -1,6 +1,6 @@
 """Score every step of every candidate with a verifier.
 
-    python -m isoflop.stages.score SPEC PROBLEMS CANDIDATES OUT.parquet OUT.ledger.json
+python -m isoflop.stages.score SPEC PROBLEMS CANDIDATES OUT.parquet OUT.ledger.json
 """
 
 import os

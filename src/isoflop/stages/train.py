@@ -49,13 +49,20 @@ from isoflop.training import (
 from isoflop.verifier_transformers import score_encoded
 from isoflop.word_tokenizer import build_tokenizer
 
+
 class _Lines(TrainerCallback):  # type: ignore[misc]
     """Plain log lines, one per report."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         """Print the loss of one report."""
         if logs and "loss" in logs:
-            print(f"step {state.global_step}/{state.max_steps} loss {float(logs['loss']):.4f}", file=sys.stderr, flush=True)
+            print(
+                f"step {state.global_step}/{state.max_steps} loss {float(logs['loss']):.4f}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -92,7 +99,11 @@ def main(arguments: Sequence[str]) -> None:
         tokens=round(sum(example["length"] for example in examples) * training.epochs),
         seconds=time.monotonic() - started,
         versions={"python": platform.python_version(), **{n: version(n) for n in ("torch", "transformers")}},
-        losses=[(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry],
+        losses=[
+            (int(entry["step"]), float(entry["loss"]))
+            for entry in trainer.state.log_history
+            if "loss" in entry
+        ],
         held_out=measures,
         regenerate=spec.regenerate,
     )
@@ -159,7 +170,8 @@ def _trainer(
         output_dir=str(work),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.device_batch_size or training.batch_size,
-        gradient_accumulation_steps=training.batch_size // (training.device_batch_size or training.batch_size),
+        gradient_accumulation_steps=training.batch_size
+        // (training.device_batch_size or training.batch_size),
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         warmup_steps=math.ceil(training.warmup_ratio * steps),
@@ -214,7 +226,9 @@ def _held_out_loss(model: Any, tokenizer: Any, examples: list[dict[str, Any]], l
     total, count = 0.0, 0
     with torch.inference_mode():
         for start in range(0, len(ordered), 64):
-            batch = {name: part.to(model.device) for name, part in collator(ordered[start : start + 64]).items()}
+            batch = {
+                name: part.to(model.device) for name, part in collator(ordered[start : start + 64]).items()
+            }
             labels = batch.pop("labels")
             outputs = model(**batch)
             if loss is not None:
