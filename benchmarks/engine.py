@@ -60,7 +60,8 @@ def main() -> None:
                 rates[name].append(tokens / (time.perf_counter() - begun))
     for name, values in rates.items():
         print(
-            f"{name:9s} {min(values):8,.0f} {statistics.median(values):8,.0f} {max(values):8,.0f} tokens/s (min, median, max)"
+            f"{name:9s} {min(values):8,.0f} {statistics.median(values):8,.0f} {max(values):8,.0f} "
+            "tokens/s (min, median, max)"
         )
     print(
         f"ratio of medians {statistics.median(rates['isoflop']) / statistics.median(rates['generate']):.2f}"

@@ -161,7 +161,8 @@ class DecodeStep:
         own_scores = query @ own_keys[:, :, : self.own_width].transpose(2, 3)
         own_scores += self.own_bias
         weights = torch.softmax(torch.cat([prompt_scores, own_scores], dim=-1), dim=-1)
-        prompt_weights, own_weights = weights.split([prompt_scores.shape[-1], self.own_width], dim=-1)
+        prompt_width = prompt_scores.shape[-1]
+        prompt_weights, own_weights = weights[..., :prompt_width], weights[..., prompt_width:]
 
         spread = weights.new_zeros(groups * self.most, kv_heads, share, prompt_weights.shape[-1])
         spread[self.grouped_place] = prompt_weights

@@ -1,22 +1,30 @@
-import os
 import re
 import shlex
 import sys
 from pathlib import Path
 
-# Jobs use the Python that runs snakemake, activated or not; a conda environment puts itself before it.
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
-# After that activation, so that isoflop is found there too: the environments hold only what it needs.
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'src'))}; "
-)
+from snakemake.settings.types import DeploymentMethod
 
 
 def any_of(names):
     """A pattern for one of the names; for none, one that never matches."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+def exports():
+    """What every job's shell begins with.
+
+    isoflop is found in conda's environments too, which hold only what it needs. Without conda, jobs use
+    the Python that runs snakemake, activated or not.
+    """
+    source, programs = Path(workflow.basedir) / "src", Path(sys.executable).parent
+    commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
+    return "; ".join(commands) + "; "
+
+
+shell.prefix(exports())
 
 
 # Wildcards are the names of the config and nothing else.

@@ -35,7 +35,7 @@ def write_text(path: str | Path, text: str) -> None:
 def write_table(
     path: str | Path, columns: dict[str, list[object]], schema: pa.Schema, metadata: dict[str, object]
 ) -> None:
-    """Write columns as a Parquet table of exactly `schema`, with `metadata` as JSON under the key `isoflop`."""
+    """Write columns as a Parquet table of exactly `schema`; `metadata` goes in as JSON under `isoflop`."""
     write_columns(path, pa.table(columns, schema=schema), schema, metadata)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from isoflop.config_entries import Sampling
 from isoflop.engines import Completion, GenerationRequest, load_policy
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
@@ -26,16 +27,19 @@ def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
     """The requests of one problem, one per candidate."""
     problem_id, text = problem
     generator = spec.generator
-    sampled = generator.kind == "sampling"
+    if isinstance(generator, Sampling):
+        candidates, temperature, top_p = generator.samples, generator.temperature, generator.top_p
+    else:
+        candidates, temperature, top_p = 1, 0.0, 1.0
     return [
         GenerationRequest(
             prompt=spec.policy.prompt.format(problem=text),
             seed=derive_seed("sample", spec.seed, problem_id, candidate),
             max_tokens=generator.max_tokens,
-            temperature=generator.temperature if sampled else 0.0,
-            top_p=generator.top_p if sampled else 1.0,
+            temperature=temperature,
+            top_p=top_p,
         )
-        for candidate in range(generator.samples if sampled else 1)
+        for candidate in range(candidates)
     ]
 
 
