@@ -153,7 +153,7 @@ def _resident_bytes(process: int) -> int:
 def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]]:
     """Parse and compare with math-verify, its own signal-based time limits switched off."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
-    from sympy import Expr  # type: ignore[import-untyped]  # noqa: PLC0415
+    from sympy import Expr  # noqa: PLC0415
 
     logging.disable(logging.CRITICAL)
     targets = [LatexExtractionConfig(), ExprExtractionConfig()]

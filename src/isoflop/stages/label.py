@@ -111,7 +111,11 @@ class Labeller:
         if name not in self._loaded:
             entry = self._spec.policies[name]
             self._loaded[name] = load_policy(
-                entry.engine, model=entry.model, revision=entry.revision, dtype=entry.dtype
+                entry.engine,
+                model=entry.model,
+                revision=entry.revision,
+                dtype=entry.dtype,
+                batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
             )
         return self._loaded[name]
 
