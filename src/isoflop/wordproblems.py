@@ -276,7 +276,9 @@ def _comparison(match: re.Match[str]) -> Fact:
     if match["difference"]:
         return Fact(person, match["direction"], int(match["difference"]), (first,))
     if match["times"]:
-        return Fact(person, "times", 2 if match["times"] == "twice" else int(match["times"].split()[0]), (first,))
+        return Fact(
+            person, "times", 2 if match["times"] == "twice" else int(match["times"].split()[0]), (first,)
+        )
     if match["half"]:
         return Fact(person, "half", 0, (first,))
     return Fact(person, "together", 0, (first, match["second"]))

@@ -87,7 +87,11 @@ def test_true_steps(steps: list[str], expected: list[bool]) -> None:
 def test_read_facts_leaves_asides_out() -> None:
     facts, asked = read_facts(PROMPT)
     assert asked == "Leo"
-    assert [(fact.person, fact.kind) for fact in facts] == [("Mia", "given"), ("Tom", "more"), ("Leo", "times")]
+    assert [(fact.person, fact.kind) for fact in facts] == [
+        ("Mia", "given"),
+        ("Tom", "more"),
+        ("Leo", "times"),
+    ]
 
 
 def test_the_vocabulary_covers_every_text() -> None:
