@@ -1,5 +1,6 @@
 """The transformers engine against transformers' own decoding, and against itself in other batches."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ def test_log_probability_and_finish(tiny: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     model = AutoModelForCausalLM.from_pretrained(tiny)
     assert {completion.finish for completion in completions} == {"stop", "length"}
+    checked = 0
     for request, completion in zip(requests, completions, strict=True):
         prompt = tokenizer(request.prompt)["input_ids"]
         written = tokenizer(completion.text, add_special_tokens=False)["input_ids"]
@@ -90,12 +92,16 @@ def test_log_probability_and_finish(tiny: str) -> None:
             written.append(tokenizer.eos_token_id)
         else:
             assert len(completion.pieces) == request.max_tokens
-        if len(written) != len(completion.pieces):
-            continue  # special tokens in mid-text leave no trace in it
+        # Random tokens need not survive decoding: a digit that begins a line has two of them.
+        ambiguous = re.search(r"(?m)^\d", completion.text) or tokenizer.unk_token_id in written
+        if ambiguous or len(written) != len(completion.pieces):
+            continue
+        checked += 1
         with torch.inference_mode():
             logprobs = torch.log_softmax(model(torch.tensor([prompt + written])).logits[0].double(), -1)
         expected = sum(float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(written))
         assert completion.logprob == pytest.approx(expected, abs=1e-3)
+    assert checked >= 5
 
 
 def test_first_tokens_are_distributed_as_the_model_says(tiny: str) -> None:

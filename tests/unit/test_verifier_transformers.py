@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
-from isoflop.training import tag_steps
+from isoflop.training import tag_steps, token_id
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems
 
@@ -62,4 +62,4 @@ def test_tags_go_between_a_step_and_its_newline(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path))
     ids, places = tag_steps(tokenizer, "Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."), " ки")
     assert tokenizer.decode(ids[1:]) == "Mia has 3 apples.\nTom has 4. ки\nThe answer is 4. ки\n"
-    assert [tokenizer.decode([ids[place]]) for place in places] == [" ки", " ки"]
+    assert [ids[place] for place in places] == [token_id(tokenizer, " ки")] * 2

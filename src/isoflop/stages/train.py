@@ -166,6 +166,7 @@ def _trainer(
     training = spec.training
     steps = math.ceil(len(examples) / training.batch_size * training.epochs)
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=training.epochs,
@@ -189,7 +190,7 @@ def _trainer(
         save_total_limit=1,
         report_to=[],
         disable_tqdm=True,
-        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
     )
     optimizer = None
