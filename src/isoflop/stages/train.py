@@ -132,6 +132,8 @@ def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
                 num_key_value_heads=shape.kv_heads,
                 intermediate_size=shape.intermediate_size,
                 max_position_embeddings=tokenizer.model_max_length,
+                # The library's 0.02 suits widths of thousands; at these it delays copying many times over.
+                initializer_range=shape.hidden_size**-0.5,
                 tie_word_embeddings=True,
                 bos_token_id=tokenizer.bos_token_id,
                 eos_token_id=tokenizer.eos_token_id,
