@@ -30,6 +30,7 @@ CONFIG = {
     "budgets": [1, 2, 4, 8, 16],
     "selectors": ["majority", "weighted", "best_of_n", "pass"],
     "step_aggregations": ["last", "min", "product", "mean"],
+    "headline": {"selector": "weighted", "step_aggregation": "last", "cost_model": "wu2024"},
     "bootstrap": {"draws": 200},
     "engine_settings": {"chunk_problems": 5},
 }
@@ -76,17 +77,6 @@ def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
     assert (ones.max() - ones.min() < 1e-9).all(), "one sample leaves nothing to select"
     oracle = whole[whole["selector"] == "pass"].sort_values("budget").groupby("policy")["accuracy"]
     assert oracle.apply(lambda accuracy: accuracy.is_monotonic_increasing).all()
-
-
-def test_a_larger_policy_and_a_verifier_help(finished: Path) -> None:
-    curves = pd.read_csv(results(finished) / "tables" / "curves.csv", dtype={"subset": str})
-    whole = curves[(curves["subset"] == "all") & (curves["generator"] == "sampling")].set_index(
-        ["policy", "selector", "step_aggregation", "budget"]
-    )["accuracy"]
-    small, large = POLICIES
-    assert whole[large, "pass", "none", 1] > whole[small, "pass", "none", 1] + 0.1
-    for policy in POLICIES:
-        assert whole[policy, "weighted", "last", 16] > whole[policy, "pass", "none", 1]
 
 
 def test_everything_published_is_there(finished: Path) -> None:
