@@ -35,7 +35,8 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
     pools = 2 * policies  # each policy decodes greedily and samples
     assert jobs == {
-        "problems": 1, "sample": pools, "score": policies, "grade": pools, "select": pools, "fit": 1, "publish": 1,
+        "problems": 1, "sample": pools, "score": policies, "grade": pools, "select": pools,
+        "fit": 1, "publish": 1,
     }  # fmt: skip
 
 
