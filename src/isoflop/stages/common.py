@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
 
 from isoflop.errors import UserError
+
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 @contextmanager
@@ -71,6 +75,16 @@ def table_metadata(table: pa.Table) -> dict[str, object]:
     raw = (table.schema.metadata or {}).get(b"isoflop", b"{}")
     decoded: dict[str, object] = json.loads(raw)
     return decoded
+
+
+def read_spec(model: type[Spec], text: str, name: str) -> Spec:
+    """The specification of stage `name` from its JSON; raises UserError naming the first field at fault."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        raise UserError(f"{name} specification: {where}: {first['msg']}") from error
 
 
 def run_stage(main: Callable[[Sequence[str]], None]) -> None:

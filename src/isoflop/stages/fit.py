@@ -15,7 +15,7 @@ from isoflop.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
 from isoflop.errors import UserError
 from isoflop.fit_draws import DRAWS, draws_columns
 from isoflop.fit_tables import differences_csv, fit_all, fits_csv
-from isoflop.stages.common import read_table, run_stage, table_metadata, write_table, write_text
+from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_table, write_text
 from isoflop.tables import CREDITS
 
 _OUTPUTS = 4
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
             "usage: python -m isoflop.stages.fit "
             "SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET"
         )
-    spec = _spec(arguments[0])
+    spec = read_spec(FitSpec, arguments[0], "fit")
     paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
     if len(paths) != len(spec.inputs):
         raise UserError(
@@ -48,15 +48,6 @@ def main(arguments: Sequence[str]) -> None:
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
     write_table(outputs[3], draws_columns(outcome, curves, spec.level), DRAWS, metadata)
     _report(curves, [named.fit.status for named in outcome.fits])
-
-
-def _spec(text: str) -> FitSpec:
-    try:
-        return FitSpec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
-        raise UserError(f"fit specification: {where}: {first['msg']}") from error
 
 
 def _policy(table: pa.Table, path: str) -> ModelShape:

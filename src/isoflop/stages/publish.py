@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from isoflop import figure_style
 from isoflop.errors import UserError
@@ -29,7 +28,7 @@ from isoflop.paper_tables import table4, table4_latex, table4_markdown
 from isoflop.publishing import COST_LABELS, PublishSpec, Tables, check_curves, headline_strategy
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
-from isoflop.stages.common import atomic_path, read_table, run_stage, write_text
+from isoflop.stages.common import atomic_path, read_spec, read_table, run_stage, write_text
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES
 
 _KEYS = (
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write everything; raises UserError on bad input."""
     if len(arguments) != 3:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
-    spec = _spec(arguments[0])
+    spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
     tables = _tables(results)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
@@ -80,15 +79,6 @@ def main(arguments: Sequence[str]) -> None:
         provenance=_provenance(results, spec),
     )
     write_text(out / "report.html", html)
-
-
-def _spec(text: str) -> PublishSpec:
-    try:
-        return PublishSpec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
-        raise UserError(f"publish specification: {where}: {first['msg']}") from error
 
 
 def _tables(results: Path) -> Tables:
