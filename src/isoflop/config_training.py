@@ -128,6 +128,8 @@ class PolicyTraining(Recipe):
     """Learns reference solutions."""
     data: SolutionData
     """What it learns from."""
+    held_out_samples: Annotated[int, Field(ge=0)] = 0
+    """Solutions per held-out problem, at temperature 1, that the card's accuracy by level comes from."""
 
 
 class PrmTraining(Recipe):

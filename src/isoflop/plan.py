@@ -120,10 +120,15 @@ class Plan:
 
     def train(self, model: str) -> str:
         """Specification of a training."""
+        training = self.config.training[model]
+        held_out = training.data.held_out
+        if not isinstance(training, PolicyTraining):
+            held_out = self.config.labels[held_out].problems
         return canonical(
             TrainSpec(
                 name=model,
-                training=self.config.training[model],
+                training=training,
+                grader=self.config.datasets[held_out].grader,
                 regenerate=f"snakemake --cores all --configfile configs/{self.config.experiment}.yaml "
                 f"{self._trained_folder(model)}",
                 version=TRAIN_VERSION,

@@ -58,10 +58,11 @@ class GradeSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """One model to train; `regenerate` is the command that makes it, for its card."""
+    """One model to train; `grader` judges a policy's held-out solutions, `regenerate` is for its card."""
 
     name: str
     training: TrainingConfig
+    grader: Grader
     regenerate: str
     version: int
 

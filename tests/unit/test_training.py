@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from isoflop.checkpoints import load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
 from isoflop.model_cards import thin
-from isoflop.optimizers import MuonWithAdamW
+from isoflop.optimizers import Muon, MuonWithAdamW, orthogonalize
 from isoflop.stages import label, train
 from isoflop.stages.common import read_table, write_table
 from isoflop.tables import LABELS, PROBLEMS
@@ -74,6 +75,35 @@ def test_collation_pads_on_the_right_and_says_so() -> None:
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, 6, 7], [8, IGNORED, IGNORED]]
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
+def test_muon_agrees_with_torch(shape: tuple[int, int]) -> None:
+    """Ours is float32 and batched, torch's bfloat16 and one by one: the same steps but for rounding."""
+    torch.manual_seed(1)
+    starts = [torch.randn(shape) for _ in range(3)]
+    ours = [torch.nn.Parameter(start.clone()) for start in starts]
+    theirs = [torch.nn.Parameter(start.clone()) for start in starts]
+    optimizers = (
+        Muon(ours, 0.01, 0.1),
+        torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(5):
+        gradients = [torch.randn(shape) for _ in starts]
+        for parameters, optimizer in zip((ours, theirs), optimizers, strict=True):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.clone()
+            optimizer.step()
+    for start, mine, other in zip(starts, ours, theirs, strict=True):
+        moved = float((other - start).detach().norm())
+        assert float((mine - other).detach().norm()) < 0.03 * moved
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
+    torch.manual_seed(2)
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(4, 12, 30)))
+    assert float(values.min()) > 0.5
+    assert float(values.max()) < 1.3
 
 
 def test_the_optimizer_follows_schedules_and_restores() -> None:
@@ -158,7 +188,9 @@ def train_spec(kind: str, **changes: object) -> str:
         "seed": 1,
         **changes,
     }
-    return json.dumps({"name": "tiny", "training": recipe, "regenerate": "make it", "version": 1})
+    return json.dumps(
+        {"name": "tiny", "training": recipe, "grader": "number", "regenerate": "make it", "version": 1}
+    )
 
 
 def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
@@ -166,8 +198,13 @@ def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
     write_problems(tmp_path / "dev.parquet", "dev", 16)
     paths = [str(tmp_path / "train.parquet"), str(tmp_path / "dev.parquet")]
     policy = tmp_path / "policy"
-    train.main([train_spec("policy", optimizer="muon", epochs=3), *paths, str(policy)])
+    train.main([train_spec("policy", optimizer="muon", epochs=3, held_out_samples=2), *paths, str(policy)])
     card = (policy / "README.md").read_text(encoding="utf-8")
+    accuracies = dict(re.findall(r"accuracy at temperature 1, ([a-z0-9 ]+) \| (\S+) \|", card))
+    assert list(accuracies) == ["all levels", "level 1", "level 2"]
+    shares = [float(accuracies[name]) for name in accuracies]
+    assert shares[0] == pytest.approx((shares[1] + shares[2]) / 2)
+    assert all(round(share * 16, 6) == int(round(share * 16, 6)) for share in shares[1:])
     assert "make it" in card
     assert "Loss curve" in card
     losses = [

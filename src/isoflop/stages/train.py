@@ -29,16 +29,21 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from isoflop.answers import make_grader
 from isoflop.checkpoints import DTYPES, load_model, load_tokenizer, model_shape
-from isoflop.config_training import PrmTraining
+from isoflop.config_training import PolicyTraining, PrmTraining
+from isoflop.engine_transformers import TransformersPolicy
+from isoflop.engines import GenerationRequest
 from isoflop.errors import UserError
 from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
+from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.common import read_table, run_stage
 from isoflop.step_auc import step_auc
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import (
+    IGNORED,
     ScoredSolution,
     collate,
     encode_policy_examples,
@@ -86,18 +91,26 @@ def main(arguments: Sequence[str]) -> None:
     resumable = work.is_dir() and any(work.glob("checkpoint-*/trainer_state.json"))
     trainer.train(resume_from_checkpoint=True if resumable else None)
     model.eval()
+    seconds = time.monotonic() - started
     measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss)}
     if isinstance(training, PrmTraining):
         measures |= _prm_measures(training, model, tokenizer, held_out, held_out_path)
+    finished = target.with_name(f".{target.name}.finished")
+    shutil.rmtree(finished, ignore_errors=True)
+    parameters = model_shape(model).parameters
+    model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
+    tokenizer.save_pretrained(finished)
+    if isinstance(training, PolicyTraining) and training.held_out_samples:
+        measures |= _accuracy_by_level(spec, training, finished, held_out, held_out_path)
     record = TrainingRecord(
         name=spec.name,
         kind=training.kind,
-        parameters=model_shape(model).parameters,
+        parameters=parameters,
         recipe=training.model_dump(mode="json"),
         data=f"{training.data.describe()}.",
         examples=len(examples),
         tokens=round(sum(example["length"] for example in examples) * training.epochs),
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         versions={"python": platform.python_version(), **{n: version(n) for n in ("torch", "transformers")}},
         losses=[
             (int(entry["step"]), float(entry["loss"]))
@@ -107,10 +120,6 @@ def main(arguments: Sequence[str]) -> None:
         held_out=measures,
         regenerate=spec.regenerate,
     )
-    finished = target.with_name(f".{target.name}.finished")
-    shutil.rmtree(finished, ignore_errors=True)
-    model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
-    tokenizer.save_pretrained(finished)
     (finished / "README.md").write_text(card(record), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
@@ -248,6 +257,37 @@ def _held_out_loss(model: Any, tokenizer: Any, examples: list[dict[str, Any]], l
                 )
             count += items
     return total / count
+
+
+def _accuracy_by_level(
+    spec: TrainSpec, training: PolicyTraining, model: Path, examples: list[dict[str, Any]], path: str
+) -> dict[str, float]:
+    """Share of right solutions at temperature 1 on held-out problems: of all, and of each level."""
+    rows = read_table(path, PROBLEMS).select(["problem_id", "prompt", "answer", "level"]).to_pylist()
+    rows = [row for row in rows for _ in range(training.held_out_samples)]
+    prompts = [
+        example["labels"].count(IGNORED) for example in examples for _ in range(training.held_out_samples)
+    ]
+    requests = [
+        GenerationRequest(
+            prompt=training.prompt.format(problem=row["prompt"]),
+            seed=derive_seed("held-out", training.seed, row["problem_id"], place % training.held_out_samples),
+            max_tokens=training.max_length - prompt_tokens,
+        )
+        for place, (row, prompt_tokens) in enumerate(zip(rows, prompts, strict=True))
+    ]
+    right: dict[str, list[bool]] = {"all levels": []}
+    with make_grader(spec.grader) as grader:
+        for row, completion in zip(rows, TransformersPolicy(str(model)).generate(requests), strict=True):
+            answer = grader.extract(completion.text, truncated=completion.finish == "length")
+            verdict = answer is not None and grader.equivalent(answer, row["answer"]) is True
+            right["all levels"].append(verdict)
+            if row["level"] is not None:
+                right.setdefault(f"level {row['level']}", []).append(verdict)
+    return {
+        f"accuracy at temperature 1, {name}": sum(verdicts) / len(verdicts)
+        for name, verdicts in sorted(right.items())
+    }
 
 
 def _prm_measures(
