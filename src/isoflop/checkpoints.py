@@ -66,6 +66,14 @@ def model_shape(model: Any) -> ModelShape:
     )
 
 
+def context_length(model: Any) -> int | None:
+    """Longest sequence whose every token attends to all before it: the positions, or the sliding window."""
+    config = model.config
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    bounds = (getattr(config, "max_position_embeddings", None), window)
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
 def saved_parameters(folder: Path) -> int:
     """Parameters of a saved checkpoint, from the safetensors headers alone."""
     total = 0

@@ -1,7 +1,8 @@
 """The policy engine that runs anywhere: a transformers model, decoded in one continuous batch.
 
-Requests with the same prompt share its keys and values. Rows that finish leave the batch and
-waiting requests take their place, so neither long nor short ones wait for the others.
+Requests with the same prompt share its keys and values, and go on sharing one row for as long as they
+draw the same tokens: what many samples have in common is computed once. Requests that finish leave the
+batch and waiting ones take their place, so neither long nor short ones wait for the others.
 
 In float32, what a request gets does not depend on the batch it is in: a choice that rounding could
 change (see isoflop.token_sampling) is made again in float64 on that request alone.
@@ -10,14 +11,15 @@ change (see isoflop.token_sampling) is made again in float64 on that request alo
 import copy
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from isoflop.checkpoints import load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Completion, GenerationRequest, Progress
 from isoflop.errors import UserError
 from isoflop.shared_prefix import DecodeState, Recorder
@@ -25,19 +27,16 @@ from isoflop.token_sampling import choose, uniforms
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
 CLOSE = 3e-5
-# Finished rows are taken out once they are this share (1 in _SLACK) of the batch: copying has a price too.
+# Unused rows are taken out once they are this share (1 in _SLACK) of all: copying has a price too.
 _SLACK = 12
 
 
 @dataclass
-class _Row:
-    """A request being written."""
+class _Branch:
+    """A text begun: its prompt, and the tokens that all its requests have drawn alike so far."""
 
-    request: int
     prompt: tuple[int, ...]
-    tokens: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    finished: bool = False
+    tokens: list[int]
 
 
 class TransformersPolicy:
@@ -48,7 +47,6 @@ class TransformersPolicy:
     ) -> None:
         self._tokenizer = load_tokenizer(model, revision)
         self._model = load_model(model, revision, dtype, shared_prefix=True)
-        self._refuse_windows(model)
         self._exact: Any = None
         self._batch_size = batch_size
         self._settles = dtype == "float32"
@@ -58,14 +56,9 @@ class TransformersPolicy:
             end = self._tokenizer.eos_token_id
         self._ends = frozenset([end] if isinstance(end, int) else end or [])
         self.shape = model_shape(self._model)
+        # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
         self.settled = 0
-
-    def _refuse_windows(self, model: str) -> None:
-        config = self._model.config
-        if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-            raise UserError(
-                f"model {model!r}: sliding-window attention is not supported by engine transformers"
-            )
+        self.computed = 0
 
     def generate(
         self, requests: Sequence[GenerationRequest], progress: Progress | None = None
@@ -74,7 +67,7 @@ class TransformersPolicy:
         prompts = sorted({request.prompt for request in requests}, key=len)
         encoded = self._tokenizer(prompts)["input_ids"] if prompts else []
         ids_of = dict(zip(prompts, (tuple(ids) for ids in encoded), strict=True))
-        longest = getattr(self._model.config, "max_position_embeddings", None)
+        longest = context_length(self._model)
         waiting: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             length = len(ids_of[request.prompt])
@@ -98,72 +91,80 @@ class TransformersPolicy:
         progress: Progress | None,
     ) -> None:
         device = self._model.device
-        state = DecodeState(device)
-        rows: list[_Row] = []
         seeds = np.array([request.seed for request in requests], dtype=np.uint64)
+        limits = np.array([request.max_tokens for request in requests])
         temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
         top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
+        ends = np.array(sorted(self._ends), dtype=np.int64)
+        logprobs = np.zeros(len(requests))
+        state, branches = DecodeState(device), list[_Branch]()
         logits = torch.zeros(0)
-        indices = np.zeros(0, dtype=np.int64)
-        live = 0
-        while live or queue:
-            if live <= len(rows) - max(4, len(rows) // _SLACK) or (rows and live == 0):
-                going = [place for place, row in enumerate(rows) if not row.finished]
-                kept = torch.tensor(going, dtype=torch.long, device=device)
-                rows, indices, logits = [rows[place] for place in going], indices[going], logits[kept]
-                state.keep(kept)
-            if queue and len(rows) <= self._batch_size * 3 // 4:
-                admitted, first_logits = self._admit(state, queue, self._batch_size - len(rows))
-                logits = torch.cat([logits, first_logits]) if rows else first_logits
-                rows += admitted
-                live += len(admitted)
-                indices = np.array([row.request for row in rows])
-            positions = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
-            uniform = torch.from_numpy(uniforms(seeds[indices], positions)).to(device, logits.dtype)
-            chosen = torch.from_numpy(indices).to(device)
-            choice = choose(logits, uniform, temperatures[chosen], top_ps[chosen], CLOSE)
-            tokens, logprobs = choice.tokens.tolist(), choice.logprobs.tolist()
+        # The unfinished requests, the row of the state that each is in, and how many tokens it has.
+        active, row_of, written = (np.zeros(0, dtype=np.int64) for _ in range(3))
+        while len(active) or queue:
+            if queue and len(active) <= self._batch_size * 3 // 4:
+                admitted, first_logits, indices, rows = self._admit(
+                    state, queue, self._batch_size - len(active)
+                )
+                logits = torch.cat([logits, first_logits]) if branches else first_logits
+                active = np.concatenate([active, indices])
+                row_of = np.concatenate([row_of, len(branches) + rows])
+                written = np.concatenate([written, np.zeros_like(indices)])
+                branches += admitted
+            uniform = uniforms(seeds[active], written.astype(np.uint64))
+            chosen = torch.from_numpy(active).to(device)
+            choice = choose(
+                logits[torch.from_numpy(row_of).to(device)],
+                torch.from_numpy(uniform).to(device, logits.dtype),
+                temperatures[chosen],
+                top_ps[chosen],
+                CLOSE,
+            )
+            tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
             if self._settles:
                 for place in choice.close.nonzero().flatten().tolist():
-                    row = rows[place]
-                    if not row.finished:
-                        tokens[place], logprobs[place] = self._settle(
-                            row, requests[row.request], float(uniforms(seeds[row.request], positions[place]))
-                        )
-            finished = 0
-            written = live
-            for place, row in enumerate(rows):
-                if row.finished:
-                    continue
-                row.tokens.append(tokens[place])
-                row.logprob += logprobs[place]
-                stopped = tokens[place] in self._ends
-                if stopped or len(row.tokens) >= requests[row.request].max_tokens:
-                    results[row.request] = self._completion(row, "stop" if stopped else "length")
-                    row.finished = True
-                    finished += 1
-            live -= finished
+                    tokens[place], gained[place] = self._settle(
+                        branches[row_of[place]], requests[active[place]], float(uniform[place])
+                    )
+            logprobs[active] += gained
+            stopped = np.isin(tokens, ends)
+            done = stopped | (written + 1 >= limits[active])
+            texts: dict[tuple[int, int, bool], Completion] = {}
+            for place in np.flatnonzero(done):
+                key = (int(row_of[place]), int(tokens[place]), bool(stopped[place]))
+                if key not in texts:
+                    texts[key] = self._completion(branches[key[0]], key[1], "stop" if key[2] else "length")
+                results[active[place]] = replace(texts[key], logprob=float(logprobs[active[place]]))
             if progress is not None:
-                progress(finished, written)
-            if live:
-                logits = self._step(state, rows, tokens)
+                progress(int(done.sum()), len(active))
+            going = ~done
+            active, written = active[going], written[going] + 1
+            if len(active):
+                branches, last, row_of = _branch_out(state, branches, row_of[going], tokens[going])
+                logits = self._step(state, last)
+            else:
+                state, branches, row_of = DecodeState(device), [], row_of[going]
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int
-    ) -> tuple[list[_Row], Tensor]:
-        """Read waiting prompts until `room` rows are filled; the new rows and their first logits."""
+    ) -> tuple[list[_Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
+        """Read waiting prompts for `room` requests at most.
+
+        Returns a branch and the logits of the first token per prompt, the requests taken up, and for
+        each the place of its branch.
+        """
         prompts: list[tuple[int, ...]] = []
-        rows: list[_Row] = []
-        copies: list[int] = []
-        while queue and len(rows) < room:
+        indices: list[int] = []
+        places: list[int] = []
+        while queue and len(indices) < room:
             prompt, waiting = queue[0]
-            taken = waiting[: room - len(rows)]
+            taken = waiting[: room - len(indices)]
             del waiting[: len(taken)]
             if not waiting:
                 queue.popleft()
+            indices += taken
+            places += [len(prompts)] * len(taken)
             prompts.append(prompt)
-            copies.append(len(taken))
-            rows += [_Row(index, prompt) for index in taken]
         width = max(len(prompt) for prompt in prompts)
         ids = torch.zeros((len(prompts), width), dtype=torch.long)
         for place, prompt in enumerate(prompts):
@@ -179,31 +180,32 @@ class TransformersPolicy:
         ).last_hidden_state
         last = hidden[torch.arange(len(prompts)), torch.tensor(lengths) - 1]
         logits = self._model.get_output_embeddings()(last).float()
-        state.admit(recorder, lengths, copies)
-        return rows, logits.repeat_interleave(torch.tensor(copies, device=device), dim=0)
+        state.admit(recorder, lengths)
+        return [_Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
 
-    def _step(self, state: DecodeState, rows: Sequence[_Row], tokens: Sequence[int]) -> Tensor:
+    def _step(self, state: DecodeState, tokens: NDArray[np.int64]) -> Tensor:
         device = self._model.device
+        self.computed += len(tokens)
         step = state.begin_step()
         positions = state.prompt_lengths[state.group_of_row] + state.own_lengths
         hidden = self._model.base_model(
-            input_ids=torch.tensor(tokens, device=device)[:, None],
+            input_ids=torch.from_numpy(tokens).to(device)[:, None],
             position_ids=positions[:, None],
             use_cache=False,
             decode=step,
-            attention_mask=_unmasked(len(rows), device),
+            attention_mask=_unmasked(len(tokens), device),
         ).last_hidden_state
         state.end_step()
         logits: Tensor = self._model.get_output_embeddings()(hidden[:, 0]).float()
         return logits
 
-    def _settle(self, row: _Row, request: GenerationRequest, uniform: float) -> tuple[int, float]:
-        """The next token of `row` and its log-probability, computed alone and in float64."""
+    def _settle(self, branch: _Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
+        """The next token after `branch` and its log-probability, computed alone and in float64."""
         if self._exact is None:
             self._exact = copy.deepcopy(self._model).double()
         self.settled += 1
         device = self._model.device
-        ids = torch.tensor([[*row.prompt, *row.tokens]], device=device)
+        ids = torch.tensor([[*branch.prompt, *branch.tokens]], device=device)
         hidden = self._exact.base_model(
             input_ids=ids, use_cache=False, attention_mask=_unmasked(1, device)
         ).last_hidden_state
@@ -217,22 +219,55 @@ class TransformersPolicy:
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])
 
-    def _completion(self, row: _Row, finish: str) -> Completion:
-        ids = row.tokens[:-1] if finish == "stop" else row.tokens
+    def _completion(self, branch: _Branch, token: int, finish: str) -> Completion:
+        """What the requests get that end `branch` with `token`, but for their log-probability."""
+        ids = branch.tokens if finish == "stop" else [*branch.tokens, token]
         text = self._tokenizer.decode(ids, skip_special_tokens=True)
-        pieces = tuple(self._piece(token) for token in ids)
+        pieces = tuple(self._piece(written) for written in ids)
         return Completion(
             text=text,
             pieces=(*pieces, "") if finish == "stop" else pieces,
             finish=finish,
-            prompt_tokens=len(row.prompt),
-            logprob=row.logprob,
+            prompt_tokens=len(branch.prompt),
+            logprob=0.0,
         )
 
     def _piece(self, token: int) -> str:
         if token not in self._pieces:
             self._pieces[token] = self._tokenizer.decode([token], skip_special_tokens=True)
         return self._pieces[token]
+
+
+def _branch_out(
+    state: DecodeState, branches: list[_Branch], row_of: NDArray[np.int64], tokens: NDArray[np.int64]
+) -> tuple[list[_Branch], NDArray[np.int64], NDArray[np.int64]]:
+    """Append each request's token: one row per distinct text, in `state` as in the returned branches.
+
+    `row_of` and `tokens` are by request. Also returns the last token by row and the new `row_of`.
+    """
+    pairs, where = np.unique((row_of << 32) | tokens, return_inverse=True)
+    parents, drawn = pairs >> 32, pairs & 0xFFFFFFFF
+    is_fork = np.concatenate([[False], parents[1:] == parents[:-1]])
+    forks = np.flatnonzero(is_fork)
+    unused = np.setdiff1d(np.arange(len(branches)), parents)[: len(forks)]
+    added = len(forks) - len(unused)
+    rows = parents.copy()
+    rows[forks] = np.concatenate([unused, np.arange(len(branches), len(branches) + added)])
+    if len(forks):
+        state.fork(torch.from_numpy(parents[forks]), torch.from_numpy(rows[forks]), len(branches) + added)
+        branches = branches + [branches[0]] * added
+        for parent, row in zip(parents[forks], rows[forks], strict=True):
+            branches[row] = _Branch(branches[parent].prompt, branches[parent].tokens.copy())
+    last = np.zeros(len(branches), dtype=np.int64)
+    last[rows] = drawn
+    for row, token in zip(rows.tolist(), drawn.tolist(), strict=True):
+        branches[row].tokens.append(token)
+    row_of = rows[where]
+    if len(branches) - len(rows) > max(4, len(branches) // _SLACK):
+        kept = np.sort(rows)
+        state.keep(torch.from_numpy(kept).to(state.device))
+        return [branches[row] for row in kept], last[kept], np.searchsorted(kept, row_of)
+    return branches, last, row_of
 
 
 def _unmasked(rows: int, device: torch.device) -> Tensor:

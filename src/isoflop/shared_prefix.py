@@ -27,7 +27,7 @@ class DecodeState:
     """Keys and values of the active rows, by layer, and where each row stands.
 
     Layout per layer: prompts [groups, kv_heads, prompt_length, head_dim], padded on the right;
-    own tokens [rows, kv_heads, own_length, head_dim]. Rows of one group are adjacent.
+    own tokens [rows or more, kv_heads, own_length, head_dim].
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -45,42 +45,55 @@ class DecodeState:
         """Number of active rows."""
         return len(self.group_of_row)
 
-    def admit(self, recorder: Recorder, prompt_lengths: Sequence[int], copies: Sequence[int]) -> None:
-        """Add groups with their recorded prompts, and `copies` new rows for each."""
+    def admit(self, recorder: Recorder, prompt_lengths: Sequence[int]) -> None:
+        """Add a group with one row for each recorded prompt."""
         lengths = torch.tensor(prompt_lengths, device=self.device)
-        copied = torch.tensor(copies, device=self.device)
-        groups = len(self.prompt_lengths)
-        new_rows = int(copied.sum())
+        groups = torch.arange(len(lengths), device=self.device) + len(self.prompt_lengths)
         if not self.prompt_keys:
             self.prompt_keys, self.prompt_values = list(recorder.keys), list(recorder.values)
-            self.own_keys = [_empty_rows(keys, new_rows) for keys in recorder.keys]
-            self.own_values = [_empty_rows(values, new_rows) for values in recorder.values]
+            self.own_keys = [_empty_rows(keys) for keys in recorder.keys]
+            self.own_values = [_empty_rows(values) for values in recorder.values]
         else:
             for store, new in ((self.prompt_keys, recorder.keys), (self.prompt_values, recorder.values)):
                 for layer, (old, added) in enumerate(zip(store, new, strict=True)):
                     width = max(old.shape[2], added.shape[2])
                     store[layer] = torch.cat([_widen(old, width), _widen(added, width)])
+        self.prompt_lengths = torch.cat([self.prompt_lengths, lengths])
+        self._resize(self.rows + len(lengths))
+        self.group_of_row[-len(lengths) :] = groups
+        self.own_lengths[-len(lengths) :] = 0
+
+    def fork(self, sources: Tensor, targets: Tensor, rows: int) -> None:
+        """Make rows `targets` copies of rows `sources`; there are `rows` rows then, old and new."""
+        self._resize(rows)
+        width = int(self.own_lengths[sources].max())
+        for store in (self.own_keys, self.own_values):
+            for layer in store:
+                layer[targets, :, :width] = layer[sources, :, :width]
+        self.own_lengths[targets] = self.own_lengths[sources]
+        self.group_of_row[targets] = self.group_of_row[sources]
+
+    def _resize(self, rows: int) -> None:
+        """Room for `rows` rows; the caller says what is in the new ones."""
+        added = rows - self.rows
+        self.group_of_row = torch.nn.functional.pad(self.group_of_row, (0, added))
+        self.own_lengths = torch.nn.functional.pad(self.own_lengths, (0, added))
+        if rows > len(self.own_keys[0]):
+            # A third more than needed, or every fork would copy the store.
+            more = rows + rows // 3 - len(self.own_keys[0])
             for store in (self.own_keys, self.own_values):
                 for layer, old in enumerate(store):
-                    store[layer] = torch.cat([old, old.new_zeros(new_rows, *old.shape[1:])])
-        self.prompt_lengths = torch.cat([self.prompt_lengths, lengths])
-        self.own_lengths = torch.cat(
-            [self.own_lengths, torch.zeros(new_rows, dtype=torch.long, device=self.device)]
-        )
-        new_groups = torch.repeat_interleave(
-            torch.arange(groups, groups + len(copies), device=self.device), copied
-        )
-        self.group_of_row = torch.cat([self.group_of_row, new_groups])
+                    store[layer] = torch.cat([old, old.new_zeros(more, *old.shape[1:])])
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows but `rows` (increasing), and the groups that have none left."""
-        groups, self.group_of_row = torch.unique_consecutive(self.group_of_row[rows], return_inverse=True)
+        """Drop all rows but `rows`, and the groups that have none left."""
+        groups, self.group_of_row = torch.unique(self.group_of_row[rows], return_inverse=True)
         self.own_lengths = self.own_lengths[rows]
         # Room to grow is kept, or every step would copy the store to widen it by one.
-        own_width = _room(int(self.own_lengths.max()) + 1) if len(rows) else 1
+        own_width = _room(int(self.own_lengths.max()) + 1)
         all_groups = len(groups) == len(self.prompt_lengths)
         self.prompt_lengths = self.prompt_lengths[groups]
-        prompt_width = int(self.prompt_lengths.max()) if len(groups) else 1
+        prompt_width = int(self.prompt_lengths.max())
         for store in (self.own_keys, self.own_values):
             for layer, old in enumerate(store):
                 store[layer] = old[:, :, :own_width].index_select(0, rows)
@@ -100,7 +113,11 @@ class DecodeState:
         groups = len(self.prompt_lengths)
         counts = torch.bincount(self.group_of_row, minlength=groups)
         starts = counts.cumsum(0) - counts
-        place_in_group = torch.arange(self.rows, device=self.device) - starts[self.group_of_row]
+        place_in_group = torch.empty_like(self.group_of_row)
+        in_order = torch.argsort(self.group_of_row, stable=True)
+        place_in_group[in_order] = (
+            torch.arange(self.rows, device=self.device) - starts[self.group_of_row[in_order]]
+        )
         most = int(counts.max())
         prompt_width = self.prompt_keys[0].shape[2]
         absent = torch.arange(prompt_width, device=self.device)[None] >= self.prompt_lengths[:, None]
@@ -143,7 +160,7 @@ class DecodeStep:
         rows, heads, _, width = query.shape
         kv_heads = key.shape[1]
         share = heads // kv_heads
-        own_keys, own_values = state.own_keys[layer], state.own_values[layer]
+        own_keys, own_values = state.own_keys[layer][:rows], state.own_values[layer][:rows]
         own_keys[self.row_index, :, state.own_lengths] = key[:, :, 0]
         own_values[self.row_index, :, state.own_lengths] = value[:, :, 0]
         query = (query * scaling).view(rows, kv_heads, share, width)
@@ -216,5 +233,5 @@ def _room(length: int) -> int:
     return max(16, 1 << (length - 1).bit_length())
 
 
-def _empty_rows(like: Tensor, rows: int) -> Tensor:
-    return like.new_zeros(rows, like.shape[1], 16, like.shape[3])
+def _empty_rows(like: Tensor) -> Tensor:
+    return like.new_zeros(0, like.shape[1], 16, like.shape[3])

@@ -1,7 +1,8 @@
 """The verifier engine that runs anywhere: a Math-Shepherd style process reward model in transformers.
 
 A step tag follows every step; a step's score is P(good) against P(bad) at its tag. One forward pass
-per solution gives all its scores. Solutions are batched by length; identical ones are read once.
+per solution gives all its scores, and what solutions have in common (their problem, their first steps)
+is read once for all of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from isoflop.checkpoints import load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
+from isoflop.token_trees import TokenTree, token_trees
 from isoflop.training import tag_steps, token_id
+
+# A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
+_TREE_NODES = 512
 
 
 class TransformersVerifier:
@@ -28,7 +34,7 @@ class TransformersVerifier:
         bad_token: str,
         revision: str | None = None,
         dtype: str = "float32",
-        batch_tokens: int = 16384,
+        batch_tokens: int = 8192,
     ) -> None:
         self._tokenizer = load_tokenizer(model, revision)
         self._model = load_model(model, revision, dtype, shared_prefix=False)
@@ -47,8 +53,7 @@ class TransformersVerifier:
         """
         distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
         encoded = [self._encode(request) for request in distinct]
-        pad = self._tokenizer.pad_token_id or 0
-        scores = score_encoded(self._model, encoded, self._good, self._bad, pad, self._batch_tokens, progress)
+        scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
         answers = [
             StepScores(tuple(float(score) for score in values), len(ids))
             for (ids, _), values in zip(encoded, scores, strict=True)
@@ -57,7 +62,7 @@ class TransformersVerifier:
 
     def _encode(self, request: ScoreRequest) -> tuple[list[int], list[int]]:
         ids, places = tag_steps(self._tokenizer, request.prompt, request.steps, self._step_tag)
-        longest = getattr(self._model.config, "max_position_embeddings", None)
+        longest = context_length(self._model)
         if longest is not None and len(ids) > longest:
             raise UserError(
                 f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: "
@@ -71,8 +76,7 @@ def score_encoded(
     encoded: Sequence[tuple[Sequence[int], Sequence[int]]],
     good_token: int,
     bad_token: int,
-    pad_token: int,
-    batch_tokens: int = 16384,
+    batch_tokens: int = 8192,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float64]]:
     """P(good) against P(bad) at the given positions of each token sequence; lists of [steps]."""
@@ -80,29 +84,46 @@ def score_encoded(
     head = model.get_output_embeddings()
     margin = (head.weight[good_token] - head.weight[bad_token]).double()
     offset = 0.0 if head.bias is None else float(head.bias[good_token] - head.bias[bad_token])
+    trees = list(token_trees([ids for ids, _ in encoded], _TREE_NODES))
     with torch.inference_mode():
-        for batch in _batches([len(ids) for ids, _ in encoded], batch_tokens):
-            width = max(len(encoded[place][0]) for place in batch)
-            ids = torch.full((len(batch), width), pad_token, dtype=torch.long)
-            for row, place in enumerate(batch):
-                ids[row, : len(encoded[place][0])] = torch.tensor(encoded[place][0])
-            # Padding is on the right and attention causal: no real token sees it.
-            hidden = model.base_model(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
-            for row, place in enumerate(batch):
-                at_tags = hidden[row, list(encoded[place][1])].double()
-                results[place] = torch.sigmoid(at_tags @ margin + offset).cpu().numpy()
+        for batch in _batches(trees, batch_tokens):
+            width = max(len(tree.tokens) for tree in batch)
+            ids, positions = (torch.zeros((len(batch), width), dtype=torch.long) for _ in range(2))
+            # Padding sees itself, or its softmax would be over nothing.
+            seen = torch.eye(width, dtype=torch.bool).repeat(len(batch), 1, 1)
+            for row, tree in enumerate(batch):
+                nodes = len(tree.tokens)
+                ids[row, :nodes] = torch.from_numpy(tree.tokens)
+                positions[row, :nodes] = torch.from_numpy(tree.depths)
+                seen[row, :nodes, :nodes] = torch.from_numpy(tree.ancestors())
+            mask = torch.zeros(seen.shape, dtype=head.weight.dtype).masked_fill_(
+                ~seen, torch.finfo(head.weight.dtype).min
+            )
+            hidden = model.base_model(
+                input_ids=ids.to(model.device),
+                position_ids=positions.to(model.device),
+                attention_mask=mask[:, None].to(model.device),
+                use_cache=False,
+            ).last_hidden_state
+            for row, tree in enumerate(batch):
+                margins = (hidden[row].double() @ margin + offset).cpu().numpy()
+                for place, path in tree.paths.items():
+                    results[place] = expit(margins[path[list(encoded[place][1])]])
             if progress is not None:
-                progress(len(batch), sum(len(encoded[place][0]) for place in batch))
+                progress(
+                    sum(len(tree.paths) for tree in batch),
+                    sum(len(path) for tree in batch for path in tree.paths.values()),
+                )
     return results
 
 
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Places of sequences of like length, at most `batch_tokens` tokens together with their padding."""
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
-        if batch and (len(batch) + 1) * lengths[place] > batch_tokens:
+def _batches(trees: Sequence[TokenTree], batch_tokens: int) -> Iterator[list[TokenTree]]:
+    """Trees of like size, at most `batch_tokens` tokens together with their padding."""
+    batch: list[TokenTree] = []
+    for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
+        if batch and (len(batch) + 1) * len(tree.tokens) > batch_tokens:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(tree)
     if batch:
         yield batch

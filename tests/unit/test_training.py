@@ -4,13 +4,14 @@ import copy
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM
 
-from isoflop.checkpoints import load_tokenizer, model_shape, saved_parameters
+from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
 from isoflop.model_cards import thin
 from isoflop.optimizers import Muon, MuonWithAdamW, orthogonalize
@@ -146,6 +147,22 @@ def test_saved_and_loaded_sizes_agree(tmp_path: Path) -> None:
     assert shape.parameters == saved_parameters(tmp_path / "tied")
     assert shape.embedding_parameters == 32 * len(TOKENIZER)
     assert (shape.layers, shape.attention_width) == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        ({"max_position_embeddings": 512}, 512),
+        ({"max_position_embeddings": 512, "sliding_window": None}, 512),
+        ({"max_position_embeddings": 512, "sliding_window": 64}, 64),
+        ({"max_position_embeddings": 512, "sliding_window": 64, "use_sliding_window": False}, 512),
+        ({}, None),
+    ],
+)
+def test_context_ends_where_attention_is_no_longer_full(
+    config: dict[str, object], length: int | None
+) -> None:
+    assert context_length(SimpleNamespace(config=SimpleNamespace(**config))) == length
 
 
 def test_thin_keeps_the_ends() -> None:

@@ -20,8 +20,21 @@ REQUESTS = [
 ]
 
 
+# Solutions that begin alike: two ways to go on after each step of a solution.
+REQUESTS += [
+    ScoreRequest(request.prompt, (*request.steps[:end], ending))
+    for request in REQUESTS[2:6]
+    for end in range(len(request.steps))
+    for ending in ("The answer is 7.\n", "The answer is 8.\n")
+]
+
+
+@pytest.mark.parametrize("nodes", [20, 150, 512])
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
-def test_scores_are_the_softmax_of_two_tokens_at_the_tags(tmp_path: Path, architecture: str) -> None:
+def test_scores_are_the_softmax_of_two_tokens_at_the_tags(
+    tmp_path: Path, architecture: str, nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isoflop.verifier_transformers._TREE_NODES", nodes)
     folder = save_tiny(tmp_path, architecture)
     requests = [*REQUESTS, REQUESTS[0], ScoreRequest(REQUESTS[1].prompt, ("",))]
     answers = TransformersVerifier(folder, batch_tokens=400, **SETTINGS).score(requests)

@@ -299,7 +299,7 @@ def _prm_measures(
         (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
         for example in examples
     ]
-    scores = score_encoded(model, encoded, good, bad, tokenizer.pad_token_id)
+    scores = score_encoded(model, encoded, good, bad)
     rows = read_table(path, LABELS).to_pylist()
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):
