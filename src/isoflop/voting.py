@@ -342,19 +342,3 @@ def _shared_credit(votes: Floats, ballot: Ballot) -> Floats:
     tied = contested >= contested.max(axis=0, initial=0.0) * (1.0 - TIE)
     result[close] = (credit[:, None] * tied).sum(axis=0) / tied.sum(axis=0)
     return result
-
-
-def limit_draws(ballots: Sequence[Ballot], draws: int, generator: np.random.Generator) -> Floats:
-    """The limit k -> infinity when the candidates of each pool are drawn anew, with replacement.
-
-    `ballots`: one per problem. Returns shape [draws, problems]. Combined with bootstrap weights of the same
-    shape, `(weights * limit_draws).sum(axis=1)` resamples problems and candidates: the interval then holds
-    what a finite pool does not fix of the limit.
-    """
-    result = np.zeros((draws, len(ballots)))
-    for column, ballot in enumerate(ballots):
-        for start in range(0, draws, _CHUNK):
-            rows = min(_CHUNK, draws - start)
-            drawn = generator.integers(0, ballot.size, size=(ballot.size, rows))
-            result[start : start + rows, column] = _subset_credits(ballot, drawn, (ballot.size,))[0]
-    return result

@@ -15,7 +15,6 @@ from isoflop.estimators import best_of_k, pass_at_k
 from isoflop.voting import (
     Ballot,
     _monte_carlo,
-    limit_draws,
     majority_exact,
     make_ballot,
     vote_credits,
@@ -158,7 +157,6 @@ def test_no_estimate_depends_on_the_order_of_samples_or_the_names_of_classes(poo
                 _monte_carlo([one], tuple(ks), 50, generator()),
                 _monte_carlo([other], tuple(ks), 50, generator()),
             ),
-            (limit_draws([one], 20, generator()), limit_draws([other], 20, generator())),
         ):
             assert np.array_equal(first, second)
     (_, correct, scores), (_, other_correct, other_scores) = arrays(pool), arrays(shuffled)

@@ -9,11 +9,9 @@ from isoflop.estimators import best_of_k, missing_probability, pass_at_k
 from isoflop.voting import (
     _monte_carlo,
     draws_needed,
-    limit_draws,
     majority_exact,
     make_ballot,
     vote_credits,
-    whole_pool_vote,
 )
 
 # name: classes, right class, weights, budget, majority, weighted
@@ -122,17 +120,6 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
 def test_draws_hold_the_standard_error_of_the_worst_case():
     for problems in (10, 100, 500, 1319):
         assert np.sqrt(0.25 / draws_needed(problems) / problems) < 0.001
-
-
-def test_the_limit_of_resampled_pools_surrounds_a_close_vote():
-    labels = np.repeat([0, 1], [34, 30])
-    ballots = [make_ballot(labels, labels == 0), make_ballot(labels, labels == 0, np.full(64, 0.5))]
-    draws = limit_draws(ballots, 2000, np.random.default_rng(0))
-    assert whole_pool_vote(ballots[0]) == 1.0
-    # P(Binomial(64, 34/64) > 32) + half of P(= 32)
-    assert draws.mean(axis=0) == pytest.approx([0.69, 0.69], abs=0.04)
-    unanimous = make_ballot(np.zeros(8, dtype=int), np.ones(8, dtype=bool))
-    assert limit_draws([unanimous], 50, np.random.default_rng(0)).min() == 1.0
 
 
 def test_best_of_k_and_pass_at_k_by_hand():

@@ -298,7 +298,7 @@ def test_wrong_command_lines_are_refused_without_a_traceback(tmp_path: Path) -> 
     pq.write_table(pq.read_table(good).replace_schema_metadata({}), bare)
     out = [str(tmp_path / name) for name in ("a", "b", "c", "d")]
     cases = [
-        (["{}", str(good), *out], "experiment: Field required"),
+        (["{}", str(good), *out], "experiment: this key is missing"),
         ([specification(["small", "large"]), str(good), *out], "names 2 credits tables, 1 are given"),
         ([specification(["small"]), str(bare), *out], "no valid shape of the policy"),
         ([specification(["small"])], "usage:"),

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.stages.common import atomic_path
+from isoflop.costs import ModelShape
+from isoflop.stages.common import atomic_path, write_columns, write_text
 
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
@@ -37,7 +38,7 @@ class Chunks:
     """The chunks of one output file."""
 
     def __init__(self, out: str | Path, name: str) -> None:
-        target = Path(out)
+        target = self._out = Path(out)
         self._folder = target.parent / f".{target.name}.{name}.chunks"
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -68,6 +69,15 @@ class Chunks:
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
         return pa.concat_tables(tables), totals
+
+    def finish(
+        self, table: pa.Table, schema: pa.Schema, ledger_out: str, totals: dict[str, float], shape: ModelShape
+    ) -> None:
+        """Write the output and the ledger of the model's work, then remove the chunks."""
+        model = shape.model_dump()
+        write_columns(self._out, table, schema, {"model": model})
+        write_text(ledger_out, ledger(totals, model))
+        self.remove()
 
     def remove(self) -> None:
         """Remove the chunks, once the whole output is in place."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
+from isoflop.config_faults import describe_faults
 from isoflop.errors import UserError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -78,13 +79,11 @@ def table_metadata(table: pa.Table) -> dict[str, object]:
 
 
 def read_spec(model: type[Spec], text: str, name: str) -> Spec:
-    """The specification of stage `name` from its JSON; raises UserError naming the first field at fault."""
+    """The specification of stage `name` from its JSON; raises UserError naming the fields at fault."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
-        raise UserError(f"{name} specification: {where}: {first['msg']}") from error
+        raise UserError(f"{name} specification: " + "; ".join(describe_faults(error, model))) from error
 
 
 def run_stage(main: Callable[[Sequence[str]], None]) -> None:

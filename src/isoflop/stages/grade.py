@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from isoflop.answer_classes import NO_ANSWER, AnswerClasses, classify
 from isoflop.answers import Grader, make_grader
-from isoflop.config_faults import describe_faults
 from isoflop.errors import UserError
 from isoflop.specs import GradeSpec
-from isoflop.stages.common import read_table, run_stage, write_table
+from isoflop.stages.common import read_spec, read_table, run_stage, write_table
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata
@@ -88,10 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     """Grade CANDIDATES against PROBLEMS and write the grades; raises UserError on bad input."""
     if len(arguments) != 4:
         raise UserError("usage: python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet")
-    try:
-        spec = GradeSpec.model_validate_json(arguments[0])
-    except ValidationError as error:
-        raise UserError("grade specification: " + "; ".join(describe_faults(error, GradeSpec))) from error
+    spec = read_spec(GradeSpec, arguments[0], "grade")
     problems = read_table(arguments[1], PROBLEMS)
     candidates = read_table(arguments[2], CANDIDATES)
     references = dict(

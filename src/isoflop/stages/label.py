@@ -17,7 +17,7 @@ from isoflop.engines import Completion, GenerationRequest, Policy, load_policy
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
-from isoflop.stages.common import read_table, run_stage, table_metadata, write_columns
+from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_columns
 from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
 from isoflop.steps import split_steps
 from isoflop.tables import LABELS, PROBLEMS
@@ -123,7 +123,7 @@ class Labeller:
 def main(arguments: Sequence[str]) -> None:
     """Label what SPEC says."""
     spec_text, problems_path, out = arguments
-    spec = LabelSpec.model_validate_json(spec_text)
+    spec = read_spec(LabelSpec, spec_text, "label")
     table = read_table(problems_path, PROBLEMS)
     problems = table.select(["problem_id", "prompt", "answer"]).to_pylist()
     checkable = table_metadata(table).get("source") == "wordproblems"

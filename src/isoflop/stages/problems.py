@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from isoflop.config_entries import FieldMap, FileSource, HubSource, WordproblemsSource
-from isoflop.config_faults import describe_faults
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
 from isoflop.sources import check_sha256, hub_file, read_file, read_hub_rows
 from isoflop.specs import ProblemsSpec
-from isoflop.stages.common import run_stage, write_table
+from isoflop.stages.common import read_spec, run_stage, write_table
 from isoflop.tables import PROBLEMS
 from isoflop.wordproblems import generate_problems
 
@@ -79,12 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     """Load the data set that SPEC names and write its table; raises UserError on bad input."""
     if len(arguments) != 2:
         raise UserError("usage: python -m isoflop.stages.problems SPEC OUT.parquet")
-    try:
-        spec = ProblemsSpec.model_validate_json(arguments[0])
-    except ValidationError as error:
-        raise UserError(
-            "problems specification: " + "; ".join(describe_faults(error, ProblemsSpec))
-        ) from error
+    spec = read_spec(ProblemsSpec, arguments[0], "problems")
     dataset = spec.dataset
     name: str
     if isinstance(dataset, WordproblemsSource):

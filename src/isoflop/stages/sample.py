@@ -15,8 +15,8 @@ from isoflop.config_entries import Sampling
 from isoflop.engines import Completion, GenerationRequest, load_policy
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, ledger
-from isoflop.stages.common import read_table, run_stage, write_columns, write_text
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.steps import split_steps, tokens_per_step
 from isoflop.tables import CANDIDATES, PROBLEMS
 
@@ -44,14 +44,14 @@ def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
 
 
 def candidates_table(
-    problems: Sequence[Problem], counts: Sequence[int], completions: Sequence[Completion], separator: str
+    problems: Sequence[Problem], per_problem: int, completions: Sequence[Completion], separator: str
 ) -> pa.Table:
-    """The completions of `problems`, `counts` of each in turn, as a CANDIDATES table."""
+    """The completions of `problems`, `per_problem` of each in turn, as a CANDIDATES table."""
     steps = [split_steps(completion.text, separator) for completion in completions]
     return pa.table(
         {
-            "problem_id": [p for (p, _), count in zip(problems, counts, strict=True) for _ in range(count)],
-            "candidate": [candidate for count in counts for candidate in range(count)],
+            "problem_id": [problem_id for problem_id, _ in problems for _ in range(per_problem)],
+            "candidate": list(range(per_problem)) * len(problems),
             "steps": steps,
             "step_tokens": [
                 tokens_per_step(c.pieces, parts, separator)
@@ -69,7 +69,7 @@ def candidates_table(
 def main(arguments: Sequence[str]) -> None:
     """Sample what SPEC says and write the candidates and their ledger."""
     spec_text, problems_path, out, ledger_out = arguments
-    spec = SampleSpec.model_validate_json(spec_text)
+    spec = read_spec(SampleSpec, spec_text, "sample")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
     policy = load_policy(
@@ -84,25 +84,19 @@ def main(arguments: Sequence[str]) -> None:
     line = ProgressLine(f"sample {spec.policy.model}", len(problems) * per_problem)
 
     def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
-        requests = [requests_for(spec, problem) for problem in chunk]
-        flat = [request for group in requests for request in group]
-        completions = policy.generate(flat, line)
-        counts = [len(group) for group in requests]
-        firsts = [sum(counts[:place]) for place in range(len(counts))]
-        return candidates_table(chunk, counts, completions, spec.policy.step_separator), {
+        requests = [request for problem in chunk for request in requests_for(spec, problem)]
+        completions = policy.generate(requests, line)
+        return candidates_table(chunk, per_problem, completions, spec.policy.step_separator), {
             "candidates": len(completions),
             "generated_tokens": sum(len(completion.pieces) for completion in completions),
             "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
-            "prompt_tokens_reused": sum(completions[first].prompt_tokens for first in firsts),
+            "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
         }
 
     chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path]))
     candidates, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
     line.close()
-    model = policy.shape.model_dump()
-    write_columns(out, candidates, CANDIDATES, {"model": model})
-    write_text(ledger_out, ledger(totals, model))
-    chunks.remove()
+    chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ import pyarrow as pa
 from isoflop.engines import ScoreRequest, load_verifier
 from isoflop.errors import UserError
 from isoflop.specs import ScoreSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, ledger
-from isoflop.stages.common import read_table, run_stage, write_columns, write_text
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 
 def main(arguments: Sequence[str]) -> None:
     """Score what SPEC says and write the scores and their ledger."""
     spec_text, problems_path, candidates_path, out, ledger_out = arguments
-    spec = ScoreSpec.model_validate_json(spec_text)
+    spec = read_spec(ScoreSpec, spec_text, "score")
     table = read_table(problems_path, PROBLEMS)
     texts = dict(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
     rows = read_table(candidates_path, CANDIDATES).select(["problem_id", "candidate", "steps"]).to_pylist()
@@ -72,10 +72,7 @@ def main(arguments: Sequence[str]) -> None:
         list(by_problem), size, work, lambda count: line.skip(count * len(rows) // max(1, len(by_problem)))
     )
     line.close()
-    model = verifier.shape.model_dump()
-    write_columns(out, scores, SCORES, {"model": model})
-    write_text(ledger_out, ledger(totals, model))
-    chunks.remove()
+    chunks.finish(scores, SCORES, ledger_out, totals, verifier.shape)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from isoflop.config_faults import describe_faults
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.selection import (
@@ -32,7 +33,7 @@ from isoflop.selection import (
     expected_costs,
     select_credits,
 )
-from isoflop.stages.common import read_table, run_stage, write_table
+from isoflop.stages.common import read_spec, read_table, run_stage, write_table
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
 from isoflop.voting import NO_ANSWER, draws_needed
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read and check the tables and write the credits; raises UserError on bad input."""
     if len(arguments) < _ALONE or len(arguments) % 2:
         raise UserError(_USAGE)
-    spec = _parse(SelectSpec, arguments[0], "select specification")
+    spec = read_spec(SelectSpec, arguments[0], "select")
     problems_path, candidates_path, grades_path, ledger_path = arguments[1:5]
     pairs, output = arguments[5:-1], arguments[-1]
     if len(pairs) != 2 * len(spec.verifiers):
@@ -128,21 +129,15 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _parse(model: type[_Model], text: str, source: str) -> _Model:
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{source}: {where + ': ' if where else ''}{first['msg']}") from error
-
-
 def _read_ledger(model: type[_Model], path: str) -> _Model:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from error
-    return _parse(model, text, path)
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{path}: " + "; ".join(describe_faults(error, model))) from error
 
 
 def _ints(table: pa.Table, column: str) -> Ints:

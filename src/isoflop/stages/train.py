@@ -39,7 +39,7 @@ from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
-from isoflop.stages.common import read_table, run_stage
+from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.step_auc import step_auc
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import (
@@ -72,7 +72,7 @@ class _Lines(TrainerCallback):  # type: ignore[misc]
 
 def main(arguments: Sequence[str]) -> None:
     """Train what SPEC says and save it, with its card, to OUT."""
-    spec = TrainSpec.model_validate_json(arguments[0])
+    spec = read_spec(TrainSpec, arguments[0], "train")
     train_path, held_out_path, *start, out = arguments[1:]
     training = spec.training
     torch.use_deterministic_algorithms(True)
