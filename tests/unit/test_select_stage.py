@@ -263,7 +263,12 @@ def test_a_class_is_right_or_wrong_as_a_whole(study, classes, correct, row):
     [
         ("sample_ledger", "generated_tokens", 1, "sample_ledger.json: 12 candidates with 1 generated tokens"),
         ("sample_ledger", "candidates", 11, "11 candidates with"),
-        ("sample_ledger", "seconds", -1.0, "sample_ledger.json: seconds: -1.0 is not allowed: must be greater"),
+        (
+            "sample_ledger",
+            "seconds",
+            -1.0,
+            "sample_ledger.json: seconds: -1.0 is not allowed: must be greater",
+        ),
         ("sample_ledger", "model", {}, "sample_ledger.json: model.parameters: this key is missing"),
         ("score_ledger", "verifier_tokens", 1, "score_ledger.json: 1 verifier tokens, but"),
     ],
