@@ -7,7 +7,8 @@ formula below, and the real fit stage makes the tables from them. None of it is 
 import json
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isoflop.curves import CreditsInput, FitSpec
@@ -33,6 +34,8 @@ class Shape:
     policies: tuple[str, ...] = tuple(SIZES)
     with_levels: bool = True
     problems: int = 100
+    # Policies whose every credit is this, whatever the strategy.
+    certain: Mapping[str, float] = field(default_factory=dict)
 
 
 def spec(shape: Shape | None = None) -> PublishSpec:
@@ -114,7 +117,7 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
                         "selector": selector,
                         "step_aggregation": aggregation,
                         "budget": budget,
-                        "credit": credit(selector, right, budget),
+                        "credit": shape.certain.get(policy, credit(selector, right, budget)),
                         "standard_error": 0.0,
                         **spent,
                     }

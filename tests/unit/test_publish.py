@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from synthetic_results import HOSTILE, Shape, model, write_results
+from synthetic_results import HOSTILE, SIZES, Shape, model, write_results
 
 from isoflop import figure_style
 from isoflop.errors import UserError
@@ -52,6 +53,25 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Publi
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
     inputs = {"curves.csv", "fits.csv", "differences.csv"}
     assert {path.name for path in (folder / "tables").iterdir()} == set(TABLES) | inputs
+
+
+@pytest.mark.parametrize(
+    "certain",
+    [
+        {"policy-0.1M": 0.0},
+        {"policy-2.7M": 1.0},
+        dict.fromkeys(SIZES, 0.0),
+        dict.fromkeys(SIZES, 1.0),
+    ],
+)
+def test_policies_that_are_never_or_always_right_are_published_too(
+    certain: dict[str, float], tmp_path: Path
+) -> None:
+    spec = write_results(tmp_path, Shape(certain=certain, problems=40))
+    publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "policy-0.1M" in report
+    assert "nan" not in re.sub(r"data:[^\"]+", "", report).lower().split()
 
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
