@@ -258,7 +258,9 @@ class EngineSettings(Entry):
     """How the engines run. None of this changes a result, so none of it makes anything rerun."""
 
     batch_size: Count = 512
-    """Rows that a policy or verifier holds at once."""
+    """Requests that a policy has under way at once."""
+    batch_tokens: Count = 8192
+    """Tokens that a verifier reads in one pass."""
     chunk_problems: Count = 25
     """Problems per chunk, of which a killed run repeats at most one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1

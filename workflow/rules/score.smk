@@ -13,11 +13,11 @@ rule score:
     threads: CONFIG.engine_settings.threads
     resources:
         mem_mb=2000,
-        batch_size=CONFIG.engine_settings.batch_size,
+        batch_tokens=CONFIG.engine_settings.batch_tokens,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PLAN.score(w.verifier),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.score {params.spec:q} {input.problems} {input.candidates} {output} 2> {log}"

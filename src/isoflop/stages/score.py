@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         step_tag=spec.verifier.step_tag,
         good_token=spec.verifier.good_token,
         bad_token=spec.verifier.bad_token,
+        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
     )
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     line = ProgressLine(f"score {spec.verifier.model}", len(rows))
