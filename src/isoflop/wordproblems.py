@@ -1,16 +1,15 @@
 """Grade-school word problems with distractors: the language the shipped models speak.
 
-A problem is a few plain sentences about who has how many of something, and a question: first what is
-given, then how the others compare, in the order of the story. Its level is the number of calculations
-the answer needs (1-5). Some sentences are distractors: people the answer does not depend on, and
-things nobody asked about. The reference solution is one line per calculation, each restating the
-fact it uses before it computes:
+A problem is a few plain sentences about who has how many of something, in the order of a story, and
+a question. Its level is the number of calculations the answer needs (1-5). Some sentences are
+distractors, about things nobody asked for. The reference solution is one line per calculation, each
+restating the facts it uses before it computes:
 
-    Ana has 9 apples. Mia has 14 apples. Mia also has 3 pears. Compared with Mia, Tom has 6 more apples.
-    How many apples does Tom have?
+    Ana has 19 pears. Mia has 64 apples. Compared with Mia, Tom has 26 more apples. Mia also has 13
+    pears. How many apples does Tom have?
 
-    Compared with Mia, Tom has 6 more apples: 14 + 6 = 20.
-    The answer is 20.
+    Mia has 64 apples. Compared with Mia, Tom has 26 more apples: 64 + 26 = 90.
+    The answer is 90.
 
 Splits are disjoint by construction: a problem belongs to the split that the hash of its structure
 and numbers names, whatever the people and things are called.
@@ -33,7 +32,11 @@ THINGS = (
 )  # fmt: skip
 LEVELS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "dev", "test")
-LARGEST = 99
+LARGEST = 499
+_GIVEN_RANGE = (10, 80)
+_DIFFERENCE_RANGE = (5, 60)
+_TIMES_RANGE = (2, 3)
+_ASIDES_RANGE = (0, 2)
 _SPLIT_SHARES = 20
 
 
@@ -75,8 +78,12 @@ def statement(fact: Fact, things: str) -> str:
     raise ValueError(fact.kind)
 
 
-def solution_step(fact: Fact, things: str, operands: Sequence[int]) -> str:
-    """The solution line that applies `fact` to the holdings of the people it refers to."""
+def solution_step(fact: Fact, things: str, operands: Sequence[int], given: Sequence[Fact]) -> str:
+    """The solution line that applies `fact` to the holdings of the people it refers to.
+
+    `given` are the given facts it uses, restated first; the other operand was found on a line above.
+    """
+    restated = "".join(f"{statement(used, things)}. " for used in given)
     value = apply_fact(fact, operands)
     sign, right = {
         "more": ("+", fact.number),
@@ -85,7 +92,7 @@ def solution_step(fact: Fact, things: str, operands: Sequence[int]) -> str:
         "half": ("/", 2),
         "together": ("+", operands[-1]),
     }[fact.kind]
-    return f"{statement(fact, things)}: {operands[0]} {sign} {right} = {value}."
+    return f"{restated}{statement(fact, things)}: {operands[0]} {sign} {right} = {value}."
 
 
 def apply_fact(fact: Fact, operands: Sequence[int]) -> int:
@@ -123,10 +130,10 @@ def generate_problems(split: str, size: int, seed: int, levels: Sequence[int] = 
         level = levels[index % len(levels)]
         rng = random.Random(derive_seed("wordproblems", seed, split, index))
         while True:
-            facts, asked, aside = _draw(rng, level)
+            facts, asked = _draw(rng, level)
             if _split_of(facts, asked) != split:
                 continue
-            problem = _write(f"{split}-{index:05d}", level, facts, asked, aside, rng)
+            problem = _write(f"{split}-{index:05d}", level, facts, asked, rng)
             if problem.prompt not in seen:
                 break
         seen.add(problem.prompt)
@@ -134,73 +141,57 @@ def generate_problems(split: str, size: int, seed: int, levels: Sequence[int] = 
     return problems
 
 
-def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str, int]:
-    """Facts in the order they are told, the person asked about, and how many asides to add."""
+def _draw(rng: random.Random, level: int) -> tuple[list[Fact], str]:
+    """Facts in the order they are told, and the person asked about, whose holding is the last fact."""
     people = iter(rng.sample(NAMES, len(NAMES)))
-    values: dict[str, int] = {}
-    needed: list[Fact] = []
-
-    def given() -> Fact:
-        fact = Fact(next(people), "given", rng.randint(3, 30))
-        values[fact.person] = fact.number
-        return fact
-
-    def related(to: str, kinds: Sequence[str]) -> list[Fact]:
-        """The fact that continues from `to`, after the fact it needs if it needs one more."""
-        while True:
-            kind = rng.choice(kinds)
-            number = 0
-            others: tuple[str, ...] = (to,)
-            extra: list[Fact] = []
-            if kind in ("more", "fewer"):
-                number = rng.randint(2, 20)
-            elif kind == "times":
-                number = rng.randint(2, 3)
-            elif kind == "half" and values[to] % 2:
-                continue
-            elif kind == "together":
-                known = [person for person in values if person != to]
-                other = rng.choice(known) if known and rng.random() < 0.5 else ""
-                if not other:
-                    extra = [given()]
-                    other = extra[0].person
-                others = (to, other)
-            value = apply_fact(Fact("", kind, number, others), [values[person] for person in others])
-            if not 1 <= value <= LARGEST:
-                for fact in extra:
-                    del values[fact.person]
-                if values[to] > LARGEST - 3:
-                    kinds = ("fewer", "half")
-                continue
-            fact = Fact(next(people), kind, number, others)
-            values[fact.person] = value
-            return [*extra, fact]
-
-    needed.append(given())
-    kinds = ("more", "fewer", "times", "half", "together")
+    facts = [Fact(next(people), "given", rng.randint(*_GIVEN_RANGE))]
+    value = facts[0].number
     for _ in range(level):
-        needed.extend(related(needed[-1].person, kinds))
-    known = [fact for fact in needed if fact.kind == "given"] + [given() for _ in range(rng.randint(1, 2))]
-    rng.shuffle(known)
-    told = known + [fact for fact in needed if fact.kind != "given"]
-    return told, needed[-1].person, rng.randint(0, 1)
+        to = facts[-1].person
+        while True:
+            kind = rng.choice(("more", "fewer", "times", "half", "together"))
+            number = {
+                "more": rng.randint(*_DIFFERENCE_RANGE),
+                "fewer": rng.randint(*_DIFFERENCE_RANGE),
+                "times": rng.randint(*_TIMES_RANGE),
+                "half": 0,
+                "together": rng.randint(*_GIVEN_RANGE),
+            }[kind]
+            result = apply_fact(Fact("", kind, number), [value, number])
+            if 1 <= result <= LARGEST and not (kind == "half" and value % 2):
+                break
+        others: tuple[str, ...] = (to,)
+        if kind == "together":
+            facts.append(Fact(next(people), "given", number))
+            others, number = (to, facts[-1].person), 0
+        facts.append(Fact(next(people), kind, number, others))
+        value = result
+    return facts, facts[-1].person
 
 
-def _write(
-    problem_id: str, level: int, facts: Sequence[Fact], asked: str, asides: int, rng: random.Random
-) -> WordProblem:
+def _write(problem_id: str, level: int, facts: Sequence[Fact], asked: str, rng: random.Random) -> WordProblem:
     things, other_things = rng.sample(THINGS, 2)
     sentences = [f"{statement(fact, things)}." for fact in facts]
-    for _ in range(asides):
-        person = rng.choice(facts).person
-        sentences.insert(
-            rng.randint(1, len(sentences)), f"{person} also has {rng.randint(3, 30)} {other_things}."
-        )
+    strangers = [name for name in NAMES if name not in {fact.person for fact in facts}]
+    for _ in range(rng.randint(*_ASIDES_RANGE)):
+        place = rng.randint(0, len(sentences))
+        person, also = rng.choice(strangers), ""
+        if place and rng.random() < 0.5:
+            person, also = rng.choice(facts[:place]).person, "also "
+        sentences.insert(place, f"{person} {also}has {rng.randint(*_GIVEN_RANGE)} {other_things}.")
     prompt = " ".join([*sentences, f"How many {things} does {asked} have?"])
     by_person = {fact.person: fact for fact in facts}
     values = holdings(facts)
     needed = needed_facts(by_person, asked)
-    lines = [solution_step(fact, things, [values[other] for other in fact.others]) for fact in needed]
+    lines = [
+        solution_step(
+            fact,
+            things,
+            [values[other] for other in fact.others],
+            [by_person[other] for other in fact.others if by_person[other].kind == "given"],
+        )
+        for fact in needed
+    ]
     if len(lines) != level:
         raise AssertionError(f"{problem_id}: {len(lines)} steps at level {level}")
     lines.append(f"The answer is {values[asked]}.")
@@ -250,7 +241,7 @@ _COMPARED = re.compile(
 )
 _QUESTION = re.compile(r"How many (?P<things>\w+) does (?P<asked>\w+) have\?")
 _STEP = re.compile(
-    r"Compared with \w+, (?P<person>\w+) has [^:]*: "
+    r"(?:\w+ has \d+ \w+\. )*Compared with \w+, (?P<person>\w+) has [^:]*: "
     r"(?P<left>\d+) (?P<sign>[-+*/]) (?P<right>\d+) = (?P<value>\d+)\."
 )
 _ANSWER = re.compile(r"The answer is (?P<value>\d+)\.")

@@ -30,7 +30,15 @@ def test_reference_solutions_follow_from_the_text(split: str) -> None:
         # Without other lines, what each step computes is nothing more than the answer needs.
         needed = needed_facts({fact.person: fact for fact in facts}, asked)
         assert len(needed) == problem.level
-        assert len(facts) > len(needed), "a problem has distractors"
+
+
+def test_most_problems_have_distractors() -> None:
+    problems = generate_problems("dev", 300, seed=4)
+    sentences = [problem.prompt.count(".") for problem in problems]
+    told = [len(read_facts(problem.prompt)[0]) for problem in problems]
+    distractors = [total - facts for total, facts in zip(sentences, told, strict=True)]
+    assert set(distractors) == {0, 1, 2}
+    assert sum(count > 0 for count in distractors) > 0.6 * len(problems)
 
 
 def test_levels_come_in_turn_and_prefixes_agree() -> None:
@@ -71,6 +79,8 @@ TOM = "Compared with Mia, Tom has 6 more apples"
     [
         ([f"{TOM}: 14 + 6 = 20.\n", "Compared with Tom, Leo has twice as many apples: 20 * 2 = 40.\n",
           "The answer is 40.\n"], [True, True, True]),
+        ([f"Mia has 14 apples. {TOM}: 14 + 6 = 20.\n"], [True]),
+        ([f"Mia has 41 apples. {TOM}: 41 + 6 = 47.\n"], [False]),
         ([f"{TOM}: 14 + 6 = 21.\n", "The answer is 40.\n"], [False, False]),
         ([f"{TOM}: 15 + 6 = 21.\n"], [False]),
         ([f"{TOM}: 14 + 6 = 20.\n", "The answer is 20.\n"], [True, False]),
