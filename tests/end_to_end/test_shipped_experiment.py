@@ -24,8 +24,8 @@ CONFIG = {
     "policies": {name: {"model": str(MODELS / name)} for name in POLICIES},
     "verifiers": {"prm": {"model": str(MODELS / "prm-0.9M")}},
     "generators": {
-        "greedy": {"kind": "greedy", "max_tokens": 160},
-        "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 160},
+        "greedy": {"kind": "greedy", "max_tokens": 224},
+        "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 224},
     },
     "budgets": [1, 2, 4, 8, 16],
     "selectors": ["majority", "weighted", "best_of_n", "pass"],
