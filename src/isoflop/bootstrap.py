@@ -16,9 +16,6 @@ from isoflop.seeds import derive_seed
 
 Floats = NDArray[np.float64]
 
-# Credits closer than this are the same up to rounding: resampling them cannot show any spread.
-_NO_SPREAD = 1e-9
-
 
 class Interval(NamedTuple):
     """A two-sided confidence interval; both ends are attainable values."""
@@ -44,26 +41,27 @@ def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "al
 
 
 def accuracy_interval(credits: Floats, weights: Floats, confidence: float = 0.95) -> Interval:
-    """Percentile interval of the mean credit over problems.
+    """Interval of the mean credit over problems: what the bootstrap's percentiles and a score interval span.
 
     `credits`: shape [problems], in [0, 1]. `weights`: shape [draws, problems] from `problem_weights`.
 
-    Where all problems have the same credit (an accuracy of exactly 0 or 1, say), no draw differs and the
-    bootstrap would claim certainty. Then: with P problems, at most a share z^2 / (P + z^2) of problems has
-    another credit (Wilson's bound for 0 of P), each at worst 0 or 1, and the interval is widened by that.
-    A single problem says nothing about others: [0, 1].
+    The bootstrap knows no other credits than those seen: near an accuracy of 0 or 1 its intervals are too
+    short, and where all credits are equal they claim certainty. So z^2 / 2 problems with credit 0 and as
+    many with 1 are added (Agresti and Coull 1998), the variance is taken over all, and the interval reaches
+    at least that far. A single problem says nothing about others: [0, 1].
     """
-    return _interval(credits, weights @ credits, confidence, 0.0, 1.0)
+    pseudo = float(ndtri(0.5 + confidence / 2.0)) ** 2
+    return _interval(credits, weights @ credits, confidence, (0.0, 1.0), pseudo / 2.0, pseudo)
 
 
 def difference_interval(first: Floats, second: Floats, weights: Floats, confidence: float = 0.95) -> Interval:
-    """Percentile interval of mean(first) - mean(second), paired by problem.
+    """Interval of mean(first) - mean(second), paired by problem, made as in `accuracy_interval`.
 
-    Shapes as in `accuracy_interval`. Two strategies that differ by the same amount on every problem get the
-    widening described there, within [-1, 1]; a single problem gives [-1, 1].
+    The problems added are two: half of one at -1, half of one at 1, and one where both agree (Agresti and
+    Min 2005). A single problem gives [-1, 1].
     """
     difference = first - second
-    return _interval(difference, weights @ difference, confidence, -1.0, 1.0)
+    return _interval(difference, weights @ difference, confidence, (-1.0, 1.0), 0.5, 2.0)
 
 
 def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
@@ -73,12 +71,21 @@ def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _interval(values: Floats, samples: Floats, confidence: float, floor: float, ceiling: float) -> Interval:
+def _interval(
+    values: Floats,
+    samples: Floats,
+    confidence: float,
+    ends: tuple[float, float],
+    at_each_end: float,
+    added: float,
+) -> Interval:
+    """Percentiles of `samples`, widened as if `added` more problems were known, some at both `ends`."""
+    floor, ceiling = ends
     if values.size == 1:
         return Interval(floor, ceiling)
-    if np.ptp(values) > _NO_SPREAD:
-        low, high = percentile_interval(samples, confidence)
-        return Interval(max(low, floor), min(high, ceiling))
-    z_squared = float(ndtri(0.5 + confidence / 2.0)) ** 2
-    share, value = z_squared / (values.size + z_squared), float(values[0])
-    return Interval(value - share * (value - floor), value + share * (ceiling - value))
+    count = values.size + added
+    mean = (values.sum() + at_each_end * (floor + ceiling)) / count
+    square = ((values**2).sum() + at_each_end * (floor**2 + ceiling**2)) / count
+    half = float(ndtri(0.5 + confidence / 2.0) * np.sqrt((square - mean**2) / count))
+    low, high = percentile_interval(samples, confidence)
+    return Interval(max(min(low, float(mean) - half), floor), min(max(high, float(mean) + half), ceiling))

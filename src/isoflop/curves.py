@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 _NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]
+_BOUNDS = ("limit_low", "limit_high")
 _MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
@@ -76,12 +77,16 @@ class CurveKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Limit:
-    """Accuracy at infinitely many samples, estimated from the pool; `draws`: [draws]."""
+    """Accuracy at infinitely many samples: the vote of the whole pool, and what it may be between.
+
+    `low` and `high` hold both the problems' chance and the votes that the pool leaves open, which go wrong in
+    the one and right in the other; `open_share` is their share of the problems.
+    """
 
     accuracy: float
     low: float
     high: float
-    draws: Floats
+    open_share: float
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,9 @@ def build_curves(
             )
         shape = (-1, len(problems))
         budgets = rows["budget"].to_numpy(np.int64).reshape(shape)[:, 0]
-        columns = {name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_MEASURED)}
+        columns = {
+            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *_MEASURED)
+        }
         for subset, mask in subsets.items():
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
             weights = resampling.weights(about.dataset, subset, int(mask.sum()))
@@ -253,7 +260,13 @@ def _curve(
     limit = None
     if not finite.all():
         at = int(np.argmin(finite))
-        limit = Limit(float(accuracy[at]), float(bounds[at, 0]), float(bounds[at, 1]), draws[:, at])
+        worst, best = (columns[name][at] for name in _BOUNDS)
+        limit = Limit(
+            float(accuracy[at]),
+            accuracy_interval(worst, weights, level).low,
+            accuracy_interval(best, weights, level).high,
+            float((best - worst).mean()),
+        )
     return Curve(
         key=key,
         policy_params=policy_params,

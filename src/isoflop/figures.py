@@ -198,8 +198,9 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
             _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
         for generator in greedy_generators(tables.curves, spec):
             line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
-            for accuracy in line["accuracy"]:
-                axes.axhline(accuracy, color="black", linestyle=(0, (7, 2)), linewidth=0.8)
+            for _, point in line.iterrows():
+                axes.axhspan(point["ci_low"], point["ci_high"], color="black", alpha=0.07, linewidth=0)
+                axes.axhline(point["accuracy"], color="black", linestyle=(0, (7, 2)), linewidth=0.8)
         fs.samples_axis(axes, budgets, 5)
     order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
     handles = [_handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]

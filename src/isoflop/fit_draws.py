@@ -87,7 +87,7 @@ class _Columns:
 
 def _add_fit(table: _Columns, named: NamedFit) -> None:
     fit = named.fit
-    if fit.band is None or fit.status == "no trend":
+    if fit.band is None or fit.status != "ok":
         return
     band = fit.band
     points = list(zip(*(v.tolist() for v in (band.x, band.y, band.low, band.high)), strict=True))

@@ -24,7 +24,6 @@ from isoflop.fits import (
     fit_optimal_size,
     fit_power_law,
     fit_power_law_with_floor,
-    interval,
 )
 from isoflop.frontier import MeasuredCurve, PolicyFrontier, policy_frontier
 
@@ -39,6 +38,8 @@ DIFFERENCES_COLUMNS = (
     "experiment", "dataset", "subset", "comparison", "left", "right", "budget", "difference", "ci_low",
     "ci_high",
 )  # fmt: skip
+# A limit is undetermined where the pool leaves the vote open on more than this share of the problems.
+_MOST_OPEN = 0.1
 _VOTING = ("majority", "weighted", "best_of_n")
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = ("none", "majority", "pass", "best_of_n", "weighted")
@@ -91,7 +92,9 @@ def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
         if curve.limit is not None:
             limit = curve.limit
             estimate = Estimate(limit.accuracy, limit.low, limit.high)
-            fit = Fit("limit", "ok", "estimated from the pool", 0, parameters={"accuracy": estimate})
+            status = "ok" if limit.open_share <= _MOST_OPEN else "undetermined"
+            note = f"vote of the whole pool, which leaves {limit.open_share:.0%} of the problems open"
+            fit = Fit("limit", status, note, 0, parameters={"accuracy": estimate})
             rows += _fit_rows(NamedFit(curve.key, "none", fit), experiment)
     for named in outcome.fits:
         rows += _fit_rows(named, experiment)
@@ -131,19 +134,8 @@ def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
         found.append(NamedFit(curve.key, "samples", coverage))
     elif curve.key.selector in _VOTING:
         saturation = fit_exponential_saturation(curve.budgets, curve.accuracy, curve.draws, level)
-        found.append(NamedFit(curve.key, "samples", _against_pool(saturation, curve, level)))
+        found.append(NamedFit(curve.key, "samples", saturation))
     return found
-
-
-def _against_pool(fit: Fit, curve: Curve, level: float) -> Fit:
-    """`fit` with its limit minus the pool's own limit, paired over draws."""
-    if curve.limit is None or "limit" not in fit.parameters:
-        return fit
-    low, high = interval(fit.draws["limit"] - curve.limit.draws, level)
-    value = fit.parameters["limit"].value - curve.limit.accuracy
-    return replace(
-        fit, parameters=fit.parameters | {"limit_minus_pool": Estimate(value, float(low), float(high))}
-    )
 
 
 def by_strategy(curves: Sequence[Curve]) -> dict[CurveKey, list[Curve]]:
@@ -197,7 +189,7 @@ def _comparisons(curves: Sequence[Curve]) -> Iterable[tuple[str, Curve, int, Cur
             right = by_key.get(left.key._replace(selector=right_selector, **verifier))
             if right is not None:
                 name = f"{left_selector} - {right_selector}"
-                for budget in sorted(set(left.budgets.tolist()) & set(right.budgets.tolist())):
+                for budget in sorted(set(left.budgets.tolist()) & set(right.budgets.tolist()) - {1}):
                     yield name, left, _at(left, budget), right, _at(right, budget)
     for curve in curves:
         if curve.budgets.size > 1 and curve.budgets[0] == 1:

@@ -16,12 +16,9 @@ from isoflop.fit_models import Family, Solution, evaluate, exponential, power_la
 Floats = NDArray[np.float64]
 
 MINIMUM_R_SQUARED = 0.9
-# A staircase of sizes against a line: k equal steps on the line itself leave R^2 near 1 - 1 / k^2.
-MINIMUM_STAIRCASE_R_SQUARED = 0.7
 WIDEST_RATIO = 10.0
 MOST_DRAWS_AT_BOUND = 0.1
-FEWEST_SIZES = 3
-DOMINANT_SHARE = 0.8
+FEWEST_CHANGES = 3
 BAND_POINTS = 60
 
 
@@ -157,57 +154,58 @@ def fit_coverage_power_law(samples: ArrayLike, coverage: ArrayLike, draws: Array
 def fit_optimal_size(
     cost: ArrayLike, size: ArrayLike, draws: ArrayLike, level: float, never_best: Sequence[str] = ()
 ) -> Fit:
-    """log10 C = alpha log10 N + beta over the frontier of sizes (Wu et al. 2024: 1.19 and 2.03).
+    """log10 C = alpha log10 N + beta where the best size changes (Wu et al. 2024: 1.19 and 2.03).
 
     `cost`: the grid of budgets in FLOPs, [g]; `size`: parameters of the best policy at each, [g]; `draws`:
-    the same per bootstrap draw, [draws, g]. `never_best` names policies for the note. Ordinary least squares
-    of log10 C on log10 N; draws with a single size have no slope and are left out. `points` counts sizes.
+    the same per bootstrap draw, [draws, g]. `never_best` names policies for the note.
+
+    With a few sizes the best one is a staircase in C. Where the grid begins and ends says nothing of the law,
+    so only the steps count: least squares of log10 C at each change on the mean log10 N of the sizes before
+    and after. Draws with fewer than two changes have no slope and are left out. `points` counts changes.
     """
     name = "optimal_size"
-    x, y = np.log10(np.asarray(size, dtype=np.float64)), np.log10(np.asarray(cost, dtype=np.float64))
-    x_draws = np.log10(np.asarray(draws, dtype=np.float64))
-    sizes, counts = np.unique(x, return_counts=True)
-    parts = [f"{sizes.size} distinct sizes on the frontier of {y.size} budgets"]
+    y = np.log10(np.asarray(cost, dtype=np.float64))
+    sizes = np.log10(np.vstack([np.asarray(size, dtype=np.float64), np.asarray(draws, dtype=np.float64)]))
+    changes = np.diff(sizes, axis=1) != 0.0
+    at_change = (sizes[:, 1:] + sizes[:, :-1]) / 2.0
+    at_budget = (y[1:] + y[:-1]) / 2.0
+    count = int(np.count_nonzero(changes[0]))
+    parts = [f"{count} changes of the best size over {y.size} budgets"]
     if never_best:
         parts.append("never best: " + ", ".join(never_best))
-    if sizes.size < 2:
-        return Fit(name, "too few sizes", "; ".join(parts), sizes.size)
-    alphas, betas = _lines(np.vstack([x, x_draws]), y)
+    alphas, betas = _lines(at_change, at_budget, changes)
+    if not np.isfinite(alphas[0]):
+        return Fit(name, "too few sizes", "; ".join(parts), count)
     solved = np.isfinite(alphas[1:])
-    alpha, beta = float(alphas[0]), float(betas[0])
-    residuals = y - alpha * x - beta
     if np.count_nonzero(solved) < 2:
-        return Fit(name, "failed", "nearly no bootstrap draw has two sizes on its frontier", sizes.size)
+        return Fit(name, "failed", "nearly no bootstrap draw has two changes of the best size", count)
     unsolved = 1.0 - float(solved.mean())
     if unsolved > 0.0:
-        parts.append(f"{unsolved:.1%} of the draws have a single size and no slope")
+        parts.append(f"{unsolved:.1%} of the draws have fewer than two changes and no slope")
     kept = {"alpha": alphas[1:][solved], "beta": betas[1:][solved]}
-    r_squared = 1.0 - float(residuals @ residuals / np.sum((y - y.mean()) ** 2))
-    share = float(counts.max() / counts.sum())
+    alpha, beta = float(alphas[0]), float(betas[0])
+    x, steps = at_change[0][changes[0]], at_budget[changes[0]]
+    residuals = steps - alpha * x - beta
+    r_squared = 1.0 - float(residuals @ residuals / np.sum((steps - steps.mean()) ** 2))
     estimates = _estimates({"alpha": alpha, "beta": beta}, kept, level)
-    if sizes.size < FEWEST_SIZES:
-        status = "too few sizes"
-    elif share > DOMINANT_SHARE:
-        status = "one size dominates"
-        parts.append(f"N = {10 ** sizes[counts.argmax()]:.4g} is best over {share:.0%} of the budgets")
-    elif unsolved > MOST_DRAWS_AT_BOUND or estimates["alpha"].low <= 0.0:
+    if unsolved > MOST_DRAWS_AT_BOUND or estimates["alpha"].low <= 0.0:
         status = "undetermined"
         parts.append("the sign of alpha is not determined")
+    elif count < FEWEST_CHANGES:
+        status = "too few sizes"
+        parts.append("two changes fix a line and cannot test it")
     else:
-        status = "ok" if r_squared >= MINIMUM_STAIRCASE_R_SQUARED else "poor fit"
-    return Fit(
-        name, status, "; ".join(parts), int(sizes.size), True, estimates, r_squared, None, x, residuals, kept
-    )
+        status = "ok" if r_squared >= MINIMUM_R_SQUARED else "poor fit"
+    return Fit(name, status, "; ".join(parts), count, True, estimates, r_squared, None, x, residuals, kept)
 
 
 def akaike_weights(fits: Sequence[Fit]) -> list[float | None]:
-    """Each fit's share of exp(-AICc / 2) among those that have one; None for the others."""
+    """Each fit's share of exp(-AICc / 2); None for all unless each has one."""
     scores = np.array([np.nan if fit.aicc is None else fit.aicc for fit in fits])
-    if np.all(np.isnan(scores)):
+    if np.any(np.isnan(scores)):
         return [None] * len(fits)
-    weights = np.exp(-(scores - np.nanmin(scores)) / 2.0)
-    shares = weights / np.nansum(weights)
-    return [None if np.isnan(share) else float(share) for share in shares]
+    weights = np.exp(-(scores - scores.min()) / 2.0)
+    return [float(share) for share in weights / weights.sum()]
 
 
 def _fit(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: float) -> Fit:
@@ -275,7 +273,12 @@ def _judge(family: Family, solution: Solution, y: Floats, draws: Floats, level: 
     fall_low, _ = interval(draws[:, 0] - draws[:, -1], level)
     low, high = interval(solution.shape[1:], level)
     inside = _inside(family, solution.shape)
-    at_bound = 1.0 - float(inside[1:].mean())
+    bound = ~inside[1:]
+    if family.floor:
+        bound |= solution.floor[1:] <= 0.0
+    if family.floor_below_data:
+        bound |= solution.floor[1:] >= draws.min(axis=1)
+    at_bound = float(bound.mean())
     pace = "slowest" if solution.shape[0] < np.sqrt(family.lower * family.upper) else "fastest"
     no_fall = y[0] <= y[-1] or fall_low <= 0.0 or solution.amplitude[0] <= 0.0
     no_floor = family.floor and solution.floor[0] <= 0.0
@@ -288,7 +291,7 @@ def _judge(family: Family, solution: Solution, y: Floats, draws: Floats, level: 
         (
             at_bound > MOST_DRAWS_AT_BOUND,
             "undetermined",
-            f"the shape is on its bound in {at_bound:.0%} of draws",
+            f"the shape or the floor is on its bound in {at_bound:.0%} of draws",
         ),
         (
             high > WIDEST_RATIO * low,
@@ -323,12 +326,15 @@ def _aicc(points: int, parameters: int, squares: float) -> float | None:
     return float(points * np.log(mean_square) + 2 * k + 2 * k * (k + 1) / (points - k - 1))
 
 
-def _lines(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Slope and intercept of y ([g]) on every row of x ([rows, g]); NaN where a row of x is constant."""
-    centred = x - x.mean(axis=1, keepdims=True)
-    spread = (centred**2).sum(axis=1)
-    slope = np.where(spread > 1e-12, centred @ y / np.where(spread > 1e-12, spread, 1.0), np.nan)
-    return slope, y.mean() - slope * x.mean(axis=1)
+def _lines(x: Floats, y: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Slope and intercept of y ([g]) on every row of x ([rows, g]) where `chosen`; else NaN."""
+    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+    x_mean = (x * chosen).sum(axis=1, keepdims=True) / count
+    y_mean = (y * chosen).sum(axis=1, keepdims=True) / count
+    spread = (chosen * (x - x_mean) ** 2).sum(axis=1)
+    shared = (chosen * (x - x_mean) * (y - y_mean)).sum(axis=1)
+    slope = np.where(spread > 1e-12, shared / np.where(spread > 1e-12, spread, 1.0), np.nan)
+    return slope, y_mean[:, 0] - slope * x_mean[:, 0]
 
 
 def _floats(values: ArrayLike) -> Floats:

@@ -4,7 +4,10 @@ A sentence whose numbers the tables do not have is left out rather than guessed.
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from isoflop.publishing import (
@@ -20,14 +23,13 @@ from isoflop.publishing import (
     headline_strategy,
     largest_common_budget,
     of_strategy,
-    percent,
     scientific,
     strategies,
 )
 
 # Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
 BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))
-# An accuracy this close to its limit counts as saturated.
+# An accuracy this close to the whole pool's counts as saturated.
 NEAR_LIMIT = 0.01
 
 
@@ -45,7 +47,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
     return [
         Headlines(
             dataset,
-            tuple(best_choices(tables.curves, spec, dataset)),
+            tuple(best_choices(tables, spec, dataset)),
             tuple(
                 sentence
                 for sentence in (
@@ -61,17 +63,22 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
     ]
 
 
-def headline_markdown(found: list[Headlines], spec: PublishSpec) -> str:
+def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str) -> str:
     """The sentences as Markdown, for `tables/headline.md` and the terminal."""
-    lines = [f"# {spec.title}", "", f"Compute counts {COST_LABELS[spec.headline.cost_model]}.", ""]
+    lines = [
+        f"# {spec.title}",
+        "",
+        f"Compute counts {COST_LABELS[spec.headline.cost_model]}. {intervals}.",
+        "",
+    ]
     for one in found:
         lines += [f"## {one.dataset}", "", *(f"- {text}" for text in (*one.best, *one.findings)), ""]
     return "\n".join(lines)
 
 
-def best_choices(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> list[str]:
+def best_choices(tables: Tables, spec: PublishSpec, dataset: str) -> list[str]:
     """The most accurate measured choice that fits each of three compute budgets, and the best other size."""
-    points = measured_points(curves, spec, dataset)
+    points = measured_points(tables.curves, spec, dataset)
     cost = cost_column(spec)
     low, high = float(points[cost].min()), float(points[cost].max())
     sentences = []
@@ -84,13 +91,13 @@ def best_choices(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> list[
             f"{best['policy']} {_described(best)} is the most accurate choice measured, {_accuracy(best)}."
         )
         others = within[within["policy"] != best["policy"]]
-        if others.empty:
-            text += " No other size fits this budget."
-        else:
+        if not others.empty:
             other = others.iloc[0]
-            overlap = " (the intervals overlap)" if other["ci_high"] >= best["ci_low"] else ""
+            ahead = _paired_difference(tables, spec, best, other).in_points
             choice = f"{other['policy']} {_described(other)}, {_accuracy(other)}"
-            text += f" The best of another size is {choice}{overlap}."
+            text += f" The best of another size is {choice}; paired, the first is ahead by {ahead} points."
+        elif len(spec.policies) > 1:
+            text += " No other size fits this budget."
         sentences.append(text)
     return sentences
 
@@ -102,7 +109,16 @@ def measured_points(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> pd
         for policy in spec.policies
         for strategy in strategies(curves, spec)
     ]
-    return pd.concat(lines, ignore_index=True)
+    return pd.concat(lines)
+
+
+def _paired_difference(tables: Tables, spec: PublishSpec, first: pd.Series, second: pd.Series) -> Estimate:
+    """Accuracy of one point minus that of another, with an interval from their common draws."""
+    one, other = (tables.paired[cast(int, point.name)] for point in (first, second))
+    spread = float(np.std(one - other))
+    half = NormalDist().inv_cdf(0.5 + spec.level / 2) * spread
+    value = float(first["accuracy"] - second["accuracy"])
+    return Estimate(value, value - half, value + half)
 
 
 def _described(point: pd.Series) -> str:
@@ -180,7 +196,7 @@ def _gain_of_verifier(tables: Tables, spec: PublishSpec, dataset: str) -> str:
 
 
 def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
-    """Where voting comes within a point of the limit that the pool fixes (Wu et al. 2024, Theorems 1, 2)."""
+    """From where on voting stays near the vote of the whole pool, and the limit that the pool leaves."""
     selector = spec.headline.selector if spec.headline.selector != "best_of_n" else "majority"
     strategy = existing(tables.curves, spec, selector)
     if strategy is None:
@@ -192,13 +208,17 @@ def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
         ends = ends[ends["kind"] == "limit"]
         if line.empty or ends.empty:
             continue
-        limit = float(ends["y"].iloc[0])
-        near = line[line["accuracy"] >= limit - NEAR_LIMIT]
-        when = f"from {near['budget'].iloc[0]} samples" if len(near) else "not within the budgets measured"
-        parts.append(f"{policy} {when} (limit {percent(limit)}%)")
+        limit = Estimate(*(float(ends[name].iloc[0]) for name in ("y", "low", "high")))
+        away = line["budget"][(line["accuracy"] - limit.value).abs() > NEAR_LIMIT]
+        near = line["budget"][line["budget"] > (away.max() if len(away) else 0)]
+        when = f"from {near.iloc[0]} samples on" if len(near) else "at no budget measured"
+        parts.append(f"{policy} {when} (limit {limit.in_percent})")
     if not parts:
         return ""
-    return f"{strategy.name.capitalize()} is within 1 point of its limit: {'; '.join(parts)}."
+    return (
+        f"{strategy.name.capitalize()} stays within 1 point of the whole pool's vote: {'; '.join(parts)}. "
+        "The limit's interval holds the problems on which the pool leaves the vote open."
+    )
 
 
 def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:

@@ -260,6 +260,7 @@ class Plan:
                 generators=tuple(config.generators),
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
+                level=config.bootstrap.level,
                 config_yaml=config_yaml(config),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),

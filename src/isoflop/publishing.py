@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.errors import UserError
@@ -74,6 +76,7 @@ class PublishSpec(BaseModel):
     generators: tuple[str, ...] = Field(min_length=1)
     verifiers: tuple[str, ...] = ()
     headline: Headline
+    level: float = Field(gt=0.0, lt=1.0)
     config_yaml: str
     seed: int
     code: str
@@ -103,12 +106,27 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Tables:
-    """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet without draws."""
+    """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet.
+
+    `draws` is without its column of draws; `paired` has those of accuracy, [rows of curves, draws]: the same
+    draw of the problems down each column.
+    """
 
     curves: pd.DataFrame
     fits: pd.DataFrame
     differences: pd.DataFrame
     draws: pd.DataFrame
+    paired: NDArray[np.float32]
+
+
+def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
+    """What every interval is: its level, its kind and the number of problems."""
+    whole = curves[curves["subset"] == "all"]
+    counts = [int(whole.loc[whole["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
+    return (
+        f"Intervals are at {spec.level:.0%}, by bootstrap over problems ({' and '.join(map(str, counts))}), "
+        "widened near 0 and 1"
+    )
 
 
 def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:

@@ -26,6 +26,7 @@ from isoflop.publishing import (
     existing,
     fitted,
     headline_strategy,
+    intervals_note,
     of_strategy,
     scientific,
     strategies,
@@ -43,7 +44,7 @@ FIGURE_TITLES = {
 FIGURE_CAPTIONS = {
     "error_by_size": (
         "Each mark is a number of samples; lower and further left is better. Bands are intervals over "
-        "problems. Dashes are error = floor + a C^-b, fitted to each size whose error falls clearly. The "
+        "problems. Dashes are error = floor + a C^-b, where that fit holds (status ok). The "
         "grey line is the frontier: no cheaper choice has a lower error. Where it passes from one size to "
         "the next, the larger model becomes worth its cost."
     ),
@@ -54,8 +55,8 @@ FIGURE_CAPTIONS = {
     ),
     "optimal_size": (
         "At each budget, the size with the lowest error, without extrapolation; the grey area is the "
-        "interval of the best size. The line regresses compute on the best size; where the figure says "
-        "that there is no clear power law, do not read an exponent off it."
+        "interval of the best size. The line is fitted to the budgets at which the best size changes; "
+        "where the figure says that there is no clear power law, do not read an exponent off it."
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right: what a "
@@ -64,14 +65,14 @@ FIGURE_CAPTIONS = {
         "wrong."
     ),
     "accuracy_by_level": (
-        "Left one sample, right the largest number that all models share. Marks of one level are set "
+        "The smallest number of samples and the largest that all models share. Marks of one level are set "
         "apart to be seen; bars are intervals over the problems of that level."
     ),
     "saturation": (
-        "Marks are measured, dashes a fitted exponential approach. At the infinity sign is the limit that "
-        "the pool of samples fixes by itself: the share of problems whose most probable answer is right "
-        "(majority), or whose answer with the largest total score is (weighted). Marks of one number of "
-        "samples are set apart to be seen."
+        "Marks are measured, dashes a fitted exponential approach where it holds. At infinity is the "
+        "limit: the share of problems whose most probable answer is right (majority), or whose answer with "
+        "the largest total score is (weighted). Its mark is the vote of the whole pool; its bar also holds "
+        "the problems on which the pool leaves the vote open. Marks of one number of samples are set apart."
     ),
 }
 WIDE = frozenset({"error_by_strategy", "majority_weighted", "accuracy_by_level", "saturation"})
@@ -156,6 +157,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         spec=spec,
         cost=COST_LABELS[spec.headline.cost_model],
+        intervals=intervals_note(tables.curves, spec),
         strategy=SELECTOR_NAMES[spec.headline.selector],
         headlines=found,
         figures=shown,
@@ -295,7 +297,11 @@ def cost_table(costs: Sequence[StageCost]) -> HtmlTable:
         total = _cost_row(stage, "all", sum(seconds), sum(tokens), sum(flops))
         rows.append([Cell(cell.text, bold=True) for cell in total])
     header = ["Stage", "Job", "Seconds", "Tokens", "Tokens/s", "FLOPs"]
-    note = "Tokens read and written by the model; FLOPs are 2 N for each of them."
+    note = (
+        "Tokens charged: each prompt once, all that candidates wrote, all the verifier was given; FLOPs "
+        "are 2 N for each. What candidates have in common is computed once, so fewer are computed. Stages "
+        "without a model, and training, keep no ledger."
+    )
     return HtmlTable("Time and compute by stage", note, header, rows, text_columns=2)
 
 

@@ -18,7 +18,7 @@ from isoflop.costs import COST_MODELS, ModelShape, flops_kaplan, flops_total, fl
 from isoflop.errors import UserError
 from isoflop.estimators import best_of_k, pass_at_k
 from isoflop.seeds import derive_seed
-from isoflop.voting import Ballot, draws_needed, make_ballot, vote_credits, whole_pool_vote
+from isoflop.voting import Ballot, draws_needed, limit_bounds, make_ballot, vote_credits, whole_pool_vote
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -118,13 +118,15 @@ class Usage:
 class StrategyCredits:
     """Expected credit of one strategy; `credit` and `standard_error` have shape [budgets, problems].
 
-    `budgets` has `LIMIT` last where the limit k -> infinity is estimated.
+    `budgets` has `LIMIT` last where the limit k -> infinity is estimated; `limit_bounds` [2, problems] then
+    holds what its credit may be between, for all the pool says.
     """
 
     strategy: Strategy
     budgets: tuple[int, ...]
     credit: Floats
     standard_error: Floats
+    limit_bounds: Floats | None = None
 
 
 def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectSpec) -> list[StrategyCredits]:
@@ -226,6 +228,7 @@ def _collect(
     budgets = (*spec.budgets, LIMIT) if votes else spec.budgets
     draws = draws_needed(len(pools.problem_ids))
     credit, error = np.zeros((2, len(strategies), len(budgets), len(pools.problem_ids)))
+    bounds = np.zeros((len(strategies), 2, len(pools.problem_ids)))
     ends = np.cumsum(pools.sizes)
     for column, (start, end) in enumerate(zip((ends - pools.sizes).tolist(), ends.tolist(), strict=True)):
         right = pools.correct[start:end]
@@ -234,13 +237,15 @@ def _collect(
             ballots = [make_ballot(pools.answer_class[start:end], right, part) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])
             credit[:, :, column], error[:, :, column] = _vote(ballots, spec.budgets, draws, seed)
+            bounds[:, :, column] = [limit_bounds(ballot) for ballot in ballots]
         else:
             credit[:, :, column] = [
                 pass_at_k(right, budgets) if part is None else best_of_k(part, right, budgets)
                 for part in parts
             ]
     return [
-        StrategyCredits(strategy, budgets, credit[row], error[row]) for row, strategy in enumerate(strategies)
+        StrategyCredits(strategy, budgets, credit[row], error[row], bounds[row] if votes else None)
+        for row, strategy in enumerate(strategies)
     ]
 
 

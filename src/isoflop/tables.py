@@ -66,6 +66,9 @@ CREDITS = pa.schema(
         pa.field("budget", pa.int32(), nullable=False),  # 0 marks the limit k -> infinity
         pa.field("credit", pa.float64(), nullable=False),
         pa.field("standard_error", pa.float64(), nullable=False),  # of the Monte Carlo; 0 where exact
+        # At budget 0: the credit if what the pool leaves open goes wrong, and if it goes right.
+        pa.field("limit_low", pa.float64()),
+        pa.field("limit_high", pa.float64()),
         pa.field("tokens", pa.float64(), nullable=False),
         pa.field("flops_wu2024", pa.float64(), nullable=False),
         pa.field("flops_kaplan", pa.float64(), nullable=False),

@@ -12,7 +12,7 @@ first, so no result depends on the order of samples or the numbering of classes,
 
 The limit k -> infinity (Wu et al. 2024, Theorems 1 and 2) is the answer of largest probability (majority) or
 of largest probability times reward (weighted). Its plug-in estimate from the pool is the vote of the whole
-pool.
+pool; where the pool leaves the vote open, `limit_bounds` says so.
 """
 
 import math
@@ -40,6 +40,9 @@ _MOST_OPERATIONS = 4e8
 _LARGEST_EXACT_POOL = 1000
 # Draws evaluated together: their sums by class stay in the processor's cache.
 _CHUNK = 512
+# Whether a vote is open is judged by this many pools, and below this share either way.
+_POOLS = 400
+_OPEN = 0.025
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,22 @@ def whole_pool_vote(ballot: Ballot) -> float:
     """Credit of the vote of the whole pool: budget n, and the estimate of the limit k -> infinity."""
     everyone = np.arange(ballot.size)[:, None]
     return float(_subset_credits(ballot, everyone, (ballot.size,))[0, 0])
+
+
+def limit_bounds(ballot: Ballot) -> tuple[float, float]:
+    """The limit k -> infinity if every vote that the pool leaves open goes wrong, and if it goes right.
+
+    A vote is open if pools drawn anew from this one, with replacement, are sometimes right and sometimes
+    not: right in more than 2.5% and in less than 97.5% of them. Returns two credits, each 0 or 1.
+    """
+    right = float(_subset_credits(ballot, _resamples(ballot.size), (ballot.size,)).mean())
+    return float(right >= 1.0 - _OPEN), float(right > _OPEN)
+
+
+@lru_cache(maxsize=8)
+def _resamples(size: int) -> Ints:
+    """Candidates of 400 pools of `size` drawn anew from such a pool, [size, pools]; always the same ones."""
+    return np.random.default_rng(size).integers(0, size, size=(size, _POOLS))
 
 
 def vote_credits(

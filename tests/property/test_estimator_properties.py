@@ -15,6 +15,7 @@ from isoflop.estimators import best_of_k, pass_at_k
 from isoflop.voting import (
     Ballot,
     _monte_carlo,
+    limit_bounds,
     majority_exact,
     make_ballot,
     vote_credits,
@@ -157,6 +158,7 @@ def test_no_estimate_depends_on_the_order_of_samples_or_the_names_of_classes(poo
                 _monte_carlo([one], tuple(ks), 50, generator()),
                 _monte_carlo([other], tuple(ks), 50, generator()),
             ),
+            (limit_bounds(one), limit_bounds(other)),
         ):
             assert np.array_equal(first, second)
     (_, correct, scores), (_, other_correct, other_scores) = arrays(pool), arrays(shuffled)

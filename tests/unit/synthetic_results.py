@@ -48,6 +48,7 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         generators=("greedy", "sampling"),
         verifiers=(VERIFIER,),
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
+        level=0.95,
         config_yaml="experiment: synthetic\ntitle: <b>&amp; not markup</b>\n",
         seed=7,
         code="0" * 16,
@@ -119,6 +120,8 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
                         "budget": budget,
                         "credit": shape.certain.get(policy, credit(selector, right, budget)),
                         "standard_error": 0.0,
+                        "limit_low": 0.0 if budget == 0 and 0.3 < right < 0.4 else None,
+                        "limit_high": 1.0 if budget == 0 and 0.3 < right < 0.4 else None,
                         **spent,
                     }
                 )

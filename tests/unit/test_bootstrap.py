@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,23 +45,54 @@ def test_pairing_removes_what_the_strategies_share():
     second = first - 0.05 + 0.01 * generator.standard_normal(200)
     weights = problem_weights(200, 500, seed=0)
     low, high = difference_interval(first, second, weights)
-    assert 0.04 < low < 0.05 < high < 0.06
+    assert 0.039 < low < 0.05 < high < 0.061
     one, other = accuracy_interval(first, weights), accuracy_interval(second, weights)
     assert other.high > one.low  # unpaired, the same difference drowns
 
 
-@pytest.mark.parametrize(
-    ("credit", "low", "high"), [(0.0, 0.0, 0.037), (1.0, 0.963, 1.0), (0.5, 0.4815, 0.5185)]
-)
-def test_credits_without_spread_do_not_claim_certainty(credit, low, high):
-    interval = accuracy_interval(np.full(100, credit), problem_weights(100, 50, seed=0))
+@pytest.mark.parametrize(("right", "low", "high"), [(0, 0.0, 0.0227), (1, 0.0, 0.0307), (199, 0.9693, 1.0)])
+def test_intervals_near_the_ends_are_those_of_agresti_and_coull(right, low, high):
+    credits = (np.arange(200) < right).astype(float)
+    interval = accuracy_interval(credits, problem_weights(200, 400, seed=0))
     assert interval == pytest.approx((low, high), abs=2e-4)
 
 
-def test_equal_strategies_may_still_differ_elsewhere():
-    credits = np.linspace(0, 1, 100)
-    interval = difference_interval(credits, credits, problem_weights(100, 50, seed=0))
-    assert interval == pytest.approx((-0.037, 0.037), abs=2e-4)
+def test_more_right_answers_never_lower_an_interval():
+    weights = problem_weights(60, 500, seed=1)
+    intervals = [accuracy_interval((np.arange(60) < right).astype(float), weights) for right in range(61)]
+    for before, after in pairwise(intervals):
+        assert before.low <= after.low + 1e-9
+        assert before.high <= after.high + 1e-9
+
+
+def test_a_sliver_of_credit_is_no_certainty():
+    weights = problem_weights(200, 500, seed=0)
+    none = accuracy_interval(np.zeros(200), weights)
+    sliver = accuracy_interval(np.r_[1 / 64, np.zeros(199)], weights)
+    assert sliver.high == pytest.approx(none.high, rel=0.02)
+
+
+@pytest.mark.parametrize("truth", [0.03, 0.09, 0.5, 0.94])
+def test_intervals_cover_binary_credits(truth):
+    generator = np.random.default_rng(5)
+    weights = problem_weights(40, 400, seed=2)
+    covered = 0
+    for _ in range(500):
+        low, high = accuracy_interval((generator.random(40) < truth).astype(float), weights)
+        covered += low <= truth <= high
+    assert covered / 500 >= 0.93
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "clear"), [(4, 0, False), (0, 0, False), (9, 0, True), (20, 4, True)]
+)
+def test_a_difference_needs_more_than_a_few_problems(better, worse, clear):
+    first, second = np.zeros((2, 200))
+    first[:better] = 1.0
+    second[better : better + worse] = 1.0
+    low, high = difference_interval(first, second, problem_weights(200, 1000, seed=0))
+    assert (low > 0) == clear
+    assert high > (better - worse) / 200
 
 
 def test_one_problem_says_nothing_about_others():

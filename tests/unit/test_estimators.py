@@ -9,6 +9,7 @@ from isoflop.estimators import best_of_k, missing_probability, pass_at_k
 from isoflop.voting import (
     _monte_carlo,
     draws_needed,
+    limit_bounds,
     majority_exact,
     make_ballot,
     vote_credits,
@@ -120,6 +121,29 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
 def test_draws_hold_the_standard_error_of_the_worst_case():
     for problems in (10, 100, 500, 1319):
         assert np.sqrt(0.25 / draws_needed(problems) / problems) < 0.001
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ([64], (1.0, 1.0)),
+        ([0, 64], (0.0, 0.0)),
+        ([50, 14], (1.0, 1.0)),
+        ([14, 50], (0.0, 0.0)),
+        ([34, 30], (0.0, 1.0)),
+        ([30, 34], (0.0, 1.0)),
+        ([15, 13, 12, 12, 12], (0.0, 1.0)),
+    ],
+)
+def test_the_limit_of_a_close_vote_is_open(votes: list[int], expected: tuple[float, float]) -> None:
+    """Class 0 is right; the pool has `votes` candidates of each class."""
+    labels = np.repeat(np.arange(len(votes)), votes)
+    for weight in (None, np.full(labels.size, 0.5)):
+        assert limit_bounds(make_ballot(labels, labels == 0, weight)) == expected
+
+
+def test_a_pool_without_votes_has_the_limit_0() -> None:
+    assert limit_bounds(make_ballot(np.full(8, -1), np.zeros(8, dtype=bool))) == (0.0, 0.0)
 
 
 def test_best_of_k_and_pass_at_k_by_hand():

@@ -59,6 +59,8 @@ def credits_frame(policy: str, budgets: tuple[int, ...] = BUDGETS, problems: int
                         "budget": budget,
                         "credit": credit,
                         "standard_error": 0.0,
+                        "limit_low": credit if budget == 0 else None,
+                        "limit_high": np.ones(problems) if budget == 0 else None,
                         "tokens": tokens,
                         "flops_wu2024": flops,
                         "flops_kaplan": 1.5 * flops,
@@ -161,7 +163,16 @@ def test_the_exponential_approach_is_found_and_meets_the_pool(outputs: dict[str,
     ]
     found = {row["parameter"]: row for row in rows}
     assert float(found["c"]["value"]) == pytest.approx(1.15, rel=1e-4)
-    assert float(found["limit_minus_pool"]["value"]) == pytest.approx(0.0, abs=1e-5)
+    [pool] = [
+        row
+        for row in rows_of(outputs["fits"])
+        if (row["fit"], row["policy"]) == ("limit", "small")
+        and (row["selector"], row["step_aggregation"]) == ("weighted", "last")
+        and row["subset"] == "all"
+    ]
+    assert float(found["limit"]["value"]) == pytest.approx(float(pool["value"]), abs=1e-5)
+    assert float(pool["ci_high"]) == 1.0
+    assert pool["status"] == "undetermined"
     assert {row["status"] for row in rows} == {"ok"}
 
 

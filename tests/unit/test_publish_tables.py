@@ -1,7 +1,9 @@
 """Table 4, the headline sentences and the choice of samples, on small tables written out by hand."""
 
 import math
+import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +16,7 @@ from isoflop.publishing import (
     Headline,
     PublishSpec,
     Strategy,
+    Tables,
     fitted,
     largest_common_budget,
     scientific,
@@ -69,6 +72,7 @@ def spec(**changes: object) -> PublishSpec:
         "generators": ("greedy", "sampling"),
         "verifiers": ("prm",),
         "headline": Headline(selector="weighted", step_aggregation="min", cost_model="wu2024"),
+        "level": 0.95,
         "config_yaml": "",
         "seed": 1,
         "code": "",
@@ -138,8 +142,17 @@ def test_latex_escape(raw: str, escaped: str) -> None:
     assert latex_escape(raw) == escaped
 
 
+def tables_of(measured: pd.DataFrame) -> Tables:
+    """Tables whose draws of the large policy are 10 points above those of the small one, give or take one."""
+    noise = np.random.default_rng(0).normal(0, 1, (2, 200))
+    large = (measured["policy"] == "large").to_numpy()[:, None]
+    paired = 0.1 * noise[:1] + large * (0.1 + 0.01 * noise[1:])
+    empty = pd.DataFrame()
+    return Tables(measured, empty, empty, empty, paired.astype(np.float32))
+
+
 def test_the_best_choice_fits_its_budget_and_leaves_out_the_oracle() -> None:
-    low, middle, high = best_choices(curves(), spec(), "d_1")
+    low, middle, high = best_choices(tables_of(curves()), spec(), "d_1")
     # Budgets: 10 * 40^(1/3) = 34, 10 * 40^(2/3) = 117, 400.
     assert "at most 34 FLOPs" in low
     assert "small with weighted voting over 2 samples" in low
@@ -148,6 +161,16 @@ def test_the_best_choice_fits_its_budget_and_leaves_out_the_oracle() -> None:
     assert "large decoding greedily is the most accurate choice measured, 60.0% (55.0–65.0)" in middle
     assert "large with weighted voting over 4 samples is the most accurate choice measured, 67.0%" in high
     assert "the best of another size is small with weighted voting over 4 samples" in high.lower()
+
+
+def test_sizes_are_compared_in_pairs() -> None:
+    *_, high = best_choices(tables_of(curves()), spec(), "d_1")
+    found = re.search(r"ahead by \+(\S+) \((\S+) to (\S+)\) points", high)
+    assert found is not None
+    difference, below, above = (float(text.replace("+", "")) for text in found.groups())
+    # 67 against 32; the noise that both share cancels, which leaves a standard deviation of one point.
+    assert difference == pytest.approx(35.0)
+    assert (difference - below, above - difference) == pytest.approx((1.96, 1.96), rel=0.2)
 
 
 def test_differences_are_looked_up_by_strategy_and_budget() -> None:

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +26,14 @@ from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table4, table4_latex, table4_markdown
-from isoflop.publishing import COST_LABELS, PublishSpec, Tables, check_curves, headline_strategy
+from isoflop.publishing import (
+    COST_LABELS,
+    PublishSpec,
+    Tables,
+    check_curves,
+    headline_strategy,
+    intervals_note,
+)
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
 from isoflop.stages.common import atomic_path, read_spec, read_table, run_stage, write_text
@@ -39,6 +47,8 @@ _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
     "pyarrow", "pydantic", "matplotlib", "seaborn", "jinja2", "snakemake",
 )  # fmt: skip
+# Tokens of a ledger that are charged: a problem's prompt once.
+_CHARGED = ("prompt_tokens_reused", "generated_tokens", "verifier_tokens")
 # Problems of the first data rows that are looked through for samples worth reading.
 _SEARCHED = 80
 _KINDS = 4
@@ -50,17 +60,18 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = _tables(results)
+    tables = read_tables(results)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
     paper = table4(tables.curves, spec)
-    caption = f"{spec.title}. FLOPs per problem: {COST_LABELS[spec.headline.cost_model]}."
+    intervals = intervals_note(tables.curves, spec)
+    caption = f"{spec.title}. FLOPs per problem: {COST_LABELS[spec.headline.cost_model]}. {intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
     write_text(out / "tables" / "table4.tex", latex)
-    write_text(out / "tables" / "headline.md", headline_markdown(found, spec))
+    write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
     figures = {}
     for name, figure in draw_all(tables, spec):
@@ -81,13 +92,16 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "report.html", html)
 
 
-def _tables(results: Path) -> Tables:
+def read_tables(results: Path) -> Tables:
+    """The tables under `results`, which the fit stage wrote."""
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
+    accuracies = draws.filter(pc.equal(draws["kind"], "accuracy"))
     return Tables(
         curves=_csv(results / "tables" / "curves.csv"),
         fits=_csv(results / "tables" / "fits.csv"),
         differences=_csv(results / "tables" / "differences.csv"),
         draws=draws.drop_columns(["draws"]).to_pandas(),
+        paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
     )
 
 
@@ -170,7 +184,7 @@ def _provenance(results: Path, spec: PublishSpec) -> Provenance:
         ledger = _ledger(path)
         stage, *rest = path.relative_to(results).parts
         job = "/".join(rest).removesuffix(".ledger.json")
-        counted = [ledger.get(name) for name in ("prompt_tokens", "generated_tokens", "verifier_tokens")]
+        counted = [ledger.get(name) for name in _CHARGED]
         tokens = [value for value in counted if isinstance(value, int)]
         seconds, model = ledger.get("seconds"), ledger.get("model")
         size = model.get("parameters") if isinstance(model, dict) else None

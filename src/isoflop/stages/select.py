@@ -270,9 +270,19 @@ def _columns(
         columns["budget"] += np.repeat(row.budgets, count).tolist()
         columns["credit"] += row.credit.ravel().tolist()
         columns["standard_error"] += row.standard_error.ravel().tolist()
+        for name, bounds in zip(("limit_low", "limit_high"), _limit_bounds(row), strict=True):
+            columns[name] += [*[None] * (row.credit.size - len(bounds)), *bounds]
         for name, values in costs_of(row.strategy.verifier, row.budgets).items():
             columns[name] += values.ravel().tolist()
     return columns
+
+
+def _limit_bounds(row: StrategyCredits) -> tuple[list[float], list[float]]:
+    """Low and high of the limit, whose rows come last."""
+    if row.limit_bounds is None:
+        return [], []
+    low, high = row.limit_bounds
+    return low.tolist(), high.tolist()
 
 
 if __name__ == "__main__":
