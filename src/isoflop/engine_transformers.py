@@ -64,7 +64,7 @@ class TransformersPolicy:
         self, requests: Sequence[GenerationRequest], progress: Progress | None = None
     ) -> list[Completion]:
         """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        prompts = sorted({request.prompt for request in requests}, key=len)
+        prompts = sorted({request.prompt for request in requests}, key=lambda prompt: (len(prompt), prompt))
         encoded = self._tokenizer(prompts)["input_ids"] if prompts else []
         ids_of = dict(zip(prompts, (tuple(ids) for ids in encoded), strict=True))
         longest = context_length(self._model)

@@ -14,12 +14,13 @@ Prefix = tuple[str, str]
 
 @dataclass(frozen=True)
 class Written:
-    """A solution to be labelled, and whether its answer is right."""
+    """A solution to be labelled, whether its answer is right, and the tokens of each step."""
 
     problem_id: str
     policy: str
     steps: tuple[str, ...]
     correct: bool
+    tokens: tuple[int, ...]
 
 
 def distinct_solutions(solutions: Iterable[Written]) -> list[Written]:
@@ -30,13 +31,17 @@ def distinct_solutions(solutions: Iterable[Written]) -> list[Written]:
     return list(seen.values())
 
 
-def open_prefixes(solutions: Sequence[Written]) -> list[Prefix]:
-    """Every distinct beginning, of one step or more, that leaves something to write."""
-    prefixes: dict[Prefix, None] = {}
+def open_prefixes(solutions: Sequence[Written]) -> dict[Prefix, int]:
+    """Every distinct beginning, of one step or more, that leaves something to write, and its tokens.
+
+    Where policies count differently, the most tokens.
+    """
+    prefixes: dict[Prefix, int] = {}
     for solution in solutions:
         for count in range(1, len(solution.steps)):
-            prefixes[solution.problem_id, "".join(solution.steps[:count])] = None
-    return list(prefixes)
+            prefix = (solution.problem_id, "".join(solution.steps[:count]))
+            prefixes[prefix] = max(prefixes.get(prefix, 0), sum(solution.tokens[:count]))
+    return prefixes
 
 
 def soft_labels(solution: Written, shares: Mapping[Prefix, float]) -> list[float]:

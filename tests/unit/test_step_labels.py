@@ -11,17 +11,17 @@ from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft
 
 
 def test_labels_are_shares_of_rollouts_and_the_end_is_graded() -> None:
-    right = Written("p", "small", ("a\n", "b\n", "c\n"), True)
-    wrong = Written("p", "small", ("a\n", "x\n"), False)
-    assert open_prefixes([right, wrong]) == [("p", "a\n"), ("p", "a\nb\n")]
+    right = Written("p", "small", ("a\n", "b\n", "c\n"), True, (2, 2, 3))
+    wrong = Written("p", "large", ("a\n", "x\n"), False, (4, 1))
+    assert open_prefixes([right, wrong]) == {("p", "a\n"): 4, ("p", "a\nb\n"): 4}
     shares = {("p", "a\n"): 0.75, ("p", "a\nb\n"): 1.0}
     assert soft_labels(right, shares) == [0.75, 1.0, 1.0]
     assert soft_labels(wrong, shares) == [0.75, 0.0]
 
 
 def test_repetitions_count_once_per_policy() -> None:
-    one = Written("p", "small", ("a\n",), True)
-    other = Written("p", "large", ("a\n",), True)
+    one = Written("p", "small", ("a\n",), True, (2,))
+    other = Written("p", "large", ("a\n",), True, (2,))
     assert distinct_solutions([one, one, other]) == [one, other]
 
 

@@ -19,7 +19,7 @@ from isoflop.specs import LabelSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_columns
 from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
-from isoflop.steps import split_steps
+from isoflop.steps import split_steps, tokens_per_step
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.wordproblems import true_steps
 
@@ -43,16 +43,18 @@ class Labeller:
         for name in self._spec.label.policies:
             solutions += self._solutions(name, problems)
         solutions = distinct_solutions(solutions)
-        prefixes = open_prefixes(solutions)
+        limit, rollouts = self._spec.label.max_tokens, self._spec.label.rollouts
+        every = open_prefixes(solutions)
+        # No rollout can end in time from where a whole solution's tokens are used up.
+        shares = dict.fromkeys((prefix for prefix, tokens in every.items() if tokens >= limit), 0.0)
+        prefixes = {prefix: tokens for prefix, tokens in every.items() if tokens < limit}
         completer = self._spec.policies[self._spec.label.completer]
-        rollouts = self._spec.label.rollouts
         requests = [
-            self._request(completer, by_id[problem_id], text, ("rollout", text, rollout))
-            for problem_id, text in prefixes
+            self._request(completer, by_id[problem_id], text, ("rollout", text, rollout), limit - tokens)
+            for (problem_id, text), tokens in prefixes.items()
             for rollout in range(rollouts)
         ]
         completions = self._policy(self._spec.label.completer).generate(requests, self.line)
-        shares = {}
         for place, (problem_id, text) in enumerate(prefixes):
             group = completions[place * rollouts : (place + 1) * rollouts]
             right = sum(
@@ -76,30 +78,34 @@ class Labeller:
         policy = self._spec.policies[name]
         samples = self._spec.label.samples_per_problem
         requests = [
-            self._request(policy, problem, "", ("solution", name, sample))
+            self._request(policy, problem, "", ("solution", name, sample), self._spec.label.max_tokens)
             for problem in problems
             for sample in range(samples)
         ]
         completions = self._policy(name).generate(requests, self.line)
+        repeated = [problem for problem in problems for _ in range(samples)]
         return [
-            Written(
-                problem["problem_id"],
-                name,
-                tuple(split_steps(completion.text, policy.step_separator)),
-                self._right(completion.text, completion, problem),
-            )
-            for problem, completion in zip(
-                (problem for problem in problems for _ in range(samples)), completions, strict=True
-            )
+            self._written(name, policy, problem, completion)
+            for problem, completion in zip(repeated, completions, strict=True)
         ]
 
+    def _written(self, name: str, policy: PolicyConfig, problem: Problem, completion: Completion) -> Written:
+        steps = split_steps(completion.text, policy.step_separator)
+        return Written(
+            problem["problem_id"],
+            name,
+            tuple(steps),
+            self._right(completion.text, completion, problem),
+            tuple(tokens_per_step(completion.pieces, steps, policy.step_separator)),
+        )
+
     def _request(
-        self, policy: PolicyConfig, problem: Problem, begun: str, key: tuple[str, str, int]
+        self, policy: PolicyConfig, problem: Problem, begun: str, key: tuple[str, str, int], max_tokens: int
     ) -> GenerationRequest:
         return GenerationRequest(
             prompt=policy.prompt.format(problem=problem["prompt"]) + begun,
             seed=derive_seed("label", self._spec.seed, problem["problem_id"], *key),
-            max_tokens=self._spec.label.max_tokens,
+            max_tokens=max_tokens,
             temperature=self._spec.label.temperature,
         )
 
