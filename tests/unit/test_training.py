@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tiny_models import save_tiny
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainerState
 
 from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
@@ -290,4 +290,48 @@ def test_problems_without_solutions_cannot_be_learnt_from(tmp_path: Path) -> Non
                 str(tmp_path / "p.parquet"),
                 str(tmp_path / "o"),
             ]
+        )
+
+
+class StoppedError(Exception):
+    """The process was killed."""
+
+
+@pytest.mark.parametrize("stop_at", [9, 27])
+def test_a_stopped_training_resumes_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    """In the first epoch of two and in the second; beside half a checkpoint and another recipe's."""
+    write_problems(tmp_path / "train.parquet", "train", 128)
+    write_problems(tmp_path / "dev.parquet", "dev", 8)
+    paths = [str(tmp_path / "train.parquet"), str(tmp_path / "dev.parquet")]
+    spec = train_spec("policy", optimizer="muon", epochs=2)
+    train.main([spec, *paths, str(tmp_path / "whole")])
+
+    def stop(_: object, args: object, state: TrainerState, control: object, **rest: object) -> None:
+        if state.global_step >= stop_at:
+            raise StoppedError
+
+    out = tmp_path / "resumed"
+    with monkeypatch.context() as patched:
+        patched.setattr(train._Lines, "on_step_end", stop)
+        for seed in (2, 1):
+            with pytest.raises(StoppedError):
+                train.main([train_spec("policy", optimizer="muon", epochs=2, seed=seed), *paths, str(out)])
+    [work] = tmp_path.glob(".resumed.*.work")
+    assert list(work.glob("checkpoint-*"))
+    (work / "checkpoint-31").mkdir()
+    train.main([spec, *paths, str(out)])
+    whole, resumed = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "resumed")
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not list(tmp_path.glob(".*.work"))
+
+
+def test_sequences_longer_than_the_context_are_refused_before_training(tmp_path: Path) -> None:
+    write_problems(tmp_path / "p.parquet", "train", 8)
+    with pytest.raises(UserError, match="max_length 513 is more than the model's 512 positions"):
+        train.main(
+            [train_spec("policy", max_length=513), *[str(tmp_path / "p.parquet")] * 2, str(tmp_path / "o")]
         )

@@ -12,7 +12,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from isoflop.answers import make_grader
-from isoflop.checkpoints import DTYPES, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engines import GenerationRequest
@@ -39,6 +40,7 @@ from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
+from isoflop.stages.chunks import fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.step_auc import step_auc
 from isoflop.tables import LABELS, PROBLEMS
@@ -78,6 +80,9 @@ def main(arguments: Sequence[str]) -> None:
     torch.use_deterministic_algorithms(True)
     set_seed(training.seed)
     model, tokenizer = _start(spec, start[0] if start else None)
+    context = context_length(model)
+    if context is not None and training.max_length > context:
+        raise UserError(f"max_length {training.max_length} is more than the model's {context} positions")
     examples = _examples(spec, tokenizer, train_path)
     held_out = _examples(spec, tokenizer, held_out_path)
     loss = None
@@ -85,14 +90,16 @@ def main(arguments: Sequence[str]) -> None:
         loss = prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
 
     target = Path(out)
-    work = target.with_name(f".{target.name}.work")
+    work = _work_folder(target, arguments)
     started = time.monotonic()
     trainer = _trainer(spec, model, tokenizer, examples, loss, work)
-    resumable = work.is_dir() and any(work.glob("checkpoint-*/trainer_state.json"))
-    trainer.train(resume_from_checkpoint=True if resumable else None)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(work))
     model.eval()
+    # What follows measures; on a GPU some of it has no deterministic form.
+    torch.use_deterministic_algorithms(False)
     seconds = time.monotonic() - started
-    measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss)}
+    batch = training.device_batch_size or training.batch_size
+    measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss, batch)}
     if isinstance(training, PrmTraining):
         measures |= _prm_measures(training, model, tokenizer, held_out, held_out_path)
     finished = target.with_name(f".{target.name}.finished")
@@ -124,6 +131,56 @@ def main(arguments: Sequence[str]) -> None:
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_folder(target: Path, arguments: Sequence[str]) -> Path:
+    """The folder of this very training's checkpoints; those of others for the same target are removed."""
+    spec, train, held_out, *start, _ = arguments
+    weights = [path for folder in start for path in sorted(Path(folder).glob("*.safetensors"))]
+    work = target.with_name(f".{target.name}.{fingerprint(spec, [train, held_out, *weights])}.work")
+    for other in target.parent.glob(f".{target.name}.*.work"):
+        if other != work:
+            shutil.rmtree(other, ignore_errors=True)
+    return work
+
+
+def _last_checkpoint(work: Path) -> str | None:
+    """The newest complete checkpoint; what a kill left half-written is removed."""
+    complete: dict[int, Path] = {}
+    for folder in work.glob("checkpoint-*"):
+        if (folder / "trainer_state.json").is_file():
+            complete[int(folder.name.removeprefix("checkpoint-"))] = folder
+        else:
+            shutil.rmtree(folder)
+    return str(complete[max(complete)]) if complete else None
+
+
+class _ByLength(torch.utils.data.Sampler[int]):
+    """Examples of like length side by side, shuffled anew for each epoch and alike after a resumption."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next pass is."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        seed = derive_seed("epoch", self._seed, self._epoch) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
+class _LengthTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer, with `_ByLength` for its order."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        lengths = [int(example["length"]) for example in self.train_dataset]
+        return _ByLength(lengths, self.args.train_batch_size, self.args.data_seed)
 
 
 def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
@@ -193,8 +250,6 @@ def _trainer(
         bf16=training.bf16,
         seed=training.seed,
         data_seed=training.seed,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         logging_steps=max(1, steps // 100),
         save_strategy="steps",
         save_steps=max(1, steps // 10),
@@ -204,10 +259,12 @@ def _trainer(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
     )
+    # Several GPUs would each take a batch of this size, and the recipe would no longer be what its card says.
+    arguments._n_gpu = 1
     optimizer = None
     if training.optimizer == "muon":
         optimizer = MuonWithAdamW(model, training.learning_rate, training.weight_decay)
-    return Trainer(
+    return _LengthTrainer(
         model=model,
         args=arguments,
         data_collator=collate(tokenizer.pad_token_id),
@@ -231,15 +288,18 @@ class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
         return self._examples[index]
 
 
-def _held_out_loss(model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any) -> float:
+def _held_out_loss(
+    model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, batch_size: int
+) -> float:
     """Mean loss per labelled token of held-out examples."""
     collator = collate(tokenizer.pad_token_id)
     ordered = sorted(examples, key=lambda example: int(example["length"]))
     total, count = 0.0, 0
     with torch.inference_mode():
-        for start in range(0, len(ordered), 64):
+        for start in range(0, len(ordered), batch_size):
             batch = {
-                name: part.to(model.device) for name, part in collator(ordered[start : start + 64]).items()
+                name: part.to(model.device)
+                for name, part in collator(ordered[start : start + batch_size]).items()
             }
             labels = batch.pop("labels")
             outputs = model(**batch)
@@ -305,9 +365,11 @@ def _prm_measures(
     for policy in dict.fromkeys(row["policy"] for row in rows):
         chosen = [place for place, row in enumerate(rows) if row["policy"] == policy]
         truth = np.concatenate([_truth(rows[place]) for place in chosen])
-        measures[f"step AUC, solutions of {policy}"] = step_auc(
-            np.concatenate([scores[place] for place in chosen]), truth
-        )
+        # Where all steps are right, or all wrong, there is nothing to tell apart.
+        if truth.any() and not truth.all():
+            measures[f"step AUC, solutions of {policy}"] = step_auc(
+                np.concatenate([scores[place] for place in chosen]), truth
+            )
     return measures
 
 
