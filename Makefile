@@ -13,7 +13,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
-	@$(BIN)/python -m isoflop.stages.headline results/$$(sed -n "s/^experiment: *//p" $(CONFIG))
+	@$(BIN)/python -m isoflop.outcome $(CONFIG)
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -48,7 +49,7 @@ def load_model(model: str, revision: str | None, dtype: str, shared_prefix: bool
             dtype=DTYPES[dtype],
             attn_implementation=NAME if shared_prefix else "sdpa",
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"model {model!r}: cannot be loaded: {_first_line(error)}") from error
     return loaded.to(default_device()).eval()
 
@@ -64,6 +65,28 @@ def model_shape(model: Any) -> ModelShape:
         layers=config.num_hidden_layers,
         attention_width=config.num_attention_heads * head_width,
     )
+
+
+def check_logits(model: Any, name: str) -> None:
+    """Refuse a model whose logits are more than its last hidden states times its output embeddings.
+
+    The engines compute them so, with an attention of their own: a model that scales or caps logits or
+    attention scores in other ways (Granite, Cohere, Gemma 2) would be sampled at another temperature.
+    """
+    ids = torch.arange(1, 9, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
+    own = model.config._attn_implementation
+    with torch.inference_mode():
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        ours = model.get_output_embeddings()(hidden).double().log_softmax(-1)
+        model.set_attn_implementation("eager")
+        theirs = model(input_ids=ids, use_cache=False).logits.double().log_softmax(-1)
+        model.set_attn_implementation(own)
+    tolerance = 1e-3 if hidden.dtype == torch.float32 else 0.3
+    if not torch.allclose(ours, theirs, rtol=0.0, atol=tolerance):
+        raise UserError(
+            f"model {name!r}: its logits are not its hidden states times its output embeddings "
+            f"(architecture {type(model).__name__}); engine transformers does not support it"
+        )
 
 
 def context_length(model: Any) -> int | None:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoflop.checkpoints import context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Completion, GenerationRequest, Progress
 from isoflop.errors import UserError
 from isoflop.shared_prefix import DecodeState, Recorder
@@ -47,6 +47,7 @@ class TransformersPolicy:
     ) -> None:
         self._tokenizer = load_tokenizer(model, revision)
         self._model = load_model(model, revision, dtype, shared_prefix=True)
+        check_logits(self._model, model)
         self._exact: Any = None
         self._batch_size = batch_size
         self._settles = dtype == "float32"

@@ -26,20 +26,25 @@ class TrainingRecord:
 
 def card(record: TrainingRecord) -> str:
     """A Hugging Face model card (Markdown with YAML front matter)."""
+    begun = record.recipe["init"]
+    start = begun.get("model") or begun.get("trained")
+    if start and begun.get("revision"):
+        start = f"{start} at {begun['revision']}"
     purpose = {
-        "policy": "A small language model that solves grade-school word problems step by step.",
+        "policy": "A language model that writes solutions step by step.",
         "prm": "A process reward model in the Math-Shepherd convention: at the tag after each step, "
         "P(good) against P(bad). Its labels come from Monte Carlo rollouts; no person labelled anything.",
     }[record.kind]
     lines = [
         "---",
-        "license: apache-2.0",
+        # What others trained keeps their license, which this program does not know.
+        *([] if begun.get("model") else ["license: apache-2.0"]),
         "library_name: transformers",
         "tags: [isoflop]",
         "---",
         f"# {record.name}",
         "",
-        f"{purpose} {record.parameters:,} parameters, trained from nothing unless the recipe names a start.",
+        f"{purpose} {record.parameters:,} parameters, trained from {start or 'nothing'}.",
         "",
         "## Data",
         "",

@@ -76,7 +76,8 @@ def tag_steps(
     encoded = (
         tokenizer([body + "\n" for body in bodies], add_special_tokens=False)["input_ids"] if bodies else []
     )
-    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    # SentencePiece tokenizers put a word-start piece before it.
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]
     for ids in encoded:
         if newline and ids[-len(newline) :] == newline:
             body, end = ids[: -len(newline)], newline

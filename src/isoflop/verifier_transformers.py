@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from isoflop.checkpoints import context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
 from isoflop.token_trees import TokenTree, token_trees
@@ -38,6 +38,7 @@ class TransformersVerifier:
     ) -> None:
         self._tokenizer = load_tokenizer(model, revision)
         self._model = load_model(model, revision, dtype, shared_prefix=False)
+        check_logits(self._model, model)
         self._step_tag = step_tag
         token_id(self._tokenizer, step_tag)
         self._good = token_id(self._tokenizer, good_token)
@@ -54,6 +55,8 @@ class TransformersVerifier:
         distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
         encoded = [self._encode(request) for request in distinct]
         scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
+        if progress is not None:
+            progress(len(requests) - len(distinct), 0)
         answers = [
             StepScores(tuple(float(score) for score in values), len(ids))
             for (ids, _), values in zip(encoded, scores, strict=True)

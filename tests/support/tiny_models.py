@@ -4,8 +4,12 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     Qwen2Config,
@@ -34,6 +38,10 @@ def save_tiny(folder: Path, architecture: str = "llama", seed: int = 0, scale: f
         model = LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, tie_word_embeddings=True, **shared))
     elif architecture == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(num_key_value_heads=2, tie_word_embeddings=False, **shared))
+    elif architecture == "granite":
+        model = GraniteForCausalLM(GraniteConfig(num_key_value_heads=2, logits_scaling=8.0, **shared))
+    elif architecture == "gemma2":
+        model = Gemma2ForCausalLM(Gemma2Config(num_key_value_heads=2, head_dim=8, **shared))
     else:
         model = GPTNeoXForCausalLM(GPTNeoXConfig(**shared))
     with torch.no_grad():

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from isoflop.engine_transformers import CLOSE, TransformersPolicy
 from isoflop.engines import GenerationRequest, load_policy
 from isoflop.errors import UserError
+from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems
 
 PROMPTS = [problem.prompt + "\n" for problem in generate_problems("dev", 10, seed=5)]
@@ -62,6 +63,15 @@ def test_what_a_request_gets_does_not_depend_on_its_batch(tiny: str, top_p: floa
         assert small[place].logprob == pytest.approx(completion.logprob, abs=1e-3)
     for position, place in enumerate(order):
         assert shuffled[position].text == together[place].text
+
+
+@pytest.mark.parametrize("architecture", ["granite", "gemma2"])
+def test_models_that_transform_their_logits_are_refused(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny(tmp_path, architecture)
+    with pytest.raises(UserError, match="its logits are not its hidden states times"):
+        TransformersPolicy(folder)
+    with pytest.raises(UserError, match=r"its logits are not its hidden states times|cannot be loaded"):
+        TransformersVerifier(folder, step_tag=" ки", good_token=" +", bad_token=" -")
 
 
 def test_requests_that_draw_alike_share_the_work(tiny: str) -> None:

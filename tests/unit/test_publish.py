@@ -15,13 +15,13 @@ from matplotlib.text import Text
 from PIL import Image
 from synthetic_results import HOSTILE, SIZES, Shape, model, write_results
 
-from isoflop import figure_style
+from isoflop import figure_style, outcome
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.headlines import headlines
 from isoflop.paper_tables import table4
 from isoflop.publishing import FIGURES, TABLES, PublishSpec, Tables
-from isoflop.stages import headline, publish
+from isoflop.stages import publish
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
 PADDING = 1.0
@@ -269,21 +269,45 @@ def test_the_report_shows_right_wrong_and_fooled_samples(made: tuple[Path, Publi
     assert f"{flops:.1e}".replace("e+0", "e").replace("e+", "e") in html
 
 
-def test_headline_prints_the_paths_and_the_sentences(
-    made: tuple[Path, PublishSpec], capsys: pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_outcome_is_the_paths_and_the_sentences(
+    made: tuple[Path, PublishSpec],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, _ = made
-    headline.main([str(folder)])
+    config = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    config = config.replace("experiment: shipped", "experiment: 'mine'  # a study")
+    (tmp_path / "mine.yaml").write_text(config, encoding="utf-8")
+    (tmp_path / "resources").symlink_to(ROOT / "resources")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"results/mine/report\.html does not exist"):
+        outcome.main(["mine.yaml"])
+    shutil.copytree(folder, "results/mine")
+    outcome.main(["mine.yaml"])
     printed = capsys.readouterr().out
-    assert str(folder / "report.html") in printed
-    assert str(folder / "tables") in printed
+    assert "results/mine/report.html" in printed
+    assert "results/mine/tables" in printed
     for budget in ("Low", "Middle", "High"):
         assert f"- {budget} budget, at most" in printed
 
 
-def test_headline_refuses_an_unfinished_experiment(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"report\.html does not exist"):
-        headline.main([str(tmp_path)])
+def test_the_outcome_of_a_training_is_its_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ROOT / "configs" / "train-shipped.yaml"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"policy-0\.1M/README\.md does not exist"):
+        outcome.main([str(config)])
+    for name in ("policy-0.1M", "policy-0.3M", "policy-0.9M", "policy-2.7M", "prm-0.9M"):
+        folder = tmp_path / "results" / "train-shipped" / "train" / name
+        folder.mkdir(parents=True)
+        (folder / "README.md").touch()
+    outcome.main([str(config)])
+    assert capsys.readouterr().out.count("model:") == 5
 
 
 def test_an_unknown_key_of_the_specification_is_named(made: tuple[Path, PublishSpec]) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,8 @@ from tiny_models import save_tiny
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
-from isoflop.stages import sample, score
+from isoflop.stages import label, sample, score
+from isoflop.stages.chunks import Chunks, fingerprint
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 from isoflop.wordproblems import generate_problems
@@ -181,3 +184,45 @@ def test_seeds_depend_on_every_part() -> None:
     parts = [("a", 1, "b"), ("a", 1, "c"), ("a", 2, "b"), ("a", "1", "b"), ("a1", "b"), ("a", 1)]
     assert len({derive_seed(*part) for part in parts}) == len(parts)
     assert derive_seed("a", 1) == 8390313410132574505
+
+
+def test_chunks_of_another_checkpoint_are_not_taken_up(
+    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same folder holds another model when the run goes on."""
+    folder = tmp_path / "policy"
+    shutil.copytree(model, folder)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    spec = sample_spec(str(folder))
+
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Chunks, "finish", stop)
+        with pytest.raises(InterruptedError):
+            run_sample(spec, problems, tmp_path / "a", monkeypatch, 2)
+    [begun] = (tmp_path / "a").glob(".*.chunks")
+    assert len(list(begun.iterdir())) == 6
+    shutil.copy(save_tiny(tmp_path / "other", seed=5) + "/model.safetensors", folder)
+    alone = run_sample(spec, problems, tmp_path / "b", monkeypatch, 2)
+    resumed = run_sample(spec, problems, tmp_path / "a", monkeypatch, 2)
+    assert read_table(resumed, CANDIDATES).equals(read_table(alone, CANDIDATES))
+    assert not begun.exists()
+
+
+def test_a_chunk_that_a_power_cut_left_empty_is_made_again(
+    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = sample_spec(model)
+    whole = run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes()
+    chunks = Chunks(tmp_path / "c.parquet", fingerprint(f"{spec}4", [problems], [model]))
+    (chunks._folder / "000001.parquet").touch()
+    assert run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes() == whole
+
+
+@pytest.mark.parametrize("stage", [sample, score, label])
+def test_missing_arguments_are_refused_with_the_usage(stage: ModuleType) -> None:
+    with pytest.raises(UserError, match=r"usage: python -m isoflop\.stages"):
+        stage.main(["{}"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import save_tiny
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
@@ -76,3 +77,17 @@ def test_tags_go_between_a_step_and_its_newline(tmp_path: Path) -> None:
     ids, places = tag_steps(tokenizer, "Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."), " ки")
     assert tokenizer.decode(ids[1:]) == "Mia has 3 apples.\nTom has 4. ки\nThe answer is 4. ки\n"
     assert [ids[place] for place in places] == [token_id(tokenizer, " ки")] * 2
+
+
+def test_tags_go_before_the_newline_with_a_sentencepiece_tokenizer() -> None:
+    """There a newline alone is two pieces, a word start and the byte; at the end of a line it is the byte."""
+    pieces = {piece: place for place, piece in enumerate(("<unk>", "▁", "<0x0A>", "a", "▁ки"))}
+    model = Tokenizer(models.BPE(pieces, [], unk_token="<unk>", byte_fallback=True))
+    model.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    model.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    model.add_tokens(["▁ки"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="<unk>")
+    assert tokenizer("\n")["input_ids"] == [1, 2]
+    ids, places = tag_steps(tokenizer, "a", ("a\n", "a"), "▁ки")
+    assert [ids[place] for place in places] == [4, 4]
+    assert ids[places[0] + 1] == 2

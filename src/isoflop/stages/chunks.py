@@ -5,13 +5,14 @@ inputs never takes up another's chunks.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +27,16 @@ T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
 
 
-def fingerprint(spec: str, inputs: Sequence[str | Path]) -> str:
-    """A name for the work that `spec` and the contents of the input files define."""
+def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | None] = ()) -> str:
+    """A name for the work that `spec`, the contents of the input files and of local models define.
+
+    `models` are folders, or names of hub repositories, which `spec` pins.
+    """
     digest = hashlib.sha256(spec.encode())
-    for path in inputs:
-        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
+    for path in (*inputs, *itertools.chain.from_iterable(folders)):
+        with Path(path).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
@@ -41,6 +47,9 @@ class Chunks:
         target = self._out = Path(out)
         self._folder = target.parent / f".{target.name}.{name}.chunks"
         self._folder.mkdir(parents=True, exist_ok=True)
+        for other in target.parent.glob(f".{target.name}.*.chunks"):
+            if other != self._folder:
+                shutil.rmtree(other, ignore_errors=True)
 
     def run(
         self, items: Sequence[T], size: int, work: Work[T], skip: Callable[[int], None]
@@ -54,7 +63,7 @@ class Chunks:
         totals: dict[str, float] = {}
         for number, start in enumerate(range(0, len(items), size)):
             path = self._folder / f"{number:06d}.parquet"
-            if path.exists():
+            if _is_whole(path):
                 skip(len(items[start : start + size]))
             else:
                 begun = time.perf_counter()
@@ -84,6 +93,14 @@ class Chunks:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a chunk is there and can be read."""
+    try:
+        return b"tally" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
 class ProgressLine:
     """Progress on standard error: one line rewritten in a terminal, a line every ten seconds in a log."""
 
@@ -111,10 +128,12 @@ class ProgressLine:
 
     def _write(self, start: str, end: str) -> None:
         seconds = max(time.monotonic() - self._begun, 1e-9)
-        share = self._done / self._total if self._total else 1.0
-        bar = f"[{'#' * round(20 * share):20}] " if sys.stderr.isatty() else ""
+        done, bar = f"{self._done:,}", ""
+        if self._total:
+            done = f"{done}/{self._total:,}"
+            bar = f"[{'#' * round(20 * self._done / self._total):20}] " if sys.stderr.isatty() else ""
         print(
-            f"{start}{self._what}: {bar}{self._done:,}/{self._total:,}, {self._tokens:,} tokens, "
+            f"{start}{self._what}: {bar}{done}, {self._tokens:,} tokens, "
             f"{seconds:.0f} s, {self._tokens / seconds:,.0f} tokens/s",
             end=end,
             file=sys.stderr,

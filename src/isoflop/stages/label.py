@@ -14,6 +14,7 @@ import pyarrow as pa
 from isoflop.answers import Grader, make_grader
 from isoflop.config_entries import Policy as PolicyConfig
 from isoflop.engines import Completion, GenerationRequest, Policy, load_policy
+from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
@@ -128,13 +129,16 @@ class Labeller:
 
 def main(arguments: Sequence[str]) -> None:
     """Label what SPEC says."""
+    if len(arguments) != 3:
+        raise UserError("usage: python -m isoflop.stages.label SPEC PROBLEMS OUT.parquet")
     spec_text, problems_path, out = arguments
     spec = read_spec(LabelSpec, spec_text, "label")
     table = read_table(problems_path, PROBLEMS)
     problems = table.select(["problem_id", "prompt", "answer"]).to_pylist()
     checkable = table_metadata(table).get("source") == "wordproblems"
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path]))
+    models = [policy.model for policy in spec.policies.values()]
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
     with make_grader(spec.grader) as grader:
         labeller = Labeller(spec, checkable, grader)
         labels, totals = chunks.run(problems, size, labeller.label, lambda count: None)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from isoflop.config_entries import Sampling
 from isoflop.engines import Completion, GenerationRequest, load_policy
+from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
@@ -68,6 +69,8 @@ def candidates_table(
 
 def main(arguments: Sequence[str]) -> None:
     """Sample what SPEC says and write the candidates and their ledger."""
+    if len(arguments) != 4:
+        raise UserError("usage: python -m isoflop.stages.sample SPEC PROBLEMS OUT LEDGER_OUT")
     spec_text, problems_path, out, ledger_out = arguments
     spec = read_spec(SampleSpec, spec_text, "sample")
     table = read_table(problems_path, PROBLEMS)
@@ -93,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
             "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
         }
 
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path]))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]))
     candidates, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
     line.close()
     chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)

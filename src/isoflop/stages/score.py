@@ -19,6 +19,10 @@ from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 def main(arguments: Sequence[str]) -> None:
     """Score what SPEC says and write the scores and their ledger."""
+    if len(arguments) != 5:
+        raise UserError(
+            "usage: python -m isoflop.stages.score SPEC PROBLEMS CANDIDATES OUT.parquet OUT.ledger.json"
+        )
     spec_text, problems_path, candidates_path, out, ledger_out = arguments
     spec = read_spec(ScoreSpec, spec_text, "score")
     table = read_table(problems_path, PROBLEMS)
@@ -68,7 +72,8 @@ def main(arguments: Sequence[str]) -> None:
             "verifier_tokens": sum(answer.tokens for answer in answers),
         }
 
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path, candidates_path]))
+    inputs = [problems_path, candidates_path]
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", inputs, [spec.verifier.model]))
     scores, totals = chunks.run(
         list(by_problem), size, work, lambda count: line.skip(count * len(rows) // max(1, len(by_problem)))
     )

@@ -74,6 +74,8 @@ class _Lines(TrainerCallback):  # type: ignore[misc]
 
 def main(arguments: Sequence[str]) -> None:
     """Train what SPEC says and save it, with its card, to OUT."""
+    if len(arguments) not in (4, 5):
+        raise UserError("usage: python -m isoflop.stages.train SPEC TRAIN HELD_OUT [START] OUT")
     spec = read_spec(TrainSpec, arguments[0], "train")
     train_path, held_out_path, *start, out = arguments[1:]
     training = spec.training
