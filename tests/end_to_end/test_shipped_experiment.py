@@ -79,6 +79,28 @@ def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
     assert oracle.apply(lambda accuracy: accuracy.is_monotonic_increasing).all()
 
 
+def accuracy(curves: pd.DataFrame, policy: str, selector: str, budget: int) -> float:
+    chosen = curves[
+        (curves["policy"] == policy)
+        & (curves["selector"] == selector)
+        & curves["step_aggregation"].isin(["none", "last"])
+        & (curves["subset"] == "all")
+        & (curves["budget"] == budget)
+    ]
+    [value] = chosen["accuracy"]
+    return float(value)
+
+
+def test_a_larger_policy_more_samples_and_a_verifier_help(finished: Path) -> None:
+    curves = pd.read_csv(results(finished) / "tables" / "curves.csv", keep_default_na=False)
+    small, large = (accuracy(curves, policy, "majority", 1) for policy in POLICIES)
+    assert large > small + 0.2
+    for policy, one in zip(POLICIES, (small, large), strict=True):
+        assert accuracy(curves, policy, "majority", 16) > one
+        assert accuracy(curves, policy, "weighted", 16) > one + 0.05
+        assert accuracy(curves, policy, "pass", 16) > accuracy(curves, policy, "weighted", 16)
+
+
 def test_everything_published_is_there(finished: Path) -> None:
     folder = results(finished)
     for ending in ("csv", "md", "tex"):
