@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from isoflop.config_entries import Dataset, Generator, Grader, Policy, Verifier
 from isoflop.config_training import LabelConfig, TrainingConfig
 
-PROBLEMS_VERSION = 1
+PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 1
 SCORE_VERSION = 1
 TRAIN_VERSION = 1

@@ -1,10 +1,12 @@
 """The generated data set: what it promises, checked through an independent reading of the text."""
 
+import hashlib
 import re
 
 import pytest
 
 from isoflop.errors import UserError
+from isoflop.specs import PROBLEMS_VERSION
 from isoflop.wordproblems import (
     LARGEST,
     SPLITS,
@@ -116,3 +118,10 @@ def test_the_vocabulary_covers_every_text() -> None:
 def test_bad_requests_are_refused(split: str, levels: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="wordproblems"):
         generate_problems(split, 5, seed=1, levels=levels)
+
+
+def test_what_is_generated_changes_only_with_its_version() -> None:
+    """Whoever changes the generator raises PROBLEMS_VERSION, or old problems would meet new solutions."""
+    problems = [problem for split in SPLITS for problem in generate_problems(split, 40, seed=11)]
+    digest = hashlib.sha256(repr(problems).encode()).hexdigest()[:16]
+    assert (PROBLEMS_VERSION, digest) == (2, "05388f680c293998")
