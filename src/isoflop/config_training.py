@@ -168,7 +168,7 @@ class LabelConfig(Entry):
     completer: Name
     """The entry of `policies` that continues from every step."""
     rollouts: Count
-    """Continuations per step."""
+    """Continuations per step, at least; solutions that the completer wrote itself count as theirs."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Token temperature of solutions and rollouts."""
     max_tokens: Count

@@ -44,6 +44,20 @@ def open_prefixes(solutions: Sequence[Written]) -> dict[Prefix, int]:
     return prefixes
 
 
+def continuations(solutions: Iterable[Written], completer: str) -> dict[Prefix, list[bool]]:
+    """Outcomes of `completer`'s own solutions by the prefixes they go through.
+
+    A solution that it samples is a rollout from each of its beginnings, as good as one drawn for the purpose.
+    """
+    outcomes: dict[Prefix, list[bool]] = {}
+    for solution in solutions:
+        if solution.policy == completer:
+            for count in range(1, len(solution.steps)):
+                prefix = (solution.problem_id, "".join(solution.steps[:count]))
+                outcomes.setdefault(prefix, []).append(solution.correct)
+    return outcomes
+
+
 def soft_labels(solution: Written, shares: Mapping[Prefix, float]) -> list[float]:
     """A label per step of `solution`; `shares` are the right shares of the rollouts of `open_prefixes`."""
     labels = [

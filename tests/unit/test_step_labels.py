@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from isoflop.errors import UserError
 from isoflop.step_auc import step_auc
-from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
+from isoflop.step_labels import Written, continuations, distinct_solutions, open_prefixes, soft_labels
 
 
 def test_labels_are_shares_of_rollouts_and_the_end_is_graded() -> None:
@@ -17,6 +17,20 @@ def test_labels_are_shares_of_rollouts_and_the_end_is_graded() -> None:
     shares = {("p", "a\n"): 0.75, ("p", "a\nb\n"): 1.0}
     assert soft_labels(right, shares) == [0.75, 1.0, 1.0]
     assert soft_labels(wrong, shares) == [0.75, 0.0]
+
+
+def test_the_completer_s_own_solutions_are_rollouts() -> None:
+    solutions = [
+        Written("p", "completer", ("a\n", "b\n"), True, (2, 2)),
+        Written("p", "completer", ("a\n", "b\n"), True, (2, 2)),
+        Written("p", "completer", ("a\n", "x\n", "y\n"), False, (2, 2, 1)),
+        Written("p", "other", ("a\n", "z\n"), False, (2, 2)),
+        Written("q", "completer", ("a\n",), True, (2,)),
+    ]
+    assert continuations(solutions, "completer") == {
+        ("p", "a\n"): [True, True, False],
+        ("p", "a\nx\n"): [False],
+    }
 
 
 def test_repetitions_count_once_per_policy() -> None:

@@ -19,7 +19,14 @@ from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_columns
-from isoflop.step_labels import Written, distinct_solutions, open_prefixes, soft_labels
+from isoflop.step_labels import (
+    Prefix,
+    Written,
+    continuations,
+    distinct_solutions,
+    open_prefixes,
+    soft_labels,
+)
 from isoflop.steps import split_steps, tokens_per_step
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.wordproblems import true_steps
@@ -43,25 +50,26 @@ class Labeller:
         solutions: list[Written] = []
         for name in self._spec.label.policies:
             solutions += self._solutions(name, problems)
+        outcomes = continuations(solutions, self._spec.label.completer)
         solutions = distinct_solutions(solutions)
-        limit, rollouts = self._spec.label.max_tokens, self._spec.label.rollouts
-        every = open_prefixes(solutions)
-        # No rollout can end in time from where a whole solution's tokens are used up.
-        shares = dict.fromkeys((prefix for prefix, tokens in every.items() if tokens >= limit), 0.0)
-        prefixes = {prefix: tokens for prefix, tokens in every.items() if tokens < limit}
+        limit = self._spec.label.max_tokens
         completer = self._spec.policies[self._spec.label.completer]
-        requests = [
-            self._request(completer, by_id[problem_id], text, ("rollout", text, rollout), limit - tokens)
-            for (problem_id, text), tokens in prefixes.items()
-            for rollout in range(rollouts)
-        ]
+        wanted: list[Prefix] = []
+        requests = []
+        for (problem_id, text), tokens in open_prefixes(solutions).items():
+            known = outcomes.setdefault((problem_id, text), [])
+            if tokens >= limit:
+                # No rollout can end in time from where a whole solution's tokens are used up.
+                known.append(False)
+            for rollout in range(len(known), self._spec.label.rollouts if tokens < limit else 0):
+                key = ("rollout", text, rollout)
+                wanted.append((problem_id, text))
+                requests.append(self._request(completer, by_id[problem_id], text, key, limit - tokens))
         completions = self._policy(self._spec.label.completer).generate(requests, self.line)
-        for place, (problem_id, text) in enumerate(prefixes):
-            group = completions[place * rollouts : (place + 1) * rollouts]
-            right = sum(
-                self._right(text + completion.text, completion, by_id[problem_id]) for completion in group
-            )
-            shares[problem_id, text] = right / rollouts
+        for (problem_id, text), completion in zip(wanted, completions, strict=True):
+            right = self._right(text + completion.text, completion, by_id[problem_id])
+            outcomes[problem_id, text].append(right)
+        shares = {prefix: sum(rights) / len(rights) for prefix, rights in outcomes.items()}
         rows = {
             "problem_id": [solution.problem_id for solution in solutions],
             "prompt": [by_id[solution.problem_id]["prompt"] for solution in solutions],
