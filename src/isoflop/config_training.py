@@ -44,6 +44,8 @@ class Init(Entry):
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
     trained: Name | None = None
     """An entry of `training` above this one."""
+    extra_layers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Layers to put on top of a checkpoint of Llama's kind; at first they pass on what they get."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Init":
@@ -51,6 +53,8 @@ class Init(Entry):
             raise ValueError("give exactly one of architecture, model or trained")
         if self.revision is not None and self.model is None:
             raise ValueError("revision goes with a hub model; give model, or leave revision out")
+        if self.extra_layers and self.architecture is not None:
+            raise ValueError("extra_layers goes on a checkpoint; give an architecture its layers")
         return self
 
 

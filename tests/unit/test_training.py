@@ -15,6 +15,7 @@ from isoflop.checkpoints import context_length, load_tokenizer, model_shape, sav
 from isoflop.errors import UserError
 from isoflop.model_cards import thin
 from isoflop.optimizers import Muon, MuonWithAdamW, orthogonalize
+from isoflop.specs import TrainSpec
 from isoflop.stages import label, train
 from isoflop.stages.common import read_table, write_table
 from isoflop.tables import LABELS, PROBLEMS
@@ -336,3 +337,23 @@ def test_sequences_longer_than_the_context_are_refused_before_training(tmp_path:
         train.main(
             [train_spec("policy", max_length=513), *[str(tmp_path / "p.parquet")] * 2, str(tmp_path / "o")]
         )
+
+
+def test_added_layers_change_nothing_at_first(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "start")
+    spec = TrainSpec.model_validate_json(train_spec("policy", init={"model": folder, "extra_layers": 2}))
+    deeper, _ = train._start(spec, None)
+    start = AutoModelForCausalLM.from_pretrained(folder)
+    ids = torch.arange(5, 30)[None]
+    assert torch.allclose(deeper(ids).logits, start(ids).logits, atol=1e-5)
+    deeper.save_pretrained(tmp_path / "deeper")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "deeper")
+    assert len(again.model.layers) == len(start.model.layers) + 2
+    assert torch.equal(again(ids).logits, deeper.eval()(ids).logits)
+
+
+def test_layers_are_added_only_where_they_fit(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path, "gpt_neox")
+    spec = TrainSpec.model_validate_json(train_spec("policy", init={"model": folder, "extra_layers": 1}))
+    with pytest.raises(UserError, match="no layers of Llama's kind"):
+        train._start(spec, None)

@@ -7,6 +7,7 @@ the start is a model trained in the same experiment. OUT is a Hugging Face check
 card. A killed run resumes from its last saved step.
 """
 
+import copy
 import math
 import platform
 import shutil
@@ -212,7 +213,25 @@ def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     tokenizer = load_tokenizer(name, init.revision)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return load_model(name, init.revision, "float32", shared_prefix=False).train(), tokenizer
+    model = load_model(name, init.revision, "float32", shared_prefix=False)
+    _add_layers(model, init.extra_layers, name)
+    return model.train(), tokenizer
+
+
+def _add_layers(model: Any, count: int, name: str) -> None:
+    """Put `count` copies of the last layer on top, which at first pass on what they get."""
+    if not count:
+        return
+    layers = getattr(model.base_model, "layers", None)
+    if layers is None or not hasattr(getattr(layers[-1], "mlp", None), "down_proj"):
+        raise UserError(f"extra_layers: {name!r} has no layers of Llama's kind to add to")
+    for _ in range(count):
+        layer = copy.deepcopy(layers[-1])
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+        layer.self_attn.layer_idx = len(layers)
+        layers.append(layer)
+    model.config.num_hidden_layers += count
 
 
 def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]]:
