@@ -349,3 +349,9 @@ GRADER_NAMES = tuple(_GRADERS)
 def make_grader(name: str) -> Grader:
     """The grader called `name`, one of `GRADER_NAMES`. Raises KeyError for any other name."""
     return _GRADERS[name]()
+
+
+def is_right(grader: Grader, text: str, reference: str, *, truncated: bool) -> bool:
+    """Whether the answer of `text` is certainly `reference`; no answer and an undecided one are not."""
+    answer = grader.extract(text, truncated=truncated)
+    return answer is not None and grader.equivalent(answer, reference) is True

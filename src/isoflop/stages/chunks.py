@@ -40,16 +40,22 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
     return digest.hexdigest()[:16]
 
 
+def own_folder(target: Path, name: str, kind: str) -> Path:
+    """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
+    folder = target.with_name(f".{target.name}.{name}.{kind}")
+    for other in target.parent.glob(f".{target.name}.*.{kind}"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
 class Chunks:
     """The chunks of one output file."""
 
     def __init__(self, out: str | Path, name: str) -> None:
         target = self._out = Path(out)
-        self._folder = target.parent / f".{target.name}.{name}.chunks"
+        self._folder = own_folder(target, name, "chunks")
         self._folder.mkdir(parents=True, exist_ok=True)
-        for other in target.parent.glob(f".{target.name}.*.chunks"):
-            if other != self._folder:
-                shutil.rmtree(other, ignore_errors=True)
 
     def run(
         self, items: Sequence[T], size: int, work: Work[T], skip: Callable[[int], None]

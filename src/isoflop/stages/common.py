@@ -83,10 +83,15 @@ def table_metadata(table: pa.Table) -> dict[str, object]:
 
 def read_spec(model: type[Spec], text: str, name: str) -> Spec:
     """The specification of stage `name` from its JSON; raises UserError naming the fields at fault."""
+    return read_json(model, text, f"{name} specification")
+
+
+def read_json(model: type[Spec], text: str, source: str) -> Spec:
+    """A model from its JSON; raises UserError naming `source` and the fields at fault."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise UserError(f"{name} specification: " + "; ".join(describe_faults(error, model))) from error
+        raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
 
 
 def run_stage(main: Callable[[Sequence[str]], None]) -> None:

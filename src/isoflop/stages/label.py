@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.answers import Grader, make_grader
+from isoflop.answers import Grader, is_right, make_grader
 from isoflop.config_entries import Policy as PolicyConfig
 from isoflop.engines import Completion, GenerationRequest, Policy, load_policy
 from isoflop.errors import UserError
@@ -119,8 +119,7 @@ class Labeller:
         )
 
     def _right(self, text: str, completion: Completion, problem: Problem) -> bool:
-        answer = self._grader.extract(text, truncated=completion.finish == "length")
-        return answer is not None and self._grader.equivalent(answer, problem["answer"]) is True
+        return is_right(self._grader, text, problem["answer"], truncated=completion.finish == "length")
 
     def _policy(self, name: str) -> Policy:
         if name not in self._loaded:

@@ -19,9 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.config_faults import describe_faults
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.selection import (
@@ -33,7 +32,7 @@ from isoflop.selection import (
     expected_costs,
     select_credits,
 )
-from isoflop.stages.common import read_spec, read_table, run_stage, write_table
+from isoflop.stages.common import read_json, read_spec, read_table, run_stage, write_table
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
 from isoflop.voting import NO_ANSWER, draws_needed
 
@@ -134,10 +133,7 @@ def _read_ledger(model: type[_Model], path: str) -> _Model:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from error
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"{path}: " + "; ".join(describe_faults(error, model))) from error
+    return read_json(model, text, path)
 
 
 def _ints(table: pa.Table, column: str) -> Ints:

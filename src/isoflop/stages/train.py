@@ -31,7 +31,7 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
-from isoflop.answers import make_grader
+from isoflop.answers import is_right, make_grader
 from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
@@ -41,7 +41,7 @@ from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
-from isoflop.stages.chunks import fingerprint
+from isoflop.stages.chunks import fingerprint, own_folder
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.step_auc import step_auc
 from isoflop.tables import LABELS, PROBLEMS
@@ -93,7 +93,8 @@ def main(arguments: Sequence[str]) -> None:
         loss = prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
 
     target = Path(out)
-    work = _work_folder(target, arguments)
+    name = fingerprint(arguments[0], [train_path, held_out_path], [*start, training.init.model])
+    work = own_folder(target, name, "work")
     started = time.monotonic()
     trainer = _trainer(spec, model, tokenizer, examples, loss, work)
     trainer.train(resume_from_checkpoint=_last_checkpoint(work))
@@ -134,17 +135,6 @@ def main(arguments: Sequence[str]) -> None:
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
     shutil.rmtree(work, ignore_errors=True)
-
-
-def _work_folder(target: Path, arguments: Sequence[str]) -> Path:
-    """The folder of this very training's checkpoints; those of others for the same target are removed."""
-    spec, train, held_out, *start, _ = arguments
-    weights = [path for folder in start for path in sorted(Path(folder).glob("*.safetensors"))]
-    work = target.with_name(f".{target.name}.{fingerprint(spec, [train, held_out, *weights])}.work")
-    for other in target.parent.glob(f".{target.name}.*.work"):
-        if other != work:
-            shutil.rmtree(other, ignore_errors=True)
-    return work
 
 
 def _last_checkpoint(work: Path) -> str | None:
@@ -360,8 +350,8 @@ def _accuracy_by_level(
     right: dict[str, list[bool]] = {"all levels": []}
     with make_grader(spec.grader) as grader:
         for row, completion in zip(rows, TransformersPolicy(str(model)).generate(requests), strict=True):
-            answer = grader.extract(completion.text, truncated=completion.finish == "length")
-            verdict = answer is not None and grader.equivalent(answer, row["answer"]) is True
+            cut = completion.finish == "length"
+            verdict = is_right(grader, completion.text, row["answer"], truncated=cut)
             right["all levels"].append(verdict)
             if row["level"] is not None:
                 right.setdefault(f"level {row['level']}", []).append(verdict)
