@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from isoflop.config_entries import Count, Entry, Name, Prompt, Revision, Text
 
+# Of `surprise_weight`: one to carry a prediction on, one to compare it with the token, one to judge.
+_LAYERS_NEEDED = 3
+
 
 class LlamaShape(Entry):
     """A Llama-architecture model with random weights and the word-problem tokenizer."""
@@ -149,11 +152,21 @@ class PrmTraining(Recipe):
     """The token whose probability at the tag is the score."""
     bad_token: Text = " -"
     """The token it is weighed against."""
+    surprise_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a second task for the layers that `init.extra_layers` adds, 3 or more: to tell how probable
+    the start found each token. The start is frozen then. 0 is without."""
 
     @model_validator(mode="after")
     def _tokens_differ(self) -> "PrmTraining":
         if self.good_token == self.bad_token:
             raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_for_surprise(self) -> "PrmTraining":
+        added = self.init.extra_layers
+        if self.surprise_weight and added < _LAYERS_NEEDED:
+            raise ValueError(f"surprise_weight needs {_LAYERS_NEEDED} init.extra_layers or more, not {added}")
         return self
 
 

@@ -48,17 +48,20 @@ def encode_policy_examples(
 def encode_prm_examples(
     tokenizer: Any, template: str, step_tag: str, solutions: Sequence[ScoredSolution], max_length: int
 ) -> list[dict[str, Any]]:
-    """Token ids of tagged solutions, with each step's soft label at its tag and `IGNORED` elsewhere."""
+    """Token ids of tagged solutions, with each step's soft label at its tag and `IGNORED` elsewhere.
+
+    `start` is where the solution begins.
+    """
     examples = []
     for index, solution in enumerate(solutions):
-        ids, places = tag_steps(
-            tokenizer, template.format(problem=solution.problem), solution.steps, step_tag
-        )
+        prompt = template.format(problem=solution.problem)
+        ids, places = tag_steps(tokenizer, prompt, solution.steps, step_tag)
         _check_length(index, len(ids), max_length)
         labels = [float(IGNORED)] * len(ids)
         for place, label in zip(places, solution.labels, strict=True):
             labels[place] = label
-        examples.append({"input_ids": ids, "labels": labels, "length": len(ids)})
+        start = len(tokenizer(prompt)["input_ids"])
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": start})
     return examples
 
 
@@ -105,8 +108,13 @@ def _check_length(index: int, length: int, max_length: int) -> None:
         raise UserError(f"training example {index} has {length} tokens; max_length is {max_length}")
 
 
-def collate(pad_token: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
-    """A collator that pads token ids, attention mask and labels on the right."""
+def collate(
+    pad_token: int, solutions: bool = False
+) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
+    """A collator that pads token ids, attention mask and labels on the right.
+
+    With `solutions`, also the mask of the solutions' positions, from the `start` of PRM examples.
+    """
 
     def collate_batch(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         width = max(len(example["input_ids"]) for example in examples)
@@ -119,7 +127,11 @@ def collate(pad_token: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str,
             ids[row, :length] = torch.tensor(example["input_ids"])
             mask[row, :length] = 1
             labels[row, :length] = torch.tensor(example["labels"])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        if solutions:
+            starts = torch.tensor([[example["start"]] for example in examples])
+            batch["solution"] = (torch.arange(width) >= starts) & (mask == 1)
+        return batch
 
     return collate_batch
 

@@ -23,6 +23,7 @@ import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -44,6 +45,7 @@ from isoflop.specs import TrainSpec
 from isoflop.stages.chunks import fingerprint, own_folder
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.step_auc import step_auc
+from isoflop.surprise import SurpriseTask, freeze_start, llama_layers
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import (
     IGNORED,
@@ -88,15 +90,20 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"max_length {training.max_length} is more than the model's {context} positions")
     examples = _examples(spec, tokenizer, train_path)
     held_out = _examples(spec, tokenizer, held_out_path)
-    loss = None
+    loss, surprise = None, None
     if isinstance(training, PrmTraining):
-        loss = prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
+        good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
+        loss = prm_loss(good, bad)
+        if training.surprise_weight:
+            added, tag = training.init.extra_layers, token_id(tokenizer, training.step_tag)
+            freeze_start(model, added, [example["input_ids"] for example in examples[:32]])
+            surprise = SurpriseTask(added, good, bad, tag, training.surprise_weight)
 
     target = Path(out)
     name = fingerprint(arguments[0], [train_path, held_out_path], [*start, training.init.model])
     work = own_folder(target, name, "work")
     started = time.monotonic()
-    trainer = _trainer(spec, model, tokenizer, examples, loss, work)
+    trainer = _trainer(spec, model, tokenizer, examples, loss, surprise, work)
     trainer.train(resume_from_checkpoint=_last_checkpoint(work))
     model.eval()
     # What follows measures; on a GPU some of it has no deterministic form.
@@ -168,8 +175,30 @@ class _ByLength(torch.utils.data.Sampler[int]):
         return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
 
 
-class _LengthTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer, with `_ByLength` for its order."""
+class _StageTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer, with `_ByLength` for its order and a surprise task beside the loss."""
+
+    surprise: SurpriseTask | None = None
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The loss of the recipe, with that of the surprise task where there is one."""
+        if self.surprise is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        inputs = dict(inputs)
+        solution = inputs.pop("solution")
+        loss, outputs = super().compute_loss(
+            model, inputs | {"output_hidden_states": True}, True, num_items_in_batch
+        )
+        extra = self.surprise.loss(model, outputs.hidden_states, inputs["input_ids"], solution)
+        # The loss proper is a share of the whole batch's; this one is a mean of its own.
+        loss = loss + extra / self.args.gradient_accumulation_steps
+        return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         lengths = [int(example["length"]) for example in self.train_dataset]
@@ -212,9 +241,7 @@ def _add_layers(model: Any, count: int, name: str) -> None:
     """Put `count` copies of the last layer on top, which at first pass on what they get."""
     if not count:
         return
-    layers = getattr(model.base_model, "layers", None)
-    if layers is None or not hasattr(getattr(layers[-1], "mlp", None), "down_proj"):
-        raise UserError(f"extra_layers: {name!r} has no layers of Llama's kind to add to")
+    layers = llama_layers(model, name)
     for _ in range(count):
         layer = copy.deepcopy(layers[-1])
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
@@ -240,7 +267,13 @@ def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]
 
 
 def _trainer(
-    spec: TrainSpec, model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, work: Path
+    spec: TrainSpec,
+    model: Any,
+    tokenizer: Any,
+    examples: list[dict[str, Any]],
+    loss: Any,
+    surprise: SurpriseTask | None,
+    work: Path,
 ) -> Trainer:
     training = spec.training
     steps = math.ceil(len(examples) / training.batch_size * training.epochs)
@@ -275,15 +308,19 @@ def _trainer(
     optimizer = None
     if training.optimizer == "muon":
         optimizer = MuonWithAdamW(model, training.learning_rate, training.weight_decay)
-    return _LengthTrainer(
+    trainer = _StageTrainer(
         model=model,
         args=arguments,
-        data_collator=collate(tokenizer.pad_token_id),
+        data_collator=collate(tokenizer.pad_token_id, solutions=surprise is not None),
         train_dataset=_Examples(examples),
         compute_loss_func=loss,
         callbacks=[_Lines()],
         optimizers=(optimizer, None),
     )
+    trainer.surprise = surprise
+    # It would print what `_Lines` prints once more.
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
