@@ -161,19 +161,18 @@ def fit_optimal_size(
 
     With a few sizes the best one is a staircase in C. Where the grid begins and ends says nothing of the law,
     so only the steps count: least squares of log10 C at each change on the mean log10 N of the sizes before
-    and after. Draws with fewer than two changes have no slope and are left out. `points` counts changes.
+    and after. Where two sizes change places back and forth, as near a tie, that is one change, at the mean
+    log10 C. Draws with fewer than two changes have no slope and are left out. `points` counts changes.
     """
     name = "optimal_size"
     y = np.log10(np.asarray(cost, dtype=np.float64))
     sizes = np.log10(np.vstack([np.asarray(size, dtype=np.float64), np.asarray(draws, dtype=np.float64)]))
-    changes = np.diff(sizes, axis=1) != 0.0
-    at_change = (sizes[:, 1:] + sizes[:, :-1]) / 2.0
-    at_budget = (y[1:] + y[:-1]) / 2.0
+    at_size, at_budget, changes = _size_changes(y, sizes)
     count = int(np.count_nonzero(changes[0]))
     parts = [f"{count} changes of the best size over {y.size} budgets"]
     if never_best:
         parts.append("never best: " + ", ".join(never_best))
-    alphas, betas = _lines(at_change, at_budget, changes)
+    alphas, betas = _lines(at_size, at_budget, changes)
     if not np.isfinite(alphas[0]):
         return Fit(name, "too few sizes", "; ".join(parts), count)
     solved = np.isfinite(alphas[1:])
@@ -184,7 +183,7 @@ def fit_optimal_size(
         parts.append(f"{unsolved:.1%} of the draws have fewer than two changes and no slope")
     kept = {"alpha": alphas[1:][solved], "beta": betas[1:][solved]}
     alpha, beta = float(alphas[0]), float(betas[0])
-    x, steps = at_change[0][changes[0]], at_budget[changes[0]]
+    x, steps = at_size[changes[0]], at_budget[0][changes[0]]
     residuals = steps - alpha * x - beta
     r_squared = 1.0 - float(residuals @ residuals / np.sum((steps - steps.mean()) ** 2))
     estimates = _estimates({"alpha": alpha, "beta": beta}, kept, level)
@@ -326,8 +325,28 @@ def _aicc(points: int, parameters: int, squares: float) -> float | None:
     return float(points * np.log(mean_square) + 2 * k + 2 * k * (k + 1) / (points - k - 1))
 
 
+def _size_changes(y: Floats, sizes: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Where the best size changes, by the mean of the two sizes.
+
+    `y`: log10 budgets, [g]; `sizes`: log10 of the best size, [rows, g]. Returns the means of log10 sizes
+    ([p], increasing), the mean log10 budget of a row's changes at each ([rows, p]), and whether there is one.
+    """
+    changed = np.diff(sizes, axis=1) != 0.0
+    middle = (sizes[:, 1:] + sizes[:, :-1]) / 2.0
+    at_size = np.unique(middle[changed].round(9))
+    budgets = (y[1:] + y[:-1]) / 2.0
+    at_budget = np.zeros((sizes.shape[0], at_size.size))
+    present = np.zeros(at_budget.shape, dtype=np.bool_)
+    for place, size in enumerate(at_size):
+        here = changed & (middle.round(9) == size)
+        count = here.sum(axis=1)
+        present[:, place] = count > 0
+        at_budget[:, place] = (here @ budgets) / np.maximum(count, 1)
+    return at_size, at_budget, present
+
+
 def _lines(x: Floats, y: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Slope and intercept of y ([g]) on every row of x ([rows, g]) where `chosen`; else NaN."""
+    """Slope and intercept of every row of y ([rows, p]) on x ([p]) where `chosen`; else NaN."""
     count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
     x_mean = (x * chosen).sum(axis=1, keepdims=True) / count
     y_mean = (y * chosen).sum(axis=1, keepdims=True) / count

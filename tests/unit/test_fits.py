@@ -285,6 +285,19 @@ def test_a_frontier_of_few_sizes_says_so() -> None:
     assert fit.parameters["alpha"].value == pytest.approx(2.7, rel=0.02)
 
 
+def test_sizes_that_change_places_near_a_tie_count_once() -> None:
+    """The staircase with a flicker at each step, even about it, has the steps of the one without."""
+    cost, size = sizes_on_a_law(1.19, 2.03, 4)
+    flicker = size.copy()
+    for place in np.flatnonzero(np.diff(size)):
+        below, above = size[place], size[place + 1]
+        flicker[place - 2 : place + 4] = [below, above, below, above, below, above]
+    plain, flickering = (fit_optimal_size(cost, one, np.tile(one, (10, 1)), 0.95) for one in (size, flicker))
+    assert (flickering.points, flickering.status) == (plain.points, plain.status) == (3, "ok")
+    for name in ("alpha", "beta"):
+        assert flickering.parameters[name].value == pytest.approx(plain.parameters[name].value, abs=1e-6)
+
+
 def test_a_staircase_off_any_line_is_a_poor_fit() -> None:
     cost = np.logspace(10, 13, 400)
     size = np.select([cost < 10**10.2, cost < 10**12.7, cost < 10**12.8], [1e6, 1e7, 1e8], 1e9)
