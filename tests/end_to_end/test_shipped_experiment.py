@@ -22,7 +22,7 @@ CONFIG = {
     "seed": 11,
     "datasets": {"wordproblems": {"source": "wordproblems", "split": "test", "size": 30, "seed": 1}},
     "policies": {name: {"model": str(MODELS / name)} for name in POLICIES},
-    "verifiers": {"prm": {"model": str(MODELS / "prm-0.9M")}},
+    "verifiers": {"prm": {"model": str(MODELS / "prm-1.7M")}},
     "generators": {
         "greedy": {"kind": "greedy", "max_tokens": 224},
         "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 224},

@@ -302,7 +302,7 @@ def test_the_outcome_of_a_training_is_its_models(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"policy-0\.1M/README\.md does not exist"):
         outcome.main([str(config)])
-    for name in ("policy-0.1M", "policy-0.3M", "policy-0.9M", "policy-2.7M", "prm-0.9M"):
+    for name in ("policy-0.1M", "policy-0.3M", "policy-0.9M", "policy-2.7M", "prm-1.7M"):
         folder = tmp_path / "results" / "train-shipped" / "train" / name
         folder.mkdir(parents=True)
         (folder / "README.md").touch()
