@@ -68,7 +68,8 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
 def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
 
-    Dashed: error = floor + a C^-b as fitted. Grey: the frontier, the points that no cheaper one beats.
+    Dashed: of the fits that hold, the one with the largest Akaike weight. Grey: the frontier, the points
+    that no cheaper one beats.
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
@@ -77,17 +78,17 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     rows = -(-panels // columns)
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 2.35 * rows + 0.6, rows, columns, sharey=False)
+    fitted_here = False
     for axes, dataset in _panels(grid, spec.datasets):
         measured = [curve(tables.curves, dataset, policy, strategy) for policy in spec.policies]
         best = drawn(of_strategy(tables.draws, dataset, None, strategy), "pareto", cost)
         axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
         for policy, line in zip(spec.policies, measured, strict=True):
             _error_band(axes, line, cost, styles[policy])
-            own = of_strategy(tables.draws, dataset, policy, strategy)
-            _fit_line(axes, drawn(own, "fit", cost, "power_law_with_floor"), styles[policy])
+            fitted_here |= _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
         _compute_axes(axes, spec, dataset)
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
-    handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
+    handles += _fit_handle(fitted_here)
     handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
     fs.legend_above(figure, handles)
     return figure
@@ -268,6 +269,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     figure, grid = fs.new_figure(
         fs.TEXT_WIDTH, 2.4 * len(spec.datasets) + 0.45, len(spec.datasets), len(shown), sharey="row"
     )
+    fitted_here = False
     for row, dataset in enumerate(spec.datasets):
         for axes, strategy in zip(grid[row], shown, strict=True):
             for index, policy in enumerate(spec.policies):
@@ -277,7 +279,8 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 apart = index - (len(spec.policies) - 1) / 2
                 _bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
-                _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
+                points = drawn(own, "fit", "samples", "exponential_saturation")
+                fitted_here |= _fit_line(axes, points, look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
@@ -294,7 +297,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
             axes.set_title(title, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
-    handles.append(Line2D([], [], color=fs.INK, linestyle=(0, (3, 1.5)), linewidth=0.9, label="fit"))
+    handles += _fit_handle(fitted_here)
     fs.legend_above(figure, handles)
     return figure
 
@@ -364,8 +367,25 @@ def _error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, j
     axes.plot(line[x], 1 - line["accuracy"], **marks)
 
 
-def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
+def _best_fit(tables: Tables, dataset: str, policy: str, strategy: Strategy, cost: str) -> pd.DataFrame:
+    """The points of the fit to error against `cost` that holds and has the largest Akaike weight, if any."""
+    points = drawn(of_strategy(tables.draws, dataset, policy, strategy), "fit", cost)
+    rows = of_strategy(tables.fits, dataset, policy, strategy)
+    weights = rows[(rows["cost_model"] == cost) & (rows["parameter"] == "akaike_weight")]
+    weights = weights[weights["fit"].isin(points["fit"])].sort_values("value", ascending=False)
+    best = weights["fit"].iloc[0] if len(weights) else None
+    return points[points["fit"] == best]
+
+
+def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> bool:
+    """Draw a fit; False where there is none."""
     axes.plot(points["x"], points["y"], color=look.color, linestyle=(0, (3, 1.5)), linewidth=0.9)
+    return not points.empty
+
+
+def _fit_handle(drawn_at_all: bool) -> list[Line2D]:
+    look: dict[str, Any] = {"color": fs.INK, "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
+    return [Line2D([], [], label="fit", **look)] if drawn_at_all else []
 
 
 def _error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> None:

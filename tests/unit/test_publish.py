@@ -16,6 +16,7 @@ from PIL import Image
 from synthetic_results import HOSTILE, SIZES, Shape, model, write_results
 
 from isoflop import figure_style, outcome
+from isoflop import figures as figures_module
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.headlines import headlines
@@ -157,6 +158,30 @@ def test_a_figure_shows_the_numbers_of_the_table(
     wanted = list(zip(rows["flops_total"], 1 - rows["accuracy"], strict=True))
     lines = figures["error_by_size of 1 data sets"].axes[0].lines
     assert wanted in [list(zip(*line.get_data(), strict=True)) for line in lines]
+
+
+def test_the_fit_drawn_is_the_one_of_the_largest_weight(made: tuple[Path, PublishSpec]) -> None:
+    """Of a strategy's fits under one cost model that hold; without one, the legend has none either."""
+    folder, spec = made
+    tables = read(folder)
+    axes = figures_module.error_by_size(tables, spec).axes[0]
+    dashed = [line for line in axes.lines if line.is_dashed() and len(line.get_xdata())]
+    strategy = "selector == 'weighted' and step_aggregation == 'min' and subset == 'all' and verifier != ''"
+    held = tables.draws.query(f"kind == 'fit' and cost_model == 'flops_total' and {strategy}")
+    assert len(dashed) == held["policy"].nunique() > 0
+    policy = str(held["policy"].iloc[0])
+    own = held[held["policy"] == policy]
+    weak = own.assign(fit="weaker", y=0.123)
+    rows = tables.fits.query(f"policy == '{policy}' and cost_model == 'flops_total' and {strategy}").iloc[:1]
+    weights = [rows.assign(fit=fit, parameter="akaike_weight", value=value)
+               for fit, value in ((own["fit"].iloc[0], 0.8), ("weaker", 0.2), ("failed", 0.9))]  # fmt: skip
+    both = dataclasses.replace(tables, draws=pd.concat([weak, own]), fits=pd.concat(weights))
+    [line] = [line for line in figures_module.error_by_size(both, spec).axes[0].lines
+              if line.is_dashed() and len(line.get_xdata())]  # fmt: skip
+    first = own[own["fit"] == own["fit"].iloc[0]].sort_values("x")
+    assert line.get_ydata().tolist() == first["y"].tolist()
+    none = figures_module.error_by_size(dataclasses.replace(tables, draws=tables.draws.iloc[:0]), spec)
+    assert "fit" not in [text.get_text() for text in none.legends[0].get_texts()]
 
 
 def test_without_levels_the_figure_says_so(figures: dict[str, Figure]) -> None:
