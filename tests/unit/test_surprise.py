@@ -152,7 +152,9 @@ def test_a_policy_becomes_a_reward_model_that_leaves_it_alone(tmp_path: Path) ->
     train.main([spec, *[str(tmp_path / "labels.parquet")] * 2, str(tmp_path / "prm")])
     start, model = (AutoModelForCausalLM.from_pretrained(tmp_path / name) for name in ("policy", "prm"))
     assert len(model.model.layers) == 5
-    factor = float(model.model.embed_tokens.weight.detach()[7, 3] / start.model.embed_tokens.weight[7, 3])
+    factor = float(
+        model.model.embed_tokens.weight.detach()[7, 3] / start.model.embed_tokens.weight.detach()[7, 3]
+    )
     for old, new in zip(start.model.layers, model.model.layers, strict=False):
         assert torch.allclose(new.mlp.down_proj.weight, old.mlp.down_proj.weight * factor, rtol=1e-4)
         assert torch.equal(new.self_attn.q_proj.weight, old.self_attn.q_proj.weight)
