@@ -44,7 +44,7 @@ FIGURE_TITLES = {
 FIGURE_CAPTIONS = {
     "error_by_size": (
         "Each mark is a number of samples; lower and further left is better. Bands are intervals over "
-        "problems. Dashes are error = floor + a C^-b, where that fit holds (status ok). The "
+        "problems. Dashes are the fit with the largest Akaike weight among those that hold (status ok). The "
         "grey line is the frontier: no cheaper choice has a lower error. Where it passes from one size to "
         "the next, the larger model becomes worth its cost."
     ),
