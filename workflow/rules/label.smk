@@ -10,7 +10,7 @@ rule label:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
