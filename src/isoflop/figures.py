@@ -44,6 +44,7 @@ WU_BETA = 2.03
 
 _HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
 _DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+_FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label": "fit"}
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
@@ -78,17 +79,16 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     rows = -(-panels // columns)
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 2.35 * rows + 0.6, rows, columns, sharey=False)
-    fitted_here = False
     for axes, dataset in _panels(grid, spec.datasets):
         measured = [curve(tables.curves, dataset, policy, strategy) for policy in spec.policies]
         best = drawn(of_strategy(tables.draws, dataset, None, strategy), "pareto", cost)
         axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
         for policy, line in zip(spec.policies, measured, strict=True):
             _error_band(axes, line, cost, styles[policy])
-            fitted_here |= _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
+            _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
         _compute_axes(axes, spec, dataset)
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
-    handles += _fit_handle(fitted_here)
+    handles += _fit_handle(figure)
     handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
     fs.legend_above(figure, handles)
     return figure
@@ -269,7 +269,6 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     figure, grid = fs.new_figure(
         fs.TEXT_WIDTH, 2.4 * len(spec.datasets) + 0.45, len(spec.datasets), len(shown), sharey="row"
     )
-    fitted_here = False
     for row, dataset in enumerate(spec.datasets):
         for axes, strategy in zip(grid[row], shown, strict=True):
             for index, policy in enumerate(spec.policies):
@@ -279,8 +278,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 apart = index - (len(spec.policies) - 1) / 2
                 _bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
-                points = drawn(own, "fit", "samples", "exponential_saturation")
-                fitted_here |= _fit_line(axes, points, look)
+                _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
@@ -297,7 +295,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
             axes.set_title(title, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
-    handles += _fit_handle(fitted_here)
+    handles += _fit_handle(figure)
     fs.legend_above(figure, handles)
     return figure
 
@@ -377,15 +375,15 @@ def _best_fit(tables: Tables, dataset: str, policy: str, strategy: Strategy, cos
     return points[points["fit"] == best]
 
 
-def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> bool:
-    """Draw a fit; False where there is none."""
-    axes.plot(points["x"], points["y"], color=look.color, linestyle=(0, (3, 1.5)), linewidth=0.9)
-    return not points.empty
+def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
+    if not points.empty:
+        axes.plot(points["x"], points["y"], color=look.color, **_FITTED)
 
 
-def _fit_handle(drawn_at_all: bool) -> list[Line2D]:
-    look: dict[str, Any] = {"color": fs.INK, "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
-    return [Line2D([], [], label="fit", **look)] if drawn_at_all else []
+def _fit_handle(figure: Figure) -> list[Line2D]:
+    """What the legend says of fits: nothing where none is drawn."""
+    labels = [line.get_label() for axes in figure.axes for line in axes.lines]
+    return [Line2D([], [], color=fs.INK, **_FITTED)] if _FITTED["label"] in labels else []
 
 
 def _error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> None:

@@ -332,13 +332,13 @@ def _size_changes(y: Floats, sizes: Floats) -> tuple[Floats, Floats, NDArray[np.
     ([p], increasing), the mean log10 budget of a row's changes at each ([rows, p]), and whether there is one.
     """
     changed = np.diff(sizes, axis=1) != 0.0
-    middle = (sizes[:, 1:] + sizes[:, :-1]) / 2.0
-    at_size = np.unique(middle[changed].round(9))
+    middle = ((sizes[:, 1:] + sizes[:, :-1]) / 2.0).round(9)
+    at_size = np.unique(middle[changed])
     budgets = (y[1:] + y[:-1]) / 2.0
     at_budget = np.zeros((sizes.shape[0], at_size.size))
     present = np.zeros(at_budget.shape, dtype=np.bool_)
     for place, size in enumerate(at_size):
-        here = changed & (middle.round(9) == size)
+        here = changed & (middle == size)
         count = here.sum(axis=1)
         present[:, place] = count > 0
         at_budget[:, place] = (here @ budgets) / np.maximum(count, 1)

@@ -7,6 +7,7 @@ finished solution needs none: it is right or wrong.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 Prefix = tuple[str, str]
 """(problem_id, text of the solution so far)."""
@@ -21,6 +22,11 @@ class Written:
     steps: tuple[str, ...]
     correct: bool
     tokens: tuple[int, ...]
+
+    @property
+    def beginnings(self) -> list[Prefix]:
+        """Its prefixes that leave something to write, of 1, 2, ... steps."""
+        return [(self.problem_id, text) for text in accumulate(self.steps[:-1])]
 
 
 def distinct_solutions(solutions: Iterable[Written]) -> list[Written]:
@@ -38,9 +44,8 @@ def open_prefixes(solutions: Sequence[Written]) -> dict[Prefix, int]:
     """
     prefixes: dict[Prefix, int] = {}
     for solution in solutions:
-        for count in range(1, len(solution.steps)):
-            prefix = (solution.problem_id, "".join(solution.steps[:count]))
-            prefixes[prefix] = max(prefixes.get(prefix, 0), sum(solution.tokens[:count]))
+        for prefix, tokens in zip(solution.beginnings, accumulate(solution.tokens), strict=False):
+            prefixes[prefix] = max(prefixes.get(prefix, 0), tokens)
     return prefixes
 
 
@@ -52,16 +57,11 @@ def continuations(solutions: Iterable[Written], completer: str) -> dict[Prefix, 
     outcomes: dict[Prefix, list[bool]] = {}
     for solution in solutions:
         if solution.policy == completer:
-            for count in range(1, len(solution.steps)):
-                prefix = (solution.problem_id, "".join(solution.steps[:count]))
+            for prefix in solution.beginnings:
                 outcomes.setdefault(prefix, []).append(solution.correct)
     return outcomes
 
 
 def soft_labels(solution: Written, shares: Mapping[Prefix, float]) -> list[float]:
     """A label per step of `solution`; `shares` are the right shares of the rollouts of `open_prefixes`."""
-    labels = [
-        shares[solution.problem_id, "".join(solution.steps[:count])]
-        for count in range(1, len(solution.steps))
-    ]
-    return [*labels, float(solution.correct)]
+    return [*(shares[prefix] for prefix in solution.beginnings), float(solution.correct)]

@@ -53,14 +53,14 @@ def freeze_start(model: Any, added: int, examples: Sequence[Sequence[int]]) -> N
     """
     layers = model.base_model.layers
     start = len(layers) - added
-    outputs = [
-        model(input_ids=torch.tensor([ids], device=model.device), output_hidden_states=True)
-        for ids in examples
-    ]
-    squares = torch.stack([output.hidden_states[start].float().pow(2).mean() for output in outputs])
-    rescale_residual(model, _RMS / float(squares.mean().sqrt()))
-    again = model(input_ids=torch.tensor([examples[0]], device=model.device)).logits
-    if not torch.allclose(again, outputs[0].logits, rtol=1e-3, atol=1e-3):
+    inputs = [torch.tensor([ids], device=model.device) for ids in examples]
+    squares = []
+    for ids in inputs:
+        states = model.base_model(input_ids=ids, output_hidden_states=True).hidden_states
+        squares.append(states[start].float().pow(2).mean())
+    before = model(input_ids=inputs[0]).logits
+    rescale_residual(model, _RMS / float(torch.stack(squares).mean().sqrt()))
+    if not torch.allclose(model(input_ids=inputs[0]).logits, before, rtol=1e-3, atol=1e-3):
         raise UserError("surprise_weight: the start is not of Llama's kind, its layers cannot be rescaled")
     model.requires_grad_(False)
     for layer in layers[start:]:

@@ -54,14 +54,13 @@ def encode_prm_examples(
     """
     examples = []
     for index, solution in enumerate(solutions):
-        prompt = template.format(problem=solution.problem)
-        ids, places = tag_steps(tokenizer, prompt, solution.steps, step_tag)
+        prompt = tokenizer(template.format(problem=solution.problem))["input_ids"]
+        ids, places = _tag_steps(tokenizer, prompt, solution.steps, step_tag)
         _check_length(index, len(ids), max_length)
         labels = [float(IGNORED)] * len(ids)
         for place, label in zip(places, solution.labels, strict=True):
             labels[place] = label
-        start = len(tokenizer(prompt)["input_ids"])
-        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": start})
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": len(prompt)})
     return examples
 
 
@@ -72,8 +71,14 @@ def tag_steps(
 
     A step's trailing newline comes after its tag, as in Math-Shepherd's data.
     """
+    return _tag_steps(tokenizer, tokenizer(prompt)["input_ids"], steps, step_tag)
+
+
+def _tag_steps(
+    tokenizer: Any, prompt: Sequence[int], steps: Sequence[str], step_tag: str
+) -> tuple[list[int], list[int]]:
     tag = token_id(tokenizer, step_tag)
-    pieces: list[int] = list(tokenizer(prompt)["input_ids"])
+    pieces = list(prompt)
     places = []
     bodies = [step.rstrip("\n") for step in steps]
     encoded = (

@@ -91,13 +91,13 @@ def accuracy(curves: pd.DataFrame, policy: str, selector: str, budget: int) -> f
     return float(value)
 
 
-def test_a_larger_policy_and_more_samples_help(finished: Path) -> None:
+def test_a_larger_policy_more_samples_and_a_verifier_help(finished: Path) -> None:
     curves = pd.read_csv(results(finished) / "tables" / "curves.csv", keep_default_na=False)
     small, large = (accuracy(curves, policy, "majority", 1) for policy in POLICIES)
     assert large > small + 0.2
     for policy, one in zip(POLICIES, (small, large), strict=True):
         assert accuracy(curves, policy, "majority", 16) > one
-        assert accuracy(curves, policy, "weighted", 16) > one
+        assert accuracy(curves, policy, "weighted", 16) > one + 0.05
         assert accuracy(curves, policy, "pass", 16) > accuracy(curves, policy, "weighted", 16)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from test_training import train_spec, write_problems
+from test_training import train_spec
 from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM
 
@@ -133,7 +133,6 @@ def test_surprise_needs_layers_to_learn_it() -> None:
 
 def test_a_policy_becomes_a_reward_model_that_leaves_it_alone(tmp_path: Path) -> None:
     """In two accumulated halves of a batch, as on a device that does not hold a whole one."""
-    write_problems(tmp_path / "train.parquet", "train", 32)
     policy = save_tiny(tmp_path / "policy")
     rows: dict[str, list[object]] = {name: [] for name in LABELS.names}
     for problem in generate_problems("train", 24, seed=4, levels=(1,)):

@@ -61,7 +61,8 @@ class Labeller:
             if tokens >= limit:
                 # No rollout can end in time from where a whole solution's tokens are used up.
                 known.append(False)
-            for rollout in range(len(known), self._spec.label.rollouts if tokens < limit else 0):
+                continue
+            for rollout in range(len(known), self._spec.label.rollouts):
                 key = ("rollout", text, rollout)
                 wanted.append((problem_id, text))
                 requests.append(self._request(completer, by_id[problem_id], text, key, limit - tokens))
