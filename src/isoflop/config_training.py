@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from isoflop.config_entries import Count, Entry, Name, Prompt, Revision, Text
 
-# Of `surprise_weight`: one to carry a prediction on, one to compare it with the token, one to judge.
-_LAYERS_NEEDED = 3
+# Of `surprise_weight`: two to carry a prediction on, one to compare it with the token, one to judge.
+_LAYERS_NEEDED = 4
 
 
 class LlamaShape(Entry):
@@ -153,7 +153,7 @@ class PrmTraining(Recipe):
     bad_token: Text = " -"
     """The token it is weighed against."""
     surprise_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a second task for the layers that `init.extra_layers` adds, 3 or more: to tell how probable
+    """Weight of a second task for the layers that `init.extra_layers` adds, 4 or more: to tell how probable
     the start found each token. The start is frozen then. 0 is without."""
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 Step labels are a few bits a solution. What the policy would have written itself is known at every token,
 and a wrong step is mostly one that it would not have written; but that is known a position early, at the
-token before, and only at the top. The first added layer learns to carry the prediction a position on, the
-last but one to tell the probability it gave the token that is there. The last is free to judge steps.
+token before, and only at the top. The first two added layers learn to carry the prediction a position on
+(with grouped queries one layer's values are narrower than the stream), the last but one to tell the
+probability it gave the token that is there. The last is free to judge steps.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from torch.nn import functional
 from isoflop.errors import UserError
 
 _RMS = 10.0
+# Telling is learnt last, from the few tokens that were in doubt.
+_TELLING = 3.0
 
 
 def llama_layers(model: Any, name: str) -> Any:
@@ -60,7 +63,8 @@ def freeze_start(model: Any, added: int, examples: Sequence[Sequence[int]]) -> N
         squares.append(states[start].float().pow(2).mean())
     before = model(input_ids=inputs[0]).logits
     rescale_residual(model, _RMS / float(torch.stack(squares).mean().sqrt()))
-    if not torch.allclose(model(input_ids=inputs[0]).logits, before, rtol=1e-3, atol=1e-3):
+    # The norms' epsilon and rounding move logits in the fourth digit; another kind of start, in the first.
+    if (model(input_ids=inputs[0]).logits - before).abs().max() > 1e-2 * before.abs().max():
         raise UserError("surprise_weight: the start is not of Llama's kind, its layers cannot be rescaled")
     model.requires_grad_(False)
     for layer in layers[start:]:
@@ -78,9 +82,9 @@ class SurpriseTask:
     weight: float
 
     def loss(self, model: Any, hidden_states: Sequence[Tensor], ids: Tensor, solution: Tensor) -> Tensor:
-        """The weighted sum of two means over positions of solutions, in nats.
+        """The weighted sum of two means over positions of solutions, in nats; the second counts threefold.
 
-        The divergence of what can be read off the first added layer from what the start predicted one
+        The divergence of what can be read off the second added layer from what the start predicted one
         position before; and the cross-entropy of P(good) against P(bad), read off the last but one, with
         the probability that the start gave the token. Tags, which it never saw, and what follows one are
         left out of the second. `hidden_states` are what each layer reads, and then the normalised top,
@@ -92,10 +96,10 @@ class SurpriseTask:
         with torch.no_grad():
             predicted = torch.log_softmax((norm(hidden_states[start][:, :-1][here]) @ head.T).float(), -1)
             probability = predicted.gather(1, ids[:, 1:][here][:, None])[:, 0].exp()
-        carried = torch.log_softmax((norm(hidden_states[start + 1][:, 1:][here]) @ head.T).float(), -1)
+        carried = torch.log_softmax((norm(hidden_states[start + 2][:, 1:][here]) @ head.T).float(), -1)
         carrying = functional.kl_div(carried, predicted, reduction="batchmean", log_target=True)
         told = ((ids[:, 1:] != self.tag) & (ids[:, :-1] != self.tag))[here]
         read = norm(hidden_states[-2][:, 1:][here][told])
         margin = (read @ (head[self.good] - head[self.bad])).float()
         telling = functional.binary_cross_entropy_with_logits(margin, probability[told])
-        return self.weight * (carrying + telling)
+        return self.weight * (carrying + _TELLING * telling)
