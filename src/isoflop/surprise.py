@@ -56,6 +56,8 @@ def freeze_start(model: Any, added: int, examples: Sequence[Sequence[int]]) -> N
     """
     layers = model.base_model.layers
     start = len(layers) - added
+    training = model.training
+    model.eval()  # with dropout, no two passes would agree
     inputs = [torch.tensor([ids], device=model.device) for ids in examples]
     squares = []
     for ids in inputs:
@@ -66,6 +68,7 @@ def freeze_start(model: Any, added: int, examples: Sequence[Sequence[int]]) -> N
     # The norms' epsilon and rounding move logits in the fourth digit; another kind of start, in the first.
     if (model(input_ids=inputs[0]).logits - before).abs().max() > 1e-2 * before.abs().max():
         raise UserError("surprise_weight: the start is not of Llama's kind, its layers cannot be rescaled")
+    model.train(training)
     model.requires_grad_(False)
     for layer in layers[start:]:
         layer.requires_grad_(True)

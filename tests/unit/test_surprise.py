@@ -47,7 +47,11 @@ def deepened(folder: Path, added: int) -> torch.nn.Module:
 
 def test_only_added_layers_learn_and_they_read_a_small_stream(tmp_path: Path) -> None:
     model = deepened(tmp_path, 3)
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.5
     freeze_start(model, 3, IDS.tolist())
+    assert model.training
+    model.eval()
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {name for name, _ in model.named_parameters() if name.startswith(
         ("model.layers.2.", "model.layers.3.", "model.layers.4."))}  # fmt: skip
