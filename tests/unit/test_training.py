@@ -322,13 +322,17 @@ def test_a_stopped_training_resumes_to_the_same_weights(
             with pytest.raises(StoppedError):
                 train.main([train_spec("policy", optimizer="muon", epochs=2, seed=seed), *paths, str(out)])
     [work] = tmp_path.glob(".resumed.*.work")
-    assert list(work.glob("checkpoint-*"))
+    [saved] = work.glob("checkpoint-*/trainer_state.json")
+    state = json.loads(saved.read_text())
+    state["log_history"][-1]["seconds"] += 7200.0
+    saved.write_text(json.dumps(state))
     (work / "checkpoint-31").mkdir()
     train.main([spec, *paths, str(out)])
     whole, resumed = (
         AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "resumed")
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert "Took 120." in (out / "README.md").read_text()
     assert not list(tmp_path.glob(".*.work"))
 
 

@@ -61,13 +61,26 @@ from isoflop.word_tokenizer import build_tokenizer
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]
-    """Plain log lines, one per report."""
+    """Plain log lines, one per report, and the time that training took over all its resumptions."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock where the checkpoint's stopped."""
+        before = [entry["seconds"] for entry in state.log_history if "seconds" in entry]
+        self._begun = time.monotonic() - (before[-1] if before else 0.0)
+
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return time.monotonic() - self._begun
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
         """Print the loss of one report."""
         if logs and "loss" in logs:
+            state.log_history[-1]["seconds"] = self.seconds()
             print(
                 f"step {state.global_step}/{state.max_steps} loss {float(logs['loss']):.4f}",
                 file=sys.stderr,
@@ -102,13 +115,13 @@ def main(arguments: Sequence[str]) -> None:
     target = Path(out)
     name = fingerprint(arguments[0], [train_path, held_out_path], [*start, training.init.model])
     work = own_folder(target, name, "work")
-    started = time.monotonic()
-    trainer = _trainer(spec, model, tokenizer, examples, loss, surprise, work)
+    lines = _Lines()
+    trainer = _trainer(spec, model, tokenizer, examples, loss, surprise, work, lines)
     trainer.train(resume_from_checkpoint=_last_checkpoint(work))
     model.eval()
     # What follows measures; on a GPU some of it has no deterministic form.
     torch.use_deterministic_algorithms(False)
-    seconds = time.monotonic() - started
+    seconds = lines.seconds()
     batch = training.device_batch_size or training.batch_size
     measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss, batch)}
     if isinstance(training, PrmTraining):
@@ -274,6 +287,7 @@ def _trainer(
     loss: Any,
     surprise: SurpriseTask | None,
     work: Path,
+    lines: _Lines,
 ) -> Trainer:
     training = spec.training
     steps = math.ceil(len(examples) / training.batch_size * training.epochs)
@@ -314,7 +328,7 @@ def _trainer(
         data_collator=collate(tokenizer.pad_token_id, solutions=surprise is not None),
         train_dataset=_Examples(examples),
         compute_loss_func=loss,
-        callbacks=[_Lines()],
+        callbacks=[lines],
         optimizers=(optimizer, None),
     )
     trainer.surprise = surprise
