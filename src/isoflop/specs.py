@@ -16,7 +16,7 @@ from isoflop.config_training import LabelConfig, TrainingConfig
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 1
 SCORE_VERSION = 1
-TRAIN_VERSION = 1
+TRAIN_VERSION = 2
 LABEL_VERSION = 2
 
 
