@@ -21,6 +21,7 @@ from isoflop.config_entries import (
     Entry,
     Generator,
     HeadlineChoice,
+    Import,
     Name,
     Policy,
     Seed,
@@ -75,6 +76,11 @@ class Config(Entry):
     def studies(self) -> bool:
         """Whether there is something to sample, not only models to train."""
         return bool(self.generators)
+
+    @property
+    def imports(self) -> dict[str, Import]:
+        """The generators that import solutions."""
+        return {name: entry for name, entry in self.generators.items() if isinstance(entry, Import)}
 
     @property
     def studied_datasets(self) -> tuple[str, ...]:

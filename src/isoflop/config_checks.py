@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from isoflop.config_entries import (
 )
 from isoflop.config_faults import suggest
 from isoflop.config_training import Init, PolicyTraining
+from isoflop.import_files import local_files
 
 if TYPE_CHECKING:
     from isoflop.config import Config
@@ -31,7 +32,7 @@ def check_config(config: Config, root: Path) -> list[str]:
         *_labels(config),
     ]
     if config.studies:
-        faults += [*_pools(config), *_selection(config), *_headline(config)]
+        faults += [*_pools(config), *_imports(config, root), *_selection(config), *_headline(config)]
     elif config.training:
         faults += _unused(config)
     else:
@@ -152,8 +153,8 @@ def _pools(config: Config) -> Iterator[str]:
     if not config.policies:
         yield "policies: none; the generators need at least one to sample from"
     pools = {name: entry for name, entry in config.generators.items() if isinstance(entry, Sampling)}
-    if not pools:
-        yield "generators: none of kind sampling; curves over budgets need one"
+    if not pools and not config.imports:
+        yield "generators: none of kind sampling or import; curves over budgets need one"
         return
     if not config.budgets:
         yield "budgets: none; give numbers of samples, for example [1, 2, 4, 8]"
@@ -167,6 +168,47 @@ def _pools(config: Config) -> Iterator[str]:
                 f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
                 f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
             )
+
+
+def _imports(config: Config, root: Path) -> Iterator[str]:
+    for name, entry in config.imports.items():
+        place = f"generators.{name}"
+        yield from _by(f"{place}.policy", entry.policy, "policies", config.policies)
+        if entry.verifier is not None:
+            yield from _by(f"{place}.verifier", entry.verifier, "verifiers", config.verifiers)
+        if entry.dataset not in config.studied_datasets:
+            yield _unknown(f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets)
+        on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
+        for path in on_disk:
+            if not local_files(str(root / path)):
+                yield f"{place}.sources: there is no file {path!r} (seen from where snakemake runs)"
+        if config.budgets and entry.at_least < config.budgets[-1]:
+            yield (
+                f"{place}.at_least: {entry.at_least} is less than the largest budget, {config.budgets[-1]}; "
+                "a problem with fewer solutions than a budget says nothing about it"
+            )
+    yield from _idle("policies", config.policies, {one.policy for one in config.imports.values()}, config)
+    yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
+
+
+def _by(place: str, name: str, section: str, models: Mapping[str, ModelReference]) -> Iterator[str]:
+    """Imported work is by a model that does not run here."""
+    if name not in models:
+        yield _unknown(place, name, section, models)
+    elif models[name].runs:
+        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size instead"
+
+
+def _idle(
+    section: str, models: Mapping[str, ModelReference], used: Collection[str | None], config: Config
+) -> Iterator[str]:
+    """Models that no generator of a study has a use for."""
+    sampled = len(config.generators) > len(config.imports)
+    for name, model in models.items():
+        if not model.runs and name not in used:
+            yield f"{section}.{name}: has a size and no checkpoint, but no generator imports its work"
+        elif model.runs and not sampled:
+            yield f"{section}.{name}: has a checkpoint, but every generator imports; nothing would run it"
 
 
 def _selection(config: Config) -> Iterator[str]:

@@ -57,6 +57,7 @@ Grader = Literal["number", "math"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Selector = Literal["majority", "weighted", "best_of_n", "pass"]
 StepAggregation = Literal["last", "min", "product", "mean"]
+ImportFormat = Literal["search-and-learn", "rebase", "qwen-math", "lm-eval", "optimal-tts", "table"]
 Level = Annotated[int, Field(ge=1, le=5)]
 
 NEEDS_VERIFIER = ("weighted", "best_of_n")
@@ -99,7 +100,7 @@ class WordproblemsSource(Entry):
 
 
 class HubFile(Entry):
-    """A file of a hub data set."""
+    """A file of a repository."""
 
     path: Text
     """Path inside the repository."""
@@ -130,6 +131,25 @@ class HubSource(Entry):
     """Keep only the first problems."""
 
 
+class GithubSource(Entry):
+    """Files of a GitHub repository at a pinned commit."""
+
+    source: Literal["github"]
+    """Downloaded, or taken from the folder `mirror`."""
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Repository, `owner/name`."""
+    revision: Revision
+    """Commit of the repository: 40 hexadecimal digits."""
+    files: Annotated[tuple[HubFile, ...], Field(min_length=1)]
+    """JSONL, JSON, CSV or Parquet files; in a mirror they are under `<mirror>/<repo>/`."""
+    fields: FieldMap
+    """Which column is which."""
+    grader: Grader
+    """How answers are read and compared."""
+    limit: Count | None = None
+    """Keep only the first problems."""
+
+
 class FileSource(Entry):
     """A local JSONL, CSV or Parquet file."""
 
@@ -147,11 +167,23 @@ class FileSource(Entry):
     """Keep only the first problems."""
 
 
-Dataset = Annotated[WordproblemsSource | HubSource | FileSource, Field(discriminator="source")]
+Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]
+
+
+class ModelSize(Entry):
+    """Of a model whose work is imported: what its FLOPs depend on."""
+
+    parameters: Count
+    """Distinct parameters, those of tied matrices once."""
+    layers: Count
+    """Transformer blocks."""
+    attention_width: Count
+    """Query heads times their dimension."""
 
 
 class ModelReference(Entry):
-    """A checkpoint: a local folder, a hub model at a pinned revision, or one that this experiment trains."""
+    """A checkpoint (a local folder, a hub model at a pinned revision, one that this experiment trains), or
+    the size of a model that does not run here because its solutions or scores are imported."""
 
     model: Text | None = None
     """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
@@ -159,14 +191,24 @@ class ModelReference(Entry):
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
     trained: Name | None = None
     """Name of an entry of `training`, instead of `model`."""
+    size: ModelSize | None = None
+    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelReference":
-        if (self.model is None) == (self.trained is None):
-            raise ValueError("give either model (a folder or hub id) or trained (an entry of training)")
-        if self.trained is not None and self.revision is not None:
-            raise ValueError("revision goes with a hub model; a trained model has none")
+        if [self.model, self.trained, self.size].count(None) != 2:
+            raise ValueError(
+                "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
+                "whose work is imported)"
+            )
+        if self.model is None and self.revision is not None:
+            raise ValueError("revision goes with a hub model; a trained or imported one has none")
         return self
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a checkpoint to run."""
+        return self.size is None
 
 
 class Policy(ModelReference):
@@ -199,6 +241,16 @@ class Verifier(ModelReference):
     """The text before the first step, with `{problem}` where the problem goes."""
     dtype: Dtype = "float32"
     """Precision of the weights."""
+    scale: Literal["probability", "unbounded"] = "probability"
+    """What imported scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
+    assumed: bool = False
+    """Whether imported scores came without the name of the model that gave them; the report says so."""
+
+    @model_validator(mode="after")
+    def _only_imported(self) -> "Verifier":
+        if self.runs and (self.assumed or self.scale != "probability"):
+            raise ValueError("scale and assumed are for imported scores, of a verifier with a size")
+        return self
 
     @model_validator(mode="after")
     def _tokens_differ(self) -> "Verifier":
@@ -231,7 +283,65 @@ class Sampling(Entry):
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
 
 
-Generator = Annotated[Greedy | Sampling, Field(discriminator="kind")]
+class ImportFile(Entry):
+    """A file of solutions."""
+
+    path: Text
+    """Path: in the repository, or on disk, where `*` stands for any name."""
+    sha256: Sha256 | None = None
+    """SHA-256 the file must have; needed for files of a repository."""
+
+
+class ImportSource(Entry):
+    """Files of solutions on disk, or of a repository at a pinned commit."""
+
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Repository, `owner/name`; without one, files are on disk."""
+    host: Literal["github", "hub"] = "github"
+    """Where the repository is: GitHub, or a data set of the Hugging Face hub."""
+    revision: Revision | None = None
+    """Commit of the repository: 40 hexadecimal digits."""
+    files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
+    """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "ImportSource":
+        if (self.repo is None) != (self.revision is None):
+            raise ValueError("repo and revision go together")
+        for file in self.files:
+            if self.repo is not None and file.sha256 is None:
+                raise ValueError(f"files: {file.path!r} of a repository needs its sha256")
+            if "*" in file.path and (self.repo is not None or file.sha256 is not None):
+                raise ValueError(f"files: {file.path!r}: a pattern is for files on disk, without sha256")
+        return self
+
+
+class Import(Entry):
+    """Solutions that exist: written by a model elsewhere, with its verifier's scores where there are any."""
+
+    kind: Literal["import"]
+    """Published or earlier solutions."""
+    format: ImportFormat
+    """What the files look like: see docs/how-to/replay-published-samples.md."""
+    dataset: Name
+    """The data set whose problems they solve."""
+    policy: Name
+    """The model that wrote them: an entry of `policies` with a `size`."""
+    verifier: Name | None = None
+    """The model that scored them: an entry of `verifiers` with a `size`. None leaves scores out."""
+    sources: Annotated[tuple[ImportSource, ...], Field(min_length=1)]
+    """Where the files are; all are one pool."""
+    repetitions: Literal["across_files", "all"] = "across_files"
+    """Exact repetitions of a solution to drop: those in another file, which are the same samples published
+    twice; or all, such as the clones that a tree search leaves. Samples of one file may well be alike."""
+    characters_per_token: Annotated[float, Field(gt=0, le=20)]
+    """An estimate, for prompts and for solutions without a token count; the results say they rest on it."""
+    at_least: Count = 1
+    """Problems with fewer solutions are left out of the study; no less than the largest budget."""
+
+
+Sampled = Annotated[Greedy | Sampling, Field(discriminator="kind")]
+Generator = Annotated[Greedy | Sampling | Import, Field(discriminator="kind")]
 
 
 class HeadlineChoice(Entry):

@@ -26,13 +26,14 @@ _MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
 class CreditsInput(BaseModel):
-    """What one credits table is about."""
+    """What one credits table is about, and whether its tokens were not all counted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str = Field(min_length=1)
     policy: str = Field(min_length=1)
     generator: str = Field(min_length=1)
+    tokens_estimated: bool = False
 
 
 class FitSpec(BaseModel):
@@ -53,7 +54,7 @@ class FitSpec(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_are_distinct(self) -> Self:
-        if len(set(self.inputs)) != len(self.inputs):
+        if len({(one.dataset, one.policy, one.generator) for one in self.inputs}) != len(self.inputs):
             raise ValueError("inputs: the same dataset, policy and generator are named twice")
         return self
 
@@ -109,6 +110,7 @@ class Curve:
     draws: Floats
     measured: dict[str, Floats]
     limit: Limit | None
+    tokens_estimated: bool = False
 
 
 @dataclass
@@ -178,7 +180,17 @@ def build_curves(
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
             weights = resampling.weights(about.dataset, subset, int(mask.sum()))
             chosen = {name: np.ascontiguousarray(values[:, mask]) for name, values in columns.items()}
-            curves.append(_curve(key, policy_params, budgets, chosen, weights=weights, level=level))
+            curves.append(
+                _curve(
+                    key,
+                    policy_params,
+                    budgets,
+                    chosen,
+                    weights=weights,
+                    level=level,
+                    tokens_estimated=about.tokens_estimated,
+                )
+            )
     return curves
 
 
@@ -191,7 +203,8 @@ def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
             accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
             measured = [number(curve.measured[name][i]) for name in _MEASURED]
             head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
-            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured])
+            estimated = "true" if curve.tokens_estimated else "false"
+            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured, estimated])
     return csv_text(CURVES_COLUMNS, rows)
 
 
@@ -234,9 +247,12 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
         row = int(np.argmax(wrong))
         raise UserError(f"{source}: row {row}: credit is {credit[row]:g}, but must lie in [0, 1]")
     for name in _MEASURED:
-        values = credits[name].to_numpy(np.float64)
         # Infinitely many samples (budget 0) have no finite cost.
-        wrong = ~(np.isfinite(values) & (values >= 0.0)) & (credits["budget"].to_numpy() > 0)
+        finite = credits["budget"].to_numpy() > 0
+        values = credits[name].to_numpy(np.float64)
+        if name == "seconds" and np.isnan(values[finite]).all():
+            continue  # nobody measured them
+        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(
@@ -252,6 +268,7 @@ def _curve(
     *,
     weights: Floats,
     level: float,
+    tokens_estimated: bool,
 ) -> Curve:
     credits = columns["credit"]
     accuracy, draws = credits.mean(axis=1), weights @ credits.T
@@ -279,4 +296,5 @@ def _curve(
         draws=draws[:, finite],
         measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
         limit=limit,
+        tokens_estimated=tokens_estimated,
     )

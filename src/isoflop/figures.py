@@ -28,6 +28,7 @@ from isoflop.publishing import (
     curve,
     drawn,
     existing,
+    figure_names,
     fitted,
     greedy_generators,
     headline_strategy,
@@ -51,7 +52,7 @@ _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
-    """Every figure of `publishing.FIGURES` by name, one at a time."""
+    """Every figure of `publishing.figure_names` by name, one at a time."""
     functions: dict[str, Callable[[Tables, PublishSpec], Figure]] = {
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
@@ -60,9 +61,9 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "accuracy_by_level": accuracy_by_level,
         "saturation": saturation,
     }
-    for name, function in functions.items():
+    for name in figure_names(len(spec.policies)):
         with fs.style():
-            figure = function(tables, spec)
+            figure = functions[name](tables, spec)
         yield name, figure
 
 
@@ -353,7 +354,10 @@ def _compute_axes(axes: Axes, spec: PublishSpec, dataset: str) -> None:
 
 
 def _flops_label(spec: PublishSpec) -> str:
-    return f"FLOPs per problem ({COST_LABELS[spec.headline.cost_model]})"
+    counted = COST_LABELS[spec.headline.cost_model]
+    if spec.tokens_estimated:
+        return f"FLOPs per problem, tokens estimated\n({counted})"
+    return f"FLOPs per problem ({counted})"
 
 
 def _error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:

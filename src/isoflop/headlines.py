@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from isoflop.publishing import (
-    COST_LABELS,
     Estimate,
     PublishSpec,
     Strategy,
     Tables,
+    assumption,
     cost_column,
+    cost_label,
     curve,
     existing,
     fitted,
@@ -53,6 +54,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
                 for sentence in (
                     *(_gain_of_samples(tables, spec, dataset, name) for name in _voters(spec)),
                     _gain_of_verifier(tables, spec, dataset),
+                    over_optimisation(tables, spec, dataset),
                     _saturation(tables, spec, dataset),
                     _optimal_size(tables, spec, dataset),
                 )
@@ -68,7 +70,7 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     lines = [
         f"# {spec.title}",
         "",
-        f"Compute counts {COST_LABELS[spec.headline.cost_model]}. {intervals}.",
+        f"Compute counts {cost_label(spec)}. {intervals}. {assumption(spec)}".rstrip(),
         "",
     ]
     for one in found:
@@ -193,6 +195,28 @@ def _gain_of_verifier(tables: Tables, spec: PublishSpec, dataset: str) -> str:
     if not gains:
         return ""
     return f"Weighted over majority voting at {budget} samples gains, in points: {'; '.join(gains)}."
+
+
+def over_optimisation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    """Where best-of-n is worse with its most samples than with fewer: high scores are then less often right.
+
+    Said only where the interval of the drop is above 0.
+    """
+    strategy = existing(tables.curves, spec, "best_of_n")
+    if strategy is None:
+        return ""
+    drops = []
+    for policy in spec.policies:
+        line = curve(tables.curves, dataset, policy, strategy).sort_values("budget")
+        if line.empty:
+            continue
+        peak, last = line.iloc[int(line["accuracy"].to_numpy().argmax())], line.iloc[-1]
+        drop = _paired_difference(tables, spec, last, peak)
+        if drop.high < 0:
+            drops.append(f"{policy} {drop.in_points} from {peak['budget']} to {last['budget']} samples")
+    if not drops:
+        return ""
+    return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(drops)}."
 
 
 def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:

@@ -8,6 +8,7 @@ uses signals, so it works in threads and in worker processes alike.
 
 import json
 import logging
+import math
 import os
 import re
 import resource
@@ -33,6 +34,8 @@ MEMORY_LIMIT = 2 * 2**30  # bytes of memory of the child
 _BACKSTOP = 4  # times the memory limit, of address space
 _POLL_SECONDS = 0.05
 _PERCENT = re.compile(r"%|percent|pct", re.IGNORECASE)
+# Words: math-verify reads their letters as symbols, and compares them as text besides.
+_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|operatorname)|(?<![\\A-Za-z])[A-Za-z]{3,}|^[A-Za-z]{2,}$")
 START_LIMIT = 120.0  # seconds for the child's imports, on a loaded machine
 
 
@@ -150,10 +153,19 @@ def _resident_bytes(process: int) -> int:
     return int(pages) * resource.getpagesize()
 
 
+def _coordinate(symbol: str) -> float:
+    """A positive number for a symbol, the same wherever it occurs, that no two symbols of an answer share."""
+    digits = (ord(letter) * math.pow(0.0137, place + 0.5) for place, letter in enumerate(symbol))
+    return 1.0 + sum(digits)
+
+
 def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]]:
     """Parse and compare with math-verify, its own signal-based time limits switched off."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
-    from sympy import Expr  # noqa: PLC0415
+    from sympy import Derivative, Expr, Integral, Limit, Product, Sum, Symbol  # noqa: PLC0415
+
+    # What stands for a computation may take for ever to carry out.
+    unevaluated = (Derivative, Integral, Limit, Product, Sum)
 
     logging.disable(logging.CRITICAL)
     targets = [LatexExtractionConfig(), ExprExtractionConfig()]
@@ -165,12 +177,21 @@ def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]
 
     @lru_cache(maxsize=4096)
     def value(answer: str) -> complex | None:
-        """Its value where it is a number without free symbols; percentages have two and are left out."""
+        """Its value at one point, the same for all answers; percentages have two values and are left out.
+
+        Expressions that differ there are not the same, which spares the symbolic work of finding out.
+        """
         parsed = parse_answer(answer)
-        if not parsed or not isinstance(parsed[0], Expr) or parsed[0].free_symbols or _PERCENT.search(answer):
+        if not parsed or not isinstance(parsed[0], Expr) or _PERCENT.search(answer):
             return None
+        expression = parsed[0]
+        if expression.free_symbols and _WORDS.search(answer):
+            return None
+        if expression.has(*unevaluated) or not all(type(one) is Symbol for one in expression.free_symbols):
+            return None
+        point = {one: _coordinate(one.name) for one in expression.free_symbols}
         try:
-            return complex(parsed[0].evalf())
+            return complex(expression.subs(point).evalf())
         except (TypeError, ValueError, OverflowError):  # no number after all, or not a finite one
             return None
 

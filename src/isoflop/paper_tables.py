@@ -46,6 +46,7 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     Strategies with several samples are shown at the largest budget that all policies have; greedy at 1.
     A strategy that a data set lacks has empty cells there, and a row without any cell is left out.
     Accuracies are fractions in [0, 1], FLOPs per problem under the headline's cost model.
+    Where the FLOPs rest on estimated token counts, a last column says so.
     Raises UserError where the policies share no budget.
     """
     budget = largest_common_budget(curves, spec)
@@ -69,6 +70,9 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
                 rows.append({"model": policy, "strategy": name, "samples": samples, **cells})
     columns = ["model", "strategy", "samples"]
     columns += [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
+    if spec.tokens_estimated:
+        columns.append("flops_estimated")
+        rows = [row | {"flops_estimated": True} for row in rows]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -95,8 +99,9 @@ def best_cells(table: pd.DataFrame, datasets: Sequence[str]) -> set[tuple[int, s
 def table4_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
     """The table for a README: percentages with their interval, the best of each policy in bold."""
     header = ["Model", "Strategy", "Samples"]
+    flops = "FLOPs (estimated)" if "flops_estimated" in table else "FLOPs"
     for dataset in datasets:
-        header += [f"FLOPs {markdown_escape(dataset)}", f"Accuracy {markdown_escape(dataset)} (%)"]
+        header += [f"{flops} {markdown_escape(dataset)}", f"Accuracy {markdown_escape(dataset)} (%)"]
     lines = [_row(header), _row([":--", ":--"] + ["--:"] * (len(header) - 2))]
     for cells in _cells(table, datasets, MARKDOWN):
         lines.append(_row(cells))

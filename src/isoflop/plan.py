@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local
-from isoflop.config_entries import FileSource, ModelReference, Policy, Sampling, Verifier
+from isoflop.config_entries import FileSource, Greedy, ModelReference, Policy, Sampling, Verifier
 from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
-from isoflop.publishing import FIGURE_FORMATS, FIGURES, TABLES, Headline, PublishSpec
+from isoflop.import_files import local_files
+from isoflop.publishing import FIGURE_FORMATS, TABLES, Headline, PublishSpec, figure_names
 from isoflop.selection import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -24,12 +25,15 @@ from isoflop.specs import (
     GradeSpec,
     LabelSpec,
     ProblemsSpec,
+    ReplaySpec,
     SampleSpec,
     ScoreSpec,
     TrainSpec,
 )
 
 _Model = TypeVar("_Model", Policy, Verifier)
+
+_LATEX_GRADERS = 4
 
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
@@ -65,23 +69,70 @@ class Plan:
         return [
             Pool(dataset, policy, generator)
             for dataset in (config.studied_datasets if config.studies else ())
-            for policy in config.policies
+            for policy, model in config.policies.items()
             for generator in config.generators
+            if self._makes(generator, dataset, policy, model.runs)
         ]
+
+    def replays(self) -> list[Pool]:
+        """The tables of candidates that are imported."""
+        return [pool for pool in self.pools() if pool.generator in self.config.imports]
+
+    def sampled(self) -> list[str]:
+        """The generators whose candidates are made here."""
+        return [name for name in self.config.generators if name not in self.config.imports]
 
     def pool_verifiers(self, generator: str) -> tuple[str, ...]:
         """The verifiers that score what a generator makes; none where there is nothing to pick."""
-        return tuple(self.config.verifiers) if self._is_sampled(generator) else ()
+        entry = self.config.generators[generator]
+        if generator in self.config.imports:
+            verifier = self.config.imports[generator].verifier
+            return () if verifier is None else (verifier,)
+        if isinstance(entry, Greedy):
+            return ()
+        return tuple(name for name, verifier in self.config.verifiers.items() if verifier.runs)
+
+    def replay(self, generator: str) -> str:
+        """Specification of a table of imported candidates."""
+        entry = self.config.imports[generator]
+        return canonical(
+            ReplaySpec(
+                generator=entry,
+                policy=self.config.policies[entry.policy],
+                verifier=self.config.verifiers[entry.verifier] if entry.verifier else None,
+                mirror=self.config.mirror,
+                code=code_digest("isoflop.stages.replay"),
+            )
+        )
+
+    def replay_files(self, generator: str) -> list[str]:
+        """Local files that candidates are imported from."""
+        return [
+            str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
+            for source in self.config.imports[generator].sources
+            if source.repo is None
+            for file in source.files
+            for path in local_files(str(self._root / file.path))
+        ]
+
+    def replay_outputs(self, pool: Pool) -> list[str]:
+        """Candidates and ledger of an import, and with a verifier its scores and their ledger."""
+        base = f"{self.results}/sample/{'/'.join(pool)}"
+        return [f"{base}.parquet", f"{base}.ledger.json", *self.scores(*pool)]
 
     def targets(self) -> list[str]:
         """What the experiment is for: trained models, and where it studies, all published files."""
         return [*map(self._trained_folder, self.config.training), *self.published(), *self._curve_tables()]
 
+    def figures(self) -> tuple[str, ...]:
+        """The names of the study's figures."""
+        return figure_names(len(self.config.policies))
+
     def published(self) -> list[str]:
         """The files that publishing writes."""
         if not self.config.studies:
             return []
-        figures = [f"figures/{name}.{ending}" for name in FIGURES for ending in FIGURE_FORMATS]
+        figures = [f"figures/{name}.{ending}" for name in self.figures() for ending in FIGURE_FORMATS]
         names = ["report.html", *(f"tables/{name}" for name in TABLES), *figures]
         return [f"{self.results}/{name}" for name in names]
 
@@ -183,10 +234,12 @@ class Plan:
 
     def sample(self, policy: str, generator: str) -> str:
         """Specification of a table of candidates."""
+        entry = self.config.generators[generator]
+        assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no import
         return canonical(
             SampleSpec(
                 policy=self._located(self.config.policies[policy]),
-                generator=self.config.generators[generator],
+                generator=entry,
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -215,11 +268,15 @@ class Plan:
             GradeSpec(grader=self.config.datasets[dataset].grader, code=code_digest("isoflop.stages.grade"))
         )
 
+    def graders(self, dataset: str) -> int:
+        """How many processes comparing a data set's answers keeps busy."""
+        return _LATEX_GRADERS if self.config.datasets[dataset].grader == "math" else 1
+
     def select(self, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config, code = self.config, code_digest("isoflop.stages.select")
         kind = config.generators[generator].kind
-        if not self._is_sampled(generator):
+        if kind == "greedy":
             return canonical(SelectSpec(seed=config.seed, generator_kind=kind, code=code))
         return canonical(
             SelectSpec(
@@ -239,7 +296,10 @@ class Plan:
         return canonical(
             FitSpec(
                 experiment=config.experiment,
-                inputs=tuple(CreditsInput(**pool._asdict()) for pool in self.pools()),
+                inputs=tuple(
+                    CreditsInput(**pool._asdict(), tokens_estimated=pool.generator in config.imports)
+                    for pool in self.pools()
+                ),
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -261,6 +321,8 @@ class Plan:
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
+                tokens_estimated=bool(config.imports),
+                assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
                 config_yaml=config_yaml(config),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),
@@ -271,8 +333,9 @@ class Plan:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
 
-    def _is_sampled(self, generator: str) -> bool:
-        return isinstance(self.config.generators[generator], Sampling)
+    def _makes(self, generator: str, dataset: str, policy: str, runs: bool) -> bool:
+        entry = self.config.imports.get(generator)
+        return runs if entry is None else (entry.dataset, entry.policy) == (dataset, policy)
 
     def _trained_folder(self, name: str) -> str:
         return f"{self.results}/train/{name}"

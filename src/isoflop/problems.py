@@ -73,8 +73,9 @@ ANSWER_EXTRACTORS: Mapping[str, Callable[[str], str | None]] = {"gsm8k": _after_
 def read_rows(name: str, data: bytes) -> Iterator[Row]:
     """The rows of a file's content, with where each stands.
 
-    `name` decides the format by its ending: .jsonl, .csv or .parquet. Values of a CSV stay strings, so that
-    "007" or "None" are read as written. Raises UserError naming the file and the line or row.
+    `name` decides the format by its ending: .jsonl, .json (a list), .csv or .parquet. Values of a CSV stay
+    strings, so that "007" or "None" are read as written. Raises UserError naming the file and
+    the line or row.
     """
     ending = PurePath(name).suffix.lower()
     if ending not in _READERS:
@@ -94,6 +95,19 @@ def _read_jsonl(name: str, data: bytes) -> Iterator[Row]:
         if not isinstance(values, dict):
             raise UserError(f"{place}: holds {type(values).__name__}, not a JSON object with named fields")
         yield place, values
+
+
+def _read_json(name: str, data: bytes) -> Iterator[Row]:
+    try:
+        rows = json.loads(data.decode("utf-8-sig"))
+    except ValueError as error:  # also of the decoding
+        raise UserError(f"{name}: not valid JSON ({error})") from error
+    if not isinstance(rows, list):
+        raise UserError(f"{name}: holds {type(rows).__name__}, not a list of objects")
+    for number, values in enumerate(rows, start=1):
+        if not isinstance(values, dict):
+            raise UserError(f"{name}, entry {number}: holds {type(values).__name__}, not named fields")
+        yield f"{name}, entry {number}", values
 
 
 def _read_csv(name: str, data: bytes) -> Iterator[Row]:
@@ -125,6 +139,7 @@ def _read_parquet(name: str, data: bytes) -> Iterator[Row]:
 
 _READERS: dict[str, Callable[[str, bytes], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
+    ".json": _read_json,
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }

@@ -24,6 +24,13 @@ FIGURES = (
     "accuracy_by_level",
     "saturation",
 )
+
+
+def figure_names(policies: int) -> tuple[str, ...]:
+    """The figures of a study of so many policies: with one, there is no size to choose."""
+    return tuple(name for name in FIGURES if policies > 1 or name != "optimal_size")
+
+
 FIGURE_FORMATS = ("png", "svg")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md")
 
@@ -63,8 +70,10 @@ class PublishSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
-    shown; the first sampled generator and the first verifier are the headline's. `config_yaml` is printed as
-    provenance, `code` is the digest of the stage's import closure.
+    shown; the first sampled generator and the first verifier are the headline's. `tokens_estimated`: whether
+    token counts rest on an estimate, as those of imports do. `assumed_verifiers` gave imported scores
+    according to the config alone. `config_yaml` is printed as provenance, `code` is the digest of the stage's
+    import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +86,8 @@ class PublishSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
+    tokens_estimated: bool = False
+    assumed_verifiers: tuple[str, ...] = ()
     config_yaml: str
     seed: int
     code: str
@@ -129,6 +140,12 @@ def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
     )
 
 
+def assumption(spec: PublishSpec) -> str:
+    """Which verifiers are named by the config alone, if any are."""
+    names = " and ".join(spec.assumed_verifiers)
+    return f"That imported scores are those of {names} is assumed: their files do not say." if names else ""
+
+
 def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:
     """The headline's strategy with `selector`, where the curves have it."""
     generator = sampled_generators(curves, spec)[0]
@@ -136,6 +153,12 @@ def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy
         if strategy.selector == selector and strategy.generator == generator:
             return strategy
     return None
+
+
+def cost_label(spec: PublishSpec) -> str:
+    """What the headline's FLOPs count, and on what estimate they rest."""
+    label = COST_LABELS[spec.headline.cost_model]
+    return f"{label}, tokens estimated" if spec.tokens_estimated else label
 
 
 def cost_column(spec: PublishSpec) -> str:

@@ -5,6 +5,7 @@ styles and inlined images only) keeps a browser from loading or running anything
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,16 +15,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells
 from isoflop.publishing import (
-    COST_LABELS,
-    FIGURES,
     SELECTOR_NAMES,
     Estimate,
     Fitted,
     PublishSpec,
     Tables,
+    assumption,
     cost_column,
+    cost_label,
     curve,
     existing,
+    figure_names,
     fitted,
     headline_strategy,
     intervals_note,
@@ -75,7 +77,7 @@ FIGURE_CAPTIONS = {
         "the problems on which the pool leaves the vote open. Marks of one number of samples are set apart."
     ),
 }
-WIDE = frozenset({"error_by_strategy", "majority_weighted", "accuracy_by_level", "saturation"})
+_COLUMN = 360.0  # points; figures of one panel are narrower
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,15 @@ def render(
             "title": FIGURE_TITLES[name],
             "caption": FIGURE_CAPTIONS[name],
             "uri": "data:image/svg+xml;base64," + base64.b64encode(figures[name]).decode(),
-            "wide": name in WIDE or len(spec.datasets) > 1,
+            "wide": _width(figures[name]) > _COLUMN,
         }
-        for name in FIGURES
+        for name in figure_names(len(spec.policies))
     ]
     return environment.get_template("report.html.j2").render(
         spec=spec,
-        cost=COST_LABELS[spec.headline.cost_model],
+        cost=cost_label(spec),
         intervals=intervals_note(tables.curves, spec),
+        assumption=assumption(spec),
         strategy=SELECTOR_NAMES[spec.headline.selector],
         headlines=found,
         figures=shown,
@@ -166,6 +169,13 @@ def render(
         provenance=provenance,
         costs=cost_table(provenance.costs),
     )
+
+
+def _width(svg: bytes) -> float:
+    """The width of a figure, in points."""
+    found = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
+    assert found is not None  # matplotlib writes it
+    return float(found[1])
 
 
 def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
@@ -182,8 +192,9 @@ def table4_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
     best = best_cells(table, spec.datasets)
     header = ["Model", "Strategy", "Samples"]
+    flops = "FLOPs (estimated)" if spec.tokens_estimated else "FLOPs"
     for dataset in spec.datasets:
-        header += [f"FLOPs {dataset}", f"Accuracy {dataset}"]
+        header += [f"{flops} {dataset}", f"Accuracy {dataset}"]
     rows = []
     for row, (_, line) in enumerate(table.iterrows()):
         cells = [Cell(str(line["model"])), Cell(str(line["strategy"])), Cell(str(line["samples"]))]

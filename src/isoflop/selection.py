@@ -48,7 +48,7 @@ class SelectSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     cost_models: tuple[str, ...] = COST_MODELS
     seed: int
-    generator_kind: Literal["greedy", "sampling"]
+    generator_kind: Literal["greedy", "sampling", "import"]
     code: str
 
     @model_validator(mode="after")

@@ -4,12 +4,21 @@ Every file is checked against its sha256 before any of it is parsed.
 """
 
 import hashlib
+import os
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
 from isoflop.errors import UserError
 from isoflop.problems import Row, read_rows
+
+_GITHUB = "https://raw.githubusercontent.com"
+_PIECE = 2**20  # bytes read at once
+_TIMEOUT = 60.0  # seconds without an answer
 
 
 def read_file(path: Path) -> bytes:
@@ -52,6 +61,60 @@ def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
             f"{repo}: {path} at {revision} cannot be downloaded ({reason}); "
             "without a network, set `mirror` to a folder that holds it"
         ) from error
+
+
+def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path | None) -> Path:
+    """The local copy of a file of a GitHub repository: `mirror`/`repo`/`path`, or a download at `revision`.
+
+    A download is kept under `ISOFLOP_CACHE` (default ~/.cache/isoflop) and goes on where it was broken off.
+    Raises UserError if the file cannot be had or is not the one with that `sha256`.
+    """
+    if mirror is not None:
+        local = mirror / repo / path
+        if not local.is_file():
+            raise UserError(f"{local}: not there; the mirror must hold {path} of {repo} at {revision}")
+    else:
+        cache = Path(os.environ.get("ISOFLOP_CACHE", Path.home() / ".cache" / "isoflop"))
+        local = cache / "github" / repo / revision / path
+        if not local.is_file():
+            _download(f"{_GITHUB}/{repo}/{revision}/{quote(path)}", local, sha256)
+    check_sha256(local, read_file(local), sha256)
+    return local
+
+
+def _download(url: str, target: Path, sha256: str) -> None:
+    """Fetch `url` to `target`, going on from what an earlier attempt left."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{sha256[:16]}.part")
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with (
+            urllib.request.urlopen(request, timeout=_TIMEOUT) as answer,
+            # A server that does not go on sends the whole file (200 instead of 206).
+            part.open("ab" if answer.status == HTTPStatus.PARTIAL_CONTENT else "wb") as file,
+        ):
+            missing = int(answer.headers.get("Content-Length", 0))
+            while piece := answer.read(_PIECE):
+                missing -= file.write(piece)
+            # The library takes a connection that breaks off for the end.
+            if missing > 0:
+                raise ConnectionError(f"{missing} bytes are missing")
+    except urllib.error.HTTPError as error:
+        # Nothing after what is there: the part is the whole.
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise UserError(f"{url}: the server says {error.code} ({error.reason})") from error
+    except OSError as error:
+        raise UserError(
+            f"{url}: cannot be downloaded ({error}); run again to go on, or without a network set `mirror` "
+            "to a folder that holds it"
+        ) from error
+    try:
+        check_sha256(part, part.read_bytes(), sha256)
+    except UserError:
+        part.unlink()
+        raise
+    os.replace(part, target)
 
 
 def read_hub_rows(path: Path, name: str) -> Iterator[Row]:

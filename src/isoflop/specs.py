@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config_entries import Dataset, Generator, Grader, Policy, Verifier
+from isoflop.config_entries import Dataset, Grader, Import, Policy, Sampled, Verifier
 from isoflop.config_training import LabelConfig, TrainingConfig
 
 PROBLEMS_VERSION = 2
-SAMPLE_VERSION = 1
+SAMPLE_VERSION = 2
 SCORE_VERSION = 1
 TRAIN_VERSION = 2
 LABEL_VERSION = 2
@@ -38,9 +38,19 @@ class SampleSpec(Spec):
     """Candidates of one policy by one generator; `seed` is the experiment's."""
 
     policy: Policy
-    generator: Generator
+    generator: Sampled
     seed: int
     version: int
+
+
+class ReplaySpec(Spec):
+    """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems."""
+
+    generator: Import
+    policy: Policy
+    verifier: Verifier | None
+    mirror: str | None
+    code: str
 
 
 class ScoreSpec(Spec):

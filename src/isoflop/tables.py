@@ -29,7 +29,8 @@ CANDIDATES = pa.schema(
         pa.field("finish", pa.string(), nullable=False),  # stop | length
         pa.field("prompt_tokens", pa.int32(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),  # generated, the end token included
-        pa.field("logprob", pa.float32(), nullable=False),  # natural log, at temperature 1
+        pa.field("logprob", pa.float32()),  # natural log, at temperature 1
+        pa.field("source", pa.string()),  # the file and row that an imported candidate comes from
     ]
 )
 
@@ -90,9 +91,11 @@ LABELS = pa.schema(
     ]
 )
 
-# The public contract: results/<experiment>/tables/curves.csv
+# The public contract: results/<experiment>/tables/curves.csv. seconds_per_problem is empty where nobody
+# measured, as for imported candidates; tokens_estimated says whether tokens and FLOPs rest on an estimate.
 CURVES_COLUMNS = (
     "experiment", "dataset", "policy", "policy_params", "generator", "verifier", "selector",
     "step_aggregation", "subset", "budget", "problems", "accuracy", "ci_low", "ci_high",
     "tokens_per_problem", "flops_wu2024", "flops_kaplan", "flops_total", "seconds_per_problem",
+    "tokens_estimated",
 )  # fmt: skip

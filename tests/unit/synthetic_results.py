@@ -200,6 +200,7 @@ def _write_samples(folder: Path, dataset: str, shape: Shape) -> None:
             "prompt_tokens": [60] * len(rows),
             "tokens": [12 * len(r[2]) for r in rows],
             "logprob": [-3.5] * len(rows),
+            "source": [None] * len(rows),
         }
         write_table(folder / "sample" / f"{base}.parquet", columns, CANDIDATES, {})
         columns = {

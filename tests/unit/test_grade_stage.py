@@ -34,6 +34,7 @@ def write_candidates(path, rows):
         "prompt_tokens": [5] * len(rows),
         "tokens": [len(steps) for _, steps, _ in rows],
         "logprob": [-1.0] * len(rows),
+        "source": [None] * len(rows),
     }
     write_table(path, columns, CANDIDATES, {})
 

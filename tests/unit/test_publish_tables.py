@@ -9,7 +9,7 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.figures import regression_text
-from isoflop.headlines import best_choices, difference, strategy_key
+from isoflop.headlines import best_choices, difference, over_optimisation, strategy_key
 from isoflop.paper_tables import best_cells, latex_escape, table4, table4_latex, table4_markdown
 from isoflop.publishing import (
     Estimate,
@@ -48,6 +48,7 @@ def row(policy: str, selector: str, budget: int, accuracy: float, flops: float) 
         "flops_kaplan": 2 * flops,
         "flops_total": 3 * flops,
         "seconds_per_problem": 1.0,
+        "tokens_estimated": False,
     }
     return {name: values[name] for name in CURVES_COLUMNS}
 
@@ -149,6 +150,31 @@ def tables_of(measured: pd.DataFrame) -> Tables:
     paired = 0.1 * noise[:1] + large * (0.1 + 0.01 * noise[1:])
     empty = pd.DataFrame()
     return Tables(measured, empty, empty, empty, paired.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        (0.01, "best-of-n falls with n, in points: large −6.0 (−8.0 to −4.0) from 2 to 4 samples."),
+        (0.05, ""),
+    ],
+)
+def test_best_of_n_that_falls_with_n_is_said_with_the_interval_of_the_drop(noise: float, said: str) -> None:
+    accuracies = {"small": (0.3, 0.35, 0.4), "large": (0.5, 0.6, 0.54)}
+    measured = pd.DataFrame(
+        [
+            row(policy, "best_of_n", budget, accuracy, 10.0 * budget)
+            for policy, points in accuracies.items()
+            for budget, accuracy in zip((1, 2, 4), points, strict=True)
+        ]
+    )
+    normal = np.random.default_rng(0).normal(0, 1, 2000)
+    paired = np.zeros((len(measured), len(normal)))
+    paired[-1] = noise * (normal - normal.mean()) / normal.std()
+    empty = pd.DataFrame()
+    tables = Tables(measured, empty, empty, empty, paired.astype(np.float32))
+    sentence = over_optimisation(tables, spec(), "d_1")
+    assert sentence == (f"The verifier is over-optimised: {said}" if said else "")
 
 
 def test_the_best_choice_fits_its_budget_and_leaves_out_the_oracle() -> None:

@@ -59,6 +59,7 @@ class Study:
             "prompt_tokens": np.repeat([10, 20, 30], size).tolist(),
             "tokens": tokens.tolist(),
             "logprob": [-1.0] * 3 * size,
+            "source": [None] * 3 * size,
         }
         self.grades = {
             **keys,

@@ -227,7 +227,9 @@ def test_the_jobs_of_a_study(plan: Plan) -> None:
     ]
     assert [tuple(pool) for pool in plan.pools()] == pools
     assert plan.credits() == [f"results/demo/select/{'/'.join(pool)}.parquet" for pool in pools]
-    assert [tuple(one.values()) for one in json.loads(plan.fit())["inputs"]] == [
+    inputs = json.loads(plan.fit())["inputs"]
+    assert not any(one["tokens_estimated"] for one in inputs)
+    assert [(one["dataset"], one["generator"], one["policy"]) for one in inputs] == [
         (dataset, generator, policy) for dataset, policy, generator in pools
     ]
     assert plan.scores("words", "small", "greedy") == []

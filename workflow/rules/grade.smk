@@ -8,9 +8,11 @@ rule grade:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
     conda:
         "../../envs/analysis.yaml"
+    # The comparisons of LaTeX run in a process per thread.
+    threads: lambda w: PLAN.graders(w.dataset)
     resources:
         mem_mb=2000,
     params:
         spec=lambda w: PLAN.grade(w.dataset),
     shell:
-        "python -m isoflop.stages.grade {params.spec:q} {input} {output} 2> {log}"
+        "ISOFLOP_GRADERS={threads} python -m isoflop.stages.grade {params.spec:q} {input} {output} 2> {log}"

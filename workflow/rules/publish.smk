@@ -1,6 +1,3 @@
-from isoflop.publishing import FIGURES
-
-
 rule publish:
     input:
         curves="results/{experiment}/tables/curves.csv",
@@ -31,9 +28,9 @@ rule publish:
                 category="Figures",
                 labels={"figure": name.replace("_", " ")},
             )
-            for name in FIGURES
+            for name in PLAN.figures()
         ],
-        [f"results/{{experiment}}/figures/{name}.png" for name in FIGURES],
+        [f"results/{{experiment}}/figures/{name}.png" for name in PLAN.figures()],
     log:
         "logs/{experiment}/publish.log",
     conda:

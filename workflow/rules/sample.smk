@@ -8,6 +8,8 @@ rule sample:
         ledger="results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
     log:
         "logs/{experiment}/sample/{dataset}/{policy}/{generator}.log",
+    wildcard_constraints:
+        generator=any_of(PLAN.sampled()),
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads

@@ -8,6 +8,8 @@ rule score:
         ledger="results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.ledger.json",
     log:
         "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
+    wildcard_constraints:
+        generator=any_of(PLAN.sampled()),
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads

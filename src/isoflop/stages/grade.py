@@ -4,9 +4,13 @@ SPEC is the JSON of `isoflop.specs.GradeSpec`. Rows come out in the order of CAN
 and the summary on standard error count the comparisons that stayed undecided, with examples.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import pyarrow as pa
 
@@ -50,17 +54,18 @@ class Graded:
         return [(problem, *pair) for problem, classes in self.classes.items() for pair in classes.undecided]
 
 
-def grade(references: dict[str, str], candidates: pa.Table, grader: Grader, source: str) -> Graded:
+def grade(references: dict[str, str], candidates: pa.Table, graders: Sequence[Grader], source: str) -> Graded:
     """Extract and classify the answers of `candidates`, a table of CANDIDATES called `source` in errors.
 
-    `references` maps problem ids to reference answers. A truncated candidate (finish "length") has an answer
-    only if it states one completely. Raises UserError for an unknown problem or an unusable reference.
+    The `graders` are alike and share the problems between them. `references` maps problem ids to reference
+    answers. A truncated candidate (finish "length") has an answer only if it states one completely. Raises
+    UserError for an unknown problem or an unusable reference.
     """
     problem_ids: list[str] = candidates.column("problem_id").to_pylist()
     texts = ("".join(steps) for steps in candidates.column("steps").to_pylist())
     finishes = candidates.column("finish").to_pylist()
     answers = [
-        grader.extract(text, truncated=finish == "length")
+        graders[0].extract(text, truncated=finish == "length")
         for text, finish in zip(texts, finishes, strict=True)
     ]
     by_problem: dict[str, list[str]] = {}
@@ -73,12 +78,23 @@ def grade(references: dict[str, str], candidates: pa.Table, grader: Grader, sour
         found = by_problem.setdefault(problem, [])
         if answer is not None:
             found.append(answer)
-    classes = {}
-    for problem, found in by_problem.items():
-        fault = grader.reference_fault(references[problem])
+    for problem in by_problem:
+        fault = graders[0].reference_fault(references[problem])
         if fault is not None:
             raise UserError(f"problem '{problem}': reference answer '{references[problem]:.80}': {fault}")
-        classes[problem] = classify(found, references[problem], grader.equivalent)
+    idle: SimpleQueue[Grader] = SimpleQueue()
+    for grader in graders:
+        idle.put(grader)
+
+    def classes_of(problem: str) -> AnswerClasses:
+        grader = idle.get()
+        try:
+            return classify(by_problem[problem], references[problem], grader.equivalent)
+        finally:
+            idle.put(grader)
+
+    with ThreadPoolExecutor(len(graders)) as executor:
+        classes = dict(zip(by_problem, executor.map(classes_of, by_problem), strict=True))
     return Graded(problem_ids, answers, classes)
 
 
@@ -92,8 +108,10 @@ def main(arguments: Sequence[str]) -> None:
     references = dict(
         zip(problems.column("problem_id").to_pylist(), problems.column("answer").to_pylist(), strict=True)
     )
-    with make_grader(spec.grader) as grader:
-        graded = grade(references, candidates, grader, arguments[2])
+    with ExitStack() as stack:
+        count = int(os.environ.get("ISOFLOP_GRADERS", "1"))
+        graders = [stack.enter_context(make_grader(spec.grader)) for _ in range(count)]
+        graded = grade(references, candidates, graders, arguments[2])
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)
     metadata: dict[str, object] = {

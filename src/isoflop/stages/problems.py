@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from isoflop.config_entries import FieldMap, FileSource, HubSource, WordproblemsSource
+from isoflop.config_entries import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
-from isoflop.sources import check_sha256, hub_file, read_file, read_hub_rows
+from isoflop.sources import check_sha256, github_file, hub_file, read_file, read_hub_rows
 from isoflop.specs import ProblemsSpec
 from isoflop.stages.common import read_spec, run_stage, write_table
 from isoflop.tables import PROBLEMS
@@ -22,6 +22,8 @@ LICENSES = {
     "wordproblems": "Apache-2.0",
     "openai/gsm8k": "MIT",
     "HuggingFaceH4/MATH-500": "MIT",
+    "mert-cemri/search-and-learn": "Apache-2.0",
+    "QwenLM/Qwen2.5-Math": "MIT",
 }
 
 Provenance = dict[str, object]
@@ -58,6 +60,22 @@ def load_hub(dataset: HubSource, mirror: Path | None) -> tuple[list[Problem], Pr
     }
 
 
+def load_github(dataset: GithubSource, mirror: Path | None) -> tuple[list[Problem], Provenance]:
+    """The files of a GitHub repository, in the order in which the config lists them."""
+    rows = []
+    for file in dataset.files:
+        path = github_file(dataset.repo, dataset.revision, file.path, file.sha256, mirror)
+        rows.append(read_rows(str(path), read_file(path)))
+    prefix = Path(dataset.files[0].path).stem
+    problems = build_problems(chain.from_iterable(rows), _mapping(dataset.fields), prefix, dataset.limit)
+    return problems, {
+        "repo": dataset.repo,
+        "revision": dataset.revision,
+        "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
+        "limit": dataset.limit,
+    }
+
+
 def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
     """A local file."""
     path = Path(dataset.path)
@@ -84,6 +102,9 @@ def main(arguments: Sequence[str]) -> None:
         name = dataset.source
     elif isinstance(dataset, HubSource):
         problems, provenance = load_hub(dataset, Path(spec.mirror) if spec.mirror else None)
+        name = dataset.repo
+    elif isinstance(dataset, GithubSource):
+        problems, provenance = load_github(dataset, Path(spec.mirror) if spec.mirror else None)
         name = dataset.repo
     else:
         problems, provenance = load_file(dataset)

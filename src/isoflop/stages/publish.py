@@ -27,10 +27,10 @@ from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table4, table4_latex, table4_markdown
 from isoflop.publishing import (
-    COST_LABELS,
     PublishSpec,
     Tables,
     check_curves,
+    cost_label,
     headline_strategy,
     intervals_note,
 )
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     found = headlines(tables, spec)
     paper = table4(tables.curves, spec)
     intervals = intervals_note(tables.curves, spec)
-    caption = f"{spec.title}. FLOPs per problem: {COST_LABELS[spec.headline.cost_model]}. {intervals}."
+    caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")

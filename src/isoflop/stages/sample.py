@@ -62,6 +62,7 @@ def candidates_table(
             "prompt_tokens": [completion.prompt_tokens for completion in completions],
             "tokens": [len(completion.pieces) for completion in completions],
             "logprob": [completion.logprob for completion in completions],
+            "source": [None] * len(completions),
         },
         schema=CANDIDATES,
     )

@@ -9,6 +9,7 @@ it names, in that order. OUTPUT has the columns of `isoflop.tables.CREDITS`; its
 the policy and the verifiers, and how exact the estimates are.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -50,7 +51,7 @@ class _SampleLedger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    seconds: float = Field(ge=0.0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     generated_tokens: int = Field(ge=0)
     candidates: int = Field(ge=1)
     model: ModelShape
@@ -61,7 +62,7 @@ class _ScoreLedger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    seconds: float = Field(ge=0.0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     verifier_tokens: int = Field(ge=0)
     model: ModelShape
 
@@ -83,6 +84,11 @@ def main(arguments: Sequence[str]) -> None:
         )
     problems = read_table(problems_path, PROBLEMS)
     candidates = read_table(candidates_path, CANDIDATES)
+    if spec.generator_kind == "import":
+        # Those left out for too few solutions have none here; the replay's ledger counts them.
+        problems = problems.filter(
+            pc.is_in(problems["problem_id"], value_set=candidates["problem_id"].combine_chunks())
+        )
     sizes = _pool_sizes(problems, candidates, problems_path, candidates_path)
     grades = read_table(grades_path, GRADES)
     _check_aligned(grades, grades_path, candidates, candidates_path)
@@ -215,7 +221,12 @@ def _policy_usage(path: str, candidates: pa.Table, candidates_path: str) -> Usag
             f"{path}: {measured[0]} candidates with {measured[1]} generated tokens, but {candidates_path} "
             f"has {tokens.size} with {int(tokens.sum())}; delete both and sample again"
         )
-    return Usage(ledger.model, ledger.seconds, tokens)
+    return Usage(ledger.model, _seconds(ledger), tokens)
+
+
+def _seconds(ledger: _SampleLedger | _ScoreLedger) -> float:
+    """Not a number where nobody measured them, as for imported work."""
+    return math.nan if ledger.seconds is None else ledger.seconds
 
 
 def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> Usage:
@@ -226,7 +237,7 @@ def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> Usage:
             f"{path}: {ledger.verifier_tokens} verifier tokens, but {scores_path} has {int(tokens.sum())}; "
             "delete both and score again"
         )
-    return Usage(ledger.model, ledger.seconds, tokens)
+    return Usage(ledger.model, _seconds(ledger), tokens)
 
 
 def _step_scores(table: pa.Table, path: str, candidates: pa.Table) -> StepScores:

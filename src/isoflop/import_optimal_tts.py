@@ -1,0 +1,68 @@
+"""Records of compute-optimal-tts: a row per problem, its trajectories with their reward histories.
+
+A solution that ran out of time is a placeholder in these files, and so is the reward of a verifier that
+failed: both are refused by name rather than counted as wrong or worthless.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from isoflop.errors import UserError
+from isoflop.imported import (
+    Solution,
+    list_field,
+    mapping,
+    optional_text,
+    step_scores,
+    text_field,
+    token_count,
+)
+from isoflop.problems import Row
+
+STEP_SEPARATORS = ("\n\n", "\n")
+
+
+def read(rows: Iterable[Row]) -> Iterator[Solution]:
+    """Every trajectory of every row; raises UserError naming the row and the trajectory at fault."""
+    for place, values in rows:
+        for number, path in enumerate(list_field(values, "output", place), start=1):
+            where = f"{place}, output {number}"
+            fields = mapping(path, where)
+            text = text_field(fields, "text", where)
+            if text.startswith("[TIMEOUT]"):
+                raise UserError(f"{where}: holds the mark of a search that ran out of time; leave it out")
+            scores = step_scores(fields.get("reward_history"), where)
+            yield Solution(
+                place=where,
+                problem=None,
+                prompt=text_field(values, "question", place),
+                reference=optional_text(values, "groundtruth", place),
+                steps=_steps(text, len(scores) if scores else 1, where),
+                scores=scores or None,
+                tokens=_tokens(fields, where),
+            )
+
+
+def _steps(text: str, wanted: int, where: str) -> tuple[str, ...]:
+    """The steps of `text`: whole for one score, else split as gives as many as there are scores."""
+    if wanted == 1:
+        return (text,)
+    for separator in STEP_SEPARATORS:
+        body = text.rstrip("\n")
+        parts = [part for part in body.split(separator) if part.strip()]
+        if len(parts) == wanted:
+            pieces = [part + separator for part in parts]
+            pieces[-1] = parts[-1] + text[len(body) :]
+            return tuple(pieces)
+    raise UserError(
+        f"{where}: the text does not split into as many steps as there are rewards ({wanted}); "
+        "which reward belongs to which step is lost"
+    )
+
+
+def _tokens(fields: object, where: str) -> int | None:
+    """The tokens of this trajectory's own steps; `completion_tokens` may be the whole tree's."""
+    history = mapping(fields, where).get("token_history")
+    if isinstance(history, list) and history:
+        counts = [token_count(one, where) for one in history]
+        return None if None in counts else sum(count or 0 for count in counts)
+    return None

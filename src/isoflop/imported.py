@@ -1,0 +1,158 @@
+"""Solutions that exist: one form for every format, and the checks that published files have needed."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from isoflop.errors import UserError
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One solution as a file has it; None where the file does not say.
+
+    Attributes:
+        place: where it stands, for messages.
+        problem: the problem's identifier; `prompt`: its text; `reference`: its answer.
+        steps: the solution; their concatenation is its text.
+        scores: one per step, or a single one for the whole, which is then one step.
+        tokens: generated tokens.
+        truncated: whether it was cut off.
+    """
+
+    place: str
+    problem: str | None
+    prompt: str | None
+    reference: str | None
+    steps: tuple[str, ...]
+    scores: tuple[float, ...] | None
+    tokens: int | None
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """The whole solution."""
+        return "".join(self.steps)
+
+
+def field(values: Mapping[str, object], name: str, place: str) -> object:
+    """The field `name`; raises UserError where the row has none."""
+    if name not in values:
+        raise UserError(
+            f"{place}: no field '{name}'; it has {', '.join(values)}: is the file of another format?"
+        )
+    return values[name]
+
+
+def text_field(values: Mapping[str, object], name: str, place: str) -> str:
+    """A field that is text; raises UserError for anything else."""
+    value = field(values, name, place)
+    if not isinstance(value, str):
+        raise UserError(f"{place}: field '{name}' is {_kind(value)}; text is needed")
+    return value
+
+
+def optional_text(values: Mapping[str, object], name: str, place: str) -> str | None:
+    """A field that is text or a number, as text; None where it is missing or null."""
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{place}: field '{name}' is {_kind(value)}; text is needed")
+    return str(value)
+
+
+def list_field(values: Mapping[str, object], name: str, place: str) -> list[object]:
+    """A field that is a list; raises UserError for anything else."""
+    value = field(values, name, place)
+    if not isinstance(value, list):
+        raise UserError(f"{place}: field '{name}' is {_kind(value)}; a list is needed")
+    return value
+
+
+def mapping(value: object, place: str) -> Mapping[str, object]:
+    """An object with named fields; raises UserError for anything else."""
+    if not isinstance(value, dict):
+        raise UserError(f"{place}: holds {_kind(value)}; an object with named fields is needed")
+    return value
+
+
+def texts(values: Mapping[str, object], name: str, place: str) -> list[str]:
+    """A field that is a list of texts; raises UserError naming the entry that is not."""
+    found = list_field(values, name, place)
+    for number, one in enumerate(found, start=1):
+        if not isinstance(one, str):
+            raise UserError(f"{place}: entry {number} of '{name}' is {_kind(one)}; text is needed")
+    return [str(one) for one in found]
+
+
+def step_scores(value: object, place: str) -> tuple[float, ...] | None:
+    """A list of finite numbers, or a single one; None for null. A missing score is an error, never 0."""
+    if value is None:
+        return None
+    scores = []
+    for number, one in enumerate(value if isinstance(value, list) else [value], start=1):
+        if isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one):
+            raise UserError(
+                f"{place}: score {number} is {one!r}; every score must be a finite number "
+                "(leave the solution out of the file if its score is lost)"
+            )
+        scores.append(float(one))
+    return tuple(scores)
+
+
+def token_count(value: object, place: str) -> int | None:
+    """A number of tokens; None for null, 0 and -1, which mean that nobody counted."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < -1:
+        raise UserError(f"{place}: {value!r} is not a number of tokens")
+    return int(value) if value > 0 else None
+
+
+def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:
+    """Entries side by side of the lists `names`; raises UserError where their lengths differ."""
+    lists = [list_field(values, name, place) for name in names]
+    for name, one in zip(names[1:], lists[1:], strict=True):
+        if len(one) != len(lists[0]):
+            raise UserError(
+                f"{place}: {len(lists[0])} {names[0]} but {len(one)} {name}; "
+                "which score or count belongs to which solution is lost"
+            )
+    yield from zip(*lists, strict=True)
+
+
+def split_scored(
+    text: str, separator: str, scores: tuple[float, ...] | None, place: str
+) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
+    """The steps of `text`, which end in `separator`, and their scores.
+
+    Steps without text join the one before, and their score goes with them: what a verifier thinks of nothing
+    says nothing. Raises UserError where steps and scores are not as many.
+    """
+    parts = [part + separator for part in text.split(separator)]
+    parts[-1] = parts[-1].removesuffix(separator)
+    if scores is not None and len(scores) != len(parts):
+        raise UserError(
+            f"{place}: {len(parts)} steps but {len(scores)} step scores; "
+            "which score belongs to which step is lost"
+        )
+    steps: list[str] = []
+    kept: list[float] = []
+    for number, part in enumerate(parts):
+        if steps and not part.strip():
+            steps[-1] += part
+            continue
+        if steps and not steps[-1].strip():
+            steps[-1] += part
+            if scores is not None:
+                kept[-1] = scores[number]
+            continue
+        steps.append(part)
+        if scores is not None:
+            kept.append(scores[number])
+    return tuple(steps), tuple(kept) if scores is not None else None
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else f"{type(value).__name__} ({value!s:.40})"

@@ -1,0 +1,169 @@
+"""Import solutions that exist as candidates, with their scores where a verifier is named.
+
+    python -m isoflop.stages.replay SPEC PROBLEMS OUT.parquet OUT.ledger.json [SCORES SCORES_LEDGER]
+
+Token counts that the files lack are estimated from characters; the ledger says how many are.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from isoflop.config_entries import Import, ImportSource, ModelSize
+from isoflop.costs import ModelShape
+from isoflop.errors import UserError
+from isoflop.import_files import local_files
+from isoflop.import_pool import READERS, Demands, Pool, Target, pool
+from isoflop.imported import Solution
+from isoflop.problems import read_rows
+from isoflop.sources import check_sha256, github_file, hub_file, read_file
+from isoflop.specs import ReplaySpec
+from isoflop.stages.chunks import ledger
+from isoflop.stages.common import read_spec, read_table, run_stage, write_table, write_text
+from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+
+_UNSCORED, _SCORED = 4, 6
+
+
+def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[str, Path]]:
+    """Every file of a source: what to call it, and where it lies, checked against its sha256."""
+    for file in source.files:
+        if source.repo is not None:
+            assert source.revision is not None
+            assert file.sha256 is not None
+            if source.host == "github":
+                path = github_file(source.repo, source.revision, file.path, file.sha256, mirror)
+            else:
+                path = hub_file(source.repo, source.revision, file.path, mirror)
+                check_sha256(path, read_file(path), file.sha256)
+            yield f"{source.repo}/{file.path}", path
+            continue
+        found = local_files(file.path)
+        if not found:
+            raise UserError(f"{file.path}: no such file")
+        for path in found:
+            check_sha256(path, read_file(path), file.sha256)
+            yield str(path), path
+
+
+def _solutions(generator: Import, mirror: Path | None) -> Iterator[tuple[str, Iterator[Solution]]]:
+    read = READERS[generator.format]
+    for source in generator.sources:
+        for name, path in source_files(source, mirror):
+            # The suffix decides how rows are read; the name is what messages call the file.
+            rows = (
+                (f"{name}{place.removeprefix(str(path))}", values)
+                for place, values in read_rows(str(path), read_file(path))
+            )
+            yield name, read(rows)
+
+
+def _shape(size: ModelSize | None) -> ModelShape:
+    assert size is not None  # checked with the config
+    return ModelShape(
+        parameters=size.parameters,
+        embedding_parameters=0,
+        layers=size.layers,
+        attention_width=size.attention_width,
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Import what SPEC says and write candidates, scores and ledgers; raises UserError on bad input."""
+    if len(arguments) not in (_UNSCORED, _SCORED):
+        raise UserError(
+            "usage: python -m isoflop.stages.replay SPEC PROBLEMS OUT LEDGER_OUT [SCORES SCORES_LEDGER]"
+        )
+    spec = read_spec(ReplaySpec, arguments[0], "replay")
+    if (spec.verifier is None) != (len(arguments) == _UNSCORED):
+        raise UserError("verifier: the specification and the number of outputs do not go together")
+    generator, verifier = spec.generator, spec.verifier
+    table = read_table(arguments[1], PROBLEMS).select(["problem_id", "prompt", "answer"])
+    problems = [Target(**row) for row in table.to_pylist()]
+    demands = Demands(
+        scored=verifier is not None,
+        probabilities=verifier is not None and verifier.scale == "probability",
+        at_least=generator.at_least,
+        distinct=generator.repetitions == "all",
+    )
+    found = pool(_solutions(generator, Path(spec.mirror) if spec.mirror else None), problems, demands)
+    _write(spec, problems, found, list(arguments[2:]))
+    kept = sum(len(members) for members in found.solutions.values())
+    print(
+        f"replay: {kept} solutions to {len(found.solutions)} problems, {found.repeated} repetitions "
+        f"dropped, {len(found.left_out)} problems left out",
+        file=sys.stderr,
+    )
+
+
+def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: Sequence[str]) -> None:
+    rate = spec.generator.characters_per_token
+    prompts = {one.problem_id: _estimate(one.prompt, rate) for one in problems}
+    rows = [
+        (problem, number, name, solution)
+        for problem, members in found.solutions.items()
+        for number, (name, solution) in enumerate(members)
+    ]
+    tokens = [
+        solution.tokens if solution.tokens is not None else _estimate(solution.text, rate)
+        for _, _, _, solution in rows
+    ]
+    steps = [
+        list(solution.steps) if spec.verifier is not None else [solution.text] for _, _, _, solution in rows
+    ]
+    policy = _shape(spec.policy.size).model_dump()
+    keys: dict[str, list[object]] = {
+        "problem_id": [problem for problem, *_ in rows],
+        "candidate": [number for _, number, *_ in rows],
+    }
+    columns: dict[str, list[object]] = {
+        **keys,
+        "steps": list(steps),
+        "step_tokens": [_parts(parts, total) for parts, total in zip(steps, tokens, strict=True)],
+        "finish": ["length" if solution.truncated else "stop" for *_, solution in rows],
+        "prompt_tokens": [prompts[problem] for problem, *_ in rows],
+        "tokens": list(tokens),
+        "logprob": [None] * len(rows),
+        "source": [solution.place for *_, solution in rows],
+    }
+    write_table(outputs[0], columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
+    totals: dict[str, float] = {
+        "candidates": len(rows),
+        "generated_tokens": sum(tokens),
+        "prompt_tokens": sum(prompts[problem] for problem, *_ in rows),
+        "estimated_counts": sum(solution.tokens is None for *_, solution in rows),
+        "repetitions_dropped": found.repeated,
+        "problems_left_out": len(found.left_out),
+    }
+    write_text(outputs[1], ledger(totals, policy))
+    if spec.verifier is None:
+        return
+    read = [prompts[problem] + total for (problem, *_), total in zip(rows, tokens, strict=True)]
+    scores = [list(solution.scores or ()) for *_, solution in rows]
+    model = _shape(spec.verifier.size).model_dump()
+    write_table(
+        outputs[2],
+        {**keys, "step_scores": list(scores), "verifier_tokens": list(read)},
+        SCORES,
+        {"model": model},
+    )
+    write_text(outputs[3], ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
+
+
+def _estimate(text: str, characters_per_token: float) -> int:
+    return max(1, round(len(text) / characters_per_token))
+
+
+def _parts(steps: Sequence[str], total: int) -> list[int]:
+    """`total` tokens shared between steps by their characters, exactly."""
+    characters = sum(map(len, steps))
+    ends, seen = [0], 0
+    for step in steps:
+        seen += len(step)
+        ends.append(round(total * seen / characters))
+    return [end - begin for begin, end in pairwise(ends)]
+
+
+if __name__ == "__main__":
+    run_stage(main)

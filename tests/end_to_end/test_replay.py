@@ -1,0 +1,159 @@
+"""Published solutions as a study: a small one of our own, and the two shipped replays on the real files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+SIZE = {"parameters": 8_000_000, "layers": 4, "attention_width": 64}
+
+
+def run(folder: Path, *configs: str) -> subprocess.CompletedProcess[str]:
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    arguments = ["--directory", str(folder), "--configfile", *configs]
+    return subprocess.run([*snakemake, *arguments], capture_output=True, text=True, check=False, timeout=500)
+
+
+def small_study(folder: Path) -> str:
+    """Eight sums, four solutions each; the first half of them is right, and scored higher."""
+    sums = [(number, number + 3) for number in range(11, 19)]
+    (folder / "sums.jsonl").write_text(
+        "".join(
+            json.dumps({"id": f"s{a}", "question": f"What is {a} + {b}?", "answer": a + b}) + "\n"
+            for a, b in sums
+        )
+    )
+    rows = [
+        {
+            "problem_id": f"s{a}",
+            "steps": [f"Add {a} and {b}, try {number}.\n", f"The answer is {a + b + wrong}."],
+            "step_scores": [0.75, 0.5 - 0.4 * bool(wrong)],
+        }
+        for a, b in sums
+        for number, wrong in enumerate([0, 0, 1, 2] if a % 2 else [0, 1, 1, 2])
+    ]
+    (folder / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config: dict[str, Any] = {
+        "experiment": "small",
+        "seed": 1,
+        "datasets": {
+            "sums": {
+                "source": "file",
+                "path": "sums.jsonl",
+                "fields": {"prompt": "question", "answer": "answer", "id": "id"},
+                "grader": "number",
+            }
+        },
+        "policies": {"theirs": {"size": SIZE}},
+        "verifiers": {"judge": {"size": SIZE, "assumed": True}},
+        "generators": {
+            "runs": {
+                "kind": "import",
+                "format": "table",
+                "dataset": "sums",
+                "policy": "theirs",
+                "verifier": "judge",
+                "characters_per_token": 4.0,
+                "at_least": 4,
+                "sources": [{"files": [{"path": "runs*.jsonl"}]}],
+            }
+        },
+        "budgets": [1, 2, 4],
+        "selectors": ["majority", "weighted", "best_of_n", "pass"],
+        "step_aggregations": ["last"],
+        "headline": {"selector": "weighted"},
+        "bootstrap": {"draws": 200},
+    }
+    (folder / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return str(folder / "small.yaml")
+
+
+def curves(folder: Path, experiment: str) -> pd.DataFrame:
+    table = pd.read_csv(folder / "results" / experiment / "tables" / "curves.csv", keep_default_na=False)
+    return table[table["subset"] == "all"]
+
+
+def accuracies(table: pd.DataFrame, selector: str, aggregation: str) -> list[float]:
+    chosen = table[(table["selector"] == selector) & (table["step_aggregation"] == aggregation)]
+    return [float(value) for value in chosen.sort_values("budget")["accuracy"]]
+
+
+def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
+    config = small_study(tmp_path)
+    outcome = run(tmp_path, config)
+    assert outcome.returncode == 0, outcome.stderr
+    table = curves(tmp_path, "small")
+    # Right: 2 of 4 for half of the problems, 1 of 4 for the other half; the right ones score highest.
+    assert accuracies(table, "majority", "none")[0] == pytest.approx(0.375)
+    assert accuracies(table, "best_of_n", "last")[-1] == 1.0
+    assert set(table["tokens_estimated"]) == {"True"} or set(table["tokens_estimated"]) == {True}
+    assert set(table["seconds_per_problem"]) == {""}
+    results = tmp_path / "results" / "small"
+    report = (results / "report.html").read_text(encoding="utf-8")
+    assert "tokens estimated" in report
+    assert "That imported scores are those of judge is assumed" in report
+    assert not (results / "figures" / "optimal_size.png").exists()
+    assert "estimated" in (results / "tables" / "table4.md").read_text()
+    assert "Nothing to be done" in (again := run(tmp_path, config)).stdout + again.stderr
+    with (tmp_path / "runs.jsonl").open("a") as file:
+        file.write('{"problem_id": "s11", "text": "The answer is 25.", "step_scores": [2.0]}\n')
+    broken = run(tmp_path, config)
+    assert broken.returncode != 0
+    assert "runs.jsonl, line 33: the score 2 is no probability" in broken.stdout + broken.stderr
+
+
+def mirrored(folder: Path, files: dict[str, Path]) -> str:
+    """A config that sets a mirror holding `files` by their paths in it."""
+    for name, path in files.items():
+        target = folder / "mirror" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    (folder / "mirror.yaml").write_text(f"mirror: {folder / 'mirror'}\n")
+    return str(folder / "mirror.yaml")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
+def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
+    """Its own verdicts give pass@1, 2, 4, 8 of .91, .9329, .951, .96; they call one 10{,}000 wrong."""
+    name = "QwenLM/Qwen2.5-Math/evaluation/data/eval_rm_maj_example/math_cot_100.jsonl"
+    mirror = mirrored(tmp_path, {name: DATA / "qwen2-math-rm" / "math_cot_100.jsonl"})
+    outcome = run(tmp_path, str(ROOT / "configs/replay-qwen2-math-100.yaml"), mirror)
+    assert outcome.returncode == 0, outcome.stderr
+    table = curves(tmp_path, "replay-qwen2-math-100")
+    more = [1 / 8, 2 / 8, 4 / 8, 1.0]
+    theirs = [0.91, 0.93286, 0.951, 0.96]
+    expected = [value + share / 100 for value, share in zip(theirs, more, strict=True)]
+    assert accuracies(table, "pass", "none") == pytest.approx(expected, abs=1e-3)
+    assert accuracies(table, "best_of_n", "last")[-1] == pytest.approx(0.94 + 0.01)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
+def test_llama_on_math_500(tmp_path: Path) -> None:
+    folders = {
+        "data_clean_beam_search_": "data_clean/beam_search/",
+        "data_iclr_beam_search_": "data_iclr/beam_search/",
+    }
+    folders["data_iclr_best_of_n_"] = "data_iclr/best_of_n/"
+    files = {
+        "mert-cemri/search-and-learn/" + path.name.replace(prefix, folder): path
+        for path in (DATA / "llama-8b-math500").iterdir()
+        for prefix, folder in folders.items()
+        if path.name.startswith(prefix)
+    }
+    assert len(files) == 9
+    outcome = run(tmp_path, str(ROOT / "configs/replay-llama8b-math500.yaml"), mirrored(tmp_path, files))
+    assert outcome.returncode == 0, outcome.stderr
+    table = curves(tmp_path, "replay-llama8b-math500")
+    assert set(table["problems"]) == {499}
+    assert accuracies(table, "majority", "none") == pytest.approx(
+        [0.418, 0.431, 0.500, 0.558, 0.600], abs=2e-3
+    )
+    log = tmp_path / "logs/replay-llama8b-math500/replay/math500/llama-3.1-8b/published.log"
+    assert "9374 solutions to 499 problems, 118 repetitions dropped, 1 problems left out" in log.read_text()
