@@ -173,7 +173,8 @@ def _pools(config: Config) -> Iterator[str]:
 def _imports(config: Config, root: Path) -> Iterator[str]:
     for name, entry in config.imports.items():
         place = f"generators.{name}"
-        yield from _by(f"{place}.policy", entry.policy, "policies", config.policies)
+        for policy in entry.policies:
+            yield from _by(f"{place}.sources: policy", policy, "policies", config.policies)
         if entry.verifier is not None:
             yield from _by(f"{place}.verifier", entry.verifier, "verifiers", config.verifiers)
         if entry.dataset not in config.studied_datasets:
@@ -187,7 +188,8 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
                 f"{place}.at_least: {entry.at_least} is less than the largest budget, {config.budgets[-1]}; "
                 "a problem with fewer solutions than a budget says nothing about it"
             )
-    yield from _idle("policies", config.policies, {one.policy for one in config.imports.values()}, config)
+    writers = {policy for one in config.imports.values() for policy in one.policies}
+    yield from _idle("policies", config.policies, writers, config)
     yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
 
 

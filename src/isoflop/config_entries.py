@@ -293,8 +293,10 @@ class ImportFile(Entry):
 
 
 class ImportSource(Entry):
-    """Files of solutions on disk, or of a repository at a pinned commit."""
+    """Files of one model's solutions, on disk or of a repository at a pinned commit."""
 
+    policy: Name
+    """The model that wrote them: an entry of `policies` with a `size`."""
     repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
     """Repository, `owner/name`; without one, files are on disk."""
     host: Literal["github", "hub"] = "github"
@@ -317,7 +319,7 @@ class ImportSource(Entry):
 
 
 class Import(Entry):
-    """Solutions that exist: written by a model elsewhere, with its verifier's scores where there are any."""
+    """Solutions that exist: written elsewhere, with a verifier's scores where there are any."""
 
     kind: Literal["import"]
     """Published or earlier solutions."""
@@ -325,12 +327,10 @@ class Import(Entry):
     """What the files look like: see docs/how-to/replay-published-samples.md."""
     dataset: Name
     """The data set whose problems they solve."""
-    policy: Name
-    """The model that wrote them: an entry of `policies` with a `size`."""
     verifier: Name | None = None
     """The model that scored them: an entry of `verifiers` with a `size`. None leaves scores out."""
     sources: Annotated[tuple[ImportSource, ...], Field(min_length=1)]
-    """Where the files are; all are one pool."""
+    """Where the files are; those of one policy are one pool."""
     repetitions: Literal["across_files", "all"] = "across_files"
     """Exact repetitions of a solution to drop: those in another file, which are the same samples published
     twice; or all, such as the clones that a tree search leaves. Samples of one file may well be alike."""
@@ -338,6 +338,11 @@ class Import(Entry):
     """An estimate, for prompts and for solutions without a token count; the results say they rest on it."""
     at_least: Count = 1
     """Problems with fewer solutions are left out of the study; no less than the largest budget."""
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The models that wrote the solutions, in the order of the sources."""
+        return tuple(dict.fromkeys(source.policy for source in self.sources))
 
 
 Sampled = Annotated[Greedy | Sampling, Field(discriminator="kind")]

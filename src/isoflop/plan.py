@@ -92,25 +92,26 @@ class Plan:
             return ()
         return tuple(name for name, verifier in self.config.verifiers.items() if verifier.runs)
 
-    def replay(self, generator: str) -> str:
-        """Specification of a table of imported candidates."""
+    def replay(self, policy: str, generator: str) -> str:
+        """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
+        own = tuple(source for source in entry.sources if source.policy == policy)
         return canonical(
             ReplaySpec(
-                generator=entry,
-                policy=self.config.policies[entry.policy],
+                generator=entry.model_copy(update={"sources": own}),
+                policy=self.config.policies[policy],
                 verifier=self.config.verifiers[entry.verifier] if entry.verifier else None,
                 mirror=self.config.mirror,
                 code=code_digest("isoflop.stages.replay"),
             )
         )
 
-    def replay_files(self, generator: str) -> list[str]:
+    def replay_files(self, policy: str, generator: str) -> list[str]:
         """Local files that candidates are imported from."""
         return [
             str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
             for source in self.config.imports[generator].sources
-            if source.repo is None
+            if source.repo is None and source.policy == policy
             for file in source.files
             for path in local_files(str(self._root / file.path))
         ]
@@ -335,7 +336,7 @@ class Plan:
 
     def _makes(self, generator: str, dataset: str, policy: str, runs: bool) -> bool:
         entry = self.config.imports.get(generator)
-        return runs if entry is None else (entry.dataset, entry.policy) == (dataset, policy)
+        return runs if entry is None else entry.dataset == dataset and policy in entry.policies
 
     def _trained_folder(self, name: str) -> str:
         return f"{self.results}/train/{name}"

@@ -40,6 +40,11 @@ def small_study(folder: Path) -> str:
         for number, wrong in enumerate([0, 0, 1, 2] if a % 2 else [0, 1, 1, 2])
     ]
     (folder / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # A smaller model, right once in four at best.
+    worse = [
+        row | {"steps": [row["steps"][0], "The answer is 7."]} if n % 4 else row for n, row in enumerate(rows)
+    ]
+    (folder / "worse.jsonl").write_text("".join(json.dumps(row) + "\n" for row in worse))
     config: dict[str, Any] = {
         "experiment": "small",
         "seed": 1,
@@ -51,18 +56,20 @@ def small_study(folder: Path) -> str:
                 "grader": "number",
             }
         },
-        "policies": {"theirs": {"size": SIZE}},
+        "policies": {"less": {"size": SIZE | {"parameters": 1_000_000}}, "theirs": {"size": SIZE}},
         "verifiers": {"judge": {"size": SIZE, "assumed": True}},
         "generators": {
             "runs": {
                 "kind": "import",
                 "format": "table",
                 "dataset": "sums",
-                "policy": "theirs",
                 "verifier": "judge",
                 "characters_per_token": 4.0,
                 "at_least": 4,
-                "sources": [{"files": [{"path": "runs*.jsonl"}]}],
+                "sources": [
+                    {"policy": "theirs", "files": [{"path": "runs*.jsonl"}]},
+                    {"policy": "less", "files": [{"path": "worse.jsonl"}]},
+                ],
             }
         },
         "budgets": [1, 2, 4],
@@ -89,7 +96,10 @@ def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
     config = small_study(tmp_path)
     outcome = run(tmp_path, config)
     assert outcome.returncode == 0, outcome.stderr
-    table = curves(tmp_path, "small")
+    both = curves(tmp_path, "small")
+    smaller, table = (both[both["policy"] == name] for name in ("less", "theirs"))
+    assert accuracies(smaller, "pass", "none") == pytest.approx([0.25, 0.5, 1.0])
+    assert set(smaller["policy_params"]) == {1_000_000}
     # Right: 2 of 4 for half of the problems, 1 of 4 for the other half; the right ones score highest.
     assert accuracies(table, "majority", "none")[0] == pytest.approx(0.375)
     assert accuracies(table, "best_of_n", "last")[-1] == 1.0
@@ -99,7 +109,7 @@ def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
     report = (results / "report.html").read_text(encoding="utf-8")
     assert "tokens estimated" in report
     assert "That imported scores are those of judge is assumed" in report
-    assert not (results / "figures" / "optimal_size.png").exists()
+    assert (results / "figures" / "optimal_size.png").exists()
     assert "estimated" in (results / "tables" / "table4.md").read_text()
     assert "Nothing to be done" in (again := run(tmp_path, config)).stdout + again.stderr
     with (tmp_path / "runs.jsonl").open("a") as file:
@@ -127,6 +137,7 @@ def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
     outcome = run(tmp_path, str(ROOT / "configs/replay-qwen2-math-100.yaml"), mirror)
     assert outcome.returncode == 0, outcome.stderr
     table = curves(tmp_path, "replay-qwen2-math-100")
+    assert not (tmp_path / "results/replay-qwen2-math-100/figures/optimal_size.png").exists()
     more = [1 / 8, 2 / 8, 4 / 8, 1.0]
     theirs = [0.91, 0.93286, 0.951, 0.96]
     expected = [value + share / 100 for value, share in zip(theirs, more, strict=True)]

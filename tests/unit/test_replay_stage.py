@@ -36,8 +36,8 @@ def write_inputs(folder: Path, rows: list[dict[str, Any]] = ROWS) -> None:
 
 def spec(source: dict[str, Any], **rest: Any) -> str:
     generator = {
-        "kind": "import", "format": "table", "dataset": "d", "policy": "p", "verifier": "v",
-        "characters_per_token": 4.0, "sources": [source],
+        "kind": "import", "format": "table", "dataset": "d", "verifier": "v",
+        "characters_per_token": 4.0, "sources": [{"policy": "p"} | source],
     }  # fmt: skip
     verifier = None if rest.pop("unscored", False) else {"size": SIZE}
     mirror = rest.pop("mirror", None)

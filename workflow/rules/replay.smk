@@ -1,12 +1,14 @@
-# One rule per import: whether it writes scores depends on the config.
+import re
+
+# One rule per policy and import: whether it writes scores depends on the config.
 for _pool in PLAN.replays():
 
     rule:
         name:
-            f"replay_{_pool.generator}".replace("-", "_").replace(".", "_")
+            re.sub(r"\W", "_", f"replay_{_pool.policy}_{_pool.generator}")
         input:
             problems=f"{PLAN.results}/problems/{_pool.dataset}.parquet",
-            files=PLAN.replay_files(_pool.generator),
+            files=PLAN.replay_files(_pool.policy, _pool.generator),
         output:
             PLAN.replay_outputs(_pool),
         log:
@@ -16,6 +18,6 @@ for _pool in PLAN.replays():
         resources:
             mem_mb=2000,
         params:
-            spec=lambda w, name=_pool.generator: PLAN.replay(name),
+            spec=lambda w, pool=_pool: PLAN.replay(pool.policy, pool.generator),
         shell:
             "python -m isoflop.stages.replay {params.spec:q} {input.problems} {output} 2> {log}"

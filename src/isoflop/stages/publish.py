@@ -122,7 +122,11 @@ def _samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> 
     ordered = sorted(spec.policies, key=lambda policy: abs(spec.policies.index(policy) - middle))
     pools: list[Pool] = []
     samples: list[Sample] = []
-    for policy in ordered:
+    scored = tables.curves[
+        (tables.curves["generator"] == generator) & (tables.curves["verifier"] == spec.verifiers[0])
+    ]
+    have = set(scored.loc[scored["dataset"] == dataset, "policy"])
+    for policy in (name for name in ordered if name in have):
         pools += _pools(results, dataset, policy, generator, spec.verifiers[0])
         samples = choose_samples(pools, spec.headline.step_aggregation)
         if len(samples) == _KINDS:
