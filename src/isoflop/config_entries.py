@@ -48,6 +48,7 @@ Name = Annotated[
     AfterValidator(_check_name),
 ]
 Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
@@ -113,7 +114,7 @@ class HubSource(Entry):
 
     source: Literal["hub"]
     """Downloaded, or taken from the folder `mirror`."""
-    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repo: Repository
     """Repository, `owner/name`."""
     config: Text | None = None
     """Configuration of the data set, where it has several."""
@@ -136,7 +137,7 @@ class GithubSource(Entry):
 
     source: Literal["github"]
     """Downloaded, or taken from the folder `mirror`."""
-    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repo: Repository
     """Repository, `owner/name`."""
     revision: Revision
     """Commit of the repository: 40 hexadecimal digits."""
@@ -297,7 +298,7 @@ class ImportSource(Entry):
 
     policy: Name
     """The model that wrote them: an entry of `policies` with a `size`."""
-    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    repo: Repository | None = None
     """Repository, `owner/name`; without one, files are on disk."""
     host: Literal["github", "hub"] = "github"
     """Where the repository is: GitHub, or a data set of the Hugging Face hub."""

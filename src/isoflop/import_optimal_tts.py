@@ -1,10 +1,10 @@
 """Records of compute-optimal-tts: a row per problem, its trajectories with their reward histories.
 
-A solution that ran out of time is a placeholder in these files, and so is the reward of a verifier that
-failed: both are refused by name rather than counted as wrong or worthless.
+The authors' code writes a text of its own where a search ran out of time, and a lone reward of 0.0 for every
+trajectory where the verifier failed: both are refused rather than counted as wrong or worthless.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.errors import UserError
 from isoflop.imported import (
@@ -24,12 +24,19 @@ STEP_SEPARATORS = ("\n\n", "\n")
 def read(rows: Iterable[Row]) -> Iterator[Solution]:
     """Every trajectory of every row; raises UserError naming the row and the trajectory at fault."""
     for place, values in rows:
-        for number, path in enumerate(list_field(values, "output", place), start=1):
-            where = f"{place}, output {number}"
-            fields = mapping(path, where)
+        paths = [
+            (f"{place}, output {number}", mapping(path, f"{place}, output {number}"))
+            for number, path in enumerate(list_field(values, "output", place), start=1)
+        ]
+        unscored = all(fields.get("reward_history") == [0.0] for _, fields in paths)
+        for where, fields in paths:
             text = text_field(fields, "text", where)
             if text.startswith("[TIMEOUT]"):
                 raise UserError(f"{where}: holds the mark of a search that ran out of time; leave it out")
+            if unscored:
+                raise UserError(
+                    f"{place}: every reward is a lone 0.0: its verifier failed; leave the row out"
+                )
             scores = step_scores(fields.get("reward_history"), where)
             yield Solution(
                 place=where,
@@ -46,8 +53,8 @@ def _steps(text: str, wanted: int, where: str) -> tuple[str, ...]:
     """The steps of `text`: whole for one score, else split as gives as many as there are scores."""
     if wanted == 1:
         return (text,)
+    body = text.rstrip("\n")
     for separator in STEP_SEPARATORS:
-        body = text.rstrip("\n")
         parts = [part for part in body.split(separator) if part.strip()]
         if len(parts) == wanted:
             pieces = [part + separator for part in parts]
@@ -59,9 +66,9 @@ def _steps(text: str, wanted: int, where: str) -> tuple[str, ...]:
     )
 
 
-def _tokens(fields: object, where: str) -> int | None:
+def _tokens(fields: Mapping[str, object], where: str) -> int | None:
     """The tokens of this trajectory's own steps; `completion_tokens` may be the whole tree's."""
-    history = mapping(fields, where).get("token_history")
+    history = fields.get("token_history")
     if isinstance(history, list) and history:
         counts = [token_count(one, where) for one in history]
         return None if None in counts else sum(count or 0 for count in counts)

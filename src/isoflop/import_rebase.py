@@ -7,8 +7,15 @@ A leaf's text begins with the question; a step begins with "Step n" and may end 
 import re
 from collections.abc import Iterable, Iterator
 
-from isoflop.errors import UserError
-from isoflop.imported import Solution, list_field, mapping, optional_text, step_scores, text_field
+from isoflop.imported import (
+    Solution,
+    check_step_count,
+    list_field,
+    mapping,
+    optional_text,
+    step_scores,
+    text_field,
+)
 from isoflop.problems import Row
 
 _STEP = re.compile(r"(?<![^\s])(?=Step [0-9]+)")
@@ -40,8 +47,6 @@ def _steps(text: str, wanted: int | None, where: str) -> tuple[str, ...]:
     if len(parts) > 1 and not parts[0].strip():
         parts[1] = parts[0] + parts[1]
         del parts[0]
-    if wanted is not None and len(parts) != wanted:
-        raise UserError(
-            f"{where}: {len(parts)} steps but {wanted} step scores; which score belongs to which step is lost"
-        )
+    if wanted is not None:
+        check_step_count(len(parts), wanted, where)
     return tuple(parts)

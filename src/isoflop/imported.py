@@ -122,6 +122,14 @@ def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> I
     yield from zip(*lists, strict=True)
 
 
+def check_step_count(steps: int, scores: int, place: str) -> None:
+    """Raises UserError where steps and scores are not as many."""
+    if steps != scores:
+        raise UserError(
+            f"{place}: {steps} steps but {scores} step scores; which score belongs to which step is lost"
+        )
+
+
 def split_scored(
     text: str, separator: str, scores: tuple[float, ...] | None, place: str
 ) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
@@ -132,11 +140,8 @@ def split_scored(
     """
     parts = [part + separator for part in text.split(separator)]
     parts[-1] = parts[-1].removesuffix(separator)
-    if scores is not None and len(scores) != len(parts):
-        raise UserError(
-            f"{place}: {len(parts)} steps but {len(scores)} step scores; "
-            "which score belongs to which step is lost"
-        )
+    if scores is not None:
+        check_step_count(len(parts), len(scores), place)
     steps: list[str] = []
     kept: list[float] = []
     for number, part in enumerate(parts):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local
-from isoflop.config_entries import FileSource, Greedy, ModelReference, Policy, Sampling, Verifier
+from isoflop.config_entries import FileSource, Greedy, Import, ModelReference, Policy, Sampling, Verifier
 from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
@@ -85,9 +85,8 @@ class Plan:
     def pool_verifiers(self, generator: str) -> tuple[str, ...]:
         """The verifiers that score what a generator makes; none where there is nothing to pick."""
         entry = self.config.generators[generator]
-        if generator in self.config.imports:
-            verifier = self.config.imports[generator].verifier
-            return () if verifier is None else (verifier,)
+        if isinstance(entry, Import):
+            return () if entry.verifier is None else (entry.verifier,)
         if isinstance(entry, Greedy):
             return ()
         return tuple(name for name, verifier in self.config.verifiers.items() if verifier.runs)

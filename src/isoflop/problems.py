@@ -92,9 +92,7 @@ def _read_jsonl(name: str, data: bytes) -> Iterator[Row]:
             values = json.loads(line.decode("utf-8-sig"))
         except ValueError as error:  # also of the decoding
             raise UserError(f"{place}: not valid JSON ({error}); write one JSON object per line") from error
-        if not isinstance(values, dict):
-            raise UserError(f"{place}: holds {type(values).__name__}, not a JSON object with named fields")
-        yield place, values
+        yield place, _named_fields(values, place)
 
 
 def _read_json(name: str, data: bytes) -> Iterator[Row]:
@@ -105,9 +103,14 @@ def _read_json(name: str, data: bytes) -> Iterator[Row]:
     if not isinstance(rows, list):
         raise UserError(f"{name}: holds {type(rows).__name__}, not a list of objects")
     for number, values in enumerate(rows, start=1):
-        if not isinstance(values, dict):
-            raise UserError(f"{name}, entry {number}: holds {type(values).__name__}, not named fields")
-        yield f"{name}, entry {number}", values
+        place = f"{name}, entry {number}"
+        yield place, _named_fields(values, place)
+
+
+def _named_fields(values: object, place: str) -> dict[str, object]:
+    if not isinstance(values, dict):
+        raise UserError(f"{place}: holds {type(values).__name__}, not a JSON object with named fields")
+    return values
 
 
 def _read_csv(name: str, data: bytes) -> Iterator[Row]:

@@ -24,13 +24,6 @@ FIGURES = (
     "accuracy_by_level",
     "saturation",
 )
-
-
-def figure_names(policies: int) -> tuple[str, ...]:
-    """The figures of a study of so many policies: with one, there is no size to choose."""
-    return tuple(name for name in FIGURES if policies > 1 or name != "optimal_size")
-
-
 FIGURE_FORMATS = ("png", "svg")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md")
 
@@ -54,6 +47,11 @@ COST_LABELS = {
     "kaplan": "generated tokens, with attention",
     "total": "prompts, samples and verifier",
 }
+
+
+def figure_names(policies: int) -> tuple[str, ...]:
+    """The figures of a study of so many policies: with one, there is no size to choose."""
+    return tuple(name for name in FIGURES if policies > 1 or name != "optimal_size")
 
 
 class Headline(BaseModel):

@@ -46,10 +46,7 @@ def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
     With a mirror nothing is downloaded. Raises UserError if the file cannot be had.
     """
     if mirror is not None:
-        local = mirror / repo / path
-        if not local.is_file():
-            raise UserError(f"{local}: not there; the mirror must hold {path} of {repo} at {revision}")
-        return local
+        return _mirrored(mirror, repo, revision, path)
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
@@ -63,6 +60,15 @@ def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
         ) from error
 
 
+def repository_file(host: str, repo: str, revision: str, path: str, sha256: str, mirror: Path | None) -> Path:
+    """The local copy of a file of a repository, on `github` or the `hub`, checked against its sha256."""
+    if host == "github":
+        return github_file(repo, revision, path, sha256, mirror)
+    local = hub_file(repo, revision, path, mirror)
+    check_sha256(local, read_file(local), sha256)
+    return local
+
+
 def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path | None) -> Path:
     """The local copy of a file of a GitHub repository: `mirror`/`repo`/`path`, or a download at `revision`.
 
@@ -70,15 +76,20 @@ def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path |
     Raises UserError if the file cannot be had or is not the one with that `sha256`.
     """
     if mirror is not None:
-        local = mirror / repo / path
-        if not local.is_file():
-            raise UserError(f"{local}: not there; the mirror must hold {path} of {repo} at {revision}")
+        local = _mirrored(mirror, repo, revision, path)
     else:
         cache = Path(os.environ.get("ISOFLOP_CACHE", Path.home() / ".cache" / "isoflop"))
         local = cache / "github" / repo / revision / path
         if not local.is_file():
             _download(f"{_GITHUB}/{repo}/{revision}/{quote(path)}", local, sha256)
     check_sha256(local, read_file(local), sha256)
+    return local
+
+
+def _mirrored(mirror: Path, repo: str, revision: str, path: str) -> Path:
+    local = mirror / repo / path
+    if not local.is_file():
+        raise UserError(f"{local}: not there; the mirror must hold {path} of {repo} at {revision}")
     return local
 
 

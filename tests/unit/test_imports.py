@@ -124,6 +124,11 @@ def test_optimal_tts() -> None:
     assert "output 1: holds the mark of a search that ran out of time" in refusal(
         "optimal-tts", row | {"output": [late]}
     )
+    failed = {"text": "## Step 1: a", "reward_history": [0.0]}
+    assert "line 1: every reward is a lone 0.0: its verifier failed" in refusal(
+        "optimal-tts", row | {"output": [failed, failed]}
+    )
+    assert len(read("optimal-tts", row | {"output": [failed, path]})) == 2
     assert "as many steps as there are rewards (3)" in refusal(
         "optimal-tts", row | {"output": [path | {"reward_history": [0.5, 0.5, 0.5]}]}
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from isoflop.config_entries import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
-from isoflop.sources import check_sha256, github_file, hub_file, read_file, read_hub_rows
+from isoflop.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.specs import ProblemsSpec
 from isoflop.stages.common import read_spec, run_stage, write_table
 from isoflop.tables import PROBLEMS
@@ -40,36 +40,26 @@ def load_wordproblems(dataset: WordproblemsSource) -> tuple[list[Problem], Prove
     return problems, {"split": dataset.split, "seed": dataset.seed, "levels": list(dataset.levels)}
 
 
-def load_hub(dataset: HubSource, mirror: Path | None) -> tuple[list[Problem], Provenance]:
-    """The files of a hub data set, in the order in which the config lists them."""
+def load_repository(
+    dataset: HubSource | GithubSource, mirror: Path | None
+) -> tuple[list[Problem], Provenance]:
+    """The files of a hub data set or a GitHub repository, in the order in which the config lists them."""
     rows = []
     for file in dataset.files:
-        path = hub_file(dataset.repo, dataset.revision, file.path, mirror)
-        check_sha256(path, read_file(path), file.sha256)
-        rows.append(read_hub_rows(path, str(path)))
-    problems = build_problems(
-        chain.from_iterable(rows), _mapping(dataset.fields), dataset.split, dataset.limit
-    )
-    return problems, {
-        "repo": dataset.repo,
-        "config": dataset.config,
-        "split": dataset.split,
-        "revision": dataset.revision,
-        "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
-        "limit": dataset.limit,
-    }
-
-
-def load_github(dataset: GithubSource, mirror: Path | None) -> tuple[list[Problem], Provenance]:
-    """The files of a GitHub repository, in the order in which the config lists them."""
-    rows = []
-    for file in dataset.files:
-        path = github_file(dataset.repo, dataset.revision, file.path, file.sha256, mirror)
-        rows.append(read_rows(str(path), read_file(path)))
+        path = repository_file(dataset.source, dataset.repo, dataset.revision, file.path, file.sha256, mirror)
+        if isinstance(dataset, HubSource):
+            rows.append(read_hub_rows(path, str(path)))
+        else:
+            rows.append(read_rows(str(path), read_file(path)))
+    of_hub: Provenance = {}
     prefix = Path(dataset.files[0].path).stem
+    if isinstance(dataset, HubSource):
+        of_hub = {"config": dataset.config, "split": dataset.split}
+        prefix = dataset.split
     problems = build_problems(chain.from_iterable(rows), _mapping(dataset.fields), prefix, dataset.limit)
     return problems, {
         "repo": dataset.repo,
+        **of_hub,
         "revision": dataset.revision,
         "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
         "limit": dataset.limit,
@@ -100,11 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     if isinstance(dataset, WordproblemsSource):
         problems, provenance = load_wordproblems(dataset)
         name = dataset.source
-    elif isinstance(dataset, HubSource):
-        problems, provenance = load_hub(dataset, Path(spec.mirror) if spec.mirror else None)
-        name = dataset.repo
-    elif isinstance(dataset, GithubSource):
-        problems, provenance = load_github(dataset, Path(spec.mirror) if spec.mirror else None)
+    elif isinstance(dataset, HubSource | GithubSource):
+        problems, provenance = load_repository(dataset, Path(spec.mirror) if spec.mirror else None)
         name = dataset.repo
     else:
         problems, provenance = load_file(dataset)

@@ -17,7 +17,7 @@ from isoflop.import_files import local_files
 from isoflop.import_pool import READERS, Demands, Pool, Target, pool
 from isoflop.imported import Solution
 from isoflop.problems import read_rows
-from isoflop.sources import check_sha256, github_file, hub_file, read_file
+from isoflop.sources import check_sha256, read_file, repository_file
 from isoflop.specs import ReplaySpec
 from isoflop.stages.chunks import ledger
 from isoflop.stages.common import read_spec, read_table, run_stage, write_table, write_text
@@ -32,12 +32,10 @@ def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[st
         if source.repo is not None:
             assert source.revision is not None
             assert file.sha256 is not None
-            if source.host == "github":
-                path = github_file(source.repo, source.revision, file.path, file.sha256, mirror)
-            else:
-                path = hub_file(source.repo, source.revision, file.path, mirror)
-                check_sha256(path, read_file(path), file.sha256)
-            yield f"{source.repo}/{file.path}", path
+            yield (
+                f"{source.repo}/{file.path}",
+                repository_file(source.host, source.repo, source.revision, file.path, file.sha256, mirror),
+            )
             continue
         found = local_files(file.path)
         if not found:
@@ -101,21 +99,19 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
     rate = spec.generator.characters_per_token
     prompts = {one.problem_id: _estimate(one.prompt, rate) for one in problems}
     rows = [
-        (problem, number, name, solution)
+        (problem, number, solution)
         for problem, members in found.solutions.items()
-        for number, (name, solution) in enumerate(members)
+        for number, (_, solution) in enumerate(members)
     ]
     tokens = [
         solution.tokens if solution.tokens is not None else _estimate(solution.text, rate)
-        for _, _, _, solution in rows
+        for *_, solution in rows
     ]
-    steps = [
-        list(solution.steps) if spec.verifier is not None else [solution.text] for _, _, _, solution in rows
-    ]
+    steps = [list(solution.steps) if spec.verifier is not None else [solution.text] for *_, solution in rows]
     policy = _shape(spec.policy.size).model_dump()
     keys: dict[str, list[object]] = {
         "problem_id": [problem for problem, *_ in rows],
-        "candidate": [number for _, number, *_ in rows],
+        "candidate": [number for _, number, _ in rows],
     }
     columns: dict[str, list[object]] = {
         **keys,
