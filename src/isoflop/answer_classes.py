@@ -28,7 +28,8 @@ class AnswerClasses:
 
     Attributes:
         number: class number of every distinct answer, 0, 1, ... without gaps.
-        correct: the distinct answers that are equivalent to the reference: one whole class, or none.
+        correct: the distinct answers that are right: whole classes, of answers that are compared with one
+            another just one.
         undecided: the pairs (answer, other) that could not be decided, in the order in which they were met.
     """
 
@@ -79,9 +80,10 @@ def classify(
         for merged in joined[1:]:
             classes[joined[0]] += classes.pop(merged)
             del open_representatives[merged]
-    numbers = {
-        answer: number
-        for number, representative in enumerate(sorted(classes))
-        for answer in classes[representative]
-    }
-    return AnswerClasses(numbers, frozenset(correct), tuple(undecided))
+    return AnswerClasses(numbered(classes.values()), frozenset(correct), tuple(undecided))
+
+
+def numbered(classes: Iterable[list[str]]) -> dict[str, int]:
+    """The number of every answer's class; the first of each class represents it."""
+    ordered = sorted(classes, key=lambda members: members[0])
+    return {answer: number for number, members in enumerate(ordered) for answer in members}

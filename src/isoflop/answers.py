@@ -1,16 +1,20 @@
 """Final answers: found in a solution's text, and compared with one another.
 
-One interface, `Grader`, with two implementations by name (`make_grader`): "number" for word problems and
-GSM8K, "math" for LaTeX (MATH). What is not a completed statement of an answer is no answer, and never votes.
+One interface, `Grader`, with three implementations by name (`make_grader`): "number" for word problems and
+GSM8K, "math" for LaTeX (MATH), "code" for programs (MBPP; isoflop.code_answers). What is not a completed
+statement of an answer is no answer, and never votes.
 """
 
 import re
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
 
+from isoflop.answer_classes import AnswerClasses, classify
+from isoflop.code_answers import CodeGrader
 from isoflop.math_worker import MEMORY_LIMIT, TIME_LIMIT, MathWorker
 
 MAX_PARSED_LENGTH = 2000  # characters; longer answers are compared as strings only
@@ -30,8 +34,11 @@ class Grader(Protocol):
         With `truncated`, a statement that more text could still have changed does not count.
         """
 
-    def equivalent(self, first: str, second: str) -> bool | None:
-        """Whether two answers mean the same; symmetric. None: undecided within the limits."""
+    def correct(self, answer: str, reference: str) -> bool | None:
+        """Whether an answer is right. None: undecided within the limits."""
+
+    def classes(self, answers: Iterable[str], reference: str) -> AnswerClasses:
+        """The classes of one problem's answers (repeats allowed), for votes, and which of them are right."""
 
     def reference_fault(self, answer: str) -> str | None:
         """Why `answer` cannot serve as a reference answer, or None if it can."""
@@ -44,6 +51,22 @@ class Grader(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+class _ComparingGrader(ABC):
+    """What is the same where an answer is right if it is equivalent to the reference."""
+
+    @abstractmethod
+    def equivalent(self, first: str, second: str) -> bool | None:
+        """Whether two answers mean the same; symmetric. None: undecided within the limits."""
+
+    def correct(self, answer: str, reference: str) -> bool | None:
+        """Whether an answer is equivalent to the reference."""
+        return self.equivalent(answer, reference)
+
+    def classes(self, answers: Iterable[str], reference: str) -> AnswerClasses:
+        """Classes of equivalent answers."""
+        return classify(answers, reference, self.equivalent)
 
 
 # --- numbers ---------------------------------------------------------------------------------------
@@ -130,7 +153,7 @@ def format_number(value: Fraction) -> str:
     return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
-class NumberGrader:
+class NumberGrader(_ComparingGrader):
     """Exact rational numbers: "The answer is 17.", "#### 1,017", "A: $17.50", a boxed number.
 
     Extracted answers are in canonical form (`format_number`), so 17, 17.0 and $17 are one string.
@@ -257,7 +280,7 @@ def normal_form(answer: str) -> str:
     return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text)
 
 
-class MathGrader:
+class MathGrader(_ComparingGrader):
     r"""LaTeX: the last \boxed{...}, else what follows "the answer is"; compared by math-verify.
 
     Comparisons run in a `MathWorker`. One that exceeds the limits is undecided (None), and a text that
@@ -342,16 +365,26 @@ def _verdict_without_parsing(first: str, second: str) -> bool | None:
 # Plain decimals and fractions only: no percent, currency or words of scale.
 _PLAIN = re.compile(rf"-?(?:{_DECIMAL}|[0-9]+/[0-9]+|\\frac\{{[0-9]+\}}\{{[0-9]+\}})")
 
-_GRADERS: dict[str, type[NumberGrader] | type[MathGrader]] = {"number": NumberGrader, "math": MathGrader}
-GRADER_NAMES = tuple(_GRADERS)
+GRADER_NAMES = ("number", "math", "code")
 
 
-def make_grader(name: str) -> Grader:
-    """The grader called `name`, one of `GRADER_NAMES`. Raises KeyError for any other name."""
-    return _GRADERS[name]()
+def make_grader(name: str, *, allow_unsandboxed: bool = False) -> Grader:
+    """The grader called `name`, one of `GRADER_NAMES`; whether programs may run where there is no sandbox.
+
+    Raises ValueError for any other name.
+    """
+    match name:
+        case "number":
+            return NumberGrader()
+        case "math":
+            return MathGrader()
+        case "code":
+            return CodeGrader(allow_unsandboxed=allow_unsandboxed)
+        case _:
+            raise ValueError(f"no grader is called {name!r}; there are {', '.join(GRADER_NAMES)}")
 
 
 def is_right(grader: Grader, text: str, reference: str, *, truncated: bool) -> bool:
     """Whether the answer of `text` is certainly `reference`; no answer and an undecided one are not."""
     answer = grader.extract(text, truncated=truncated)
-    return answer is not None and grader.equivalent(answer, reference) is True
+    return answer is not None and grader.correct(answer, reference) is True

@@ -53,6 +53,10 @@ def _sources(config: Config, root: Path) -> Iterator[str]:
             yield f"datasets.{name}.path: there is no file {dataset.path!r} (seen from where snakemake runs)"
         if isinstance(dataset, WordproblemsSource):
             yield from _repeated(f"datasets.{name}.levels", dataset.levels)
+        tests = None if isinstance(dataset, WordproblemsSource) else dataset.fields.tests
+        if (dataset.grader == "code") != (tests is not None):
+            needed = "needs fields.tests" if tests is None else "does not go with fields.tests"
+            yield f"datasets.{name}.grader: {dataset.grader!r} {needed}: programs are graded by tests"
 
 
 def _models(config: Config, root: Path) -> Iterator[str]:

@@ -27,11 +27,21 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_prompt(prompt: str) -> str:
+def _template_fields(template: str) -> list[str]:
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(prompt) if field is not None]
+        return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise ValueError(f"not a template ({error}); write a literal brace twice: {{{{ or }}}}") from error
+
+
+def _check_problem_text(prompt: str) -> str:
+    if "" in _template_fields(prompt):
+        raise ValueError("has {}; name a column in the braces (a literal brace is written twice)")
+    return prompt
+
+
+def _check_prompt(prompt: str) -> str:
+    fields = _template_fields(prompt)
     if set(fields) != {"problem"}:
         wrong = ", ".join(f"{{{field}}}" for field in fields if field != "problem")
         found = f"has {wrong}" if wrong else "has no {problem}"
@@ -52,9 +62,10 @@ Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
+ProblemText = Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_problem_text)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Grader = Literal["number", "math"]
+Grader = Literal["number", "math", "code"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Selector = Literal["majority", "weighted", "best_of_n", "pass"]
 StepAggregation = Literal["last", "min", "product", "mean"]
@@ -67,10 +78,13 @@ NEEDS_VERIFIER = ("weighted", "best_of_n")
 class FieldMap(Entry):
     """Which column of a data set is which column of the problems table."""
 
-    prompt: Text
-    """Column with the problem's text."""
-    answer: Text
+    prompt: ProblemText
+    """Column with the problem's text, or a text with columns in braces: `"{text}\n{test_list}"`."""
+    answer: Text | None = None
     """Column with the reference answer."""
+    tests: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """Instead of an answer, for grader `code`: columns with what a program must pass, in this order: Python
+    source or lists of its lines."""
     answer_pattern: Text | None = None
     """What of that column is the answer: `gsm8k` (after `####`), `boxed`, or a regular expression."""
     level: Text | None = None
@@ -81,6 +95,14 @@ class FieldMap(Entry):
     """Column with a reference solution."""
     id: Text | None = None
     """Column with an identifier; without one, problems are numbered."""
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> "FieldMap":
+        if (self.answer is None) == (self.tests is None):
+            raise ValueError("give one of answer (a column) and tests (columns, for grader code)")
+        if self.tests is not None and self.answer_pattern is not None:
+            raise ValueError("answer_pattern goes with answer, not with tests")
+        return self
 
 
 class WordproblemsSource(Entry):
@@ -381,3 +403,6 @@ class EngineSettings(Entry):
     """Problems per chunk, of which a killed run repeats at most one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of a sampling or scoring job."""
+    allow_unsandboxed: bool = False
+    """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
+    resource limits only."""

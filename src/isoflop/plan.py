@@ -33,7 +33,7 @@ from isoflop.specs import (
 
 _Model = TypeVar("_Model", Policy, Verifier)
 
-_LATEX_GRADERS = 4
+_GRADERS = 4
 
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
@@ -270,7 +270,7 @@ class Plan:
 
     def graders(self, dataset: str) -> int:
         """How many processes comparing a data set's answers keeps busy."""
-        return _LATEX_GRADERS if self.config.datasets[dataset].grader == "math" else 1
+        return 1 if self.config.datasets[dataset].grader == "number" else _GRADERS
 
     def select(self, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import islice
 from pathlib import PurePath
+from string import Formatter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,12 +43,15 @@ class Problem:
 class FieldMapping:
     """Which field of a row holds what; None where a data set does not have it.
 
-    `answer_pattern` cuts the answer out of its field: a name in `ANSWER_EXTRACTORS`, or a regular expression
-    whose last match counts (its first group, if it has one). None takes the field as it is.
+    `prompt` is a field, or a template with fields in braces. `answer_pattern` cuts the answer out of its
+    field: a name in `ANSWER_EXTRACTORS`, or a regular expression whose last match counts (its first group, if
+    it has one). None takes the field as it is. Instead of an answer, `tests` names the fields
+    whose lines, one field after the other, test a program; not all of them may be empty.
     """
 
     prompt: str
-    answer: str
+    answer: str | None
+    tests: tuple[str, ...] | None = None
     id: str | None = None
     level: str | None = None
     subject: str | None = None
@@ -157,17 +162,10 @@ def build_problems(
     UserError naming the row: a missing or empty field, a level that is no number, an answer pattern
     that does not match, an id that was there before. No rows at all are an error too.
     """
-    extract = _answer_extractor(mapping.answer_pattern)
     problems: list[Problem] = []
     places: dict[str, str] = {}
     for index, (place, values) in enumerate(islice(rows, limit)):
-        stated = _text(values, "answer", mapping.answer, place)
-        answer = extract(stated)
-        if answer is None or not answer.strip():
-            raise UserError(
-                f"{place}: answer_pattern '{mapping.answer_pattern}' finds no answer "
-                f"in field '{mapping.answer}'"
-            )
+        answer = _tests(values, mapping.tests, place) if mapping.tests else _answer(values, mapping, place)
         identifier = _text(values, "id", mapping.id, place) if mapping.id else f"{id_prefix}-{index:05d}"
         if identifier in places:
             raise UserError(
@@ -177,8 +175,8 @@ def build_problems(
         problems.append(
             Problem(
                 problem_id=identifier,
-                prompt=_text(values, "prompt", mapping.prompt, place),
-                answer=answer.strip(),
+                prompt=_prompt(values, mapping.prompt, place),
+                answer=answer,
                 level=_level(values, mapping.level, place) if mapping.level else None,
                 subject=_text(values, "subject", mapping.subject, place) if mapping.subject else None,
                 solution=_text(values, "solution", mapping.solution, place) if mapping.solution else None,
@@ -195,6 +193,46 @@ def problem_columns(problems: Iterable[Problem]) -> dict[str, list[object]]:
     return {field.name: [row[field.name] for row in rows] for field in fields(Problem)}
 
 
+def _prompt(values: Mapping[str, object], prompt: str, place: str) -> str:
+    pieces = list(Formatter().parse(prompt))
+    if all(field is None for _, field, _, _ in pieces):
+        return _text(values, "prompt", prompt, place)
+    return "".join(
+        literal + ("" if field is None else _lines(values, "prompt", field, place))
+        for literal, field, _, _ in pieces
+    )
+
+
+def _answer(values: Mapping[str, object], mapping: FieldMapping, place: str) -> str:
+    assert mapping.answer is not None
+    answer = _answer_extractor(mapping.answer_pattern)(_text(values, "answer", mapping.answer, place))
+    if answer is None or not answer.strip():
+        raise UserError(
+            f"{place}: answer_pattern '{mapping.answer_pattern}' finds no answer in field '{mapping.answer}'"
+        )
+    return answer.strip()
+
+
+def _tests(values: Mapping[str, object], fields: tuple[str, ...], place: str) -> str:
+    tests = "\n".join(part for field in fields if (part := _lines(values, "tests", field, place).strip()))
+    if not tests:
+        raise UserError(f"{place}: there are no tests in {', '.join(fields)} (mapped as tests)")
+    return tests
+
+
+def _lines(values: Mapping[str, object], role: str, field: str, place: str) -> str:
+    """Text, or the lines of a list; a missing value has none."""
+    value = _value(values, role, field, place)
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    if isinstance(value, str):
+        return value
+    raise UserError(f"{place}: field '{field}' (mapped as {role}) is neither text nor a list of lines")
+
+
+@cache
 def _answer_extractor(pattern: str | None) -> Callable[[str], str | None]:
     if pattern is None:
         return lambda text: text

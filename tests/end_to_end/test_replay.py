@@ -82,6 +82,52 @@ def small_study(folder: Path) -> str:
     return str(folder / "small.yaml")
 
 
+def programs_study(folder: Path) -> str:
+    """Two tasks, four programs each: two that are right, one that is wrong and one that never ends."""
+    tasks = {"double": (2, ["2 * x", "x + x", "x"]), "triple": (3, ["3 * x", "x + x + x", "x"])}
+    problems = [
+        {"id": name, "text": name, "tests": [f"assert {name}({n}) == {n * factor}" for n in (1, 5)]}
+        for name, (factor, _) in tasks.items()
+    ]
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(one) + "\n" for one in problems))
+    rows = [
+        {"problem_id": name, "text": f"```python\ndef {name}(x):\n    {body}\n```"}
+        for name, (_, results) in tasks.items()
+        for body in [*(f"return {result}" for result in results), "while True: pass"]
+    ]
+    (folder / "programs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config: dict[str, Any] = {
+        "experiment": "programs",
+        "seed": 1,
+        "datasets": {
+            "tasks": {
+                "source": "file",
+                "path": "tasks.jsonl",
+                "fields": {"prompt": "text", "tests": ["tests"], "id": "id"},
+                "grader": "code",
+            }
+        },
+        "policies": {"theirs": {"size": SIZE}},
+        "generators": {
+            "runs": {
+                "kind": "import",
+                "format": "table",
+                "dataset": "tasks",
+                "characters_per_token": 4.0,
+                "at_least": 4,
+                "sources": [{"policy": "theirs", "files": [{"path": "programs.jsonl"}]}],
+            }
+        },
+        "budgets": [1, 2, 4],
+        "selectors": ["majority", "pass"],
+        "headline": {"selector": "majority"},
+        "bootstrap": {"draws": 200},
+        "engine_settings": {"allow_unsandboxed": True},
+    }
+    (folder / "programs.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return str(folder / "programs.yaml")
+
+
 def curves(folder: Path, experiment: str) -> pd.DataFrame:
     table = pd.read_csv(folder / "results" / experiment / "tables" / "curves.csv", keep_default_na=False)
     return table[table["subset"] == "all"]
@@ -117,6 +163,17 @@ def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
     broken = run(tmp_path, config)
     assert broken.returncode != 0
     assert "runs.jsonl, line 33: the score 2 is no probability" in broken.stdout + broken.stderr
+
+
+def test_programs_are_run_and_vote_by_what_they_do(tmp_path: Path) -> None:
+    outcome = run(tmp_path, programs_study(tmp_path))
+    assert outcome.returncode == 0, outcome.stderr
+    table = curves(tmp_path, "programs")
+    # Of 4: 2 right and alike, 2 wrong and unlike. A pair holds a right one in 5 of 6 cases.
+    assert accuracies(table, "pass", "none") == pytest.approx([1 / 2, 5 / 6, 1.0])
+    assert accuracies(table, "majority", "none") == pytest.approx([1 / 2, (1 + 4 / 2) / 6, 1.0])
+    log = tmp_path / "logs/programs/grade/tasks/theirs/runs.log"
+    assert "8 candidates, 8 answered, 4 correct, 2 comparisons undecided" in log.read_text()
 
 
 def mirrored(folder: Path, files: dict[str, Path]) -> str:

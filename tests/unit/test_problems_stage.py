@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from isoflop import sandbox
 from isoflop.errors import UserError
 from isoflop.stages.common import read_table, table_metadata
 from isoflop.stages.problems import main
@@ -88,7 +89,7 @@ def test_the_same_rows_from_jsonl_csv_and_parquet_are_the_same_problems(tmp_path
 
 def test_values_of_a_csv_stay_as_written(tmp_path):
     (tmp_path / "set.csv").write_text('question,answer\n"one, two?",007\nthree?,None\n')
-    rows, _ = run(tmp_path, local(tmp_path / "set.csv"))
+    rows, _ = run(tmp_path, local(tmp_path / "set.csv", grader="math"))
     assert [(row["prompt"], row["answer"]) for row in rows] == [("one, two?", "007"), ("three?", "None")]
 
 
@@ -99,6 +100,48 @@ def test_ids_limit_pattern_and_provenance(tmp_path):
     assert [(row["problem_id"], row["answer"]) for row in rows] == [("a", "17")]
     assert metadata["files"] == [{"path": str(path), "sha256": sha256(path)}]
     assert (metadata["limit"], metadata["problems"], metadata["license"]) == (1, 1, None)
+
+
+PROGRAM_FIELDS = {
+    "prompt": "{text}\nTests: {{\n{test_list}\n}}",
+    "tests": ["test_setup_code", "test_list"],
+    "solution": "code",
+    "id": "task_id",
+}
+
+
+def test_tests_of_programs_are_the_answer_and_may_be_in_the_prompt(tmp_path, monkeypatch):
+    row = {
+        "text": "Add one.", "code": "def f(x):\n    return x + 1", "task_id": 7,
+        "test_setup_code": "", "test_list": ["assert f(1) == 2", "assert f(2) == 3"],
+    }  # fmt: skip
+    path = jsonl(tmp_path / "set.jsonl", [row, row | {"task_id": 8, "test_setup_code": "one = 1"}])
+    dataset = local(path, fields=PROGRAM_FIELDS, grader="code")
+    monkeypatch.setattr(sandbox, "bubblewrap_fault", lambda: "there is no `bwrap`")
+    with pytest.raises(UserError, match=r"there is no `bwrap`"):
+        run(tmp_path, dataset)
+    monkeypatch.setenv("ISOFLOP_ALLOW_UNSANDBOXED", "1")
+    rows, _ = run(tmp_path, dataset)
+    assert rows[0]["answer"] == "assert f(1) == 2\nassert f(2) == 3"
+    assert rows[1]["answer"] == "one = 1\nassert f(1) == 2\nassert f(2) == 3"
+    assert rows[0]["prompt"] == "Add one.\nTests: {\nassert f(1) == 2\nassert f(2) == 3\n}"
+    for change, message in [
+        ({"test_list": [], "test_setup_code": ""}, r"line 1: there are no tests in test_setup_code, test_li"),
+        ({"test_list": ["f(1)"]}, r"problem '7': reference answer 'f\(1\)': its tests assert nothing"),
+        ({"test_list": 3}, r"line 1: field 'test_list' \(mapped as tests\) is neither text nor a list"),
+    ]:
+        jsonl(path, [row | change])
+        with pytest.raises(UserError, match=message):
+            run(tmp_path, local(path, fields=PROGRAM_FIELDS | {"prompt": "text"}, grader="code"))
+
+
+@pytest.mark.skipif(not (REAL_DATA / "mbpp").is_dir(), reason=f"real data not here: {REAL_DATA / 'mbpp'}")
+def test_mbpp_has_974_problems(tmp_path, monkeypatch):
+    monkeypatch.setenv("ISOFLOP_ALLOW_UNSANDBOXED", "1")
+    dataset = local(REAL_DATA / "mbpp" / "mbpp.jsonl", fields=PROGRAM_FIELDS, grader="code")
+    rows, _ = run(tmp_path, dataset)
+    assert len(rows) == 974
+    assert rows[0]["prompt"].startswith("Write a function to find the minimum cost path")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +223,7 @@ def test_hub_csv_and_parquet_are_read_as_written_and_broken_files_named(tmp_path
     (folder / "set.csv").write_text("question,answer\nthree?,None\nfour?,007\n")
     pq.write_table(pa.table({"question": ["three?"], "answer": ["3"]}), folder / "set.parquet")
     (folder / "set.jsonl").write_text('{"question": "a"}\n{oops\n')
-    rows, _ = run(tmp_path, hub("set.csv", sha256(folder / "set.csv")), tmp_path)
+    rows, _ = run(tmp_path, hub("set.csv", sha256(folder / "set.csv"), grader="math"), tmp_path)
     assert [row["answer"] for row in rows] == ["None", "007"]
     rows, _ = run(tmp_path, hub("set.parquet", sha256(folder / "set.parquet")), tmp_path)
     assert [row["answer"] for row in rows] == ["3"]

@@ -8,7 +8,7 @@ rule grade:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
     conda:
         "../../envs/analysis.yaml"
-    # The comparisons of LaTeX run in a process per thread.
+    # Comparisons of LaTeX, and programs, run in a process per thread.
     threads: lambda w: PLAN.graders(w.dataset)
     resources:
         mem_mb=2000,

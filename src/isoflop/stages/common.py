@@ -101,3 +101,8 @@ def run_stage(main: Callable[[Sequence[str]], None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def unsandboxed_allowed() -> bool:
+    """Whether the config allows programs that a model wrote to run where there is no sandbox."""
+    return os.environ.get("ISOFLOP_ALLOW_UNSANDBOXED") == "1"

@@ -14,11 +14,11 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
-from isoflop.answer_classes import NO_ANSWER, AnswerClasses, classify
+from isoflop.answer_classes import NO_ANSWER, AnswerClasses
 from isoflop.answers import Grader, make_grader
 from isoflop.errors import UserError
 from isoflop.specs import GradeSpec
-from isoflop.stages.common import read_spec, read_table, run_stage, write_table
+from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata
@@ -89,7 +89,7 @@ def grade(references: dict[str, str], candidates: pa.Table, graders: Sequence[Gr
     def classes_of(problem: str) -> AnswerClasses:
         grader = idle.get()
         try:
-            return classify(by_problem[problem], references[problem], grader.equivalent)
+            return grader.classes(by_problem[problem], references[problem])
         finally:
             idle.put(grader)
 
@@ -110,7 +110,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     with ExitStack() as stack:
         count = int(os.environ.get("ISOFLOP_GRADERS", "1"))
-        graders = [stack.enter_context(make_grader(spec.grader)) for _ in range(count)]
+        graders = [
+            stack.enter_context(make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()))
+            for _ in range(count)
+        ]
         graded = grade(references, candidates, graders, arguments[2])
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)

@@ -18,7 +18,14 @@ from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
-from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_columns
+from isoflop.stages.common import (
+    read_spec,
+    read_table,
+    run_stage,
+    table_metadata,
+    unsandboxed_allowed,
+    write_columns,
+)
 from isoflop.step_labels import (
     Prefix,
     Written,
@@ -147,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
     models = [policy.model for policy in spec.policies.values()]
     chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
-    with make_grader(spec.grader) as grader:
+    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
         labeller = Labeller(spec, checkable, grader)
         labels, totals = chunks.run(problems, size, labeller.label, lambda count: None)
         labeller.line.close()

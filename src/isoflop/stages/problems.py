@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from isoflop.answers import make_grader
 from isoflop.config_entries import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
 from isoflop.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.specs import ProblemsSpec
-from isoflop.stages.common import read_spec, run_stage, write_table
+from isoflop.stages.common import read_spec, run_stage, unsandboxed_allowed, write_table
 from isoflop.tables import PROBLEMS
 from isoflop.wordproblems import generate_problems
 
@@ -21,6 +22,7 @@ from isoflop.wordproblems import generate_problems
 LICENSES = {
     "wordproblems": "Apache-2.0",
     "openai/gsm8k": "MIT",
+    "google-research-datasets/mbpp": "CC-BY-4.0",
     "HuggingFaceH4/MATH-500": "MIT",
     "mert-cemri/search-and-learn": "Apache-2.0",
     "QwenLM/Qwen2.5-Math": "MIT",
@@ -96,6 +98,13 @@ def main(arguments: Sequence[str]) -> None:
     else:
         problems, provenance = load_file(dataset)
         name = dataset.path
+    # Before anything is sampled: whether the answers can be graded, and here.
+    with make_grader(dataset.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
+        for problem in problems:
+            fault = grader.reference_fault(problem.answer)
+            if fault is not None:
+                answer = f"reference answer '{problem.answer:.80}'"
+                raise UserError(f"{name}: problem '{problem.problem_id}': {answer}: {fault}")
     metadata: Provenance = {
         "source": dataset.source,
         "license": LICENSES.get(name),

@@ -43,7 +43,7 @@ from isoflop.optimizers import MuonWithAdamW
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.chunks import fingerprint, own_folder
-from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed
 from isoflop.step_auc import step_auc
 from isoflop.surprise import SurpriseTask, freeze_start, llama_layers
 from isoflop.tables import LABELS, PROBLEMS
@@ -399,7 +399,7 @@ def _accuracy_by_level(
         for place, (row, prompt_tokens) in enumerate(zip(rows, prompts, strict=True))
     ]
     right: dict[str, list[bool]] = {"all levels": []}
-    with make_grader(spec.grader) as grader:
+    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
         for row, completion in zip(rows, TransformersPolicy(str(model)).generate(requests), strict=True):
             cut = completion.finish == "length"
             verdict = is_right(grader, completion.text, row["answer"], truncated=cut)
