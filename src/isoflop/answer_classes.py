@@ -15,6 +15,7 @@ decide it is symmetric but not always transitive (0.3333333 = 1/3 within toleran
 4. Classes are numbered by the sorted order of their representatives.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -87,3 +88,19 @@ def numbered(classes: Iterable[list[str]]) -> dict[str, int]:
     """The number of every answer's class; the first of each class represents it."""
     ordered = sorted(classes, key=lambda members: members[0])
     return {answer: number for number, members in enumerate(ordered) for answer in members}
+
+
+class ComparingGrader(ABC):
+    """What is the same where an answer is right if it is equivalent to the reference."""
+
+    @abstractmethod
+    def equivalent(self, first: str, second: str) -> bool | None:
+        """Whether two answers mean the same; symmetric. None: undecided within the limits."""
+
+    def correct(self, answer: str, reference: str) -> bool | None:
+        """Whether an answer is equivalent to the reference."""
+        return self.equivalent(answer, reference)
+
+    def classes(self, answers: Iterable[str], reference: str) -> AnswerClasses:
+        """Classes of equivalent answers."""
+        return classify(answers, reference, self.equivalent)

@@ -12,9 +12,9 @@ from isoflop import (
     import_search_and_learn,
     import_table,
 )
-from isoflop.answers import normal_form
 from isoflop.errors import UserError
 from isoflop.imported import Solution
+from isoflop.latex_forms import normal_form
 from isoflop.problems import Row
 from isoflop.shuffled import belonging
 

@@ -159,10 +159,38 @@ def _coordinate(symbol: str) -> float:
     return 1.0 + sum(digits)
 
 
+def _apart(values: list[complex] | None, others: list[complex] | None, precision: float = 1e-5) -> bool:
+    """Whether one of the values has no equal, far beyond the six decimals that math-verify compares."""
+    if values is None or others is None:
+        return False
+    pairs = ((values, others), (others, values))
+    return any(
+        all(abs(one - other) > precision * (1 + 1e-4 * abs(one)) for other in there)
+        for here, there in pairs
+        for one in here
+    )
+
+
 def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]]:
     """Parse and compare with math-verify, its own signal-based time limits switched off."""
+    import numpy  # noqa: PLC0415
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
-    from sympy import Derivative, Expr, Integral, Limit, Product, Sum, Symbol  # noqa: PLC0415
+    from sympy import (  # noqa: PLC0415
+        Derivative,
+        Eq,
+        Expr,
+        FiniteSet,
+        Integral,
+        Interval,
+        Limit,
+        MatrixBase,
+        Poly,
+        PolynomialError,
+        Product,
+        Sum,
+        Symbol,
+        Tuple,
+    )
 
     # What stands for a computation may take for ever to carry out.
     unevaluated = (Derivative, Integral, Limit, Product, Sum)
@@ -175,30 +203,61 @@ def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]
         # A box marks the whole text as the answer, whatever delimiters it has of its own.
         return parse(f"\\boxed{{{answer}}}", targets, parsing_timeout=None)
 
-    @lru_cache(maxsize=4096)
-    def value(answer: str) -> complex | None:
-        """Its value at one point, the same for all answers; percentages have two values and are left out.
+    def value(expression: Any) -> complex:
+        """Its value at one point, the same for all answers. Raises ValueError where it has none."""
+        if not isinstance(expression, Expr) or expression.has(*unevaluated):
+            raise ValueError
+        symbols = expression.free_symbols
+        if not all(type(one) is Symbol for one in symbols):
+            raise ValueError
+        return complex(expression.subs({one: _coordinate(one.name) for one in symbols}).evalf())
 
-        Expressions that differ there are not the same, which spares the symbolic work of finding out.
-        """
+    def members(parsed: Any) -> list[complex]:
+        """The values of what a set or tuple lists; of an interval its ends; of an equation its right side."""
+        if isinstance(parsed, FiniteSet | Tuple | MatrixBase):
+            return [one for part in parsed for one in members(part)]
+        if isinstance(parsed, Interval):
+            return [value(parsed.start), value(parsed.end)]
+        return [value(parsed.rhs if isinstance(parsed, Eq) else parsed)]
+
+    @lru_cache(maxsize=4096)
+    def values(answer: str) -> list[complex] | None:
+        """What certainly tells answers apart; percentages have two values and are left out."""
         parsed = parse_answer(answer)
-        if not parsed or not isinstance(parsed[0], Expr) or _PERCENT.search(answer):
+        if not parsed or isinstance(parsed[0], str) or _PERCENT.search(answer):
             return None
-        expression = parsed[0]
-        if expression.free_symbols and _WORDS.search(answer):
+        if parsed[0].free_symbols and _WORDS.search(answer):
             return None
-        if expression.has(*unevaluated) or not all(type(one) is Symbol for one in expression.free_symbols):
-            return None
-        point = {one: _coordinate(one.name) for one in expression.free_symbols}
         try:
-            return complex(expression.subs(point).evalf())
+            return members(parsed[0])
         except (TypeError, ValueError, OverflowError):  # no number after all, or not a finite one
             return None
 
+    @lru_cache(maxsize=4096)
+    def roots(answer: str) -> list[complex] | None:
+        """Where an equation holds along one of its symbols, the others being at the point."""
+        parsed = parse_answer(answer)
+        if not parsed or not isinstance(parsed[0], Eq) or _WORDS.search(answer):
+            return None
+        symbols = sorted(parsed[0].free_symbols, key=str)
+        try:
+            line = {one: _coordinate(one.name) for one in symbols[1:]}
+            polynomial = Poly((parsed[0].lhs - parsed[0].rhs).subs(line), symbols[0])
+            return [complex(one) for one in numpy.roots([complex(one) for one in polynomial.all_coeffs()])]
+        except (IndexError, PolynomialError, TypeError, ValueError, OverflowError, numpy.linalg.LinAlgError):
+            return None  # no symbols, no polynomial, or not of numbers
+
+    def certainly_different(first: str, second: str) -> bool:
+        """Found out without symbolic work."""
+        parsed, other = parse_answer(first)[:1], parse_answer(second)[:1]
+        if not (parsed and other and isinstance(parsed[0], Eq) and isinstance(other[0], Eq)):
+            return _apart(values(first), values(second))
+        # Equations may be multiples of one another: what counts is where they hold.
+        same_symbols = parsed[0].free_symbols == other[0].free_symbols
+        return same_symbols and _apart(roots(first), roots(second), 1e-3)
+
     def compare(first: str, second: str) -> bool:
-        one, other = value(first), value(second)
-        # Far beyond the six decimals that math-verify compares: no need for symbolic work to tell them apart.
-        if one is not None and other is not None and abs(one - other) > 1e-5 + 1e-9 * abs(one):
+        if certainly_different(first, second):
             return False
         parsed, parsed_other = parse_answer(first), parse_answer(second)
         # verify treats its two sides differently where one is an equation, a set or an interval.

@@ -14,7 +14,7 @@ from string import Formatter
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.answers import boxed
+from isoflop.answer_statements import boxed
 from isoflop.errors import UserError
 
 
@@ -94,22 +94,31 @@ def _read_jsonl(name: str, data: bytes) -> Iterator[Row]:
             continue
         place = f"{name}, line {number}"
         try:
-            values = json.loads(line.decode("utf-8-sig"))
-        except ValueError as error:  # also of the decoding
+            values = _parsed_json(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:  # also of the decoding
             raise UserError(f"{place}: not valid JSON ({error}); write one JSON object per line") from error
         yield place, _named_fields(values, place)
 
 
 def _read_json(name: str, data: bytes) -> Iterator[Row]:
     try:
-        rows = json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:  # also of the decoding
+        rows = _parsed_json(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also of the decoding
         raise UserError(f"{name}: not valid JSON ({error})") from error
     if not isinstance(rows, list):
         raise UserError(f"{name}: holds {type(rows).__name__}, not a list of objects")
     for number, values in enumerate(rows, start=1):
         place = f"{name}, entry {number}"
         yield place, _named_fields(values, place)
+
+
+def _parsed_json(text: str) -> object:
+    """The value, with halves of surrogate pairs, which no table holds, replaced by U+FFFD."""
+    value: object = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+        value = json.loads(whole.decode("utf-16-le", "replace"))
+    return value
 
 
 def _named_fields(values: object, place: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoflop.answer_classes import classify
-from isoflop.answers import NumberGrader
+from isoflop.number_answers import NumberGrader
 
 ANSWERS = "abcdefgh"
 REFERENCE = "R"

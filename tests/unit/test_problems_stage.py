@@ -144,9 +144,16 @@ def test_mbpp_has_974_problems(tmp_path, monkeypatch):
     assert rows[0]["prompt"].startswith("Write a function to find the minimum cost path")
 
 
+def test_half_a_surrogate_pair_is_replaced_and_a_whole_one_kept(tmp_path):
+    (tmp_path / "set.jsonl").write_text('{"question": "\\ud800 \\ud83d\\ude00", "answer": "1"}\n')
+    rows, _ = run(tmp_path, local(tmp_path / "set.jsonl"))
+    assert rows[0]["prompt"] == "\ufffd \U0001f600"
+
+
 @pytest.mark.parametrize(
     ("lines", "fields", "message"),
     [
+        ('{"question": ' + "[" * 100000 + "\n", {}, r"set\.jsonl, line 1: not valid JSON"),
         (GOOD_LINE + '{oops\n', {}, r"set\.jsonl, line 2: not valid JSON"),
         ('[1]\n', {}, r"set\.jsonl, line 1: holds list"),
         ('{"question": "a"}\n', {}, r"line 1: no field 'answer' \(mapped as answer\); it has question"),
