@@ -7,9 +7,9 @@ from pathlib import Path
 
 ANALYSIS = (
     "datasets", "jinja2", "math-verify", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML",
-    "scipy", "seaborn",
+    "scipy", "seaborn", "tokenizers",
 )  # fmt: skip
-TORCH = ("accelerate", "safetensors", "tokenizers", "torch", "transformers")
+TORCH = ("accelerate", "safetensors", "torch", "transformers")
 ENVIRONMENTS = {"analysis": ANALYSIS, "torch": (*ANALYSIS, *TORCH)}
 
 

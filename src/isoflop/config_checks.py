@@ -69,7 +69,9 @@ def _models(config: Config, root: Path) -> Iterator[str]:
         yield from _checkpoint(f"training.{name}.init", training.init.model, training.init.revision, root)
 
 
-def _checkpoint(place: str, model: str | None, revision: str | None, root: Path) -> Iterator[str]:
+def _checkpoint(
+    place: str, model: str | None, revision: str | None, root: Path, needed: str = "config.json"
+) -> Iterator[str]:
     if model is None:
         return
     if not is_local(model, root):
@@ -79,8 +81,8 @@ def _checkpoint(place: str, model: str | None, revision: str | None, root: Path)
                 "(or give the path of a folder)"
             )
         return
-    if not (root / model / "config.json").is_file():
-        yield f"{place}.model: {model!r} is not a folder with a config.json (seen from where snakemake runs)"
+    if not (root / model / needed).is_file():
+        yield f"{place}.model: {model!r} is not a folder with a {needed} (seen from where snakemake runs)"
     elif revision is not None:
         yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"
 
@@ -181,6 +183,10 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
             yield from _by(f"{place}.sources: policy", policy, "policies", config.policies)
         if entry.verifier is not None:
             yield from _by(f"{place}.verifier", entry.verifier, "verifiers", config.verifiers)
+        if entry.tokenizer is not None:
+            yield from _checkpoint(
+                f"{place}.tokenizer", entry.tokenizer.model, entry.tokenizer.revision, root, "tokenizer.json"
+            )
         if entry.dataset not in config.studied_datasets:
             yield _unknown(f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets)
         on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)

@@ -245,6 +245,14 @@ class Policy(ModelReference):
     """What ends a step of a solution."""
     dtype: Dtype = "float32"
     """Precision of the weights; float32 results do not depend on the batch."""
+    assumed: bool = False
+    """Whether imported solutions came without the name of the model that wrote them; the report says so."""
+
+    @model_validator(mode="after")
+    def _only_imported(self) -> "Policy":
+        if self.runs and self.assumed:
+            raise ValueError("assumed is for imported solutions, of a policy with a size")
+        return self
 
 
 class Verifier(ModelReference):
@@ -306,6 +314,15 @@ class Sampling(Entry):
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
 
 
+class TokenizerSource(Entry):
+    """A tokenizer (tokenizer.json) to count with."""
+
+    model: Text
+    """Folder that holds it, or hub id `owner/name` of a model."""
+    revision: Revision | None = None
+    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+
+
 class ImportFile(Entry):
     """A file of solutions."""
 
@@ -357,10 +374,18 @@ class Import(Entry):
     repetitions: Literal["across_files", "all"] = "across_files"
     """Exact repetitions of a solution to drop: those in another file, which are the same samples published
     twice; or all, such as the clones that a tree search leaves. Samples of one file may well be alike."""
-    characters_per_token: Annotated[float, Field(gt=0, le=20)]
-    """An estimate, for prompts and for solutions without a token count; the results say they rest on it."""
+    tokenizer: TokenizerSource | None = None
+    """The policy's tokenizer, for prompts and for solutions without a token count."""
+    characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
+    """Instead of a tokenizer, an estimate; the results say that they rest on it."""
     at_least: Count = 1
     """Problems with fewer solutions are left out of the study; no less than the largest budget."""
+
+    @model_validator(mode="after")
+    def _counted(self) -> "Import":
+        if (self.tokenizer is None) == (self.characters_per_token is None):
+            raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
+        return self
 
     @property
     def policies(self) -> tuple[str, ...]:

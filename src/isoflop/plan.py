@@ -48,8 +48,12 @@ class Pool(NamedTuple):
 
 
 def canonical(spec: BaseModel) -> str:
-    """One text per specification: JSON with sorted keys, without spaces, in ASCII."""
-    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """One text per specification: JSON with sorted keys, without spaces, in ASCII.
+
+    Defaults are left out, so that a new key of the config repeats nothing.
+    """
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 class Plan:
@@ -106,14 +110,18 @@ class Plan:
         )
 
     def replay_files(self, policy: str, generator: str) -> list[str]:
-        """Local files that candidates are imported from."""
-        return [
+        """Local files that candidates are imported from, and the local tokenizer that counts them."""
+        entry = self.config.imports[generator]
+        files = [
             str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
-            for source in self.config.imports[generator].sources
+            for source in entry.sources
             if source.repo is None and source.policy == policy
             for file in source.files
             for path in local_files(str(self._root / file.path))
         ]
+        if entry.tokenizer is not None and is_local(entry.tokenizer.model, self._root):
+            files.append(f"{entry.tokenizer.model}/tokenizer.json")
+        return files
 
     def replay_outputs(self, pool: Pool) -> list[str]:
         """Candidates and ledger of an import, and with a verifier its scores and their ledger."""
@@ -297,7 +305,7 @@ class Plan:
             FitSpec(
                 experiment=config.experiment,
                 inputs=tuple(
-                    CreditsInput(**pool._asdict(), tokens_estimated=pool.generator in config.imports)
+                    CreditsInput(**pool._asdict(), tokens_estimated=self._estimated(pool.generator))
                     for pool in self.pools()
                 ),
                 draws=config.bootstrap.draws,
@@ -321,13 +329,18 @@ class Plan:
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
-                tokens_estimated=bool(config.imports),
+                tokens_estimated=any(map(self._estimated, config.generators)),
+                assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
                 config_yaml=config_yaml(config),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),
             )
         )
+
+    def _estimated(self, generator: str) -> bool:
+        entry = self.config.imports.get(generator)
+        return entry is not None and entry.tokenizer is None
 
     def _curve_tables(self) -> list[str]:
         names = ("curves", "fits", "differences") if self.config.studies else ()

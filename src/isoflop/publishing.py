@@ -69,9 +69,9 @@ class PublishSpec(BaseModel):
 
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
     shown; the first sampled generator and the first verifier are the headline's. `tokens_estimated`: whether
-    token counts rest on an estimate, as those of imports do. `assumed_verifiers` gave imported scores
-    according to the config alone. `config_yaml` is printed as provenance, `code` is the digest of the stage's
-    import closure.
+    token counts rest on an estimate. `assumed_policies` and `assumed_verifiers` are what imported solutions
+    and scores come from, according to the config alone. `config_yaml` is printed as provenance, `code` is the
+    digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +85,7 @@ class PublishSpec(BaseModel):
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
+    assumed_policies: tuple[str, ...] = ()
     assumed_verifiers: tuple[str, ...] = ()
     config_yaml: str
     seed: int
@@ -139,9 +140,16 @@ def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
 
 
 def assumption(spec: PublishSpec) -> str:
-    """Which verifiers are named by the config alone, if any are."""
-    names = " and ".join(spec.assumed_verifiers)
-    return f"That imported scores are those of {names} is assumed: their files do not say." if names else ""
+    """Which models are named by the config alone, if any are."""
+    parts = [
+        f"imported {what} are those of {' and '.join(names)}"
+        for what, names in (("solutions", spec.assumed_policies), ("scores", spec.assumed_verifiers))
+        if names
+    ]
+    if not parts:
+        return ""
+    verb = "is" if len(parts) == 1 else "are"
+    return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
 
 
 def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:

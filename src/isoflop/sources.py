@@ -40,8 +40,8 @@ def check_sha256(path: Path, data: bytes, expected: str | None) -> str:
     return found
 
 
-def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
-    """The local copy of a file of a hub data set: `mirror`/`repo`/`path`, or a download at `revision`.
+def hub_file(repo: str, revision: str, path: str, mirror: Path | None, kind: str = "dataset") -> Path:
+    """The local copy of a file of a hub `kind`: `mirror`/`repo`/`path`, or a download at `revision`.
 
     With a mirror nothing is downloaded. Raises UserError if the file cannot be had.
     """
@@ -51,7 +51,7 @@ def hub_file(repo: str, revision: str, path: str, mirror: Path | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     try:
-        return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
+        return Path(hf_hub_download(repo, path, repo_type=kind, revision=revision))
     except (OSError, HfHubHTTPError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise UserError(

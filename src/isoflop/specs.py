@@ -3,7 +3,7 @@
 The workflow compares this text with the one an output was made from; where they differ, the job runs
 again. Cheap stages carry a digest of their own code, so editing a selector repeats selection and what
 follows. Expensive stages, and the problems they all hang on, carry a version instead: raise it by hand when
-a change of code changes what they write.
+a change of code, or of a key's default, changes what they write.
 """
 
 from collections.abc import Mapping

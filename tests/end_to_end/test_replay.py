@@ -154,7 +154,7 @@ def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
     results = tmp_path / "results" / "small"
     report = (results / "report.html").read_text(encoding="utf-8")
     assert "tokens estimated" in report
-    assert "That imported scores are those of judge is assumed" in report
+    assert "That imported scores are those of judge is assumed: the files do not say" in report
     assert (results / "figures" / "optimal_size.png").exists()
     assert "estimated" in (results / "tables" / "table4.md").read_text()
     assert "Nothing to be done" in (again := run(tmp_path, config)).stdout + again.stderr

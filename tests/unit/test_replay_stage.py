@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from isoflop import sources
 from isoflop.errors import UserError
@@ -52,6 +53,30 @@ def spec(source: dict[str, Any], **rest: Any) -> str:
     )
 
 
+SHIPPED = Path(__file__).parents[2] / "resources" / "models" / "policy-0.1M"
+
+
+def test_a_named_tokenizer_counts_what_the_files_do_not(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    counted = {"characters_per_token": None, "tokenizer": {"model": str(SHIPPED)}}
+    table = read_table(
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, **counted))[0], CANDIDATES
+    )
+    tokenizer = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    expected = [7, count("It is 6."), count("It is 8.")]
+    assert table.column("tokens").to_pylist() == expected
+    prompts = [count("What is 2 + 3?"), count("What is 4 + 4?")]
+    assert table.column("prompt_tokens").to_pylist() == [prompts[0], prompts[0], prompts[1]]
+    (tmp_path / "tokenizer.json").write_text("{}")
+    counted["tokenizer"] = {"model": str(tmp_path)}
+    with pytest.raises(UserError, match=r"tokenizer\.json: cannot be read as a tokenizer"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, **counted))
+
+
 def run(folder: Path, text: str, outputs: int = 4) -> list[Path]:
     names = ["out.parquet", "out.ledger.json", "scores.parquet", "scores.ledger.json"][:outputs]
     paths = [folder / name for name in names]
@@ -72,7 +97,7 @@ def test_solutions_become_candidates_scores_and_ledgers(tmp_path: Path) -> None:
     assert [row["prompt_tokens"] for row in rows] == [4, 4, 4]
     assert read_table(scores, SCORES)["step_scores"].to_pylist() == [[0.5, 0.25], [0.125], [0.75]]
     written = json.loads(ledger.read_text())
-    assert (written["candidates"], written["generated_tokens"], written["estimated_counts"]) == (3, 11, 2)
+    assert (written["candidates"], written["generated_tokens"], written["counts_not_in_files"]) == (3, 11, 2)
     assert written["model"]["parameters"] == 8000
     assert "seconds" not in written
     assert json.loads(scores_ledger.read_text())["verifier_tokens"] == 11 + 12

@@ -6,7 +6,7 @@ Token counts that the files lack are estimated from characters; the ledger says 
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from isoflop.import_files import local_files
 from isoflop.import_pool import READERS, Demands, Pool, Target, pool
 from isoflop.imported import Solution
 from isoflop.problems import read_rows
-from isoflop.sources import check_sha256, read_file, repository_file
+from isoflop.sources import check_sha256, hub_file, read_file, repository_file
 from isoflop.specs import ReplaySpec
 from isoflop.stages.chunks import ledger
 from isoflop.stages.common import read_spec, read_table, run_stage, write_table, write_text
@@ -96,16 +96,15 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: Sequence[str]) -> None:
-    rate = spec.generator.characters_per_token
-    prompts = {one.problem_id: _estimate(one.prompt, rate) for one in problems}
+    count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
+    prompts = {one.problem_id: count(one.prompt) for one in problems}
     rows = [
         (problem, number, solution)
         for problem, members in found.solutions.items()
         for number, (_, solution) in enumerate(members)
     ]
     tokens = [
-        solution.tokens if solution.tokens is not None else _estimate(solution.text, rate)
-        for *_, solution in rows
+        solution.tokens if solution.tokens is not None else count(solution.text) for *_, solution in rows
     ]
     steps = [list(solution.steps) if spec.verifier is not None else [solution.text] for *_, solution in rows]
     policy = _shape(spec.policy.size).model_dump()
@@ -128,7 +127,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
         "candidates": len(rows),
         "generated_tokens": sum(tokens),
         "prompt_tokens": sum(prompts[problem] for problem, *_ in rows),
-        "estimated_counts": sum(solution.tokens is None for *_, solution in rows),
+        "counts_not_in_files": sum(solution.tokens is None for *_, solution in rows),
         "repetitions_dropped": found.repeated,
         "problems_left_out": len(found.left_out),
     }
@@ -147,8 +146,25 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
     write_text(outputs[3], ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
 
 
-def _estimate(text: str, characters_per_token: float) -> int:
-    return max(1, round(len(text) / characters_per_token))
+def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
+    """What counts the tokens that the files do not; raises UserError if the tokenizer cannot be loaded."""
+    rate, named = generator.characters_per_token, generator.tokenizer
+    if named is None:
+        assert rate is not None  # one of the two is there
+        return lambda text: max(1, round(len(text) / rate))
+    if named.revision is None:
+        path = Path(named.model) / "tokenizer.json"
+    else:
+        path = hub_file(named.model, named.revision, "tokenizer.json", mirror, "model")
+    from tokenizers import Tokenizer  # noqa: PLC0415
+
+    data = read_file(path)
+    try:
+        tokenizer = Tokenizer.from_buffer(data)
+    except Exception as error:  # the library raises nothing more precise
+        raise UserError(f"{path}: cannot be read as a tokenizer ({error})") from error
+    # Of a text alone: what a model puts around it is not known.
+    return lambda text: max(1, len(tokenizer.encode(text, add_special_tokens=False).ids))
 
 
 def _parts(steps: Sequence[str], total: int) -> list[int]:
