@@ -70,8 +70,8 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
 def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
 
-    Dashed: of the fits that hold, the one with the largest Akaike weight. Grey: the frontier, the points
-    that no cheaper one beats.
+    Dashed: of the fits that hold, the one with the largest Akaike weight. Grey, where there are several
+    sizes: the frontier, the points that no cheaper one beats.
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
@@ -83,14 +83,16 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     for axes, dataset in _panels(grid, spec.datasets):
         measured = [curve(tables.curves, dataset, policy, strategy) for policy in spec.policies]
         best = drawn(of_strategy(tables.draws, dataset, None, strategy), "pareto", cost)
-        axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
+        if len(measured) > 1:
+            axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
         for policy, line in zip(spec.policies, measured, strict=True):
             _error_band(axes, line, cost, styles[policy])
             _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
         _compute_axes(axes, spec, dataset)
     handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
     handles += _fit_handle(figure)
-    handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
+    if len(spec.policies) > 1:
+        handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
     fs.legend_above(figure, handles)
     return figure
 

@@ -46,9 +46,9 @@ FIGURE_TITLES = {
 FIGURE_CAPTIONS = {
     "error_by_size": (
         "Each mark is a number of samples; lower and further left is better. Bands are intervals over "
-        "problems. Dashes are the fit with the largest Akaike weight among those that hold (status ok). The "
-        "grey line is the frontier: no cheaper choice has a lower error. Where it passes from one size to "
-        "the next, the larger model becomes worth its cost."
+        "problems. Dashes are the fit with the largest Akaike weight among those that hold (status ok). A "
+        "grey line is the frontier of several sizes: no cheaper choice has a lower error. Where it passes "
+        "from one size to the next, the larger model becomes worth its cost."
     ),
     "error_by_strategy": (
         "One panel per model, the same samples under each selector. Best-of-n and weighted voting start "
