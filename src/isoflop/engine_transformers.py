@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
-from isoflop.engines import Completion, GenerationRequest, Progress
+from isoflop.engines import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
 from isoflop.shared_prefix import DecodeState, Recorder
+from isoflop.steps import ended_steps
 from isoflop.token_sampling import choose, uniforms
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
@@ -39,6 +40,37 @@ class _Branch:
     tokens: list[int]
 
 
+class _UnderWay:
+    """All requests of one call, those to come included, and what has become of them."""
+
+    def __init__(self) -> None:
+        self.requests: list[GenerationRequest] = []
+        self.results: list[Completion | None] = []
+        self.queue: deque[tuple[tuple[int, ...], list[int]]] = deque()
+        self.ids_of: dict[str, tuple[int, ...]] = {}
+        self.separators: set[str] = set()
+        self.seeds = np.zeros(0, dtype=np.uint64)
+        self.limits = np.zeros(0, dtype=np.int64)
+        self.logprobs = np.zeros(0)
+        self.temperatures, self.top_ps = torch.zeros(0), torch.zeros(0)
+
+    def add(self, requests: Sequence[GenerationRequest], device: torch.device) -> None:
+        """Number `requests` on."""
+        if not requests:
+            return
+        self.requests += requests
+        self.results += [None] * len(requests)
+        self.separators |= {request.separator for request in requests if request.separator is not None}
+        seeds = np.array([request.seed for request in requests], dtype=np.uint64)
+        self.seeds = np.concatenate([self.seeds, seeds])
+        self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
+        self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
+        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
+        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
+        self.temperatures = torch.cat([self.temperatures.to(device), temperatures])
+        self.top_ps = torch.cat([self.top_ps.to(device), top_ps])
+
+
 class TransformersPolicy:
     """A transformers causal language model as a policy (isoflop.engines.Policy)."""
 
@@ -52,6 +84,7 @@ class TransformersPolicy:
         self._batch_size = batch_size
         self._settles = dtype == "float32"
         self._pieces: dict[int, str] = {}
+        self._endings: dict[str, NDArray[np.int64]] = {}
         end = self._model.generation_config.eos_token_id
         if end is None:
             end = self._tokenizer.eos_token_id
@@ -62,47 +95,46 @@ class TransformersPolicy:
         self.computed = 0
 
     def generate(
-        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
-    ) -> list[Completion]:
-        """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        prompts = sorted({request.prompt for request in requests}, key=lambda prompt: (len(prompt), prompt))
-        encoded = self._tokenizer(prompts)["input_ids"] if prompts else []
-        ids_of = dict(zip(prompts, (tuple(ids) for ids in encoded), strict=True))
-        longest = context_length(self._model)
-        waiting: dict[str, list[int]] = {}
-        for index, request in enumerate(requests):
-            length = len(ids_of[request.prompt])
-            if longest is not None and length + request.max_tokens > longest:
-                raise UserError(
-                    f"a prompt of {length} tokens and max_tokens {request.max_tokens} exceed "
-                    f"the model's {longest} positions: {request.prompt[:60]!r}"
-                )
-            waiting.setdefault(request.prompt, []).append(index)
-        queue = deque((ids_of[prompt], waiting[prompt]) for prompt in prompts)
-        results: list[Completion | None] = [None] * len(requests)
-        with torch.inference_mode():
-            self._decode(requests, queue, results, progress)
-        return [completion for completion in results if completion is not None]
-
-    def _decode(
         self,
         requests: Sequence[GenerationRequest],
-        queue: "deque[tuple[tuple[int, ...], list[int]]]",
-        results: list[Completion | None],
-        progress: Progress | None,
-    ) -> None:
-        device = self._model.device
-        seeds = np.array([request.seed for request in requests], dtype=np.uint64)
-        limits = np.array([request.max_tokens for request in requests])
-        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
-        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
+        progress: Progress | None = None,
+        more: More | None = None,
+    ) -> list[Completion]:
+        """One completion per request, in order. Raises UserError if one cannot fit the model."""
+        under_way = _UnderWay()
+        self._enqueue(under_way, requests)
+        with torch.inference_mode():
+            self._decode(under_way, progress, more)
+        return [completion for completion in under_way.results if completion is not None]
+
+    def _enqueue(self, under_way: "_UnderWay", requests: Sequence[GenerationRequest]) -> None:
+        """Number the requests on and let those that continue the same tokens wait together."""
+        prompts = sorted({request.prompt for request in requests}, key=lambda prompt: (len(prompt), prompt))
+        for prompt in prompts:
+            if prompt not in under_way.ids_of:
+                under_way.ids_of[prompt] = tuple(self._tokenizer(prompt)["input_ids"])
+        longest = context_length(self._model)
+        waiting: dict[tuple[int, ...], list[int]] = {}
+        for index, request in enumerate(requests, start=len(under_way.requests)):
+            ids = under_way.ids_of[request.prompt] + request.written
+            if longest is not None and len(ids) + request.max_tokens > longest:
+                raise UserError(
+                    f"a prompt of {len(ids)} tokens and max_tokens {request.max_tokens} exceed "
+                    f"the model's {longest} positions: {request.prompt[:60]!r}"
+                )
+            waiting.setdefault(ids, []).append(index)
+        under_way.add(requests, self._model.device)
+        under_way.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
+
+    def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
+        device, queue = self._model.device, under_way.queue
         ends = np.array(sorted(self._ends), dtype=np.int64)
-        logprobs = np.zeros(len(requests))
         state, branches = DecodeState(device), list[_Branch]()
         logits = torch.zeros(0)
         # The unfinished requests, the row of the state that each is in, and how many tokens it has.
         active, row_of, written = (np.zeros(0, dtype=np.int64) for _ in range(3))
-        while len(active) or queue:
+        while len(active) or queue or self._asked(under_way, more):
+            requests = under_way.requests
             if queue and len(active) <= self._batch_size * 3 // 4:
                 admitted, first_logits, indices, rows = self._admit(
                     state, queue, self._batch_size - len(active)
@@ -112,13 +144,13 @@ class TransformersPolicy:
                 row_of = np.concatenate([row_of, len(branches) + rows])
                 written = np.concatenate([written, np.zeros_like(indices)])
                 branches += admitted
-            uniform = uniforms(seeds[active], written.astype(np.uint64))
+            uniform = uniforms(under_way.seeds[active], written.astype(np.uint64))
             chosen = torch.from_numpy(active).to(device)
             choice = choose(
                 logits[torch.from_numpy(row_of).to(device)],
                 torch.from_numpy(uniform).to(device, logits.dtype),
-                temperatures[chosen],
-                top_ps[chosen],
+                under_way.temperatures[chosen],
+                under_way.top_ps[chosen],
                 CLOSE,
             )
             tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
@@ -127,24 +159,73 @@ class TransformersPolicy:
                     tokens[place], gained[place] = self._settle(
                         branches[row_of[place]], requests[active[place]], float(uniform[place])
                     )
-            logprobs[active] += gained
+            under_way.logprobs[active] += gained
             stopped = np.isin(tokens, ends)
-            done = stopped | (written + 1 >= limits[active])
-            texts: dict[tuple[int, int, bool], Completion] = {}
-            for place in np.flatnonzero(done):
-                key = (int(row_of[place]), int(tokens[place]), bool(stopped[place]))
+            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped
+            done = stopped | step | (written + 1 >= under_way.limits[active])
+            texts: dict[tuple[int, int, str], Completion] = {}
+            finished = []
+            for place in np.flatnonzero(done).tolist():
+                reason = "stop" if stopped[place] else "step" if step[place] else "length"
+                key = (int(row_of[place]), int(tokens[place]), reason)
                 if key not in texts:
-                    texts[key] = self._completion(branches[key[0]], key[1], "stop" if key[2] else "length")
-                results[active[place]] = replace(texts[key], logprob=float(logprobs[active[place]]))
+                    texts[key] = self._completion(branches[key[0]], key[1], reason)
+                index = int(active[place])
+                completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
+                under_way.results[index] = completion
+                finished.append((index, completion))
             if progress is not None:
-                progress(int(done.sum()), len(active))
+                progress(len(finished), len(active))
             going = ~done
             active, written = active[going], written[going] + 1
+            if more is not None and finished:
+                self._enqueue(under_way, more(finished, len(active)))
             if len(active):
                 branches, last, row_of = _branch_out(state, branches, row_of[going], tokens[going])
                 logits = self._step(state, last)
             else:
                 state, branches, row_of = DecodeState(device), [], row_of[going]
+
+    def _asked(self, under_way: "_UnderWay", more: More | None) -> bool:
+        """Whether there is more to do, asked when there is nothing left."""
+        if more is not None:
+            self._enqueue(under_way, more((), 0))
+        return bool(under_way.queue)
+
+    def _step_ends(
+        self,
+        under_way: "_UnderWay",
+        branches: list[_Branch],
+        active: NDArray[np.int64],
+        row_of: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Which requests have all steps that they asked for with their new token. Shape [active]."""
+        ended = np.zeros(len(active), dtype=np.bool_)
+        for separator in under_way.separators:
+            ending = self._ending_tokens(separator)
+            counts: dict[tuple[int, int], int] = {}
+            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
+                request = under_way.requests[active[place]]
+                if request.separator != separator:
+                    continue
+                key = (int(row_of[place]), int(tokens[place]))
+                if key not in counts:
+                    text = self._tokenizer.decode(
+                        [*branches[key[0]].tokens, key[1]], skip_special_tokens=True
+                    )
+                    counts[key] = ended_steps(text, separator)
+                ended[place] = counts[key] >= request.steps
+        return ended
+
+    def _ending_tokens(self, separator: str) -> NDArray[np.int64]:
+        """The tokens that may complete `separator`: those that hold its last character."""
+        if separator not in self._endings:
+            size = self._model.get_output_embeddings().weight.shape[0]
+            self._endings[separator] = np.array(
+                [token for token in range(size) if separator[-1] in self._piece(token)], dtype=np.int64
+            )
+        return self._endings[separator]
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int
@@ -231,6 +312,7 @@ class TransformersPolicy:
             finish=finish,
             prompt_tokens=len(branch.prompt),
             logprob=0.0,
+            tokens=tuple(ids),
         )
 
     def _piece(self, token: int) -> str:

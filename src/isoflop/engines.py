@@ -13,8 +13,10 @@ from isoflop.errors import UserError
 class GenerationRequest:
     """One continuation to write. The same request gives the same text in any batch.
 
-    `prompt` is the whole text to continue, the template filled in. `seed` drives the request's own
-    randomness; `temperature` 0 means greedy.
+    `prompt` is the whole text to continue, the template filled in; `written` are tokens that an earlier
+    completion of it wrote and that this one goes on from. `seed` drives the request's own randomness;
+    `temperature` 0 means greedy. With `separator`, the continuation ends after `steps` steps
+    (isoflop.steps) if not before; otherwise `steps` means nothing.
     """
 
     prompt: str
@@ -22,14 +24,18 @@ class GenerationRequest:
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
+    written: tuple[int, ...] = ()
+    separator: str | None = None
+    steps: int = 1
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A continuation: its text, token pieces, finish reason (stop | length) and log-probability.
+    """A continuation: its text, token pieces, finish reason (stop | length | step) and log-probability.
 
-    `pieces` are the texts of the generated tokens; the end token, where there is one, is "".
-    `logprob` is natural, at temperature 1, of the generated tokens with the end token.
+    `pieces` are the texts of the generated tokens; the end token, where there is one, is "". `tokens` are
+    their ids, without the end token. `logprob` is natural, at temperature 1, of the generated tokens with the
+    end token. `prompt_tokens` counts what was there before them.
     """
 
     text: str
@@ -37,6 +43,7 @@ class Completion:
     finish: str
     prompt_tokens: int
     logprob: float
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,22 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class StepScores:
-    """A score in [0, 1] per step, and the tokens the verifier read for them."""
+    """A score in [0, 1] per step, and the tokens read for them: in all, and up to each step's end."""
 
     scores: tuple[float, ...]
     tokens: int
+    step_ends: tuple[int, ...] = ()
 
 
 Progress = Callable[[int, int], None]
 """Called with (requests just finished, tokens just generated or read)."""
+
+
+More = Callable[[Sequence[tuple[int, Completion]], int], Sequence[GenerationRequest]]
+"""Called with the completions just finished, by the number of their request, and how many are under way.
+
+Returns further requests, which are numbered on; an engine with nothing under way asks until there are none.
+"""
 
 
 class Policy(Protocol):
@@ -65,9 +80,12 @@ class Policy(Protocol):
     shape: ModelShape
 
     def generate(
-        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
+        self,
+        requests: Sequence[GenerationRequest],
+        progress: Progress | None = None,
+        more: More | None = None,
     ) -> list[Completion]:
-        """One completion per request, in order."""
+        """One completion per request, in order; those that `more` asks for come after the first ones."""
         ...
 
 

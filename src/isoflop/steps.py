@@ -25,6 +25,11 @@ def split_steps(text: str, separator: str) -> list[str]:
     return steps or [""]
 
 
+def ended_steps(text: str, separator: str) -> int:
+    """How many steps of `text` have ended: those that `separator` follows."""
+    return sum(separator in step.lstrip() for step in split_steps(text, separator))
+
+
 def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str) -> list[int]:
     """How many tokens each of `steps` has; `pieces` are the tokens' texts, in order.
 

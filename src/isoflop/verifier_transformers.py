@@ -5,6 +5,7 @@ per solution gives all its scores, and what solutions have in common (their prob
 is read once for all of them.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,10 @@ from isoflop.errors import UserError
 from isoflop.token_trees import TokenTree, token_trees
 from isoflop.training import tag_steps, token_id
 
+# Settled scores are multiples of this.
+GRID = 2.0**-12
+# Far above what float32 rounding moves a score by (a test measures that).
+CLOSE = 5e-6
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
 _TREE_NODES = 512
 
@@ -35,7 +40,9 @@ class TransformersVerifier:
         revision: str | None = None,
         dtype: str = "float32",
         batch_tokens: int = 8192,
+        settle: bool = False,
     ) -> None:
+        """With `settle`, scores are rounded to `GRID` and do not depend on the batch."""
         self._tokenizer = load_tokenizer(model, revision)
         self._model = load_model(model, revision, dtype, shared_prefix=False)
         check_logits(self._model, model)
@@ -44,6 +51,8 @@ class TransformersVerifier:
         self._good = token_id(self._tokenizer, good_token)
         self._bad = token_id(self._tokenizer, bad_token)
         self._batch_tokens = batch_tokens
+        self._settles = settle
+        self._exact: Any = None if dtype == "float32" else self._model
         self.shape = model_shape(self._model)
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
@@ -55,13 +64,41 @@ class TransformersVerifier:
         distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
         encoded = [self._encode(request) for request in distinct]
         scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
+        if self._settles:
+            self._settle(encoded, scores)
         if progress is not None:
             progress(len(requests) - len(distinct), 0)
         answers = [
-            StepScores(tuple(float(score) for score in values), len(ids))
-            for (ids, _), values in zip(encoded, scores, strict=True)
+            StepScores(
+                tuple(float(score) for score in values), len(ids), tuple(place + 1 for place in places)
+            )
+            for (ids, places), values in zip(encoded, scores, strict=True)
         ]
         return [answers[distinct[request]] for request in requests]
+
+    def _settle(
+        self, encoded: Sequence[tuple[list[int], list[int]]], scores: list[NDArray[np.float64]]
+    ) -> None:
+        """Round scores to the grid; those that rounding errors could move are found in float64 first."""
+        doubtful = [
+            place
+            for place, values in enumerate(scores)
+            if np.any(np.abs(values / GRID % 1.0 - 0.5) * GRID < CLOSE)
+        ]
+        if doubtful:
+            if self._exact is None:
+                self._exact = copy.deepcopy(self._model).double()
+            again = score_encoded(
+                self._exact,
+                [encoded[place] for place in doubtful],
+                self._good,
+                self._bad,
+                self._batch_tokens,
+            )
+            for place, values in zip(doubtful, again, strict=True):
+                scores[place] = values
+        for place, values in enumerate(scores):
+            scores[place] = np.floor(values / GRID + 0.5) * GRID
 
     def _encode(self, request: ScoreRequest) -> tuple[list[int], list[int]]:
         ids, places = tag_steps(self._tokenizer, request.prompt, request.steps, self._step_tag)

@@ -1,0 +1,241 @@
+"""Runs many tree searches at once: all their questions go to the policy in one stream, and to the verifier.
+
+No problem waits for another: as soon as a search has its answers it asks on, and its requests join the batch
+that is under way. What a search is answered depends on its own seeds alone, so neither the batch nor the
+other searches change its tree.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from isoflop.engines import Completion, GenerationRequest, Policy, ScoreRequest, Verifier
+from isoflop.errors import UserError
+from isoflop.search_tree import ROOT, Grow, Look, Question, Search, Step, Tree
+from isoflop.seeds import derive_seed
+from isoflop.steps import split_steps
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the models are told: prompts with the problem filled in, what ends a step, the temperature."""
+
+    policy_prompt: str
+    verifier_prompt: str
+    separator: str
+    temperature: float
+
+
+@dataclass
+class Usage:
+    """What one search took, in tokens.
+
+    Policy: `prompt` is the problem's prompt, read once. `generated`: every node once; `attended`: the sum of
+    their positions, for attention. `read_again`: what requests would read were nothing kept between them.
+    `looked`: generated ahead and thrown away, part of `generated`. Verifier: `scored` and `scored_attended`
+    with paths kept, the prompt counted for each first step; `scored_again`: with whole paths read each time.
+    """
+
+    prompt: int = 0
+    generated: int = 0
+    attended: int = 0
+    read_again: int = 0
+    looked: int = 0
+    scored: int = 0
+    scored_attended: int = 0
+    scored_again: int = 0
+
+
+@dataclass
+class Task:
+    """One search: `key` is what its randomness is derived from; `candidates` are there when it is done."""
+
+    key: tuple[str | int, ...]
+    texts: Texts
+    tree: Tree
+    search: Search
+    usage: Usage = field(default_factory=Usage)
+    candidates: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Round:
+    """The questions that a search waits for; an answer is a step and its score."""
+
+    questions: Sequence[Question]
+    steps: list[Step | None]
+    scores: list[float | None]
+    missing: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Whose question a request is."""
+
+    task: int
+    place: int
+
+
+class Driver:
+    """Owns the engines. `score_batch`: how many steps are scored together at least, while others go on."""
+
+    def __init__(self, policy: Policy, verifier: Verifier, seed: int, score_batch: int = 256) -> None:
+        self._policy, self._verifier, self._seed = policy, verifier, seed
+        self._score_batch = score_batch
+        # Seconds in the verifier, and in the driver itself.
+        self.scoring_seconds = 0.0
+        self.own_seconds = 0.0
+        self._tasks: Sequence[Task] = ()
+        self._rounds: list[_Round] = []
+        self._asked: list[_Asked] = []
+        self._unscored: list[tuple[_Asked, Step]] = []
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run all searches to their end. Raises UserError where a solution does not fit a model."""
+        self._tasks, self._asked, self._unscored = tasks, [], []
+        begun = time.perf_counter()
+        self._rounds = []
+        requests: list[GenerationRequest] = []
+        for place, task in enumerate(tasks):
+            self._rounds.append(_Round((), [], [], 0))
+            try:
+                requests += self._open(place, next(task.search))
+            except StopIteration as end:
+                task.candidates = end.value
+        self.own_seconds += time.perf_counter() - begun
+        self._policy.generate(requests, more=self._more)
+
+    def _more(self, finished: Sequence[tuple[int, Completion]], under_way: int) -> list[GenerationRequest]:
+        begun, scoring = time.perf_counter(), self.scoring_seconds
+        requests: list[GenerationRequest] = []
+        for index, completion in finished:
+            requests += self._written(self._asked[index], completion)
+        if len(self._unscored) >= self._score_batch or (self._unscored and not under_way and not requests):
+            requests += self._score()
+        self.own_seconds += time.perf_counter() - begun - (self.scoring_seconds - scoring)
+        return requests
+
+    def _open(self, place: int, questions: Sequence[Question]) -> list[GenerationRequest]:
+        """Requests for a search's questions; those that need no model are answered at once."""
+        if not questions:
+            raise ValueError("a search asks for nothing and does not end")
+        count = len(questions)
+        self._rounds[place] = _Round(questions, [None] * count, [None] * count, count)
+        requests = []
+        for number, question in enumerate(questions):
+            requests.append(self._request(self._tasks[place], question))
+            self._asked.append(_Asked(place, number))
+        return requests
+
+    def _request(self, task: Task, question: Question) -> GenerationRequest:
+        tree, texts, usage = task.tree, task.texts, task.usage
+        if isinstance(question, Grow):
+            start, steps, temperature = question.parent, 1, texts.temperature
+            seed = derive_seed("search", self._seed, *task.key, question.parent, question.child)
+            room = tree.room(start)
+        else:
+            start, steps, temperature, seed = question.node, question.steps, 0.0, 0
+            room = min(steps * tree.limits.step_tokens, tree.limits.tokens - tree.count(start))
+        if room < 1:
+            raise ValueError(f"a search asks for a step after node {start}, which can have none")
+        written = tuple(token for node in tree.path(start) for token in node.step.tokens)
+        usage.read_again += len(written)
+        return GenerationRequest(
+            prompt=texts.policy_prompt,
+            seed=seed,
+            max_tokens=room,
+            temperature=temperature,
+            written=written,
+            separator=texts.separator,
+            steps=steps,
+        )
+
+    def _written(self, asked: _Asked, completion: Completion) -> list[GenerationRequest]:
+        """Take up what the policy wrote; requests follow only where nothing is left to score."""
+        task, waiting = self._tasks[asked.task], self._rounds[asked.task]
+        question = waiting.questions[asked.place]
+        step = Step(
+            completion.text,
+            completion.tokens,
+            len(completion.pieces),
+            completion.finish == "stop",
+            completion.logprob,
+        )
+        usage, before = task.usage, completion.prompt_tokens
+        start = question.parent if isinstance(question, Grow) else question.node
+        own_prompt = before - sum(len(node.step.tokens) for node in task.tree.path(start))
+        usage.prompt = own_prompt
+        usage.read_again += own_prompt
+        usage.generated += step.count
+        usage.attended += _positions(before, step.count)
+        if isinstance(question, Look):
+            usage.looked += step.count
+        waiting.steps[asked.place] = step
+        if step.empty and start != ROOT:
+            # Nothing was added to what has a score.
+            return self._answer(asked, task.tree.nodes[start].score)
+        self._unscored.append((asked, step))
+        return []
+
+    def _score(self) -> list[GenerationRequest]:
+        """Score all steps that wait, and let the searches that have all their answers go on."""
+        waiting, self._unscored = self._unscored, []
+        requests = [self._score_request(asked, step) for asked, step in waiting]
+        begun = time.perf_counter()
+        answers = self._verifier.score(requests)
+        self.scoring_seconds += time.perf_counter() - begun
+        follow: list[GenerationRequest] = []
+        for (asked, _), request, answer in zip(waiting, requests, answers, strict=True):
+            if len(answer.scores) != len(request.steps):
+                raise UserError(
+                    f"the verifier gave {len(answer.scores)} scores for {len(request.steps)} steps: "
+                    f"{request.prompt[:60]!r}"
+                )
+            self._count_reading(asked, answer.step_ends)
+            follow += self._answer(asked, answer.scores[-1])
+        return follow
+
+    def _score_request(self, asked: _Asked, step: Step) -> ScoreRequest:
+        task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
+        start = question.parent if isinstance(question, Grow) else question.node
+        texts = [node.step.text for node in task.tree.path(start)]
+        ahead = [step.text] if isinstance(question, Grow) else split_steps(step.text, task.texts.separator)
+        return ScoreRequest(task.texts.verifier_prompt, (*texts, *ahead))
+
+    def _count_reading(self, asked: _Asked, step_ends: Sequence[int]) -> None:
+        """`step_ends`: tokens read up to the end of each step, the prompt and all tags included."""
+        task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
+        start = question.parent if isinstance(question, Grow) else question.node
+        known = len(task.tree.path(start))
+        before = step_ends[known - 1] if known else 0
+        task.usage.scored += step_ends[-1] - before
+        task.usage.scored_attended += _positions(before, step_ends[-1] - before)
+        task.usage.scored_again += step_ends[-1]
+
+    def _answer(self, asked: _Asked, score: float) -> list[GenerationRequest]:
+        """Note one answer; with the last of them the search goes on."""
+        task, waiting = self._tasks[asked.task], self._rounds[asked.task]
+        waiting.scores[asked.place] = score
+        waiting.missing -= 1
+        if waiting.missing:
+            return []
+        answers: list[float] = []
+        for question, step, value in zip(waiting.questions, waiting.steps, waiting.scores, strict=True):
+            assert step is not None
+            assert value is not None
+            if isinstance(question, Grow):
+                node = task.tree.add(question.parent, step)
+                node.score = node.value = value
+                answers.append(node.number)
+            else:
+                answers.append(value)
+        try:
+            return self._open(asked.task, task.search.send(answers))
+        except StopIteration as end:
+            task.candidates = end.value
+            return []
+
+
+def _positions(before: int, count: int) -> int:
+    """The sum of before + 1 ... before + count: what `count` tokens attend to after `before` others."""
+    return count * before + count * (count + 1) // 2
