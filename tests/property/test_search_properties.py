@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -32,10 +33,10 @@ def test_sequential_allocation_spends_exactly_the_budget(budget, rewards, temper
     children_of = allocate_sequential(budget, rewards, temperature)
     assert sum(children_of) == budget
     assert min(children_of) >= 0
-    # A better node never has fewer.
+    # A better node has no fewer, but for the one that rounding up may leave over.
     order = sorted(range(len(rewards)), key=lambda place: (-rewards[place], place))
     ranked = [children_of[place] for place in order]
-    assert ranked == sorted(ranked, reverse=True)
+    assert all(worse <= better + 1 for better, worse in pairwise(ranked))
 
 
 @given(st.integers(1, 300), REWARDS)
