@@ -19,7 +19,6 @@ from isoflop.config_entries import (
     Dataset,
     EngineSettings,
     Entry,
-    Generator,
     HeadlineChoice,
     Import,
     Name,
@@ -32,6 +31,7 @@ from isoflop.config_entries import (
 )
 from isoflop.config_faults import describe_faults
 from isoflop.config_reading import merge, read_overrides, read_yaml
+from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
 
@@ -81,6 +81,11 @@ class Config(Entry):
     def imports(self) -> dict[str, Import]:
         """The generators that import solutions."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, Import)}
+
+    @property
+    def searches(self) -> dict[str, AnySearch]:
+        """The generators that search trees."""
+        return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
 
     @property
     def studied_datasets(self) -> tuple[str, ...]:

@@ -32,7 +32,13 @@ def check_config(config: Config, root: Path) -> list[str]:
         *_labels(config),
     ]
     if config.studies:
-        faults += [*_pools(config), *_imports(config, root), *_selection(config), *_headline(config)]
+        faults += [
+            *_pools(config),
+            *_searches(config),
+            *_imports(config, root),
+            *_selection(config),
+            *_headline(config),
+        ]
     elif config.training:
         faults += _unused(config)
     else:
@@ -159,8 +165,12 @@ def _pools(config: Config) -> Iterator[str]:
     if not config.policies:
         yield "policies: none; the generators need at least one to sample from"
     pools = {name: entry for name, entry in config.generators.items() if isinstance(entry, Sampling)}
+    if not pools and not config.imports and not config.searches:
+        yield "generators: none of kind sampling, import or a tree search; curves over budgets need one"
+        return
     if not pools and not config.imports:
-        yield "generators: none of kind sampling or import; curves over budgets need one"
+        if config.budgets:
+            yield "budgets: set, but no generator samples or imports; a tree search has budgets of its own"
         return
     if not config.budgets:
         yield "budgets: none; give numbers of samples, for example [1, 2, 4, 8]"
@@ -174,6 +184,19 @@ def _pools(config: Config) -> Iterator[str]:
                 f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
                 f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
             )
+
+
+def _searches(config: Config) -> Iterator[str]:
+    for name, entry in config.searches.items():
+        place = f"generators.{name}.verifier"
+        guides = [verifier for verifier, model in config.verifiers.items() if model.runs]
+        if entry.verifier is None:
+            if not guides or next(iter(config.verifiers)) not in guides:
+                yield f"{place}: a {entry.kind} search needs a verifier that runs, and the first one does not"
+        elif entry.verifier not in config.verifiers:
+            yield _unknown(place, entry.verifier, "verifiers", config.verifiers)
+        elif entry.verifier not in guides:
+            yield f"{place}: {entry.verifier!r} has no checkpoint; a search needs a verifier that runs"
 
 
 def _imports(config: Config, root: Path) -> Iterator[str]:

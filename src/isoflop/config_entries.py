@@ -394,7 +394,6 @@ class Import(Entry):
 
 
 Sampled = Annotated[Greedy | Sampling, Field(discriminator="kind")]
-Generator = Annotated[Greedy | Sampling | Import, Field(discriminator="kind")]
 
 
 class HeadlineChoice(Entry):

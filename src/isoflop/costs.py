@@ -105,6 +105,17 @@ def flops_total(
     return policy_flops + _pass_flops(verifier, np.zeros(()), read)
 
 
+def flops_of_positions(model: ModelShape, tokens: ArrayLike, attended: ArrayLike) -> Floats:
+    """FLOPs of tokens whose positions are known by their sum only, as those of a tree are.
+
+    `tokens`: how many; `attended`: the sum of the positions they attend to, themselves included. Any shapes
+    that broadcast. Raises UserError for a count that is negative or not finite.
+    """
+    return 2.0 * model.parameters * _counts("tokens", tokens) + (
+        _ATTENTION_FLOPS * model.layers * model.attention_width * _counts("attended", attended)
+    )
+
+
 def _pass_flops(model: ModelShape, before: Floats, tokens: Floats) -> Floats:
     """FLOPs of `tokens` tokens after `before` cached ones, at positions before + 1 ... before + tokens."""
     attended = tokens * before + tokens * (tokens + 1.0) / 2.0

@@ -19,6 +19,7 @@ DESCRIPTIONS = frozenset(
         "config_entries",
         "config_faults",
         "config_reading",
+        "config_search",
         "config_training",
         "specs",
     )

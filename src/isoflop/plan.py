@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local
 from isoflop.config_entries import FileSource, Greedy, Import, ModelReference, Policy, Sampling, Verifier
+from isoflop.config_search import TreeSearch
 from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
@@ -21,13 +22,16 @@ from isoflop.specs import (
     PROBLEMS_VERSION,
     SAMPLE_VERSION,
     SCORE_VERSION,
+    SEARCH_VERSION,
     TRAIN_VERSION,
+    GatherSpec,
     GradeSpec,
     LabelSpec,
     ProblemsSpec,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
+    SearchSpec,
     TrainSpec,
 )
 
@@ -83,14 +87,64 @@ class Plan:
         return [pool for pool in self.pools() if pool.generator in self.config.imports]
 
     def sampled(self) -> list[str]:
-        """The generators whose candidates are made here."""
-        return [name for name in self.config.generators if name not in self.config.imports]
+        """The generators that sample."""
+        others = self.config.imports | self.config.searches
+        return [name for name in self.config.generators if name not in others]
+
+    def search(self, policy: str, generator: str, budget: int) -> str:
+        """Specification of one search at one budget."""
+        entry = self.config.searches[generator]
+        (verifier,) = self.pool_verifiers(generator)
+        content = entry.model_dump(exclude_defaults=True) | {"budgets": (budget,), "verifier": None}
+        return canonical(
+            SearchSpec(
+                policy=self._located(self.config.policies[policy]),
+                verifier=self._located(self.config.verifiers[verifier]),
+                generator=type(entry).model_validate(content),
+                seed=self.config.seed,
+                version=SEARCH_VERSION,
+            )
+        )
+
+    def search_models(self, policy: str, generator: str) -> list[str]:
+        """Files and folders of the policy and of the verifier that guides it."""
+        (verifier,) = self.pool_verifiers(generator)
+        return _distinct([*self.policy_files(policy), *self.verifier_files(verifier)])
+
+    def gather(self, generator: str) -> str:
+        """Specification of one search's candidate set."""
+        budgets = self.config.searches[generator].budgets
+        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+
+    def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
+        """Trees and ledger of a search at every budget, in the order of gather's specification."""
+        return [
+            f"{self.results}/search/{dataset}/{policy}/{generator}/{budget}.{ending}"
+            for budget in self.config.searches[generator].budgets
+            for ending in ("parquet", "ledger.json")
+        ]
+
+    def gathered(self, pool: Pool) -> list[str]:
+        """Candidates, scores and ledgers of a search, and its usage."""
+        base = f"{self.results}/sample/{'/'.join(pool)}"
+        return [f"{base}.parquet", f"{base}.ledger.json", *self.scores(*pool), self.usage(*pool)]
+
+    def usage(self, dataset: str, policy: str, generator: str) -> str:
+        """What the select stage reads costs from: the sampling's ledger, or a search's table of usage."""
+        ending = "usage.parquet" if generator in self.config.searches else "ledger.json"
+        return f"{self.results}/sample/{dataset}/{policy}/{generator}.{ending}"
+
+    def searches(self) -> list[Pool]:
+        """The candidate sets that searches make."""
+        return [pool for pool in self.pools() if pool.generator in self.config.searches]
 
     def pool_verifiers(self, generator: str) -> tuple[str, ...]:
         """The verifiers that score what a generator makes; none where there is nothing to pick."""
         entry = self.config.generators[generator]
         if isinstance(entry, Import):
             return () if entry.verifier is None else (entry.verifier,)
+        if isinstance(entry, TreeSearch):
+            return (entry.verifier or next(iter(self.config.verifiers)),)
         if isinstance(entry, Greedy):
             return ()
         return tuple(name for name, verifier in self.config.verifiers.items() if verifier.runs)
@@ -284,6 +338,19 @@ class Plan:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config, code = self.config, code_digest("isoflop.stages.select")
         kind = config.generators[generator].kind
+        search = config.searches.get(generator)
+        if search is not None:
+            return canonical(
+                SelectSpec(
+                    budgets=search.budgets,
+                    selectors=config.selectors,
+                    step_aggregations=config.step_aggregations,
+                    verifiers=self.pool_verifiers(generator),
+                    seed=config.seed,
+                    generator_kind="search",
+                    code=code,
+                )
+            )
         if kind == "greedy":
             return canonical(SelectSpec(seed=config.seed, generator_kind=kind, code=code))
         return canonical(
@@ -293,7 +360,7 @@ class Plan:
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
                 seed=config.seed,
-                generator_kind=kind,
+                generator_kind="import" if generator in config.imports else "sampling",
                 code=code,
             )
         )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from isoflop.engines import Completion, GenerationRequest, Policy, ScoreRequest, Verifier
+from isoflop.engines import Completion, GenerationRequest, Policy, Progress, ScoreRequest, Verifier
 from isoflop.errors import UserError
 from isoflop.search_tree import ROOT, Grow, Look, Question, Search, Step, Tree
 from isoflop.seeds import derive_seed
@@ -85,14 +85,19 @@ class Driver:
         # Seconds in the verifier, and in the driver itself.
         self.scoring_seconds = 0.0
         self.own_seconds = 0.0
+        self._progress: Progress | None = None
         self._tasks: Sequence[Task] = ()
         self._rounds: list[_Round] = []
         self._asked: list[_Asked] = []
         self._unscored: list[tuple[_Asked, Step]] = []
 
-    def run(self, tasks: Sequence[Task]) -> None:
-        """Run all searches to their end. Raises UserError where a solution does not fit a model."""
+    def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> None:
+        """Run all searches to their end; `progress` is told of every one that ends, and of every token.
+
+        Raises UserError where a solution does not fit a model.
+        """
         self._tasks, self._asked, self._unscored = tasks, [], []
+        self._progress = progress
         begun = time.perf_counter()
         self._rounds = []
         requests: list[GenerationRequest] = []
@@ -103,7 +108,11 @@ class Driver:
             except StopIteration as end:
                 task.candidates = end.value
         self.own_seconds += time.perf_counter() - begun
-        self._policy.generate(requests, more=self._more)
+        self._policy.generate(requests, self._count_tokens, self._more)
+
+    def _count_tokens(self, _: int, tokens: int) -> None:
+        if self._progress is not None:
+            self._progress(0, tokens)
 
     def _more(self, finished: Sequence[tuple[int, Completion]], under_way: int) -> list[GenerationRequest]:
         begun, scoring = time.perf_counter(), self.scoring_seconds
@@ -233,6 +242,8 @@ class Driver:
             return self._open(asked.task, task.search.send(answers))
         except StopIteration as end:
             task.candidates = end.value
+            if self._progress is not None:
+                self._progress(1, 0)
             return []
 
 

@@ -48,7 +48,7 @@ class SelectSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     cost_models: tuple[str, ...] = COST_MODELS
     seed: int
-    generator_kind: Literal["greedy", "sampling", "import"]
+    generator_kind: Literal["greedy", "sampling", "import", "search"]
     code: str
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectS
     plain = [Strategy(NONE, name, NONE) for name in spec.selectors if name not in _VERIFIED]
     results = [credits for strategy in plain for credits in _collect(pools, [strategy], [None], spec)]
     for verifier in spec.verifiers:
-        weights = _candidate_scores(pools, scores[verifier], verifier, spec)
+        weights = candidate_scores(pools, scores[verifier], verifier, spec)
         for selector in spec.selectors:
             if selector in _VERIFIED:
                 strategies = [Strategy(verifier, selector, name) for name in spec.step_aggregations]
@@ -202,7 +202,7 @@ def _check_pool_sizes(pools: Pools, largest: int) -> None:
         )
 
 
-def _candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec) -> list[Floats]:
+def candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec) -> list[Floats]:
     """Every step aggregation of one verifier's scores, each [candidates]."""
     aggregated = []
     for aggregation in spec.step_aggregations:

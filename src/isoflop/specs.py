@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from isoflop.config_entries import Dataset, Grader, Import, Policy, Sampled, Verifier
+from isoflop.config_search import Searched
 from isoflop.config_training import LabelConfig, TrainingConfig
 
 PROBLEMS_VERSION = 2
-SAMPLE_VERSION = 2
+SAMPLE_VERSION = 3
+SEARCH_VERSION = 1
 SCORE_VERSION = 1
 TRAIN_VERSION = 2
 LABEL_VERSION = 2
@@ -41,6 +43,23 @@ class SampleSpec(Spec):
     generator: Sampled
     seed: int
     version: int
+
+
+class SearchSpec(Spec):
+    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's."""
+
+    policy: Policy
+    verifier: Verifier
+    generator: Searched
+    seed: int
+    version: int
+
+
+class GatherSpec(Spec):
+    """One search's trees at several budgets as one candidate set."""
+
+    budgets: tuple[int, ...]
+    code: str
 
 
 class ReplaySpec(Spec):

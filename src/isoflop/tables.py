@@ -26,11 +26,62 @@ CANDIDATES = pa.schema(
         pa.field("candidate", pa.int32(), nullable=False),
         pa.field("steps", pa.list_(pa.string()), nullable=False),
         pa.field("step_tokens", pa.list_(pa.int32()), nullable=False),
-        pa.field("finish", pa.string(), nullable=False),  # stop | length
+        pa.field("finish", pa.string(), nullable=False),  # stop | length | unfinished
         pa.field("prompt_tokens", pa.int32(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),  # generated, the end token included
         pa.field("logprob", pa.float32()),  # natural log, at temperature 1
         pa.field("source", pa.string()),  # the file and row that an imported candidate comes from
+        # Of a search, which is run anew at every budget, several times; null where every budget is a subset.
+        pa.field("budget", pa.int32()),
+        pa.field("run", pa.int32()),
+    ]
+)
+
+# What a search took for one problem at one budget in one run, in tokens (isoflop.search_driver.Usage), and
+# how many samples it counts as by its paper's rule. Seconds are the job's, shared by generated tokens.
+_USAGE = [
+    pa.field(name, pa.int64(), nullable=False)
+    for name in (
+        "prompt", "generated", "attended", "read_again", "looked", "scored", "scored_attended",
+        "scored_again", "nominal_samples",
+    )
+]  # fmt: skip
+USAGE = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("budget", pa.int32(), nullable=False),
+        pa.field("run", pa.int32(), nullable=False),
+        *_USAGE,
+        pa.field("seconds", pa.float64(), nullable=False),
+    ]
+)
+
+# One row per problem and run of a search at one budget: its whole tree. `nodes` are in order of birth, a
+# parent of -1 being the problem itself; `candidates` are the nodes that solutions end with.
+TREES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("run", pa.int32(), nullable=False),
+        pa.field(
+            "nodes",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("parent", pa.int32(), nullable=False),
+                        pa.field("text", pa.string(), nullable=False),
+                        pa.field("tokens", pa.int32(), nullable=False),
+                        pa.field("ended", pa.bool_(), nullable=False),
+                        pa.field("logprob", pa.float32(), nullable=False),
+                        pa.field("score", pa.float32(), nullable=False),
+                        pa.field("value", pa.float32(), nullable=False),
+                        pa.field("visits", pa.int32(), nullable=False),
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+        pa.field("candidates", pa.list_(pa.int32()), nullable=False),
+        *_USAGE,
     ]
 )
 

@@ -3,7 +3,7 @@ rule select:
         problems="results/{experiment}/problems/{dataset}.parquet",
         candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
         grades="results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
-        ledger="results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
+        ledger=lambda w: PLAN.usage(w.dataset, w.policy, w.generator),
         scores=lambda w: PLAN.scores(w.dataset, w.policy, w.generator),
     output:
         "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet",

@@ -86,11 +86,21 @@ class Chunks:
         return pa.concat_tables(tables), totals
 
     def finish(
-        self, table: pa.Table, schema: pa.Schema, ledger_out: str, totals: dict[str, float], shape: ModelShape
+        self,
+        table: pa.Table,
+        schema: pa.Schema,
+        ledger_out: str,
+        totals: dict[str, float],
+        shape: ModelShape,
+        verifier: ModelShape | None = None,
     ) -> None:
-        """Write the output and the ledger of the model's work, then remove the chunks."""
+        """Write the output and the ledger of the model's work, then remove the chunks.
+
+        `verifier`: the second model, where there are two.
+        """
         model = shape.model_dump()
-        write_columns(self._out, table, schema, {"model": model})
+        guide = {} if verifier is None else {"verifier": verifier.model_dump()}
+        write_columns(self._out, table, schema, {"model": model, **guide})
         write_text(ledger_out, ledger(totals, model))
         self.remove()
 
@@ -149,7 +159,7 @@ class ProgressLine:
 
 def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
     """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
-    whole = {name: value if name == "seconds" else int(value) for name, value in totals.items()}
+    whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
     machine = {
         "platform": platform.platform(),
         "processor": platform.machine(),

@@ -17,6 +17,7 @@ import pyarrow as pa
 from isoflop.answer_classes import NO_ANSWER, AnswerClasses
 from isoflop.answers import Grader, make_grader
 from isoflop.errors import UserError
+from isoflop.search_tree import UNFINISHED
 from isoflop.specs import GradeSpec
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
@@ -58,14 +59,14 @@ def grade(references: dict[str, str], candidates: pa.Table, graders: Sequence[Gr
     """Extract and classify the answers of `candidates`, a table of CANDIDATES called `source` in errors.
 
     The `graders` are alike and share the problems between them. `references` maps problem ids to reference
-    answers. A truncated candidate (finish "length") has an answer only if it states one completely. Raises
-    UserError for an unknown problem or an unusable reference.
+    answers. A truncated candidate (finish "length") has an answer only if it states one completely, and one
+    that a search left unfinished has none. Raises UserError for an unknown problem or an unusable reference.
     """
     problem_ids: list[str] = candidates.column("problem_id").to_pylist()
     texts = ("".join(steps) for steps in candidates.column("steps").to_pylist())
     finishes = candidates.column("finish").to_pylist()
     answers = [
-        graders[0].extract(text, truncated=finish == "length")
+        None if finish == UNFINISHED else graders[0].extract(text, truncated=finish == "length")
         for text, finish in zip(texts, finishes, strict=True)
     ]
     by_problem: dict[str, list[str]] = {}

@@ -121,6 +121,8 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
         "tokens": list(tokens),
         "logprob": [None] * len(rows),
         "source": [solution.place for *_, solution in rows],
+        "budget": [None] * len(rows),
+        "run": [None] * len(rows),
     }
     write_table(outputs[0], columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {

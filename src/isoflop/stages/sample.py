@@ -63,6 +63,8 @@ def candidates_table(
             "tokens": [len(completion.pieces) for completion in completions],
             "logprob": [completion.logprob for completion in completions],
             "source": [None] * len(completions),
+            "budget": [None] * len(completions),
+            "run": [None] * len(completions),
         },
         schema=CANDIDATES,
     )

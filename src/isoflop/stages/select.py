@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.search_selection import Searches, arranged, search_costs, search_credits
+from isoflop.search_tree import STOP
 from isoflop.selection import (
     Pools,
     SelectSpec,
@@ -33,8 +35,8 @@ from isoflop.selection import (
     expected_costs,
     select_credits,
 )
-from isoflop.stages.common import read_json, read_spec, read_table, run_stage, write_table
-from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+from isoflop.stages.common import read_json, read_spec, read_table, run_stage, table_metadata, write_table
+from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
 from isoflop.voting import NO_ANSWER, draws_needed
 
 Floats = NDArray[np.float64]
@@ -84,6 +86,9 @@ def main(arguments: Sequence[str]) -> None:
         )
     problems = read_table(problems_path, PROBLEMS)
     candidates = read_table(candidates_path, CANDIDATES)
+    if spec.generator_kind == "search":
+        _select_from_searches(spec, problems, candidates, arguments)
+        return
     if spec.generator_kind == "import":
         # Those left out for too few solutions have none here; the replay's ledger counts them.
         problems = problems.filter(
@@ -132,6 +137,64 @@ def main(arguments: Sequence[str]) -> None:
         f"largest Monte Carlo standard error of an accuracy: {largest:.2g}",
         file=sys.stderr,
     )
+
+
+def _select_from_searches(
+    spec: SelectSpec, problems: pa.Table, candidates: pa.Table, arguments: Sequence[str]
+) -> None:
+    """What `main` does where the candidates are those of searches: the ledger is the table of their usage."""
+    candidates_path, grades_path, usage_path, scores_path = (*arguments[2:5], arguments[5])
+    _pool_sizes(problems, candidates, arguments[1], candidates_path)
+    grades, table = read_table(grades_path, GRADES), read_table(scores_path, SCORES)
+    usage = read_table(usage_path, USAGE)
+    _check_aligned(grades, grades_path, candidates, candidates_path)
+    _check_aligned(table, scores_path, candidates, candidates_path)
+    ids = problems["problem_id"].to_pylist()
+    shape = (len(ids), len(spec.budgets), -1)
+    of_usage, runs = arranged(_keys(usage), ids, spec.budgets, usage_path)
+    of_candidates, _ = arranged(_keys(candidates), ids, spec.budgets, candidates_path)
+    if np.any(np.diff(of_candidates) < 0):
+        raise UserError(f"{candidates_path}: solutions are not in the order of their searches; run again")
+    pools = Pools(
+        problem_ids=ids,
+        sizes=np.bincount(of_candidates, minlength=len(ids) * len(spec.budgets) * runs),
+        answer_class=_ints(grades, "answer_class"),
+        correct=grades["correct"].to_numpy(),
+    )
+    finished = pc.equal(candidates["finish"], STOP).to_numpy()
+    name = spec.verifiers[0]
+    steps = {name: _step_scores(table, scores_path, candidates)}
+    credits = search_credits(Searches(pools, spec.budgets, runs, finished), steps, spec)
+    order = np.argsort(of_usage)
+    used = {
+        column: usage[column].to_numpy().astype(np.float64)[order].reshape(shape)
+        for column in USAGE.names
+        if column not in {"problem_id", "budget", "run"}
+    }
+    models = table_metadata(usage)
+    policy, verifier = (ModelShape.model_validate(models[role]) for role in ("model", "verifier"))
+    costs = search_costs(used, policy, verifier)
+    metadata: dict[str, object] = {
+        "policy": policy.model_dump(),
+        "verifiers": {name: verifier.model_dump()},
+        "runs": runs,
+        "unfinished": int(np.count_nonzero(~finished)),
+        "nominal_samples": {
+            str(budget): float(used["nominal_samples"][:, place].mean())
+            for place, budget in enumerate(spec.budgets)
+        },
+    }
+    write_table(arguments[-1], _columns(credits, problems, lambda *_: costs), CREDITS, metadata)
+    print(
+        f"{len(credits)} strategies on {len(ids)} problems, {runs} runs at {len(spec.budgets)} budgets; "
+        f"{int(np.count_nonzero(~finished))} of {finished.size} solutions unfinished",
+        file=sys.stderr,
+    )
+
+
+def _keys(table: pa.Table) -> list[tuple[str, int, int]]:
+    """Problem, budget and run of every row."""
+    return list(zip(*(table[name].to_pylist() for name in ("problem_id", "budget", "run")), strict=True))
 
 
 def _read_ledger(model: type[_Model], path: str) -> _Model:

@@ -1,0 +1,161 @@
+"""One search's trees, a table per budget, as one candidate set with its scores and its usage.
+
+    python -m isoflop.stages.gather SPEC [TREES LEDGER]... CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE
+
+SPEC is the JSON of `isoflop.specs.GatherSpec`; one pair of trees and ledger per budget it names, in its
+order. The candidates of a problem are numbered on over budgets and runs.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from isoflop.errors import UserError
+from isoflop.search_tree import ROOT, STOP, UNFINISHED
+from isoflop.specs import GatherSpec
+from isoflop.stages.common import (
+    read_spec,
+    read_table,
+    run_stage,
+    table_metadata,
+    write_columns,
+    write_text,
+)
+from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
+
+_OUTPUTS = 5
+# What is summed over the budgets' ledgers, by the role that it is charged to.
+_POLICY_TOTALS = ("candidates", "generated_tokens", "looked_tokens", "prompt_tokens", "prompt_tokens_reused")
+_VERIFIER_TOTALS = ("candidates", "verifier_tokens", "verifier_tokens_reused")
+
+Row = dict[str, Any]
+
+
+def solution(nodes: Sequence[Row], last: int) -> tuple[list[Row], int, str]:
+    """The steps on the way to node `last`, their tokens in all, and how they finished.
+
+    An empty last step is no step: its end token belongs to the one before.
+    """
+    path = []
+    at = last
+    while at != ROOT:
+        path.append(nodes[at])
+        at = nodes[at]["parent"]
+    steps = path[::-1]
+    tokens = sum(step["tokens"] for step in steps)
+    finish = STOP if nodes[last]["ended"] else UNFINISHED
+    if len(steps) > 1 and nodes[last]["ended"] and not nodes[last]["text"].strip():
+        steps = [*steps[:-2], steps[-2] | {"tokens": steps[-2]["tokens"] + steps[-1]["tokens"]}]
+    return steps, tokens, finish
+
+
+def candidate_rows(budgets: Sequence[tuple[int, list[Row]]]) -> Iterator[tuple[Row, Row]]:
+    """Rows of CANDIDATES and SCORES, problem by problem, in the order of the first budget's table."""
+    trees: dict[str, list[tuple[int, Row]]] = {}
+    for budget, rows in budgets:
+        for row in rows:
+            trees.setdefault(row["problem_id"], []).append((budget, row))
+    for problem, searches in trees.items():
+        number = 0
+        for budget, row in searches:
+            for last in row["candidates"]:
+                steps, tokens, finish = solution(row["nodes"], last)
+                key = {"problem_id": problem, "candidate": number}
+                yield (
+                    key
+                    | {
+                        "steps": [step["text"] for step in steps],
+                        "step_tokens": [step["tokens"] for step in steps],
+                        "finish": finish,
+                        "prompt_tokens": row["prompt"],
+                        "tokens": tokens,
+                        "logprob": sum(step["logprob"] for step in steps),
+                        "source": None,
+                        "budget": budget,
+                        "run": row["run"],
+                    },
+                    key
+                    | {
+                        "step_scores": [step["score"] for step in steps],
+                        # What a search reads is counted for the tree, not for its solutions.
+                        "verifier_tokens": 0,
+                    },
+                )
+                number += 1
+
+
+def usage_rows(budget: int, rows: Sequence[Row], seconds: float) -> Iterator[Row]:
+    """Rows of USAGE; the job's seconds are shared by generated tokens."""
+    total = sum(row["generated"] for row in rows)
+    for row in rows:
+        share = row["generated"] / total if total else 1 / len(rows)
+        used = {name: row[name] for name in USAGE.names if name in row}
+        yield used | {"budget": budget, "seconds": seconds * share}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read all trees and write the five outputs; raises UserError on bad input."""
+    if len(arguments) < 1 + 2 + _OUTPUTS or len(arguments) % 2:
+        raise UserError(
+            "usage: python -m isoflop.stages.gather SPEC [TREES LEDGER]... "
+            "CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE"
+        )
+    spec = read_spec(GatherSpec, arguments[0], "gather")
+    pairs, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
+    if len(pairs) != 2 * len(spec.budgets):
+        raise UserError(f"budgets: {len(spec.budgets)} named, but {len(pairs) // 2} tables of trees given")
+    tables = [read_table(path, TREES) for path in pairs[::2]]
+    ledgers = [_ledger(path) for path in pairs[1::2]]
+    trees = [(budget, table.to_pylist()) for budget, table in zip(spec.budgets, tables, strict=True)]
+    problems = {tuple(dict.fromkeys(row["problem_id"] for row in rows)) for _, rows in trees}
+    if len(problems) != 1:
+        raise UserError(
+            f"{pairs[0]} and the other budgets' trees have other problems; delete them and run again"
+        )
+    models = table_metadata(tables[0])
+    both = list(candidate_rows(trees))
+    candidates = pa.Table.from_pylist([one for one, _ in both], schema=CANDIDATES)
+    scores = pa.Table.from_pylist([one for _, one in both], schema=SCORES)
+    usage = pa.Table.from_pylist(
+        [
+            row
+            for (budget, rows), ledger in zip(trees, ledgers, strict=True)
+            for row in usage_rows(budget, rows, ledger["seconds"])
+        ],
+        schema=USAGE,
+    )
+    write_columns(outputs[0], candidates, CANDIDATES, {"model": models["model"]})
+    scoring = sum(ledger["scoring_seconds"] for ledger in ledgers)
+    rest = sum(ledger["seconds"] for ledger in ledgers) - scoring
+    write_text(outputs[1], _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
+    write_columns(outputs[2], scores, SCORES, {"model": models["verifier"]})
+    write_text(outputs[3], _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
+    write_columns(outputs[4], usage, USAGE, models)
+
+
+def _ledger(path: str) -> Row:
+    try:
+        ledger: Row = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
+    return ledger
+
+
+def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> str:
+    """The ledger of one model's work over all budgets."""
+    totals = {name: sum(ledger[name] for ledger in ledgers) for name in names}
+    return (
+        json.dumps(
+            totals | {"seconds": seconds, "model": model, "machine": ledgers[0]["machine"]},
+            indent=1,
+            sort_keys=True,
+        )
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,136 @@
+"""Search: every problem of a data set, one policy guided by one verifier, one budget, all runs.
+
+    python -m isoflop.stages.search SPEC PROBLEMS OUT.parquet OUT.ledger.json
+
+SPEC is the JSON of `isoflop.specs.SearchSpec`. OUT holds the whole trees. Each step draws on its own
+randomness, fixed by the experiment's seed, the search's kind and budget, the problem, the run and the step's
+place in the tree, whatever the batch, chunk or shard it is in.
+"""
+
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from isoflop.engines import load_policy, load_verifier
+from isoflop.errors import UserError
+from isoflop.search_driver import Driver, Task, Texts
+from isoflop.searches import new_tree, nominal_samples, start
+from isoflop.specs import SearchSpec
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.tables import PROBLEMS, TREES
+
+Problem = tuple[str, str]
+
+
+def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
+    """One search per run of one problem."""
+    problem_id, text = problem
+    generator, budget = spec.generator, spec.generator.budgets[0]
+    texts = Texts(
+        spec.policy.prompt.format(problem=text),
+        spec.verifier.prompt.format(problem=text),
+        spec.policy.step_separator,
+        generator.temperature,
+    )
+    tasks = []
+    for run in range(generator.runs):
+        tree = new_tree(generator)
+        key = (generator.kind, budget, problem_id, run)
+        tasks.append(Task(key, texts, tree, start(generator, budget, tree)))
+    return tasks
+
+
+def trees_table(spec: SearchSpec, problems: Sequence[Problem], tasks: Sequence[Task]) -> pa.Table:
+    """The finished `tasks`, all runs of each problem in turn, as a TREES table."""
+    runs = spec.generator.runs
+    nominal = nominal_samples(spec.generator, spec.generator.budgets[0])
+    rows = [
+        {
+            "problem_id": problem_id,
+            "run": run,
+            "nodes": [
+                {
+                    "parent": node.parent,
+                    "text": node.step.text,
+                    "tokens": node.step.count,
+                    "ended": node.step.ended,
+                    "logprob": node.step.logprob,
+                    "score": node.score,
+                    "value": node.value,
+                    "visits": node.visits,
+                }
+                for node in task.tree.nodes
+            ],
+            "candidates": task.candidates,
+            "nominal_samples": nominal,
+            **vars(task.usage),
+        }
+        for (problem_id, run), task in zip(
+            ((problem_id, run) for problem_id, _ in problems for run in range(runs)), tasks, strict=True
+        )
+    ]
+    return pa.Table.from_pylist(rows, schema=TREES)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Search what SPEC says and write the trees and their ledger."""
+    if len(arguments) != 4:
+        raise UserError("usage: python -m isoflop.stages.search SPEC PROBLEMS OUT LEDGER_OUT")
+    spec_text, problems_path, out, ledger_out = arguments
+    spec = read_spec(SearchSpec, spec_text, "search")
+    if len(spec.generator.budgets) != 1:
+        raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
+    table = read_table(problems_path, PROBLEMS)
+    problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    policy = load_policy(
+        spec.policy.engine,
+        model=spec.policy.model,
+        revision=spec.policy.revision,
+        dtype=spec.policy.dtype,
+        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
+    )
+    verifier = load_verifier(
+        spec.verifier.engine,
+        model=spec.verifier.model,
+        revision=spec.verifier.revision,
+        dtype=spec.verifier.dtype,
+        step_tag=spec.verifier.step_tag,
+        good_token=spec.verifier.good_token,
+        bad_token=spec.verifier.bad_token,
+        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
+        settle=True,
+    )
+    driver = Driver(policy, verifier, spec.seed)
+    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    runs = spec.generator.runs
+    line = ProgressLine(f"{spec.generator.kind} {spec.policy.model}", len(problems) * runs)
+
+    def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+        tasks = [task for problem in chunk for task in tasks_for(spec, problem)]
+        before = driver.scoring_seconds, driver.own_seconds
+        driver.run(tasks, line)
+        usage = [task.usage for task in tasks]
+        return trees_table(spec, chunk, tasks), {
+            "searches": len(tasks),
+            "candidates": sum(len(task.candidates) for task in tasks),
+            "generated_tokens": sum(one.generated for one in usage),
+            "looked_tokens": sum(one.looked for one in usage),
+            "prompt_tokens": sum(one.read_again for one in usage),
+            "prompt_tokens_reused": sum(one.prompt for one in usage),
+            "verifier_tokens": sum(one.scored_again for one in usage),
+            "verifier_tokens_reused": sum(one.scored for one in usage),
+            "scoring_seconds": driver.scoring_seconds - before[0],
+            "driver_seconds": driver.own_seconds - before[1],
+        }
+
+    models = [spec.policy.model, spec.verifier.model]
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
+    trees, totals = chunks.run(problems, size, work, lambda count: line.skip(count * runs))
+    line.close()
+    chunks.finish(trees, TREES, ledger_out, totals, policy.shape, verifier.shape)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,22 @@
+import re
+
+# One rule per search of a policy: the scores are under the name of the verifier that guided it.
+for _pool in PLAN.searches():
+
+    rule:
+        name:
+            re.sub(r"\W", "_", f"gather_{'_'.join(_pool)}")
+        input:
+            PLAN.trees(*_pool),
+        output:
+            PLAN.gathered(_pool),
+        log:
+            f"logs/{CONFIG.experiment}/gather/{'/'.join(_pool)}.log",
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w, pool=_pool: PLAN.gather(pool.generator),
+        shell:
+            "python -m isoflop.stages.gather {params.spec:q} {input} {output} 2> {log}"
