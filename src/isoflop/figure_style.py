@@ -111,6 +111,18 @@ def policy_styles(policies: Sequence[str]) -> dict[str, LineStyle]:
     }
 
 
+def generator_styles(generators: Sequence[str]) -> dict[str, LineStyle]:
+    """A style per generator, in their order; the first, which the others are compared with, is solid."""
+    return {
+        generator: LineStyle(
+            _COLOURBLIND[(7, 3, 0, 2, 1, 4, 5)[i % 7]],
+            _MARKERS[i % len(_MARKERS)],
+            _SOLID_OR_DASHED[i % len(_SOLID_OR_DASHED)],
+        )
+        for i, generator in enumerate(generators)
+    }
+
+
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, **sharing: Any
 ) -> tuple[Figure, list[list[Axes]]]:

@@ -5,8 +5,6 @@ read or written here. Data sets are facets (rows), or panels where a figure has 
 bars are the intervals of the tables.
 """
 
-import re
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,8 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isoflop import figure_style as fs
+from isoflop.figure_parts import (
+    bars,
+    error_band,
+    error_bars,
+    flops_label,
+    handle,
+    message,
+    parameters_of,
+    policy_label,
+    policy_panels,
+)
 from isoflop.publishing import (
-    COST_LABELS,
     Fitted,
     PublishSpec,
     Strategy,
@@ -38,6 +46,7 @@ from isoflop.publishing import (
     size_label,
     strategies,
 )
+from isoflop.search_figures import search_by_level, search_methods, search_voting
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
 WU_ALPHA = 1.19
@@ -46,9 +55,6 @@ WU_BETA = 2.03
 _HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
 _DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
 _FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label": "fit"}
-_MOST_COLUMNS = 4
-_MOST_TITLE_LETTERS = 24
-_SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
@@ -60,8 +66,11 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "majority_weighted": majority_weighted,
         "accuracy_by_level": accuracy_by_level,
         "saturation": saturation,
+        "search_methods": search_methods,
+        "search_voting": search_voting,
+        "search_by_level": search_by_level,
     }
-    for name in figure_names(len(spec.policies)):
+    for name in figure_names(len(spec.policies), len(spec.searches)):
         with fs.style():
             figure = functions[name](tables, spec)
         yield name, figure
@@ -86,10 +95,10 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
         if len(measured) > 1:
             axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
         for policy, line in zip(spec.policies, measured, strict=True):
-            _error_band(axes, line, cost, styles[policy])
+            error_band(axes, line, cost, styles[policy])
             _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
         _compute_axes(axes, spec, dataset)
-    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
     handles += _fit_handle(figure)
     if len(spec.policies) > 1:
         handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
@@ -100,16 +109,20 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
 def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
     """Error against FLOPs by strategy, a panel per policy (Wu et al. 2024, Figures 4 to 7)."""
     cost = cost_column(spec)
-    shown = [s for s in strategies(tables.curves, spec) if s.verifier in _headline_verifiers(spec)]
-    figure, panels = _policy_panels(tables, spec, _flops_label(spec), "error (%)")
+    shown = [
+        strategy
+        for strategy in strategies(tables.curves, spec)
+        if strategy.verifier in _headline_verifiers(spec) and strategy.generator not in spec.searches
+    ]
+    figure, panels = policy_panels(tables, spec, flops_label(spec), "error (%)")
     for axes, dataset, policy in panels:
         fs.flops_axis(axes)
         for strategy in shown:
             line = curve(tables.curves, dataset, policy, strategy)
             if strategy.selector == "none":
-                _error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
+                error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
             else:
-                _error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
+                error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
     handles = _strategy_handles(shown, tables, spec)
     fs.legend_above(figure, handles)
     return figure
@@ -128,7 +141,7 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
     rows = -(-panels // columns)
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 2.3 * rows + 0.65, rows, columns)
-    sizes = [_size(tables, policy) for policy in spec.policies]
+    sizes = [parameters_of(tables, policy) for policy in spec.policies]
     for axes, dataset in _panels(grid, spec.datasets):
         here = of_strategy(tables.draws, dataset, None, strategy)
         points = drawn(here, "optimal_size", cost)
@@ -137,7 +150,7 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
             points["x"], points["low"], points["high"], step="mid", color="#dddddd", linewidth=0, zorder=0
         )
         for policy in spec.policies:
-            own = points[np.isclose(points["y"], _size(tables, policy))]
+            own = points[np.isclose(points["y"], parameters_of(tables, policy))]
             marks = styles[policy].plot() | {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0}
             axes.plot(own["x"], own["y"], **marks)
         rows_of_fit = of_strategy(tables.fits, dataset, "all", strategy)
@@ -155,9 +168,9 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
         axes.set_ylabel("best size (parameters)")
         fs.flops_axis(axes)
-        axes.set_xlabel(_flops_label(spec))
+        axes.set_xlabel(flops_label(spec))
         axes.set_title(f"{dataset}\n{text}" if panels > 1 else text, loc="left", fontsize=7)
-    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
     handles.append(Line2D([], [], color="#dddddd", linewidth=6, label="interval of best size"))
     fs.legend_above(figure, handles)
     return figure
@@ -193,8 +206,8 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     """
     shown = _existing(tables, spec, ("pass", "weighted", "majority"))
     if not shown:
-        return _message("This experiment has no voting to compare.")
-    figure, panels = _policy_panels(tables, spec, "samples per problem", "accuracy (%)")
+        return message("This experiment has no voting to compare.")
+    figure, panels = policy_panels(tables, spec, "samples per problem", "accuracy (%)")
     budgets = _budgets(tables, spec)
     for axes, dataset, policy in panels:
         for strategy in shown:
@@ -207,7 +220,7 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
                 axes.axhline(point["accuracy"], color="black", linestyle=(0, (7, 2)), linewidth=0.8)
         fs.samples_axis(axes, budgets, 5)
     order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
-    handles = [_handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
+    handles = [handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
     if greedy_generators(tables.curves, spec):
         handles.append(Line2D([], [], color="black", linestyle=(0, (7, 2)), linewidth=0.8, label="greedy"))
     fs.legend_above(figure, handles)
@@ -224,7 +237,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
     most = largest_common_budget(tables.curves, spec)
     datasets = [name for name in spec.datasets if levels(tables.curves, name)]
     if not datasets:
-        return _message("The problems of this experiment have no difficulty levels.")
+        return message("The problems of this experiment have no difficulty levels.")
     first = int(tables.curves.loc[tables.curves["selector"] == strategy.selector, "budget"].min())
     budgets = sorted({first, most})
     figure, grid = fs.new_figure(
@@ -243,7 +256,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
                         places.append(place + shift)
                         points.append(line.iloc[0])
                 if points:
-                    _bars(axes, np.array(places), pd.DataFrame(points), styles[policy])
+                    bars(axes, np.array(places), pd.DataFrame(points), styles[policy])
             axes.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
             axes.set_xticklabels(names)
             axes.set_xlabel("difficulty level")
@@ -252,7 +265,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
             what = "1 sample" if budget == 1 else f"{budget} samples, {strategy.name}"
             axes.set_title(f"{dataset}: {what}" if len(spec.datasets) > 1 else what, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
-    handles = [_handle(styles[p], _policy_label(tables, p)) for p in spec.policies]
+    handles = [handle(styles[p], policy_label(tables, p)) for p in spec.policies]
     fs.legend_above(figure, handles)
     return figure
 
@@ -265,7 +278,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     """
     shown = _existing(tables, spec, ("majority", "weighted"))
     if not shown:
-        return _message("This experiment has no voting, whose accuracy would have a limit.")
+        return message("This experiment has no voting, whose accuracy would have a limit.")
     styles = fs.policy_styles(spec.policies)
     budgets = _budgets(tables, spec)
     infinity = max(budgets) * 4.0
@@ -279,13 +292,13 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 look = styles[policy]
                 # A little apart, so that the intervals of two sizes do not hide one another.
                 apart = index - (len(spec.policies) - 1) / 2
-                _bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
+                bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
                 _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
-                _bars(axes, np.full(len(ends), infinity * 2 ** (_step(0.32, spec) * apart)), ends, look)
+                bars(axes, np.full(len(ends), infinity * 2 ** (_step(0.32, spec) * apart)), ends, look)
             axes.axvline(max(budgets) * 1.7, color="#bbbbbb", linewidth=0.6, linestyle=(0, (1, 2)))
             fs.samples_axis(axes, budgets, 6)
             ticks = [*axes.xaxis.get_major_locator()(), infinity]
@@ -297,7 +310,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
             title = f"{dataset}: {strategy.name}" if len(spec.datasets) > 1 else strategy.name
             axes.set_title(title, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
-    handles = [_handle(styles[p], _policy_label(tables, p), line=False) for p in spec.policies]
+    handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
     handles += _fit_handle(figure)
     fs.legend_above(figure, handles)
     return figure
@@ -320,55 +333,12 @@ def _panels(grid: list[list[Axes]], datasets: Sequence[str]) -> list[tuple[Axes,
     return list(zip(flat, datasets, strict=False))
 
 
-def _policy_panels(
-    tables: Tables, spec: PublishSpec, x_label: str, y_label: str
-) -> tuple[Figure, list[tuple[Axes, str, str]]]:
-    """A panel per data set and policy, at most four in a row, on common axes with labels at the edges."""
-    columns = min(len(spec.policies), _MOST_COLUMNS)
-    rows_each = -(-len(spec.policies) // columns)
-    rows = rows_each * len(spec.datasets)
-    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
-    figure, grid = fs.new_figure(width, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="all")
-    panels = []
-    for place, dataset in enumerate(spec.datasets):
-        own = grid[place * rows_each : (place + 1) * rows_each]
-        for row in own:
-            fs.percent_axis(row[0], f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
-        flat = [axes for row in own for axes in row]
-        for axes, policy in zip(flat, spec.policies, strict=False):
-            label = textwrap.fill(_policy_label(tables, policy), _MOST_TITLE_LETTERS)
-            axes.set_title(label, loc="left")
-            panels.append((axes, dataset, policy))
-        for index in range(len(spec.policies), len(flat)):
-            flat[index].set_axis_off()
-            # What lies above an empty place is at the edge, so it needs the numbers that inner panels lack.
-            flat[index - columns].tick_params(labelbottom=True)
-    figure.supxlabel(x_label, fontsize=7.5)
-    return figure, panels
-
-
 def _compute_axes(axes: Axes, spec: PublishSpec, dataset: str) -> None:
     fs.flops_axis(axes)
-    axes.set_xlabel(_flops_label(spec))
+    axes.set_xlabel(flops_label(spec))
     fs.percent_axis(axes, "error (%)")
     if len(spec.datasets) > 1 and dataset:
         axes.set_title(dataset, loc="left")
-
-
-def _flops_label(spec: PublishSpec) -> str:
-    counted = COST_LABELS[spec.headline.cost_model]
-    if spec.tokens_estimated:
-        return f"FLOPs per problem, tokens estimated\n({counted})"
-    return f"FLOPs per problem ({counted})"
-
-
-def _error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:
-    """Measured errors with their band; `joined` connects them where no fit is drawn."""
-    axes.fill_between(
-        line[x], 1 - line["ci_high"], 1 - line["ci_low"], color=look.color, alpha=fs.BAND, linewidth=0
-    )
-    marks = look.plot() if joined else look.plot() | {"linestyle": "none"}
-    axes.plot(line[x], 1 - line["accuracy"], **marks)
 
 
 def _best_fit(tables: Tables, dataset: str, policy: str, strategy: Strategy, cost: str) -> pd.DataFrame:
@@ -392,42 +362,11 @@ def _fit_handle(figure: Figure) -> list[Line2D]:
     return [Line2D([], [], color=fs.INK, **_FITTED)] if _FITTED["label"] in labels else []
 
 
-def _error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> None:
-    mirrored = pd.DataFrame(
-        {"accuracy": 1 - line["accuracy"], "ci_low": 1 - line["ci_high"], "ci_high": 1 - line["ci_low"]}
-    )
-    _bars(axes, line[x].to_numpy(float), mirrored, look)
-
-
 def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:
     axes.fill_between(
         line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=fs.BAND, linewidth=0
     )
     axes.plot(line["budget"], line["accuracy"], **look.plot())
-
-
-def _bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
-    """Points with interval bars; rounding may put a point a hair outside, which is no negative length."""
-    low = np.clip(points["accuracy"] - points["ci_low"], 0, None)
-    high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
-    marks = look.plot() | {"linestyle": "none"}
-    axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
-
-
-def _handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
-    marks = look.plot() if line else look.plot() | {"linestyle": "none"}
-    return Line2D([], [], label=label, **marks)
-
-
-def _size(tables: Tables, policy: str) -> float:
-    return float(tables.curves.loc[tables.curves["policy"] == policy, "policy_params"].iloc[0])
-
-
-def _policy_label(tables: Tables, policy: str) -> str:
-    """The policy's name, with its size where the name does not already say it."""
-    if _SAYS_SIZE.search(policy):
-        return policy
-    return f"{policy} ({size_label(_size(tables, policy))})"
 
 
 def _headline_verifiers(spec: PublishSpec) -> set[str]:
@@ -449,10 +388,10 @@ def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSp
     handles = []
     for strategy in shown:
         if strategy.selector == "none":
-            handles.append(_handle(fs.SELECTOR_STYLES["none"], strategy.generator, line=False))
+            handles.append(handle(fs.SELECTOR_STYLES["none"], strategy.generator, line=False))
         else:
             label = f"{strategy.generator}, {strategy.name}" if several else strategy.name
-            handles.append(_handle(_strategy_style(strategy, tables, spec), label))
+            handles.append(handle(_strategy_style(strategy, tables, spec), label))
     return handles
 
 
@@ -464,11 +403,3 @@ def _existing(tables: Tables, spec: PublishSpec, selectors: Sequence[str]) -> li
 def _budgets(tables: Tables, spec: PublishSpec) -> list[int]:
     rows = tables.curves[tables.curves["selector"] != "none"]
     return sorted({int(budget) for budget in rows["budget"]})
-
-
-def _message(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
-    figure, grid = fs.new_figure(fs.COLUMN_WIDTH, 1.0)
-    grid[0][0].set_axis_off()
-    grid[0][0].text(0.5, 0.5, text, ha="center", va="center", wrap=True)
-    return figure

@@ -90,13 +90,14 @@ def best_choices(tables: Tables, spec: PublishSpec, dataset: str) -> list[str]:
         best = within.iloc[0]
         text = (
             f"{name.capitalize()} budget, at most {scientific(budget)} FLOPs per problem: "
-            f"{best['policy']} {_described(best)} is the most accurate choice measured, {_accuracy(best)}."
+            f"{best['policy']} {_described(best, spec)} is the most accurate choice measured, "
+            f"{_accuracy(best)}."
         )
         others = within[within["policy"] != best["policy"]]
         if not others.empty:
             other = others.iloc[0]
             ahead = _paired_difference(tables, spec, best, other).in_points
-            choice = f"{other['policy']} {_described(other)}, {_accuracy(other)}"
+            choice = f"{other['policy']} {_described(other, spec)}, {_accuracy(other)}"
             text += f" The best of another size is {choice}; paired, the first is ahead by {ahead} points."
         elif len(spec.policies) > 1:
             text += " No other size fits this budget."
@@ -123,13 +124,16 @@ def _paired_difference(tables: Tables, spec: PublishSpec, first: pd.Series, seco
     return Estimate(value, value - half, value + half)
 
 
-def _described(point: pd.Series) -> str:
+def _described(point: pd.Series, spec: PublishSpec) -> str:
     selector = str(point["selector"])
     if selector == "none":
         return "decoding greedily"
     if point["budget"] == 1:
         return "with 1 sample"
-    name = Strategy(str(point["generator"]), selector).name
+    strategy = Strategy(str(point["generator"]), selector)
+    name = strategy.name
+    if strategy.generator in spec.searches:
+        return f"with {strategy.generator} at budget {point['budget']} and {name}"
     return f"with {name} over {point['budget']} samples"
 
 

@@ -16,9 +16,10 @@ from isoflop.publishing import (
     Strategy,
     cost_column,
     curve,
-    largest_common_budget,
     percent,
+    sampled_generators,
     scientific,
+    shown_budget,
     strategies,
 )
 
@@ -43,20 +44,21 @@ _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
 def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     """The table as data: model, strategy, samples, then flops, accuracy, ci_low, ci_high per data set.
 
-    Strategies with several samples are shown at the largest budget that all policies have; greedy at 1.
+    Strategies with several samples are shown at the largest budget that all policies have, a search without
+    that budget at its own largest; greedy at 1.
     A strategy that a data set lacks has empty cells there, and a row without any cell is left out.
     Accuracies are fractions in [0, 1], FLOPs per problem under the headline's cost model.
     Where the FLOPs rest on estimated token counts, a last column says so.
     Raises UserError where the policies share no budget.
     """
-    budget = largest_common_budget(curves, spec)
     cost = cost_column(spec)
     names = _strategy_names(curves, spec)
+    budgets = {name: shown_budget(curves, spec, name) for name in sampled_generators(curves, spec)}
     rows: list[dict[str, object]] = []
     for policy in spec.policies:
         for strategy, name in names.items():
             cells: dict[str, object] = {}
-            samples = 1 if strategy.selector == "none" else budget
+            samples = 1 if strategy.selector == "none" else budgets[strategy.generator]
             for dataset in spec.datasets:
                 line = curve(curves, dataset, policy, strategy)
                 line = line[line["budget"] == samples]

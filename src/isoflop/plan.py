@@ -188,7 +188,7 @@ class Plan:
 
     def figures(self) -> tuple[str, ...]:
         """The names of the study's figures."""
-        return figure_names(len(self.config.policies))
+        return figure_names(len(self.config.policies), len(self.config.searches))
 
     def published(self) -> list[str]:
         """The files that publishing writes."""
@@ -393,6 +393,7 @@ class Plan:
                 datasets=config.studied_datasets,
                 policies=tuple(config.policies),
                 generators=tuple(config.generators),
+                searches=tuple(config.searches),
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,

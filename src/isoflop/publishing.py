@@ -6,7 +6,7 @@ that "the headline strategy" or "the largest common budget" means the same thing
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ FIGURES = (
     "majority_weighted",
     "accuracy_by_level",
     "saturation",
+    "search_methods",
+    "search_voting",
+    "search_by_level",
 )
 FIGURE_FORMATS = ("png", "svg")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md")
@@ -49,9 +52,13 @@ COST_LABELS = {
 }
 
 
-def figure_names(policies: int) -> tuple[str, ...]:
-    """The figures of a study of so many policies: with one, there is no size to choose."""
-    return tuple(name for name in FIGURES if policies > 1 or name != "optimal_size")
+def figure_names(policies: int, searches: int) -> tuple[str, ...]:
+    """The figures of a study of so many policies and tree searches; one size leaves none to choose."""
+    return tuple(
+        name
+        for name in FIGURES
+        if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
+    )
 
 
 class Headline(BaseModel):
@@ -68,8 +75,9 @@ class PublishSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
-    shown; the first sampled generator and the first verifier are the headline's. `tokens_estimated`: whether
-    token counts rest on an estimate. `assumed_policies` and `assumed_verifiers` are what imported solutions
+    shown; the first generator that leaves something to pick and the first verifier are the headline's,
+    `searches` (those of the generators that search trees) coming after all others. `tokens_estimated`:
+    whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`: what imported solutions
     and scores come from, according to the config alone. `config_yaml` is printed as provenance, `code` is the
     digest of the stage's import closure.
     """
@@ -81,6 +89,7 @@ class PublishSpec(BaseModel):
     datasets: tuple[str, ...] = Field(min_length=1)
     policies: tuple[str, ...] = Field(min_length=1)
     generators: tuple[str, ...] = Field(min_length=1)
+    searches: tuple[str, ...] = ()
     verifiers: tuple[str, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
@@ -173,12 +182,12 @@ def cost_column(spec: PublishSpec) -> str:
 
 
 def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
-    """The generators that leave something to pick, in the specification's order.
+    """The generators that leave something to pick, in the specification's order, tree searches last.
 
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
     picked = set(curves.loc[curves["selector"] != "none", "generator"])
-    found = [name for name in spec.generators if name in picked]
+    found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
     if not found:
         raise UserError(
             f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
@@ -322,15 +331,43 @@ def fitted(rows: pd.DataFrame) -> Fitted | None:
     )
 
 
+def of_generator(strategy: Strategy, generator: str) -> Strategy:
+    """The same selection from another generator's candidates."""
+    return replace(strategy, generator=generator)
+
+
+def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int:
+    """The budget at which tables show a generator: the common one where it has it, else its largest.
+
+    Its largest is that of all policies and data sets. Raises UserError where they share none.
+    """
+    common = largest_common_budget(curves, spec)
+    own = _shared_budgets(curves, spec, [generator])
+    return common if common in own else max(own)
+
+
 def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
     """The largest number of samples that every sampled generator of every policy and data set has.
 
-    Raises UserError where they share none.
+    Tree searches, whose budgets are their own, count where nothing is sampled, and otherwise where they share
+    a budget with what is. Raises UserError where the others share none.
     """
+    generators = sampled_generators(curves, spec)
+    common = _shared_budgets(
+        curves, spec, [name for name in generators if name not in spec.searches] or generators[:1]
+    )
+    for name in generators:
+        both = common & _shared_budgets(curves, spec, [name])
+        common = both or common
+    return max(common)
+
+
+def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequence[str]) -> set[int]:
+    """The budgets that these generators have for every policy and data set."""
     rows = curves[
         (curves["subset"] == "all")
         & (curves["selector"] != "none")
-        & curves["generator"].isin(spec.generators)
+        & curves["generator"].isin(generators)
         & curves["policy"].isin(spec.policies)
         & curves["dataset"].isin(spec.datasets)
     ]
@@ -341,7 +378,7 @@ def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
             "tables/curves.csv: the policies share no budget, so they cannot be compared at one; "
             "give all generators of the config at least one common number of samples"
         )
-    return int(max(common))
+    return {int(budget) for budget in common}
 
 
 def levels(curves: pd.DataFrame, dataset: str) -> list[str]:

@@ -42,6 +42,9 @@ FIGURE_TITLES = {
     "majority_weighted": "Majority against weighted voting",
     "accuracy_by_level": "Accuracy by difficulty",
     "saturation": "Saturation and its limit",
+    "search_methods": "Tree search against sampling",
+    "search_voting": "Voting over sampling and over search",
+    "search_by_level": "Tree search by difficulty",
 }
 FIGURE_CAPTIONS = {
     "error_by_size": (
@@ -75,6 +78,19 @@ FIGURE_CAPTIONS = {
         "limit: the share of problems whose most probable answer is right (majority), or whose answer with "
         "the largest total score is (weighted). Its mark is the vote of the whole pool; its bar also holds "
         "the problems on which the pool leaves the vote open. Marks of one number of samples are set apart."
+    ),
+    "search_methods": (
+        "The same selector over what each generator found; a search is a run of its own at every budget, and "
+        "its intervals hold its own randomness. What the compute counts is under the axis: where that leaves "
+        "the verifier out, it favours search, which scores every step it may go on from."
+    ),
+    "search_voting": (
+        "A search has voted already by what it went on with, so majority and weighted voting differ less "
+        "over its solutions than over samples."
+    ),
+    "search_by_level": (
+        "Each generator at the budget in the legend: the common one, or its largest where it has not that "
+        "one. Bars are intervals over the problems of the level."
     ),
 }
 _COLUMN = 360.0  # points; figures of one panel are narrower
@@ -154,7 +170,7 @@ def render(
             "uri": "data:image/svg+xml;base64," + base64.b64encode(figures[name]).decode(),
             "wide": _width(figures[name]) > _COLUMN,
         }
-        for name in figure_names(len(spec.policies))
+        for name in figure_names(len(spec.policies), len(spec.searches))
     ]
     return environment.get_template("report.html.j2").render(
         spec=spec,

@@ -24,6 +24,9 @@ AGGREGATIONS = ("last", "min")
 VERIFIER = "prm"
 HOSTILE = '<script>alert("x")</script><img src="http://evil.example/a.png" onerror=alert(1)> & done'
 TOKENS = 46.0
+GENERATORS = ("greedy", "rebase", "sampling", "mcts")
+# A search's budgets, and what it adds to the chance of a right answer.
+SEARCHES = {"rebase": ((4, 16), 0.1), "mcts": ((32,), -0.1)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         title="Test data: invented numbers",
         datasets=shape.datasets,
         policies=shape.policies,
-        generators=("greedy", "sampling"),
+        generators=GENERATORS,
+        searches=("rebase", "mcts"),
         verifiers=(VERIFIER,),
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,
@@ -76,12 +80,12 @@ def credit(selector: str, right: float, budget: int) -> float:
     return target if budget == 0 else target + (right - target) * math.exp(-rate * (budget - 1))
 
 
-def cost(policy: str, selector: str, budget: int) -> dict[str, float]:
+def cost(policy: str, selector: str, budget: int, *, searched: bool = False) -> dict[str, float]:
     """FLOPs under the three models, tokens and seconds per problem."""
     params = SIZES[policy]
     generated = TOKENS * budget
     wu = 2.0 * params * generated
-    verifier = 2.0 * 900_000 * 110 * budget if selector in {"weighted", "best_of_n"} else 0.0
+    verifier = 2.0 * 900_000 * 110 * budget if searched or selector in {"weighted", "best_of_n"} else 0.0
     return {
         "tokens": generated,
         "flops_wu2024": wu,
@@ -102,14 +106,17 @@ def strategies(generator: str) -> list[tuple[str, str, str]]:
 def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: Shape) -> None:
     rows: list[dict[str, object]] = []
     for verifier, selector, aggregation in strategies(generator):
-        budgets = (1,) if generator == "greedy" else BUDGETS
-        if selector in {"majority", "weighted"}:
+        budgets: tuple[int, ...] = (1,) if generator == "greedy" else BUDGETS
+        budgets, better = SEARCHES.get(generator, (budgets, 0.0))
+        searched = generator in SEARCHES
+        if selector in {"majority", "weighted"} and not searched:
             budgets = (0, *budgets)
         for budget in budgets:
-            spent = cost(policy, selector, budget or BUDGETS[-1])
+            spent = cost(policy, selector, budget or BUDGETS[-1], searched=searched)
             for index in range(shape.problems):
                 level = index % 5 + 1
                 right = chance(dataset, policy, level, f"{dataset}-{index}")
+                right = min(max(right + better, 0.01), 0.99)
                 rows.append(
                     {
                         "problem_id": f"test-{index:05d}",
@@ -147,7 +154,7 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
     inputs, paths = [], []
     for place, dataset in enumerate(shape.datasets):
         for policy in shape.policies:
-            for generator in ("greedy", "sampling"):
+            for generator in GENERATORS:
                 path = folder / "select" / dataset / policy / f"{generator}.parquet"
                 write_credits(path, place, policy, generator, shape)
                 inputs.append(CreditsInput(dataset=dataset, policy=policy, generator=generator))
@@ -201,6 +208,8 @@ def _write_samples(folder: Path, dataset: str, shape: Shape) -> None:
             "tokens": [12 * len(r[2]) for r in rows],
             "logprob": [-3.5] * len(rows),
             "source": [None] * len(rows),
+            "budget": [None] * len(rows),
+            "run": [None] * len(rows),
         }
         write_table(folder / "sample" / f"{base}.parquet", columns, CANDIDATES, {})
         columns = {

@@ -35,6 +35,8 @@ def write_candidates(path, rows):
         "tokens": [len(steps) for _, steps, _ in rows],
         "logprob": [-1.0] * len(rows),
         "source": [None] * len(rows),
+        "budget": [None] * len(rows),
+        "run": [None] * len(rows),
     }
     write_table(path, columns, CANDIDATES, {})
 

@@ -153,7 +153,8 @@ def test_a_figure_shows_the_numbers_of_the_table(
     made: tuple[Path, PublishSpec], figures: dict[str, Figure]
 ) -> None:
     rows = read(made[0]).curves.query(
-        "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' and subset == 'all'"
+        "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' "
+        "and subset == 'all' and generator == 'sampling'"
     )
     wanted = list(zip(rows["flops_total"], 1 - rows["accuracy"], strict=True))
     lines = figures["error_by_size of 1 data sets"].axes[0].lines
@@ -166,7 +167,9 @@ def test_the_fit_drawn_is_the_one_of_the_largest_weight(made: tuple[Path, Publis
     tables = read(folder)
     axes = figures_module.error_by_size(tables, spec).axes[0]
     dashed = [line for line in axes.lines if line.is_dashed() and len(line.get_xdata())]
-    strategy = "selector == 'weighted' and step_aggregation == 'min' and subset == 'all' and verifier != ''"
+    strategy = (
+        "selector == 'weighted' and step_aggregation == 'min' and subset == 'all' and generator == 'sampling'"
+    )
     held = tables.draws.query(f"kind == 'fit' and cost_model == 'flops_total' and {strategy}")
     assert len(dashed) == held["policy"].nunique() > 0
     policy = str(held["policy"].iloc[0])

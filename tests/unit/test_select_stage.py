@@ -60,6 +60,8 @@ class Study:
             "tokens": tokens.tolist(),
             "logprob": [-1.0] * 3 * size,
             "source": [None] * 3 * size,
+            "budget": [None] * 3 * size,
+            "run": [None] * 3 * size,
         }
         self.grades = {
             **keys,

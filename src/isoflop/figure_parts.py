@@ -1,0 +1,107 @@
+"""What the figures are made of: panels per policy, marks with intervals, labels."""
+
+import re
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from isoflop import figure_style as fs
+from isoflop.publishing import COST_LABELS, PublishSpec, Tables, size_label
+
+_MOST_COLUMNS = 4
+_MOST_TITLE_LETTERS = 24
+_SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
+
+
+def policy_panels(
+    tables: Tables, spec: PublishSpec, x_label: str, y_label: str
+) -> tuple[Figure, list[tuple[Axes, str, str]]]:
+    """A panel per data set and policy, at most four in a row, on common axes with labels at the edges."""
+    columns = min(len(spec.policies), _MOST_COLUMNS)
+    rows_each = -(-len(spec.policies) // columns)
+    rows = rows_each * len(spec.datasets)
+    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
+    figure, grid = fs.new_figure(width, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="all")
+    panels = []
+    for place, dataset in enumerate(spec.datasets):
+        own = grid[place * rows_each : (place + 1) * rows_each]
+        for row in own:
+            fs.percent_axis(row[0], f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
+        flat = [axes for row in own for axes in row]
+        for axes, policy in zip(flat, spec.policies, strict=False):
+            label = textwrap.fill(policy_label(tables, policy), _MOST_TITLE_LETTERS)
+            axes.set_title(label, loc="left")
+            panels.append((axes, dataset, policy))
+        for index in range(len(spec.policies), len(flat)):
+            flat[index].set_axis_off()
+            # What lies above an empty place is at the edge, so it needs the numbers that inner panels lack.
+            flat[index - columns].tick_params(labelbottom=True)
+    figure.supxlabel(x_label, fontsize=7.5)
+    return figure, panels
+
+
+def flops_label(spec: PublishSpec) -> str:
+    """What an axis of FLOPs counts."""
+    counted = COST_LABELS[spec.headline.cost_model]
+    if spec.tokens_estimated:
+        return f"FLOPs per problem, tokens estimated\n({counted})"
+    return f"FLOPs per problem ({counted})"
+
+
+def error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:
+    """Measured errors with their band; `joined` connects them where no fit is drawn. One alone has a bar."""
+    if joined and len(line) == 1:
+        error_bars(axes, line, x, look)
+        return
+    axes.fill_between(
+        line[x], 1 - line["ci_high"], 1 - line["ci_low"], color=look.color, alpha=fs.BAND, linewidth=0
+    )
+    marks = look.plot() if joined else look.plot() | {"linestyle": "none"}
+    axes.plot(line[x], 1 - line["accuracy"], **marks)
+
+
+def error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> None:
+    """Measured errors with a bar each."""
+    mirrored = pd.DataFrame(
+        {"accuracy": 1 - line["accuracy"], "ci_low": 1 - line["ci_high"], "ci_high": 1 - line["ci_low"]}
+    )
+    bars(axes, line[x].to_numpy(float), mirrored, look)
+
+
+def bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+    """Points with interval bars; rounding may put a point a hair outside, which is no negative length."""
+    low = np.clip(points["accuracy"] - points["ci_low"], 0, None)
+    high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
+    marks = look.plot() | {"linestyle": "none"}
+    axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
+
+
+def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
+    """An entry of a legend."""
+    marks = look.plot() if line else look.plot() | {"linestyle": "none"}
+    return Line2D([], [], label=label, **marks)
+
+
+def policy_label(tables: Tables, policy: str) -> str:
+    """The policy's name, with its size where the name does not already say it."""
+    if _SAYS_SIZE.search(policy):
+        return policy
+    return f"{policy} ({size_label(parameters_of(tables, policy))})"
+
+
+def parameters_of(tables: Tables, policy: str) -> float:
+    """The policy's number of parameters."""
+    return float(tables.curves.loc[tables.curves["policy"] == policy, "policy_params"].iloc[0])
+
+
+def message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure, grid = fs.new_figure(fs.COLUMN_WIDTH, 1.0)
+    grid[0][0].set_axis_off()
+    grid[0][0].text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    return figure
