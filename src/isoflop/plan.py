@@ -393,7 +393,7 @@ class Plan:
                 datasets=config.studied_datasets,
                 policies=tuple(config.policies),
                 generators=tuple(config.generators),
-                searches=tuple(config.searches),
+                searches={name: entry.kind for name, entry in config.searches.items()},
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,

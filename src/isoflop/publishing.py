@@ -5,7 +5,7 @@ that "the headline strategy" or "the largest common budget" means the same thing
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,7 +28,7 @@ FIGURES = (
     "search_by_level",
 )
 FIGURE_FORMATS = ("png", "svg")
-TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md")
+TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
@@ -76,9 +76,9 @@ class PublishSpec(BaseModel):
 
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
-    `searches` (those of the generators that search trees) coming after all others. `tokens_estimated`:
-    whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`: what imported solutions
-    and scores come from, according to the config alone. `config_yaml` is printed as provenance, `code` is the
+    `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
+    what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as provenance, `code` is the
     digest of the stage's import closure.
     """
 
@@ -89,7 +89,7 @@ class PublishSpec(BaseModel):
     datasets: tuple[str, ...] = Field(min_length=1)
     policies: tuple[str, ...] = Field(min_length=1)
     generators: tuple[str, ...] = Field(min_length=1)
-    searches: tuple[str, ...] = ()
+    searches: Mapping[str, str] = Field(default_factory=dict)
     verifiers: tuple[str, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)

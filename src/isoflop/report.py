@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from isoflop.claims import Part
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells
 from isoflop.publishing import (
@@ -33,7 +34,9 @@ from isoflop.publishing import (
     scientific,
     strategies,
 )
+from isoflop.report_claims import claims_table, evidence_table
 from isoflop.report_samples import Sample
+from isoflop.report_tables import Cell, HtmlTable
 
 FIGURE_TITLES = {
     "error_by_size": "Error against compute, by model size",
@@ -97,26 +100,6 @@ _COLUMN = 360.0  # points; figures of one panel are narrower
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One table cell."""
-
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class HtmlTable:
-    """A table of the report; `text_columns` leading columns are left-aligned, the others are numbers."""
-
-    title: str
-    note: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    text_columns: int = 1
-    folded: bool = False
-
-
-@dataclass(frozen=True)
 class StageCost:
     """What one job of a stage used, from its ledger; None where the ledger does not say."""
 
@@ -149,6 +132,7 @@ def render(
     spec: PublishSpec,
     table4: pd.DataFrame,
     found: Sequence[Headlines],
+    tested: Sequence[Part],
     *,
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
@@ -179,6 +163,8 @@ def render(
         assumption=assumption(spec),
         strategy=SELECTOR_NAMES[spec.headline.selector],
         headlines=found,
+        claims=[claims_table(tested, spec, dataset) for dataset in spec.datasets],
+        evidence=[evidence_table(tested, dataset) for dataset in spec.datasets],
         figures=shown,
         tables=report_tables(tables, spec, table4),
         samples=samples,

@@ -49,7 +49,7 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         datasets=shape.datasets,
         policies=shape.policies,
         generators=GENERATORS,
-        searches=("rebase", "mcts"),
+        searches={"rebase": "rebase", "mcts": "mcts"},
         verifiers=(VERIFIER,),
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,

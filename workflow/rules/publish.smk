@@ -21,6 +21,12 @@ rule publish:
         "results/{experiment}/tables/table4.md",
         "results/{experiment}/tables/table4.tex",
         "results/{experiment}/tables/headline.md",
+        report(
+            "results/{experiment}/tables/claims.csv",
+            caption="../report/claims.rst",
+            category="Tables",
+            labels={"table": "the claims of Wu et al. 2024, tested"},
+        ),
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isoflop import figure_style
+from isoflop.claims import claims, claims_csv
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
     write_text(out / "tables" / "table4.tex", latex)
+    tested = claims(tables, spec)
+    written = claims_csv(tested, spec.experiment).to_csv(index=False, lineterminator="\n")
+    write_text(out / "tables" / "claims.csv", written)
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
     figures = {}
@@ -85,6 +89,7 @@ def main(arguments: Sequence[str]) -> None:
         spec,
         paper,
         found,
+        tested,
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=_provenance(results, spec),
