@@ -78,8 +78,8 @@ class PublishSpec(BaseModel):
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
-    what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as provenance, `code` is the
-    digest of the stage's import closure.
+    what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as
+    provenance, `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -51,7 +51,8 @@ def tables(truth: Truth, noise: float = 0.004) -> Tables:
                         flops = 2 * size * 50 * budget
                         rows.append(
                             {
-                                "dataset": "d", "policy": policy, "policy_params": size, "generator": generator,
+                                "dataset": "d", "policy": policy, "policy_params": size,
+                                "generator": generator,
                                 "selector": selector, "verifier": "prm" if selector == "weighted" else "none",
                                 "step_aggregation": "last" if selector == "weighted" else "none",
                                 "subset": subset, "budget": budget, "problems": PROBLEMS if subset == "all" else 80,
