@@ -22,6 +22,7 @@ from torch import Tensor
 from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
+from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.shared_prefix import DecodeState, Recorder
 from isoflop.steps import ended_steps
 from isoflop.token_sampling import choose, uniforms
@@ -30,6 +31,8 @@ from isoflop.token_sampling import choose, uniforms
 CLOSE = 3e-5
 # Unused rows are taken out once they are this share (1 in _SLACK) of all: copying has a price too.
 _SLACK = 12
+# What may be kept of texts that are continued step by step.
+_KEPT_BYTES = 2**30
 
 
 @dataclass
@@ -85,6 +88,7 @@ class TransformersPolicy:
         self._settles = dtype == "float32"
         self._pieces: dict[int, str] = {}
         self._endings: dict[str, NDArray[np.int64]] = {}
+        self._store = SegmentStore(_KEPT_BYTES)
         end = self._model.generation_config.eos_token_id
         if end is None:
             end = self._tokenizer.eos_token_id
@@ -137,7 +141,7 @@ class TransformersPolicy:
             requests = under_way.requests
             if queue and len(active) <= self._batch_size * 3 // 4:
                 admitted, first_logits, indices, rows = self._admit(
-                    state, queue, self._batch_size - len(active)
+                    state, queue, self._batch_size - len(active), bool(under_way.separators)
                 )
                 logits = torch.cat([logits, first_logits]) if branches else first_logits
                 active = np.concatenate([active, indices])
@@ -162,6 +166,7 @@ class TransformersPolicy:
             under_way.logprobs[active] += gained
             stopped = np.isin(tokens, ends)
             step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped
+            self._keep(state, branches, np.unique(row_of[step]).tolist())
             done = stopped | step | (written + 1 >= under_way.limits[active])
             texts: dict[tuple[int, int, str], Completion] = {}
             finished = []
@@ -228,7 +233,7 @@ class TransformersPolicy:
         return self._endings[separator]
 
     def _admit(
-        self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int
+        self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
     ) -> tuple[list[_Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
         """Read waiting prompts for `room` requests at most.
 
@@ -247,23 +252,68 @@ class TransformersPolicy:
             indices += taken
             places += [len(prompts)] * len(taken)
             prompts.append(prompt)
-        width = max(len(prompt) for prompt in prompts)
-        ids = torch.zeros((len(prompts), width), dtype=torch.long)
-        for place, prompt in enumerate(prompts):
-            ids[place, : len(prompt)] = torch.tensor(prompt)
-        recorder = Recorder()
         lengths = [len(prompt) for prompt in prompts]
-        device = self._model.device
-        hidden = self._model.base_model(
-            input_ids=ids.to(device),
-            use_cache=False,
-            recorder=recorder,
-            attention_mask=_unmasked(len(prompts), device),
-        ).last_hidden_state
-        last = hidden[torch.arange(len(prompts)), torch.tensor(lengths) - 1]
-        logits = self._model.get_output_embeddings()(last).float()
+        hidden, recorder = self._read(prompts, keep)
+        logits = self._model.get_output_embeddings()(hidden).float()
         state.admit(recorder, lengths)
         return [_Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
+
+    def _read(self, prompts: Sequence[tuple[int, ...]], keep: bool) -> tuple[Tensor, Recorder]:
+        """Hidden states after the last token of every prompt [prompts, hidden], and all keys and values.
+
+        With `keep`, what was read is kept for prompts that go on from these, and only what is new is read.
+        """
+        kept = [self._store.chain(prompt[:-1]) if keep and len(prompt) > 1 else None for prompt in prompts]
+        fresh = [place for place, chain in enumerate(kept) if chain is None]
+        known = [(place, chain) for place, chain in enumerate(kept) if chain is not None]
+        hidden: list[Tensor] = [torch.zeros(0)] * len(prompts)
+        parts: list[tuple[list[int], list[Tensor], list[Tensor]]] = []
+        device = self._model.device
+        if fresh:
+            width = max(len(prompts[place]) for place in fresh)
+            ids = torch.zeros((len(fresh), width), dtype=torch.long)
+            for row, place in enumerate(fresh):
+                ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
+            recorder = Recorder()
+            states = self._model.base_model(
+                input_ids=ids.to(device),
+                use_cache=False,
+                recorder=recorder,
+                attention_mask=_unmasked(len(fresh), device),
+            ).last_hidden_state
+            for row, place in enumerate(fresh):
+                end = len(prompts[place])
+                hidden[place] = states[row, end - 1]
+                if keep:
+                    layers = [layer[row, :, :end] for layer in (*recorder.keys, *recorder.values)]
+                    data = torch.stack(layers)
+                    self._store.put(prompts[place][:-1], Segment(data[:, :, :-1]))
+                    self._store.put(prompts[place], Segment(data[:, :, -1:]))
+            parts.append((fresh, recorder.keys, recorder.values))
+        if known:
+            places = [place for place, _ in known]
+            extended = extend(
+                self._model, [prompts[place][-1:] for place in places], [chain for _, chain in known]
+            )
+            for row, place in enumerate(places):
+                hidden[place] = extended.hidden[row, 0]
+                self._store.put(prompts[place], extended.segment(row, 0, 1))
+            keys, values = extended.joined()
+            parts.append((places, keys, values))
+        order = torch.tensor([place for places, *_ in parts for place in places], device=device).argsort()
+        return torch.stack(hidden), Recorder(
+            [_stacked(layers)[order] for layers in zip(*(keys for _, keys, _ in parts), strict=True)],
+            [_stacked(layers)[order] for layers in zip(*(values for *_, values in parts), strict=True)],
+        )
+
+    def _keep(self, state: DecodeState, branches: list[_Branch], rows: Sequence[int]) -> None:
+        """Keep what the rows have read since their prompts, for requests that go on from there."""
+        for row in rows:
+            branch = branches[row]
+            if branch.tokens:
+                stores = (*state.own_keys, *state.own_values)
+                data = torch.stack([layer[row, :, : len(branch.tokens)] for layer in stores])
+                self._store.put((*branch.prompt, *branch.tokens), Segment(data))
 
     def _step(self, state: DecodeState, tokens: NDArray[np.int64]) -> Tensor:
         device = self._model.device
@@ -351,6 +401,12 @@ def _branch_out(
         state.keep(torch.from_numpy(kept).to(state.device))
         return [branches[row] for row in kept], last[kept], np.searchsorted(kept, row_of)
     return branches, last, row_of
+
+
+def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    """Keys or values of one layer, [prompts, kv_heads, tokens, d], of several passes, padded on the right."""
+    width = max(layer.shape[2] for layer in layers)
+    return torch.cat([torch.nn.functional.pad(layer, (0, 0, 0, width - layer.shape[2])) for layer in layers])
 
 
 def _unmasked(rows: int, device: torch.device) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isoflop.kv_segments import ExtendStep
+
 NAME = "isoflop_shared_prefix"
 
 
@@ -205,10 +207,13 @@ def attention(
     scaling: float | None = None,
     decode: DecodeStep | None = None,
     recorder: Recorder | None = None,
+    extend: ExtendStep | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function: one decoding step if `decode` is given, else a causal pass over prompts."""
+    """The attention function: a decoding step, a pass after kept texts, or a causal pass over whole ones."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if extend is not None:
+        return extend.attend(query, key, value, scale), None
     if decode is not None:
         return decode.attend(module.layer_idx, query, key, value, scale), None
     if recorder is not None:

@@ -7,6 +7,7 @@ is read once for all of them.
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.special import expit
 from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
+from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.token_trees import TokenTree, token_trees
 from isoflop.training import tag_steps, token_id
 
@@ -24,8 +26,30 @@ from isoflop.training import tag_steps, token_id
 GRID = 2.0**-12
 # Far above what float32 rounding moves a score by (a test measures that).
 CLOSE = 5e-6
+# What may be kept of texts that are read on.
+_KEPT_BYTES = 2**30
+# Kept tokens cost a pass far less than new ones.
+_KEPT_FACTOR = 4
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
 _TREE_NODES = 512
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A text to be read: its tokens up to the last tag, where its tags are, and what is kept of its start."""
+
+    ids: list[int]
+    places: list[int]
+    start: int
+    kept: list[Segment]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A step that was read, and where it ends in its text."""
+
+    segment: Segment
+    end: int
 
 
 class TransformersVerifier:
@@ -42,9 +66,11 @@ class TransformersVerifier:
         batch_tokens: int = 8192,
         settle: bool = False,
     ) -> None:
-        """With `settle`, scores are rounded to `GRID` and do not depend on the batch."""
+        """With `settle`, what was read is kept for requests that go on from it, and scores are rounded to
+        `GRID`, so that they depend on neither that nor the batch: what a search needs.
+        """
         self._tokenizer = load_tokenizer(model, revision)
-        self._model = load_model(model, revision, dtype, shared_prefix=False)
+        self._model = load_model(model, revision, dtype, shared_prefix=settle)
         check_logits(self._model, model)
         self._step_tag = step_tag
         token_id(self._tokenizer, step_tag)
@@ -52,6 +78,8 @@ class TransformersVerifier:
         self._bad = token_id(self._tokenizer, bad_token)
         self._batch_tokens = batch_tokens
         self._settles = settle
+        self._store = SegmentStore(_KEPT_BYTES)
+        self._prompts: dict[str, list[int]] = {}
         self._exact: Any = None if dtype == "float32" else self._model
         self.shape = model_shape(self._model)
 
@@ -63,9 +91,11 @@ class TransformersVerifier:
         """
         distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
         encoded = [self._encode(request) for request in distinct]
-        scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
         if self._settles:
-            self._settle(encoded, scores)
+            with torch.inference_mode():
+                scores = self._settled(list(distinct), encoded)
+        else:
+            scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
         if progress is not None:
             progress(len(requests) - len(distinct), 0)
         answers = [
@@ -76,29 +106,85 @@ class TransformersVerifier:
         ]
         return [answers[distinct[request]] for request in requests]
 
-    def _settle(
-        self, encoded: Sequence[tuple[list[int], list[int]]], scores: list[NDArray[np.float64]]
-    ) -> None:
-        """Round scores to the grid; those that rounding errors could move are found in float64 first."""
+    def _settled(
+        self, requests: Sequence[ScoreRequest], encoded: Sequence[tuple[list[int], list[int]]]
+    ) -> list[NDArray[np.float64]]:
+        """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
+        for prompt in {request.prompt for request in requests} - self._prompts.keys():
+            self._prompts[prompt] = list(self._tokenizer(prompt)["input_ids"])
+        prompts = [self._prompts[prompt] for prompt in dict.fromkeys(request.prompt for request in requests)]
+        unread = [_Reading(ids, [], 0, []) for ids in prompts if ids and self._store.chain(ids) is None]
+        self._read(self._model, unread, self._store)
+        work = []
+        for request, (ids, places) in zip(requests, encoded, strict=True):
+            ends = [len(self._prompts[request.prompt]), *(place + 1 for place in places)]
+            start, kept = self._store.longest(ids, ends)
+            work.append(_Reading(ids[: places[-1] + 1], places, start, kept))
+        fresh = [one for one in work if one.start < len(one.ids)]
+        found = self._read(self._model, fresh, None)
         doubtful = [
             place
-            for place, values in enumerate(scores)
+            for place, (_, values) in enumerate(found)
             if np.any(np.abs(values / GRID % 1.0 - 0.5) * GRID < CLOSE)
         ]
         if doubtful:
             if self._exact is None:
                 self._exact = copy.deepcopy(self._model).double()
-            again = score_encoded(
-                self._exact,
-                [encoded[place] for place in doubtful],
-                self._good,
-                self._bad,
-                self._batch_tokens,
+            again = [_Reading(fresh[place].ids, fresh[place].places, 0, []) for place in doubtful]
+            for place, (_, values) in zip(doubtful, self._read(self._exact, again, None), strict=True):
+                found[place] = (found[place][0], values[-len(found[place][1]) :])
+        new = {
+            id(one): (segments, np.floor(values / GRID + 0.5) * GRID)
+            for one, (segments, values) in zip(fresh, found, strict=True)
+        }
+        results = []
+        for one in work:
+            known = [segment.score for segment in one.kept if segment.score is not None]
+            segments, values = new.get(id(one), ([], np.zeros(0)))
+            for segment, score in zip(segments, values.tolist(), strict=True):
+                self._store.put(one.ids[: segment.end], replace(segment.segment, score=score))
+            results.append(np.array([*known, *values.tolist()]))
+        return results
+
+    def _read(
+        self, model: Any, work: "Sequence[_Reading]", store: SegmentStore | None
+    ) -> "list[tuple[list[_Piece], NDArray[np.float64]]]":
+        """The new pieces of every text and the scores at their ends. With `store`, texts are kept whole."""
+        found: list[tuple[list[_Piece], NDArray[np.float64]]] = [([], np.zeros(0)) for _ in work]
+        head = model.get_output_embeddings()
+        direction = (head.weight[self._good] - head.weight[self._bad]).double()
+        offset = 0.0 if head.bias is None else float(head.bias[self._good] - head.bias[self._bad])
+        # Texts of like size together, at most so many tokens with their padding.
+        order = sorted(
+            range(len(work)), key=lambda place: (len(work[place].ids) - work[place].start, work[place].start)
+        )
+        while order:
+            size, most = 0, 0
+            while size < len(order):
+                most = max(most, len(work[order[size]].ids))
+                if size and most * (size + 1) > _KEPT_FACTOR * self._batch_tokens:
+                    break
+                size += 1
+            batch, order = order[:size], order[size:]
+            extended = extend(
+                model,
+                [work[place].ids[work[place].start :] for place in batch],
+                [work[place].kept for place in batch],
             )
-            for place, values in zip(doubtful, again, strict=True):
-                scores[place] = values
-        for place, values in enumerate(scores):
-            scores[place] = np.floor(values / GRID + 0.5) * GRID
+            margins = (extended.hidden.double() @ direction + offset).cpu().numpy()
+            for row, place in enumerate(batch):
+                one = work[place]
+                if store is not None:
+                    store.put(one.ids, extended.segment(row, 0, len(one.ids)))
+                    continue
+                tags = [tag for tag in one.places if one.start <= tag]
+                begins = [one.start, *(tag + 1 for tag in tags)]
+                pieces = [
+                    _Piece(extended.segment(row, begin - one.start, tag + 1 - one.start), tag + 1)
+                    for begin, tag in zip(begins, tags, strict=False)
+                ]
+                found[place] = (pieces, expit(margins[row, [tag - one.start for tag in tags]]))
+        return found
 
     def _encode(self, request: ScoreRequest) -> tuple[list[int], list[int]]:
         ids, places = tag_steps(self._tokenizer, request.prompt, request.steps, self._step_tag)
