@@ -51,28 +51,45 @@ def tables(truth: Truth, noise: float = 0.004) -> Tables:
                         flops = 2 * size * 50 * budget
                         rows.append(
                             {
-                                "dataset": "d", "policy": policy, "policy_params": size,
+                                "dataset": "d",
+                                "policy": policy,
+                                "policy_params": size,
                                 "generator": generator,
-                                "selector": selector, "verifier": "prm" if selector == "weighted" else "none",
+                                "selector": selector,
+                                "verifier": "prm" if selector == "weighted" else "none",
                                 "step_aggregation": "last" if selector == "weighted" else "none",
-                                "subset": subset, "budget": budget, "problems": PROBLEMS if subset == "all" else 80,
+                                "subset": subset,
+                                "budget": budget,
+                                "problems": PROBLEMS if subset == "all" else 80,
                                 "accuracy": truth(policy, generator, selector, budget, subset),
-                                "flops_wu2024": flops, "flops_total": 3 * flops,
+                                "flops_wu2024": flops,
+                                "flops_total": 3 * flops,
                             }
-                        )  # fmt: skip
+                        )
     curves = pd.DataFrame(rows)
     errors = np.random.default_rng(0).normal(0, noise, (len(curves), DRAWS))
     paired = (curves["accuracy"].to_numpy()[:, None] + errors).astype(np.float32)
     fits = pd.DataFrame(
         [
             {
-                "dataset": "d", "policy": "all", "generator": "sampling", "verifier": "prm", "selector": "weighted",
-                "step_aggregation": "last", "subset": "all", "cost_model": f"flops_{cost}", "fit": "optimal_size",
-                "parameter": "alpha", "value": 1.2, "ci_low": 0.9, "ci_high": 1.5, "status": "ok",
+                "dataset": "d",
+                "policy": "all",
+                "generator": "sampling",
+                "verifier": "prm",
+                "selector": "weighted",
+                "step_aggregation": "last",
+                "subset": "all",
+                "cost_model": f"flops_{cost}",
+                "fit": "optimal_size",
+                "parameter": "alpha",
+                "value": 1.2,
+                "ci_low": 0.9,
+                "ci_high": 1.5,
+                "status": "ok",
             }
             for cost in ("wu2024", "total")
         ]
-    )  # fmt: skip
+    )
     return Tables(curves, fits, pd.DataFrame(), pd.DataFrame(), paired)
 
 
@@ -185,8 +202,18 @@ def test_the_table_has_every_part_with_its_sentence() -> None:
     found = claims(tables(papers_world), spec())
     table = claims_csv(found, "e")
     assert list(table.columns) == [
-        "experiment", "claim", "sentence", "dataset", "cost_model", "part", "statistic", "value", "ci_low", "ci_high",
-        "verdict", "note",
-    ]  # fmt: skip
+        "experiment",
+        "claim",
+        "sentence",
+        "dataset",
+        "cost_model",
+        "part",
+        "statistic",
+        "value",
+        "ci_low",
+        "ci_high",
+        "verdict",
+        "note",
+    ]
     assert len(table) == len(found)
     assert set(table["sentence"]) == set(CLAIMS.values())
