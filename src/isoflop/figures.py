@@ -71,6 +71,8 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "search_by_level": search_by_level,
     }
     for name in figure_names(len(spec.policies), len(spec.searches)):
+        if name not in functions:
+            continue  # drawn from trees, not from tables
         with fs.style():
             figure = functions[name](tables, spec)
         yield name, figure

@@ -16,6 +16,8 @@ from isoflop.publishing import (
     Strategy,
     cost_column,
     curve,
+    headline_strategy,
+    of_generator,
     percent,
     sampled_generators,
     scientific,
@@ -57,25 +59,68 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for policy in spec.policies:
         for strategy, name in names.items():
-            cells: dict[str, object] = {}
             samples = 1 if strategy.selector == "none" else budgets[strategy.generator]
-            for dataset in spec.datasets:
-                line = curve(curves, dataset, policy, strategy)
-                line = line[line["budget"] == samples]
-                if line.empty:
-                    continue
-                point = line.iloc[0]
-                cells[f"{dataset}_flops"] = float(point[cost])
-                for column in ("accuracy", "ci_low", "ci_high"):
-                    cells[f"{dataset}_{column}"] = float(point[column])
-            if cells:
-                rows.append({"model": policy, "strategy": name, "samples": samples, **cells})
-    columns = ["model", "strategy", "samples"]
-    columns += [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
+            row = _table_row(curves, spec, policy, strategy, samples, name, cost)
+            if row:
+                rows.append(row)
+    columns = _table_columns(spec)
     if spec.tokens_estimated:
         columns.append("flops_estimated")
         rows = [row | {"flops_estimated": True} for row in rows]
     return pd.DataFrame(rows, columns=columns)
+
+
+def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+    """Search at a lower budget against sampling at its largest, under the headline's selector, as `table4`.
+
+    The layout of Wu et al. 2024, Table 1. Of every search the smallest budget that reaches sampling's
+    accuracy on the first data set, its largest where none does. Empty without both.
+    """
+    chosen = headline_strategy(curves, spec)
+    cost = cost_column(spec)
+    rows: list[dict[str, object]] = []
+    for policy in spec.policies if chosen.generator not in spec.searches else ():
+        sampled = curve(curves, spec.datasets[0], policy, chosen)
+        if sampled.empty:
+            continue
+        target = sampled.iloc[-1]
+        picked = [(chosen, int(target["budget"]))]
+        for generator in spec.search_names:
+            strategy = of_generator(chosen, generator)
+            line = curve(curves, spec.datasets[0], policy, strategy)
+            if not line.empty:
+                enough = line[line["accuracy"] >= target["accuracy"]]
+                picked.append((strategy, int((enough if len(enough) else line.tail(1))["budget"].iloc[0])))
+        rows += [_table_row(curves, spec, policy, *one, one[0].short, cost) for one in picked]
+    return pd.DataFrame(rows, columns=_table_columns(spec))
+
+
+def _table_row(
+    curves: pd.DataFrame,
+    spec: PublishSpec,
+    policy: str,
+    strategy: Strategy,
+    samples: int,
+    name: str,
+    cost: str,
+) -> dict[str, object]:
+    """A row of a table; without cells where no data set has it."""
+    cells: dict[str, object] = {}
+    for dataset in spec.datasets:
+        line = curve(curves, dataset, policy, strategy)
+        line = line[line["budget"] == samples]
+        if line.empty:
+            continue
+        point = line.iloc[0]
+        cells[f"{dataset}_flops"] = float(point[cost])
+        for column in ("accuracy", "ci_low", "ci_high"):
+            cells[f"{dataset}_{column}"] = float(point[column])
+    return {"model": policy, "strategy": name, "samples": samples, **cells} if cells else {}
+
+
+def _table_columns(spec: PublishSpec) -> list[str]:
+    figures = [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
+    return ["model", "strategy", "samples", *figures]
 
 
 def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, str]:

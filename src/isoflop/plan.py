@@ -15,7 +15,7 @@ from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
 from isoflop.import_files import local_files
-from isoflop.publishing import FIGURE_FORMATS, TABLES, Headline, PublishSpec, figure_names
+from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
 from isoflop.selection import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -190,12 +190,17 @@ class Plan:
         """The names of the study's figures."""
         return figure_names(len(self.config.policies), len(self.config.searches))
 
+    def search_tables(self) -> tuple[str, ...]:
+        """The tables that only a study with tree searches has."""
+        return SEARCH_TABLES if self.config.searches else ()
+
     def published(self) -> list[str]:
         """The files that publishing writes."""
         if not self.config.studies:
             return []
         figures = [f"figures/{name}.{ending}" for name in self.figures() for ending in FIGURE_FORMATS]
-        names = ["report.html", *(f"tables/{name}" for name in TABLES), *figures]
+        tables = (*TABLES, *self.search_tables())
+        names = ["report.html", *(f"tables/{name}" for name in tables), *figures]
         return [f"{self.results}/{name}" for name in names]
 
     def credits(self) -> list[str]:
@@ -219,7 +224,9 @@ class Plan:
             for pool in self.pools()
             for stage, ending in (("sample", "parquet"), ("sample", "ledger.json"), ("grade", "parquet"))
         ]
-        return [*problems, *tables, *(path for pool in self.pools() for path in self.scores(*pool))]
+        trees = [path for pool in self.searches() for path in self.trees(*pool)]
+        scores = [path for pool in self.pools() for path in self.scores(*pool)]
+        return [*problems, *tables, *scores, *trees]
 
     def problems(self, dataset: str) -> str:
         """Specification of a data set."""

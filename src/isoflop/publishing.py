@@ -26,8 +26,10 @@ FIGURES = (
     "search_methods",
     "search_voting",
     "search_by_level",
+    "search_trees",
 )
 FIGURE_FORMATS = ("png", "svg")
+SEARCH_TABLES = ("table1.csv", "table1.md")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
@@ -99,6 +101,11 @@ class PublishSpec(BaseModel):
     config_yaml: str
     seed: int
     code: str
+
+    @property
+    def search_names(self) -> tuple[str, ...]:
+        """The tree searches in the order of the generators."""
+        return tuple(name for name in self.generators if name in self.searches)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ styles and inlined images only) keeps a browser from loading or running anything
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isoflop.claims import Part
 from isoflop.headlines import Headlines, difference
-from isoflop.paper_tables import best_cells
+from isoflop.paper_tables import best_cells, table1
 from isoflop.publishing import (
     SELECTOR_NAMES,
     Estimate,
@@ -48,6 +48,7 @@ FIGURE_TITLES = {
     "search_methods": "Tree search against sampling",
     "search_voting": "Voting over sampling and over search",
     "search_by_level": "Tree search by difficulty",
+    "search_trees": "Trees",
 }
 FIGURE_CAPTIONS = {
     "error_by_size": (
@@ -94,6 +95,11 @@ FIGURE_CAPTIONS = {
     "search_by_level": (
         "Each generator at the budget in the legend: the common one, or its largest where it has not that "
         "one. Bars are intervals over the problems of the level."
+    ),
+    "search_trees": (
+        "One search of each generator at its smallest budget, by the middle-sized model: a legible one with "
+        "right and wrong solutions where there is one. Each dot is a step, its colour the guiding verifier's "
+        "score."
     ),
 }
 _COLUMN = 360.0  # points; figures of one panel are narrower
@@ -183,11 +189,22 @@ def _width(svg: bytes) -> float:
 def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
     """Table 4, then for each data set the curves, the gain of the verifier and the fits."""
     shown = [table4_html(table4, spec)]
+    if spec.searches:
+        shown.append(table1_html(table1(tables.curves, spec), spec))
     for dataset in spec.datasets:
         shown.append(curves_table(tables, spec, dataset))
         shown.append(differences_table(tables, spec, dataset))
         shown.append(fits_table(tables, spec, dataset))
     return [table for table in shown if table.rows]
+
+
+def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+    """Search at a lower budget against sampling at its largest."""
+    note = (
+        "The layout of Wu et al. 2024, Table 1: sampling at its largest budget, and of every search the "
+        "smallest budget that reaches that accuracy, or its largest."
+    )
+    return replace(table4_html(table, spec), title="Search at a lower budget against sampling", note=note)
 
 
 def table4_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:

@@ -26,6 +26,7 @@ CONFIG = {
     "generators": {
         "greedy": {"kind": "greedy", "max_tokens": 224},
         "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 224},
+        "rebase": {"kind": "rebase", "budgets": [4, 16], "runs": 2, "max_tokens": 224, "max_step_tokens": 64},
     },
     "budgets": [1, 2, 4, 8, 16],
     "selectors": ["majority", "weighted", "best_of_n", "pass"],
@@ -75,6 +76,13 @@ def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
     assert (whole["flops_kaplan"] > whole["flops_wu2024"]).all()
     ones = whole[whole["budget"] == 1].groupby("policy")["accuracy"]
     assert (ones.max() - ones.min() < 1e-9).all(), "one sample leaves nothing to select"
+    tree = curves[(curves["subset"] == "all") & (curves["generator"] == "rebase")]
+    assert len(tree) == len(POLICIES) * 2 * (2 + 2 * 4)
+    assert tree["flops_wu2024"].gt(0).all()
+    assert (tree["flops_total"] > tree["flops_kaplan"]).all()
+    claims = pd.read_csv(results(finished) / "tables" / "claims.csv", keep_default_na=False)
+    assert set(claims["claim"]) == set(range(1, 9))
+    assert set(claims["verdict"]) <= {"supported", "contradicted", "undecided"}
     oracle = whole[whole["selector"] == "pass"].sort_values("budget").groupby("policy")["accuracy"]
     assert oracle.apply(lambda accuracy: accuracy.is_monotonic_increasing).all()
 

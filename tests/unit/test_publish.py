@@ -21,7 +21,7 @@ from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.headlines import headlines
 from isoflop.paper_tables import table4
-from isoflop.publishing import FIGURES, TABLES, PublishSpec, Tables
+from isoflop.publishing import FIGURES, SEARCH_TABLES, TABLES, PublishSpec, Tables
 from isoflop.stages import publish
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
@@ -52,7 +52,7 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Publi
     wanted = {f"{name}.{end}" for name in FIGURES for end in ("png", "svg")}
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
     inputs = {"curves.csv", "fits.csv", "differences.csv"}
-    assert {path.name for path in (folder / "tables").iterdir()} == set(TABLES) | inputs
+    assert {path.name for path in (folder / "tables").iterdir()} == {*TABLES, *SEARCH_TABLES} | inputs
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,28 @@ def test_policies_that_are_never_or_always_right_are_published_too(
     assert "nan" not in re.sub(r"data:[^\"]+", "", report).lower().split()
 
 
+def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, PublishSpec]) -> None:
+    folder, spec = made
+    curves = read(folder).curves
+    rows = pd.read_csv(folder / "tables" / "table1.csv")
+    assert set(rows["strategy"]) == {"sampling+wv", "rebase+wv", "mcts+wv"}
+    for policy in spec.policies:
+        own = rows[rows["model"] == policy].set_index("strategy")
+        sampled = own.loc["sampling+wv"]
+        assert sampled["samples"] == 64
+        tree = curves.query(
+            f"policy == '{policy}' and generator == 'rebase' and selector == 'weighted' "
+            "and step_aggregation == 'min' and subset == 'all'"
+        ).sort_values("budget")
+        reached = tree[tree["accuracy"] >= sampled["wordproblems_accuracy"]]["budget"].tolist()
+        assert own.loc["rebase+wv", "samples"] == (reached or [16])[0]
+
+
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
     folder, spec = made
     publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 2 * len(FIGURES) + len(TABLES) + 1
+    assert len(written) == 2 * len(FIGURES) + len(TABLES) + len(SEARCH_TABLES) + 1
     for path in written:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 

@@ -16,7 +16,7 @@ from isoflop import digests
 from isoflop.config import build_config
 from isoflop.digests import code_digest, import_closure
 from isoflop.plan import Plan
-from isoflop.specs import GradeSpec, LabelSpec, ProblemsSpec, SampleSpec, ScoreSpec, TrainSpec
+from isoflop.specs import GradeSpec, LabelSpec, ProblemsSpec, SampleSpec, ScoreSpec, SearchSpec, TrainSpec
 
 CHEAP = ("grade", "select", "fit", "publish")
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,26 @@ def test_a_key_changes_the_specifications_of_what_it_decides(
     assert {name for name in before if before[name] != after[name]} == expected
 
 
+def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any], folder: Path) -> None:
+    tree = {"kind": "rebase", "budgets": [4, 16], "max_tokens": 24, "max_step_tokens": 8}
+    raw["generators"]["tree"] = tree
+    before = Plan(build_config(raw, "demo.yaml", folder), folder)
+    raw["generators"]["tree"] = tree | {"budgets": [4, 16, 64]}
+    raw["generators"]["sampling"]["temperature"] = 0.5
+    after = Plan(build_config(raw, "demo.yaml", folder), folder)
+    for budget in (4, 16):
+        assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
+    assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
+    assert after.gather("tree") != before.gather("tree")
+    for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
+        raw["generators"]["tree"] = tree | change
+        changed = Plan(build_config(raw, "demo.yaml", folder), folder)
+        same = changed.search("small", "tree", 4) == before.search("small", "tree", 4)
+        assert same is ("verifier" in change)  # the first one is the guide anyway
+    spec = SearchSpec.model_validate_json(before.search("small", "tree", 4))
+    assert (spec.generator.budgets, spec.verifier.step_tag) == ((4,), " ки")
+
+
 def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
     models = {
         "problems": ProblemsSpec,
@@ -197,7 +217,7 @@ def test_defaults_that_expensive_stages_rely_on_are_as_they_were() -> None:
     pinned = yaml.safe_load((Path(__file__).parents[1] / "data" / "spec_defaults.yaml").read_text())
     found = {
         model.__name__: _defaults(model)
-        for model in (ProblemsSpec, SampleSpec, ScoreSpec, TrainSpec, LabelSpec)
+        for model in (ProblemsSpec, SampleSpec, SearchSpec, ScoreSpec, TrainSpec, LabelSpec)
     }
     assert found == pinned
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from workspace import finished_tiny_study, planned, snakemake
+from workspace import TINY, finished_tiny_study, planned, snakemake
 
 ALL_CURVES = {"fit": 1, "publish": 1}
 SELECTION = {"select": 4, **ALL_CURVES}
@@ -118,3 +118,44 @@ def test_an_edit_reruns_what_it_decides_and_nothing_else(edit: str, finished: Pa
     change, expected = RERUNS[edit]
     change(folder)
     assert planned(snakemake(folder, "-n", "--configfile", "tiny.yaml")) == expected
+
+
+TREE = "  tree: {kind: rebase, budgets: [2, 4], max_tokens: 24, max_step_tokens: 8}\n"
+GATHERED = {"gather_words_small_tree": 1, "gather_words_large_tree": 1}
+SEARCHED = {**GATHERED, "grade": 2, "select": 2, **ALL_CURVES}
+SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "nothing": (lambda folder: None, {}),
+    "one more budget": (_replace("tiny.yaml", "[2, 4], max", "[2, 4, 8], max"), {"search": 2, **SEARCHED}),
+    "one budget less": (_replace("tiny.yaml", "[2, 4], max", "[4], max"), SEARCHED),
+    "more runs": (
+        _replace("tiny.yaml", "budgets: [2, 4], max", "budgets: [2, 4], runs: 2, max"),
+        {"search": 4, **SEARCHED},
+    ),
+    "a search's code": (_append("src/isoflop/rebase.py"), {}),
+    "how trees are gathered": (_append("src/isoflop/stages/gather.py"), SEARCHED),
+    "the guide's weights": (
+        _append("models/prm/model.safetensors"),
+        {"search": 4, "score": 2, **GATHERED, "grade": 2, "select": 4, **ALL_CURVES},
+    ),
+    "the samples": (
+        _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
+        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION},
+    ),
+    "a claim": (_append("src/isoflop/claims.py"), {"publish": 1}),
+}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("searched") / "copy"
+    finished_tiny_study(folder, TINY.replace("budgets: [1, 2, 4]", f"{TREE.rstrip()}\nbudgets: [1, 2, 4]"))
+    return folder
+
+
+@pytest.mark.parametrize("edit", SEARCH_RERUNS)
+def test_searches_rerun_by_budget(edit: str, searched: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(searched, folder, symlinks=True)
+    change, expected = SEARCH_RERUNS[edit]
+    change(folder)
+    assert planned(snakemake(folder, "--configfile", "tiny.yaml", "--dry-run", "--cores", "1")) == expected

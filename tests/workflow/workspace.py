@@ -97,17 +97,19 @@ def planned(run: Run) -> Mapping[str, int]:
     return {name: count for name, count in jobs.items() if name != "all"}
 
 
-def finished_tiny_study(folder: Path) -> None:
+def finished_tiny_study(folder: Path, config: str = TINY) -> None:
     """A copy in which the tiny study counts as done: stand-in outputs, and snakemake's records of them."""
     copy_workflow(folder)
-    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    (folder / "tiny.yaml").write_text(config, encoding="utf-8")
     for name in ("small", "large", "prm"):
         model = folder / "models" / name
         model.mkdir(parents=True)
         for file in ("config.json", "model.safetensors", "README.md"):
             (model / file).write_text(f"{name} {file}", encoding="utf-8")
     plan = Plan(load_config([folder / "tiny.yaml"], root=folder), folder)
-    for path in [*plan.targets(), *plan.evidence(), *plan.credits(), "results/tiny/fit/draws.parquet"]:
+    searched = [path for pool in plan.searches() for path in (*plan.trees(*pool), *plan.gathered(pool))]
+    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched]
+    for path in [*made, "results/tiny/fit/draws.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(path, encoding="utf-8")

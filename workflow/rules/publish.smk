@@ -27,6 +27,7 @@ rule publish:
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
+        [f"results/{{experiment}}/tables/{name}" for name in PLAN.search_tables()],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",

@@ -26,7 +26,7 @@ from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
-from isoflop.paper_tables import table4, table4_latex, table4_markdown
+from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
 from isoflop.publishing import (
     PublishSpec,
     Tables,
@@ -38,7 +38,8 @@ from isoflop.publishing import (
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
 from isoflop.stages.common import atomic_path, read_spec, read_table, run_stage, write_text
-from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES, TREES
+from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -72,6 +73,10 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
     write_text(out / "tables" / "table4.tex", latex)
+    if spec.searches:
+        lower = table1(tables.curves, spec)
+        write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
+        write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
     tested = claims(tables, spec)
     written = claims_csv(tested, spec.experiment).to_csv(index=False, lineterminator="\n")
     write_text(out / "tables" / "claims.csv", written)
@@ -83,6 +88,14 @@ def main(arguments: Sequence[str]) -> None:
         with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
             figure_style.save(figure, png, svg)
         figures[name] = base.with_suffix(".svg").read_bytes()
+
+    if spec.searches:
+        with figure_style.style():
+            drawn = draw_trees(_trees(results, tables, spec))
+        base = out / "figures" / "search_trees"
+        with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
+            figure_style.save(drawn, png, svg)
+        figures["search_trees"] = base.with_suffix(".svg").read_bytes()
 
     html = render(
         tables,
@@ -137,6 +150,47 @@ def _samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> 
         if len(samples) == _KINDS:
             break
     return samples
+
+
+def _trees(results: Path, tables: Tables, spec: PublishSpec) -> list[DrawnTree]:
+    """A tree of every search, of the first data set and the policy in the middle, at the smallest budget."""
+    dataset, policy = spec.datasets[0], spec.policies[len(spec.policies) // 2]
+    base = Path(dataset) / policy
+    found = []
+    for generator in spec.search_names:
+        own = tables.curves[tables.curves["generator"] == generator]
+        budget = int(own["budget"].min()) if len(own) else 0
+        path = results / "search" / base / generator / f"{budget}.parquet"
+        if not path.is_file():
+            continue
+        grades = {
+            (row["problem_id"], row["candidate"]): row["correct"]
+            for row in read_table(results / "grade" / base / f"{generator}.parquet", GRADES).to_pylist()
+        }
+        chosen = worth_drawing(
+            [
+                _drawn(row, f"{generator}, budget {budget}", grades)
+                for row in read_table(path, TREES).slice(0, _SEARCHED).to_pylist()
+                if row["run"] == 0
+            ]
+        )
+        if chosen is not None:
+            found.append(chosen)
+    return found
+
+
+def _drawn(row: dict[str, Any], title: str, grades: dict[tuple[str, int], bool]) -> DrawnTree:
+    """The candidates of a problem are numbered from its first budget and run on."""
+    nodes = row["nodes"]
+    return DrawnTree(
+        title,
+        [node["parent"] for node in nodes],
+        [node["score"] for node in nodes],
+        {
+            last: grades[(row["problem_id"], number)] if nodes[last]["ended"] else None
+            for number, last in enumerate(row["candidates"])
+        },
+    )
 
 
 def _pools(results: Path, dataset: str, policy: str, generator: str, verifier: str) -> list[Pool]:
