@@ -344,29 +344,31 @@ def of_generator(strategy: Strategy, generator: str) -> Strategy:
 
 
 def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int:
-    """The budget at which tables show a generator: the common one where it has it, else its largest.
+    """The budget at which tables show a generator: the largest common one where it has it, else its largest.
 
-    Its largest is that of all policies and data sets. Raises UserError where they share none.
+    Common to all that are sampled and to the searches that share a budget with those. Its largest is that of
+    all policies and data sets. Raises UserError where they share none.
     """
-    common = largest_common_budget(curves, spec)
     own = _shared_budgets(curves, spec, [generator])
-    return common if common in own else max(own)
+    common = _shared_budgets(curves, spec, _sampling(curves, spec))
+    for name in sampled_generators(curves, spec):
+        common = common & _shared_budgets(curves, spec, [name]) or common
+    return max(common) if max(common) in own else max(own)
 
 
 def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
     """The largest number of samples that every sampled generator of every policy and data set has.
 
-    Tree searches, whose budgets are their own, count where nothing is sampled, and otherwise where they share
-    a budget with what is. Raises UserError where the others share none.
+    Tree searches, whose budgets are their own, count where nothing is sampled. Raises UserError where the
+    generators share none.
     """
+    return max(_shared_budgets(curves, spec, _sampling(curves, spec)))
+
+
+def _sampling(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators of which smaller budgets are subsets; the first search where there is none."""
     generators = sampled_generators(curves, spec)
-    common = _shared_budgets(
-        curves, spec, [name for name in generators if name not in spec.searches] or generators[:1]
-    )
-    for name in generators:
-        both = common & _shared_budgets(curves, spec, [name])
-        common = both or common
-    return max(common)
+    return [name for name in generators if name not in spec.searches] or generators[:1]
 
 
 def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequence[str]) -> set[int]:

@@ -87,9 +87,12 @@ def test_the_curves_table_keeps_its_contract(finished: Path) -> None:
     assert oracle.apply(lambda accuracy: accuracy.is_monotonic_increasing).all()
 
 
-def accuracy(curves: pd.DataFrame, policy: str, selector: str, budget: int) -> float:
+def accuracy(
+    curves: pd.DataFrame, policy: str, selector: str, budget: int, generator: str = "sampling"
+) -> float:
     chosen = curves[
         (curves["policy"] == policy)
+        & (curves["generator"] == generator)
         & (curves["selector"] == selector)
         & curves["step_aggregation"].isin(["none", "last"])
         & (curves["subset"] == "all")
@@ -106,6 +109,7 @@ def test_a_larger_policy_more_samples_and_a_verifier_help(finished: Path) -> Non
     for policy, one in zip(POLICIES, (small, large), strict=True):
         assert accuracy(curves, policy, "majority", 16) > one
         assert accuracy(curves, policy, "weighted", 16) > one + 0.05
+        assert accuracy(curves, policy, "weighted", 16, "rebase") > one + 0.05
         assert accuracy(curves, policy, "pass", 16) > accuracy(curves, policy, "weighted", 16)
 
 
@@ -140,7 +144,10 @@ def comparable(folder: Path) -> dict[str, bytes]:
         tables[path.name] = text
     for stage in ("problems", "sample", "score", "grade"):
         for path in sorted((results(folder) / stage).rglob("*.parquet")):
-            tables[str(path.relative_to(results(folder)))] = path.read_bytes()
+            content = path.read_bytes()
+            if path.name.endswith(".usage.parquet"):
+                content = pd.read_parquet(path).drop(columns="seconds").to_csv().encode()
+            tables[str(path.relative_to(results(folder)))] = content
     return tables
 
 

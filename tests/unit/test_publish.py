@@ -82,7 +82,7 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
     for policy in spec.policies:
         own = rows[rows["model"] == policy].set_index("strategy")
         sampled = own.loc["sampling+wv"]
-        assert sampled["samples"] == 64
+        assert sampled["samples"] == 256
         tree = curves.query(
             f"policy == '{policy}' and generator == 'rebase' and selector == 'weighted' "
             "and step_aggregation == 'min' and subset == 'all'"
