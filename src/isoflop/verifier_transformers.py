@@ -24,14 +24,19 @@ from isoflop.training import tag_steps, token_id
 
 # Settled scores are multiples of this.
 GRID = 2.0**-12
-# Far above what float32 rounding moves a score by (a test measures that).
-CLOSE = 5e-6
+# Far above what float32 rounding moves the logarithm of a score's odds by (a test measures that).
+CLOSE = 2e-5
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
 # Kept tokens cost a pass far less than new ones.
 _KEPT_FACTOR = 4
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
 _TREE_NODES = 512
+
+
+def close(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far rounding may move a score: least near 0 and 1, where the odds change most."""
+    return CLOSE * scores * (1 - scores) + 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class TransformersVerifier:
         doubtful = [
             place
             for place, (_, values) in enumerate(found)
-            if np.any(np.abs(values / GRID % 1.0 - 0.5) * GRID < CLOSE)
+            if np.any(np.abs(values / GRID % 1.0 - 0.5) * GRID < close(values))
         ]
         if doubtful:
             if self._exact is None:
