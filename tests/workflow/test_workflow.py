@@ -33,11 +33,11 @@ def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
 def test_without_options_the_default_experiment_is_planned(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n"))
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
-    pools = 3 * policies  # each policy decodes greedily, samples, and searches at three budgets
+    pools = 3 * policies  # each policy decodes greedily, samples, and searches at two budgets
     gathered = {name: jobs.pop(name) for name in list(jobs) if name.startswith("gather_wordproblems_")}
     assert list(gathered.values()) == [1] * policies
     assert jobs == {
-        "problems": 1, "sample": 2 * policies, "search": 3 * policies, "score": policies, "grade": pools,
+        "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
         "select": pools, "fit": 1, "publish": 1,
     }  # fmt: skip
 
