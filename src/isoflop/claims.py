@@ -163,7 +163,7 @@ class _Tests:
     ) -> Part:
         """A part whose statistic is `draws[0]`, [1 + draws]."""
         low, high = percentile_interval(draws[1:], self._spec.level)
-        found = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
+        found = _decided(low, high)
         return Part(claim, dataset, cost, part, statistic, float(draws[0]), low, high, found, note)
 
     def _draws(self, rows: pd.DataFrame) -> Floats:
@@ -211,8 +211,7 @@ class _Tests:
             yield Part(2, dataset, cost, "all sizes", "alpha", nan, nan, nan, UNDECIDED, f"no fit: {status}")
             return
         value, low, high = (float(alpha[name].iloc[0]) for name in ("value", "ci_low", "ci_high"))
-        found = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
-        yield Part(2, dataset, cost, "all sizes", "alpha", value, low, high, found)
+        yield Part(2, dataset, cost, "all sizes", "alpha", value, low, high, _decided(low, high))
 
     def _pareto(self, dataset: str, cost: str) -> Iterator[Part]:
         """3: accuracy of REBASE minus that of the best other strategy, at its worst budget."""
@@ -349,6 +348,11 @@ class _Tests:
             if pair[0] is not None and pair[1] is not None:
                 name = f"one point minus the gain from {most // 2} to {most} samples"
                 yield self._part(8, dataset, ANY, policy, name, SATURATED - (pair[0] - pair[1]))
+
+
+def _decided(low: float, high: float) -> str:
+    """The verdict on a part by the interval of its statistic."""
+    return SUPPORTED if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
 
 
 def _first_reached(line: _Line, target: Floats) -> Floats:

@@ -113,10 +113,9 @@ class TransformersPolicy:
 
     def _enqueue(self, under_way: "_UnderWay", requests: Sequence[GenerationRequest]) -> None:
         """Number the requests on and let those that continue the same tokens wait together."""
-        prompts = sorted({request.prompt for request in requests}, key=lambda prompt: (len(prompt), prompt))
-        for prompt in prompts:
-            if prompt not in under_way.ids_of:
-                under_way.ids_of[prompt] = tuple(self._tokenizer(prompt)["input_ids"])
+        prompts = sorted({request.prompt for request in requests} - under_way.ids_of.keys())
+        encoded = self._tokenizer(prompts)["input_ids"] if prompts else []
+        under_way.ids_of |= zip(prompts, map(tuple, encoded), strict=True)
         longest = context_length(self._model)
         waiting: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests, start=len(under_way.requests)):

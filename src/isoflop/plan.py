@@ -344,30 +344,18 @@ class Plan:
     def select(self, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config, code = self.config, code_digest("isoflop.stages.select")
-        kind = config.generators[generator].kind
-        search = config.searches.get(generator)
-        if search is not None:
-            return canonical(
-                SelectSpec(
-                    budgets=search.budgets,
-                    selectors=config.selectors,
-                    step_aggregations=config.step_aggregations,
-                    verifiers=self.pool_verifiers(generator),
-                    seed=config.seed,
-                    generator_kind="search",
-                    code=code,
-                )
-            )
-        if kind == "greedy":
-            return canonical(SelectSpec(seed=config.seed, generator_kind=kind, code=code))
+        entry = config.generators[generator]
+        if isinstance(entry, Greedy):
+            return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
+        searched, imported = isinstance(entry, TreeSearch), isinstance(entry, Import)
         return canonical(
             SelectSpec(
-                budgets=config.budgets,
+                budgets=entry.budgets if isinstance(entry, TreeSearch) else config.budgets,
                 selectors=config.selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
                 seed=config.seed,
-                generator_kind="import" if generator in config.imports else "sampling",
+                generator_kind="search" if searched else "import" if imported else "sampling",
                 code=code,
             )
         )

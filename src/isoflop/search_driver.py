@@ -125,7 +125,7 @@ class Driver:
         return requests
 
     def _open(self, place: int, questions: Sequence[Question]) -> list[GenerationRequest]:
-        """Requests for a search's questions; those that need no model are answered at once."""
+        """Requests for a search's questions."""
         if not questions:
             raise ValueError("a search asks for nothing and does not end")
         count = len(questions)
@@ -171,7 +171,7 @@ class Driver:
             completion.logprob,
         )
         usage, before = task.usage, completion.prompt_tokens
-        start = question.parent if isinstance(question, Grow) else question.node
+        start = _start(question)
         own_prompt = before - sum(len(node.step.tokens) for node in task.tree.path(start))
         usage.prompt = own_prompt
         usage.read_again += own_prompt
@@ -206,7 +206,7 @@ class Driver:
 
     def _score_request(self, asked: _Asked, step: Step) -> ScoreRequest:
         task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
-        start = question.parent if isinstance(question, Grow) else question.node
+        start = _start(question)
         texts = [node.step.text for node in task.tree.path(start)]
         ahead = [step.text] if isinstance(question, Grow) else split_steps(step.text, task.texts.separator)
         return ScoreRequest(task.texts.verifier_prompt, (*texts, *ahead))
@@ -214,7 +214,7 @@ class Driver:
     def _count_reading(self, asked: _Asked, step_ends: Sequence[int]) -> None:
         """`step_ends`: tokens read up to the end of each step, the prompt and all tags included."""
         task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
-        start = question.parent if isinstance(question, Grow) else question.node
+        start = _start(question)
         known = len(task.tree.path(start))
         before = step_ends[known - 1] if known else 0
         task.usage.scored += step_ends[-1] - before
@@ -245,6 +245,11 @@ class Driver:
             if self._progress is not None:
                 self._progress(1, 0)
             return []
+
+
+def _start(question: Question) -> int:
+    """The node that a question goes on from."""
+    return question.parent if isinstance(question, Grow) else question.node
 
 
 def _positions(before: int, count: int) -> int:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -92,6 +92,17 @@ def read_json(model: type[Spec], text: str, source: str) -> Spec:
         return model.model_validate_json(text)
     except ValidationError as error:
         raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
+
+
+def read_ledger(path: Path) -> dict[str, Any]:
+    """What a job cost, as written; raises UserError if the file cannot be read or is no ledger."""
+    try:
+        ledger = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
+    if not isinstance(ledger, dict):
+        raise UserError(f"{path}: is not a ledger; delete it and run again")
+    return ledger
 
 
 def run_stage(main: Callable[[Sequence[str]], None]) -> None:

@@ -17,6 +17,7 @@ from isoflop.errors import UserError
 from isoflop.search_tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherSpec
 from isoflop.stages.common import (
+    read_ledger,
     read_spec,
     read_table,
     run_stage,
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(pairs) != 2 * len(spec.budgets):
         raise UserError(f"budgets: {len(spec.budgets)} named, but {len(pairs) // 2} tables of trees given")
     tables = [read_table(path, TREES) for path in pairs[::2]]
-    ledgers = [_ledger(path) for path in pairs[1::2]]
+    ledgers = [read_ledger(Path(path)) for path in pairs[1::2]]
     trees = [(budget, table.to_pylist()) for budget, table in zip(spec.budgets, tables, strict=True)]
     problems = {tuple(dict.fromkeys(row["problem_id"] for row in rows)) for _, rows in trees}
     if len(problems) != 1:
@@ -134,14 +135,6 @@ def main(arguments: Sequence[str]) -> None:
     write_columns(outputs[2], scores, SCORES, {"model": models["verifier"]})
     write_text(outputs[3], _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
     write_columns(outputs[4], usage, USAGE, models)
-
-
-def _ledger(path: str) -> Row:
-    try:
-        ledger: Row = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
-    return ledger
 
 
 def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from isoflop.answers import Grader, is_right, make_grader
 from isoflop.config_entries import Policy as PolicyConfig
-from isoflop.engines import Completion, GenerationRequest, Policy, load_policy
+from isoflop.engines import Completion, GenerationRequest, Policy
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
@@ -26,6 +26,7 @@ from isoflop.stages.common import (
     unsandboxed_allowed,
     write_columns,
 )
+from isoflop.stages.models import open_policy
 from isoflop.step_labels import (
     Prefix,
     Written,
@@ -131,14 +132,7 @@ class Labeller:
 
     def _policy(self, name: str) -> Policy:
         if name not in self._loaded:
-            entry = self._spec.policies[name]
-            self._loaded[name] = load_policy(
-                entry.engine,
-                model=entry.model,
-                revision=entry.revision,
-                dtype=entry.dtype,
-                batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
-            )
+            self._loaded[name] = open_policy(self._spec.policies[name])
         return self._loaded[name]
 
 

@@ -7,7 +7,6 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually the same folder.
 """
 
-import json
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.figure import Figure
 
 from isoflop import figure_style
 from isoflop.claims import claims, claims_csv
@@ -37,7 +37,7 @@ from isoflop.publishing import (
 )
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
-from isoflop.stages.common import atomic_path, read_spec, read_table, run_stage, write_text
+from isoflop.stages.common import atomic_path, read_ledger, read_spec, read_table, run_stage, write_text
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
@@ -84,18 +84,11 @@ def main(arguments: Sequence[str]) -> None:
 
     figures = {}
     for name, figure in draw_all(tables, spec):
-        base = out / "figures" / name
-        with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
-            figure_style.save(figure, png, svg)
-        figures[name] = base.with_suffix(".svg").read_bytes()
-
+        figures[name] = _saved(figure, out / "figures" / name)
     if spec.searches:
         with figure_style.style():
             drawn = draw_trees(_trees(results, tables, spec))
-        base = out / "figures" / "search_trees"
-        with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
-            figure_style.save(drawn, png, svg)
-        figures["search_trees"] = base.with_suffix(".svg").read_bytes()
+        figures["search_trees"] = _saved(drawn, out / "figures" / "search_trees")
 
     html = render(
         tables,
@@ -108,6 +101,13 @@ def main(arguments: Sequence[str]) -> None:
         provenance=_provenance(results, spec),
     )
     write_text(out / "report.html", html)
+
+
+def _saved(figure: Figure, base: Path) -> bytes:
+    """Write a figure in both formats; its SVG."""
+    with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
+        figure_style.save(figure, png, svg)
+    return base.with_suffix(".svg").read_bytes()
 
 
 def read_tables(results: Path) -> Tables:
@@ -244,7 +244,7 @@ def _ledgers(results: Path, spec: PublishSpec) -> list[Path]:
 def _provenance(results: Path, spec: PublishSpec) -> Provenance:
     costs, machines = [], [f"report: {platform.platform()}, Python {platform.python_version()}"]
     for path in _ledgers(results, spec):
-        ledger = _ledger(path)
+        ledger = read_ledger(path)
         stage, *rest = path.relative_to(results).parts
         job = "/".join(rest).removesuffix(".ledger.json")
         counted = [ledger.get(name) for name in _CHARGED]
@@ -266,16 +266,6 @@ def _provenance(results: Path, spec: PublishSpec) -> Provenance:
             if text not in machines:
                 machines.append(text)
     return Provenance(commit=_commit(), versions=_versions(), machines=machines, costs=costs)
-
-
-def _ledger(path: Path) -> dict[str, object]:
-    try:
-        ledger = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
-    if not isinstance(ledger, dict):
-        raise UserError(f"{path}: is not a ledger; delete it and run again")
-    return ledger
 
 
 def _versions() -> dict[str, str]:

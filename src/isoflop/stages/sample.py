@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from isoflop.config_entries import Sampling
-from isoflop.engines import Completion, GenerationRequest, load_policy
+from isoflop.engines import Completion, GenerationRequest
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.models import open_policy
 from isoflop.steps import split_steps, tokens_per_step
 from isoflop.tables import CANDIDATES, PROBLEMS
 
@@ -78,13 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(SampleSpec, spec_text, "sample")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    policy = load_policy(
-        spec.policy.engine,
-        model=spec.policy.model,
-        revision=spec.policy.revision,
-        dtype=spec.policy.dtype,
-        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
-    )
+    policy = open_policy(spec.policy)
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     per_problem = len(requests_for(spec, ("", "")))
     line = ProgressLine(f"sample {spec.policy.model}", len(problems) * per_problem)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from isoflop.engines import ScoreRequest, load_verifier
+from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
 from isoflop.specs import ScoreSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.models import open_verifier
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 
@@ -34,16 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     unknown = next((name for name in by_problem if name not in texts), None)
     if unknown is not None:
         raise UserError(f"{candidates_path}: problem {unknown!r} is not in {problems_path}")
-    verifier = load_verifier(
-        spec.verifier.engine,
-        model=spec.verifier.model,
-        revision=spec.verifier.revision,
-        dtype=spec.verifier.dtype,
-        step_tag=spec.verifier.step_tag,
-        good_token=spec.verifier.good_token,
-        bad_token=spec.verifier.bad_token,
-        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
-    )
+    verifier = open_verifier(spec.verifier)
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     line = ProgressLine(f"score {spec.verifier.model}", len(rows))
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.engines import load_policy, load_verifier
 from isoflop.errors import UserError
 from isoflop.search_driver import Driver, Task, Texts
 from isoflop.searches import new_tree, nominal_samples, start
 from isoflop.specs import SearchSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.models import open_policy, open_verifier
 from isoflop.tables import PROBLEMS, TREES
 
 Problem = tuple[str, str]
@@ -84,24 +84,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    policy = load_policy(
-        spec.policy.engine,
-        model=spec.policy.model,
-        revision=spec.policy.revision,
-        dtype=spec.policy.dtype,
-        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
-    )
-    verifier = load_verifier(
-        spec.verifier.engine,
-        model=spec.verifier.model,
-        revision=spec.verifier.revision,
-        dtype=spec.verifier.dtype,
-        step_tag=spec.verifier.step_tag,
-        good_token=spec.verifier.good_token,
-        bad_token=spec.verifier.bad_token,
-        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
-        settle=True,
-    )
+    policy = open_policy(spec.policy)
+    verifier = open_verifier(spec.verifier, settle=True)
     driver = Driver(policy, verifier, spec.seed)
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     runs = spec.generator.runs

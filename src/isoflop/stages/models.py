@@ -1,0 +1,36 @@
+"""The models that a stage loads, as the specification names them and the machine's settings allow."""
+
+import os
+
+from isoflop.config_entries import Policy as PolicyEntry
+from isoflop.config_entries import Verifier as VerifierEntry
+from isoflop.engines import Policy, Verifier, load_policy, load_verifier
+
+
+def open_policy(entry: PolicyEntry) -> Policy:
+    """Load a policy. Raises UserError if it cannot be loaded."""
+    return load_policy(
+        entry.engine,
+        model=entry.model,
+        revision=entry.revision,
+        dtype=entry.dtype,
+        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
+    )
+
+
+def open_verifier(entry: VerifierEntry, *, settle: bool = False) -> Verifier:
+    """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
+
+    Raises UserError if it cannot be loaded.
+    """
+    return load_verifier(
+        entry.engine,
+        model=entry.model,
+        revision=entry.revision,
+        dtype=entry.dtype,
+        step_tag=entry.step_tag,
+        good_token=entry.good_token,
+        bad_token=entry.bad_token,
+        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
+        settle=settle,
+    )
