@@ -7,7 +7,7 @@ kept beginning stops.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,32 +82,31 @@ def _key(ids: Sequence[int]) -> bytes:
 
 @dataclass
 class ExtendStep:
-    """A forward pass over new tokens after kept ones; collects the new keys and values by layer.
+    """A forward pass over new tokens after kept ones.
 
-    `past`: [2 * layers, texts, kv_heads, kept, d], padded on the right. `bias`: [texts, 1, new, kept + new].
+    `stores`: keys then values of all layers, [2 * layers, texts, kv_heads, kept + new, d]; the kept ones are
+    padded on the right, the new ones are written by the pass. `bias`: [texts, 1, share * new, kept + new],
+    once for each of the query heads that share keys.
     """
 
-    past: Tensor
+    stores: Tensor
     bias: Tensor
-    keys: list[Tensor] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
+    kept: int
+    layer: int = 0
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Attention of the next layer. All [texts, heads, new, d]; returns [texts, new, heads, d]."""
-        layer, layers = len(self.keys), self.past.shape[0] // 2
-        self.keys.append(key)
-        self.values.append(value)
-        all_keys = torch.cat([self.past[layer], key], dim=2)
-        all_values = torch.cat([self.past[layers + layer], value], dim=2)
-        share = query.shape[1] // key.shape[1]
+        keys, values = self.stores[self.layer], self.stores[self.layer + len(self.stores) // 2]
+        self.layer += 1
+        keys[:, :, self.kept :] = key
+        values[:, :, self.kept :] = value
         texts, heads, new, width = query.shape
         # Query heads that share keys are one head with more queries.
-        grouped = query.reshape(texts, heads // share, share * new, width)
-        scores = (grouped * scaling) @ all_keys.transpose(2, 3)
-        scores = scores.view(texts, heads, new, -1) + self.bias
-        weights = torch.softmax(scores, dim=-1).view(texts, heads // share, share * new, -1)
-        output = (weights @ all_values).view(texts, heads, new, width)
-        return output.transpose(1, 2)
+        grouped = query.reshape(texts, key.shape[1], -1, width)
+        output = torch.nn.functional.scaled_dot_product_attention(
+            grouped, keys, values, attn_mask=self.bias, scale=scaling
+        )
+        return output.view(texts, heads, new, width).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -120,22 +119,23 @@ class Extended:
     lengths: Sequence[int]
 
     def joined(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Kept and new keys, and values, by layer: [texts, kv_heads, tokens, d], padded on the right."""
-        before = self.step.past.shape[3]
-        stores = []
-        for layer, new in enumerate((*self.step.keys, *self.step.values)):
-            whole = torch.nn.functional.pad(self.step.past[layer], (0, 0, 0, new.shape[2]))
-            for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+        """Kept and new keys, and values, by layer: [texts, kv_heads, tokens, d], padded on the right.
+
+        The pass's own stores, rearranged: no segment can be had of them afterwards.
+        """
+        stores, kept = self.step.stores, self.step.kept
+        for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            if start < kept:
                 # Shorter ones have their new tokens where their own kept ones end.
-                whole[row, :, start : start + length] = new[row, :, :length]
-            stores.append(whole[:, :, : before + new.shape[2]])
+                new = stores[:, row, :, kept : kept + length].clone()
+                stores[:, row, :, start : start + length] = new
         half = len(stores) // 2
-        return stores[:half], stores[half:]
+        return list(stores[:half]), list(stores[half:])
 
     def segment(self, text: int, start: int, end: int) -> Segment:
         """The segment of a text's new tokens from `start` to `end`."""
-        parts = [layer[text, :, start:end] for layer in (*self.step.keys, *self.step.values)]
-        return Segment(torch.stack(parts))
+        kept = self.step.kept
+        return Segment(self.step.stores[:, text, :, kept + start : kept + end].clone())
 
 
 def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[Segment]]) -> Extended:
@@ -151,14 +151,17 @@ def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[S
     layers, kv_heads = config.num_hidden_layers, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     dtype = model.get_output_embeddings().weight.dtype
-    past = torch.zeros((2 * layers, len(texts), kv_heads, most, width), dtype=dtype, device=device)
+    share = config.num_attention_heads // kv_heads
+    stores = torch.empty((2 * layers, len(texts), kv_heads, most + new, width), dtype=dtype, device=device)
     ids = torch.zeros((len(texts), new), dtype=torch.long)
     for row, (tokens, segments) in enumerate(zip(texts, kept, strict=True)):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         at = 0
         for segment in segments:
-            past[:, row, :, at : at + segment.count] = segment.data
+            stores[:, row, :, at : at + segment.count] = segment.data
             at += segment.count
+        # What is masked must be a number all the same.
+        stores[:, row, :, at:most] = 0
     starts = torch.tensor(before, device=device)
     hidden_past = torch.arange(most, device=device)[None] >= starts[:, None]
     later = torch.ones((new, new), dtype=torch.bool, device=device).triu(1)
@@ -166,7 +169,7 @@ def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[S
         [hidden_past[:, None].expand(-1, new, -1), later[None].expand(len(texts), -1, -1)], dim=2
     )
     bias = torch.zeros(absent.shape, dtype=dtype, device=device).masked_fill_(absent, -torch.inf)
-    step = ExtendStep(past, bias[:, None])
+    step = ExtendStep(stores, bias.repeat(1, share, 1)[:, None], most)
     hidden = model.base_model(
         input_ids=ids.to(device),
         position_ids=starts[:, None] + torch.arange(new, device=device)[None],

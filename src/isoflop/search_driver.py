@@ -58,11 +58,20 @@ class Task:
     candidates: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Path:
+    """What the questions after one node have in common: its steps' texts, and all their tokens."""
+
+    texts: tuple[str, ...]
+    tokens: tuple[int, ...]
+
+
 @dataclass
 class _Round:
-    """The questions that a search waits for; an answer is a step and its score."""
+    """The questions that a search waits for; an answer is a step and its score. `paths`: by node."""
 
     questions: Sequence[Question]
+    paths: dict[int, _Path]
     steps: list[Step | None]
     scores: list[float | None]
     missing: int
@@ -102,7 +111,7 @@ class Driver:
         self._rounds = []
         requests: list[GenerationRequest] = []
         for place, task in enumerate(tasks):
-            self._rounds.append(_Round((), [], [], 0))
+            self._rounds.append(_Round((), {}, [], [], 0))
             try:
                 requests += self._open(place, next(task.search))
             except StopIteration as end:
@@ -128,15 +137,17 @@ class Driver:
         """Requests for a search's questions."""
         if not questions:
             raise ValueError("a search asks for nothing and does not end")
-        count = len(questions)
-        self._rounds[place] = _Round(questions, [None] * count, [None] * count, count)
-        requests = []
-        for number, question in enumerate(questions):
-            requests.append(self._request(self._tasks[place], question))
-            self._asked.append(_Asked(place, number))
-        return requests
+        count, task = len(questions), self._tasks[place]
+        paths = {}
+        for start in {_start(question) for question in questions}:
+            steps = [node.step for node in task.tree.path(start)]
+            tokens = tuple(token for step in steps for token in step.tokens)
+            paths[start] = _Path(tuple(step.text for step in steps), tokens)
+        self._rounds[place] = _Round(questions, paths, [None] * count, [None] * count, count)
+        self._asked += [_Asked(place, number) for number in range(count)]
+        return [self._request(task, question, paths[_start(question)].tokens) for question in questions]
 
-    def _request(self, task: Task, question: Question) -> GenerationRequest:
+    def _request(self, task: Task, question: Question, written: tuple[int, ...]) -> GenerationRequest:
         tree, texts, usage = task.tree, task.texts, task.usage
         if isinstance(question, Grow):
             start, steps, temperature = question.parent, 1, texts.temperature
@@ -147,7 +158,6 @@ class Driver:
             room = min(steps * tree.limits.step_tokens, tree.limits.tokens - tree.count(start))
         if room < 1:
             raise ValueError(f"a search asks for a step after node {start}, which can have none")
-        written = tuple(token for node in tree.path(start) for token in node.step.tokens)
         usage.read_again += len(written)
         return GenerationRequest(
             prompt=texts.policy_prompt,
@@ -172,7 +182,7 @@ class Driver:
         )
         usage, before = task.usage, completion.prompt_tokens
         start = _start(question)
-        own_prompt = before - sum(len(node.step.tokens) for node in task.tree.path(start))
+        own_prompt = before - len(waiting.paths[start].tokens)
         usage.prompt = own_prompt
         usage.read_again += own_prompt
         usage.generated += step.count
@@ -205,21 +215,19 @@ class Driver:
         return follow
 
     def _score_request(self, asked: _Asked, step: Step) -> ScoreRequest:
-        task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
-        start = _start(question)
-        texts = [node.step.text for node in task.tree.path(start)]
-        ahead = [step.text] if isinstance(question, Grow) else split_steps(step.text, task.texts.separator)
-        return ScoreRequest(task.texts.verifier_prompt, (*texts, *ahead))
+        texts, waiting = self._tasks[asked.task].texts, self._rounds[asked.task]
+        question = waiting.questions[asked.place]
+        ahead = [step.text] if isinstance(question, Grow) else split_steps(step.text, texts.separator)
+        return ScoreRequest(texts.verifier_prompt, (*waiting.paths[_start(question)].texts, *ahead))
 
     def _count_reading(self, asked: _Asked, step_ends: Sequence[int]) -> None:
         """`step_ends`: tokens read up to the end of each step, the prompt and all tags included."""
-        task, question = self._tasks[asked.task], self._rounds[asked.task].questions[asked.place]
-        start = _start(question)
-        known = len(task.tree.path(start))
+        usage, waiting = self._tasks[asked.task].usage, self._rounds[asked.task]
+        known = len(waiting.paths[_start(waiting.questions[asked.place])].texts)
         before = step_ends[known - 1] if known else 0
-        task.usage.scored += step_ends[-1] - before
-        task.usage.scored_attended += _positions(before, step_ends[-1] - before)
-        task.usage.scored_again += step_ends[-1]
+        usage.scored += step_ends[-1] - before
+        usage.scored_attended += _positions(before, step_ends[-1] - before)
+        usage.scored_again += step_ends[-1]
 
     def _answer(self, asked: _Asked, score: float) -> list[GenerationRequest]:
         """Note one answer; with the last of them the search goes on."""

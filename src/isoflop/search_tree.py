@@ -36,11 +36,13 @@ class Step:
 @dataclass
 class Node:
     """A step in the tree. `score` is the verifier's for it, `value` what a search goes by (the same, or that
-    of what may follow). `visits`: how often MCTS came through. Nodes are numbered in order of birth."""
+    of what may follow). `visits`: how often MCTS came through. Nodes are numbered in order of birth. `total`:
+    generated tokens on the path to its end."""
 
     number: int
     parent: int
     depth: int
+    total: int
     step: Step
     score: float = 0.0
     value: float = 0.0
@@ -104,7 +106,7 @@ class Tree:
 
     def count(self, node: int) -> int:
         """Generated tokens on the path to `node`."""
-        return sum(one.step.count for one in self.path(node))
+        return 0 if node == ROOT else self.nodes[node].total
 
     def room(self, node: int) -> int:
         """Tokens that the next step after `node` may have; 0 where there can be none."""
@@ -129,7 +131,7 @@ class Tree:
     def add(self, parent: int, step: Step) -> Node:
         """A new node for `step` after `parent`."""
         depth = 1 if parent == ROOT else self.nodes[parent].depth + 1
-        node = Node(len(self.nodes), parent, depth, step)
+        node = Node(len(self.nodes), parent, depth, self.count(parent) + step.count, step)
         self.nodes.append(node)
         (self.root_children if parent == ROOT else self.nodes[parent].children).append(node.number)
         return node

@@ -52,49 +52,50 @@ def encode_prm_examples(
 
     `start` is where the solution begins.
     """
+    prompts = [template.format(problem=solution.problem) for solution in solutions]
+    tagged = tag_solutions(
+        tokenizer,
+        [(prompt, solution.steps) for prompt, solution in zip(prompts, solutions, strict=True)],
+        step_tag,
+    )
+    starts = [len(ids) for ids in tokenizer(prompts)["input_ids"]] if prompts else []
     examples = []
-    for index, solution in enumerate(solutions):
-        prompt = tokenizer(template.format(problem=solution.problem))["input_ids"]
-        ids, places = _tag_steps(tokenizer, prompt, solution.steps, step_tag)
+    for index, (solution, start, (ids, places)) in enumerate(zip(solutions, starts, tagged, strict=True)):
         _check_length(index, len(ids), max_length)
         labels = [float(IGNORED)] * len(ids)
         for place, label in zip(places, solution.labels, strict=True):
             labels[place] = label
-        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": len(prompt)})
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": start})
     return examples
 
 
-def tag_steps(
-    tokenizer: Any, prompt: str, steps: Sequence[str], step_tag: str
-) -> tuple[list[int], list[int]]:
-    """Token ids of `prompt` and `steps` with a tag after each step, and the positions of the tags.
+def tag_solutions(
+    tokenizer: Any, solutions: Sequence[tuple[str, Sequence[str]]], step_tag: str
+) -> list[tuple[list[int], list[int]]]:
+    """Token ids of (prompt, steps) pairs with a tag after each step, and the positions of the tags.
 
     A step's trailing newline comes after its tag, as in Math-Shepherd's data.
     """
-    return _tag_steps(tokenizer, tokenizer(prompt)["input_ids"], steps, step_tag)
-
-
-def _tag_steps(
-    tokenizer: Any, prompt: Sequence[int], steps: Sequence[str], step_tag: str
-) -> tuple[list[int], list[int]]:
     tag = token_id(tokenizer, step_tag)
-    pieces = list(prompt)
-    places = []
-    bodies = [step.rstrip("\n") for step in steps]
-    encoded = (
-        tokenizer([body + "\n" for body in bodies], add_special_tokens=False)["input_ids"] if bodies else []
-    )
     # SentencePiece tokenizers put a word-start piece before it.
     newline = tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]
-    for ids in encoded:
-        if newline and ids[-len(newline) :] == newline:
-            body, end = ids[: -len(newline)], newline
-        else:
-            body, end = ids, []
-        pieces += [*body, tag]
-        places.append(len(pieces) - 1)
-        pieces += end
-    return pieces, places
+    prompts = list(dict.fromkeys(prompt for prompt, _ in solutions))
+    bodies = list(dict.fromkeys(step.rstrip("\n") + "\n" for _, steps in solutions for step in steps))
+    prompt_ids = dict(zip(prompts, tokenizer(prompts)["input_ids"] if prompts else [], strict=True))
+    encoded = tokenizer(bodies, add_special_tokens=False)["input_ids"] if bodies else []
+    body_ids = dict(zip(bodies, encoded, strict=True))
+    tagged = []
+    for prompt, steps in solutions:
+        pieces, places = list(prompt_ids[prompt]), []
+        for step in steps:
+            ids, end = body_ids[step.rstrip("\n") + "\n"], []
+            if newline and ids[-len(newline) :] == newline:
+                ids, end = ids[: -len(newline)], newline
+            pieces += [*ids, tag]
+            places.append(len(pieces) - 1)
+            pieces += end
+        tagged.append((pieces, places))
+    return tagged
 
 
 def token_id(tokenizer: Any, text: str) -> int:

@@ -20,7 +20,7 @@ from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
 from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.token_trees import TokenTree, token_trees
-from isoflop.training import tag_steps, token_id
+from isoflop.training import tag_solutions, token_id
 
 # Settled scores are multiples of this.
 GRID = 2.0**-12
@@ -28,8 +28,6 @@ GRID = 2.0**-12
 CLOSE = 2e-5
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
-# Kept tokens cost a pass far less than new ones.
-_KEPT_FACTOR = 4
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
 _TREE_NODES = 512
 
@@ -95,7 +93,7 @@ class TransformersVerifier:
         text like any other: scores are read only where this verifier put its tags.
         """
         distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
-        encoded = [self._encode(request) for request in distinct]
+        encoded = self._encode(list(distinct))
         if self._settles:
             with torch.inference_mode():
                 scores = self._settled(list(distinct), encoded)
@@ -159,7 +157,7 @@ class TransformersVerifier:
         head = model.get_output_embeddings()
         direction = (head.weight[self._good] - head.weight[self._bad]).double()
         offset = 0.0 if head.bias is None else float(head.bias[self._good] - head.bias[self._bad])
-        # Texts of like size together, at most so many tokens with their padding.
+        # Texts of like size together, at most so many tokens with their padding and what is kept.
         order = sorted(
             range(len(work)), key=lambda place: (len(work[place].ids) - work[place].start, work[place].start)
         )
@@ -167,7 +165,7 @@ class TransformersVerifier:
             size, most = 0, 0
             while size < len(order):
                 most = max(most, len(work[order[size]].ids))
-                if size and most * (size + 1) > _KEPT_FACTOR * self._batch_tokens:
+                if size and most * (size + 1) > self._batch_tokens:
                     break
                 size += 1
             batch, order = order[:size], order[size:]
@@ -191,15 +189,18 @@ class TransformersVerifier:
                 found[place] = (pieces, expit(margins[row, [tag - one.start for tag in tags]]))
         return found
 
-    def _encode(self, request: ScoreRequest) -> tuple[list[int], list[int]]:
-        ids, places = tag_steps(self._tokenizer, request.prompt, request.steps, self._step_tag)
+    def _encode(self, requests: Sequence[ScoreRequest]) -> list[tuple[list[int], list[int]]]:
+        """Token ids, and the positions of the tags, of each request."""
+        solutions = [(request.prompt, request.steps) for request in requests]
+        encoded = tag_solutions(self._tokenizer, solutions, self._step_tag)
         longest = context_length(self._model)
-        if longest is not None and len(ids) > longest:
-            raise UserError(
-                f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: "
-                f"{request.prompt[:60]!r}"
-            )
-        return ids, places
+        for request, (ids, _) in zip(requests, encoded, strict=True):
+            if longest is not None and len(ids) > longest:
+                raise UserError(
+                    f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: "
+                    f"{request.prompt[:60]!r}"
+                )
+        return encoded
 
 
 def score_encoded(

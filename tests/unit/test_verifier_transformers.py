@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
-from isoflop.training import tag_steps, token_id
+from isoflop.training import tag_solutions, token_id
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems
 
@@ -74,7 +74,8 @@ def test_too_long_and_untokenizable_are_refused(tmp_path: Path) -> None:
 
 def test_tags_go_between_a_step_and_its_newline(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path))
-    ids, places = tag_steps(tokenizer, "Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."), " ки")
+    solution = ("Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."))
+    [(ids, places)] = tag_solutions(tokenizer, [solution], " ки")
     assert tokenizer.decode(ids[1:]) == "Mia has 3 apples.\nTom has 4. ки\nThe answer is 4. ки\n"
     assert [ids[place] for place in places] == [token_id(tokenizer, " ки")] * 2
 
@@ -88,6 +89,6 @@ def test_tags_go_before_the_newline_with_a_sentencepiece_tokenizer() -> None:
     model.add_tokens(["▁ки"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="<unk>")
     assert tokenizer("\n")["input_ids"] == [1, 2]
-    ids, places = tag_steps(tokenizer, "a", ("a\n", "a"), "▁ки")
+    [(ids, places)] = tag_solutions(tokenizer, [("a", ("a\n", "a"))], "▁ки")
     assert [ids[place] for place in places] == [4, 4]
     assert ids[places[0] + 1] == 2

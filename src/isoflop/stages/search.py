@@ -7,6 +7,7 @@ randomness, fixed by the experiment's seed, the search's kind and budget, the pr
 place in the tree, whatever the batch, chunk or shard it is in.
 """
 
+import gc
 import os
 from collections.abc import Sequence
 
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str]) -> None:
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
     policy = open_policy(spec.policy)
     verifier = open_verifier(spec.verifier, settle=True)
+    # What is loaded stays: the collector, which visits all that lives again and again, may pass it by.
+    gc.freeze()
     driver = Driver(policy, verifier, spec.seed)
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     runs = spec.generator.runs
