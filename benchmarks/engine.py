@@ -15,6 +15,7 @@ import time
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from isoflop.config_models import Policy
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engines import GenerationRequest
 from isoflop.wordproblems import generate_problems
@@ -33,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     prompts = [problem.prompt + "\n" for problem in generate_problems("test", options.problems, seed=1)]
-    policy = TransformersPolicy(options.model, batch_size=options.batch_size)
+    policy = TransformersPolicy(Policy(model=options.model), batch_size=options.batch_size)
     tokenizer = AutoTokenizer.from_pretrained(options.model, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
     rows = sorted((prompt for prompt in prompts for _ in range(options.samples)), key=len)

@@ -15,6 +15,7 @@ import time
 
 import torch
 
+from isoflop.config_models import MathShepherd, Policy
 from isoflop.config_search import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engines import GenerationRequest
@@ -42,8 +43,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     width = options.width
-    policy = TransformersPolicy(options.model, batch_size=options.batch_size)
-    verifier = TransformersVerifier(options.verifier, " ки", " +", " -", settle=True)
+    policy = TransformersPolicy(Policy(model=options.model), batch_size=options.batch_size)
+    verifier = TransformersVerifier(
+        MathShepherd(kind="math-shepherd", model=options.verifier, prompt="{problem}\n"), settle=True
+    )
     gc.freeze()  # as the stage does
     lengths = {"budgets": (width,), "max_tokens": 224, "max_step_tokens": 64}
     searches: dict[str, TreeSearch] = {

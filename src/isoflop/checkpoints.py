@@ -1,12 +1,14 @@
 """Loading Hugging Face checkpoints, and counting what is in them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from isoflop.costs import ModelShape
@@ -29,8 +31,10 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise UserError(f"model {model!r}: its tokenizer cannot be loaded: {_first_line(error)}") from error
 
 
-def load_model(model: str, revision: str | None, dtype: str, shared_prefix: bool) -> Any:
-    """A causal language model in evaluation mode on the default device.
+def load_model(
+    model: str, revision: str | None, dtype: str, shared_prefix: bool, kind: Any = AutoModelForCausalLM
+) -> Any:
+    """A causal language model, or one of another `kind`, in evaluation mode on the default device.
 
     With `shared_prefix`, its attention is the one of isoflop.shared_prefix.
     Raises UserError if it cannot be loaded.
@@ -43,7 +47,7 @@ def load_model(model: str, revision: str | None, dtype: str, shared_prefix: bool
         raise UserError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
     transformers_logging.disable_progress_bar()
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded = kind.from_pretrained(
             model,
             revision=revision,
             dtype=DTYPES[dtype],
@@ -87,6 +91,50 @@ def check_logits(model: Any, name: str) -> None:
             f"model {name!r}: its logits are not its hidden states times its output embeddings "
             f"(architecture {type(model).__name__}); engine transformers does not support it"
         )
+
+
+def check_hidden(model: Any, name: str) -> None:
+    """Refuse a model whose hidden states come out otherwise under the attention of isoflop.shared_prefix."""
+    ids = torch.arange(1, 9, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
+    own = model.config._attn_implementation
+    with torch.inference_mode():
+        ours = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
+        model.set_attn_implementation("eager")
+        theirs = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
+        model.set_attn_implementation(own)
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
+    if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):
+        raise UserError(
+            f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
+            "engine transformers cannot search with it"
+        )
+
+
+def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list[torch.Tensor]:
+    """Tensors of a checkpoint by name, from its safetensors files. Raises UserError for missing ones."""
+    try:
+        index = cached_file(
+            model,
+            "model.safetensors.index.json",
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+        )
+        if index is None:
+            files = dict.fromkeys(names, "model.safetensors")
+        else:
+            files = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
+        found: dict[str, torch.Tensor] = {}
+        for file in {files[name] for name in names if name in files}:
+            path = cached_file(model, file, revision=revision)
+            with safe_open(path, framework="pt") as tensors:
+                inside = set(tensors.keys())
+                found |= {name: tensors.get_tensor(name) for name in names if name in inside}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"model {model!r}: its weights cannot be read: {_first_line(error)}") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"model {model!r}: has no tensor {missing[0]!r}: is it of this kind?")
+    return [found[name] for name in names]
 
 
 def context_length(model: Any) -> int | None:

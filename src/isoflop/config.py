@@ -22,14 +22,13 @@ from isoflop.config_entries import (
     HeadlineChoice,
     Import,
     Name,
-    Policy,
     Seed,
     Selector,
     StepAggregation,
     Text,
-    Verifier,
 )
 from isoflop.config_faults import describe_faults
+from isoflop.config_models import Policy, Verifier
 from isoflop.config_reading import merge, read_overrides, read_yaml
 from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from isoflop.config_entries import (
     NEEDS_VERIFIER,
     FileSource,
-    ModelReference,
     Sampling,
     WordproblemsSource,
 )
 from isoflop.config_faults import suggest
+from isoflop.config_models import AnyVerifier, MathShepherd, Policy, RunningVerifier, TokenPair
 from isoflop.config_training import Init, PolicyTraining
 from isoflop.import_files import local_files
 
@@ -93,7 +93,7 @@ def _checkpoint(
         yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"
 
 
-def _trained(config: Config, place: str, entry: ModelReference, kind: str) -> Iterator[str]:
+def _trained(config: Config, place: str, entry: Policy | AnyVerifier, kind: str) -> Iterator[str]:
     if entry.trained is None:
         return
     if entry.trained not in config.training:
@@ -101,6 +101,8 @@ def _trained(config: Config, place: str, entry: ModelReference, kind: str) -> It
     elif config.training[entry.trained].kind != kind:
         found = config.training[entry.trained].kind
         yield f"{place}.trained: {entry.trained!r} trains a {found}; a {kind} is needed here"
+    elif isinstance(entry, RunningVerifier) and not isinstance(entry, MathShepherd | TokenPair):
+        yield f"{place}.trained: {entry.trained!r} is of kind math-shepherd or token-pair, as trained here"
 
 
 def _training(config: Config) -> Iterator[str]:
@@ -197,6 +199,11 @@ def _searches(config: Config) -> Iterator[str]:
             yield _unknown(place, entry.verifier, "verifiers", config.verifiers)
         elif entry.verifier not in guides:
             yield f"{place}: {entry.verifier!r} has no checkpoint; a search needs a verifier that runs"
+        guide = config.verifiers.get(entry.verifier or next(iter(config.verifiers), ""))
+        if guide is not None and guide.outcome:
+            yield f"{place}: an orm scores whole solutions only; a search needs a score after every step"
+        elif isinstance(guide, RunningVerifier) and guide.too_long == "mark":
+            yield f"{place}: a search needs every score; set too_long: refuse for its verifier"
 
 
 def _imports(config: Config, root: Path) -> Iterator[str]:
@@ -226,7 +233,9 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
     yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
 
 
-def _by(place: str, name: str, section: str, models: Mapping[str, ModelReference]) -> Iterator[str]:
+def _by(
+    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
+) -> Iterator[str]:
     """Imported work is by a model that does not run here."""
     if name not in models:
         yield _unknown(place, name, section, models)
@@ -235,7 +244,10 @@ def _by(place: str, name: str, section: str, models: Mapping[str, ModelReference
 
 
 def _idle(
-    section: str, models: Mapping[str, ModelReference], used: Collection[str | None], config: Config
+    section: str,
+    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
+    used: Collection[str | None],
+    config: Config,
 ) -> Iterator[str]:
     """Models that no generator of a study has a use for."""
     sampled = len(config.generators) > len(config.imports)
@@ -256,6 +268,10 @@ def _selection(config: Config) -> Iterator[str]:
         yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
     if scored and not config.step_aggregations:
         yield (f"step_aggregations: none; {', '.join(scored)} need at least one of last, min, product, mean")
+    elif scored and "last" not in config.step_aggregations:
+        for name, verifier in config.verifiers.items():
+            if verifier.outcome:
+                yield f"step_aggregations: verifiers.{name} scores whole solutions; last must be among them"
 
 
 def _headline(config: Config) -> Iterator[str]:
@@ -272,6 +288,13 @@ def _headline(config: Config) -> Iterator[str]:
         yield (
             f"headline.step_aggregation: {chosen.step_aggregation!r} is not among the experiment's "
             f"step_aggregations (allowed: {', '.join(config.step_aggregations) or 'none'})"
+        )
+    first = next(iter(config.verifiers.values()), None)
+    judged = chosen.selector in NEEDS_VERIFIER and first is not None and first.outcome
+    if judged and chosen.step_aggregation != "last":
+        yield (
+            f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "
+            "orm with one score per solution; set last"
         )
 
 

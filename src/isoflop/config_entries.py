@@ -1,4 +1,4 @@
-"""The entries of the config: data sets, models, generators and settings, one type each.
+"""The entries of the config: data sets, generators and settings, one type each.
 
 Their values travel to the stages inside specifications (isoflop.specs); what a stage does with them is
 decided in the stage's own modules.
@@ -191,103 +191,6 @@ class FileSource(Entry):
 
 
 Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]
-
-
-class ModelSize(Entry):
-    """Of a model whose work is imported: what its FLOPs depend on."""
-
-    parameters: Count
-    """Distinct parameters, those of tied matrices once."""
-    layers: Count
-    """Transformer blocks."""
-    attention_width: Count
-    """Query heads times their dimension."""
-
-
-class ModelReference(Entry):
-    """A checkpoint (a local folder, a hub model at a pinned revision, one that this experiment trains), or
-    the size of a model that does not run here because its solutions or scores are imported."""
-
-    model: Text | None = None
-    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
-    revision: Revision | None = None
-    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
-    trained: Name | None = None
-    """Name of an entry of `training`, instead of `model`."""
-    size: ModelSize | None = None
-    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "ModelReference":
-        if [self.model, self.trained, self.size].count(None) != 2:
-            raise ValueError(
-                "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
-                "whose work is imported)"
-            )
-        if self.model is None and self.revision is not None:
-            raise ValueError("revision goes with a hub model; a trained or imported one has none")
-        return self
-
-    @property
-    def runs(self) -> bool:
-        """Whether there is a checkpoint to run."""
-        return self.size is None
-
-
-class Policy(ModelReference):
-    """A model that writes solutions."""
-
-    engine: Literal["transformers"] = "transformers"
-    """What runs it."""
-    prompt: Prompt = "{problem}\n"
-    """The text the model continues, with `{problem}` where the problem goes."""
-    step_separator: Text = "\n"
-    """What ends a step of a solution."""
-    dtype: Dtype = "float32"
-    """Precision of the weights; float32 results do not depend on the batch."""
-    assumed: bool = False
-    """Whether imported solutions came without the name of the model that wrote them; the report says so."""
-
-    @model_validator(mode="after")
-    def _only_imported(self) -> "Policy":
-        if self.runs and self.assumed:
-            raise ValueError("assumed is for imported solutions, of a policy with a size")
-        return self
-
-
-class Verifier(ModelReference):
-    """A process reward model: one score in [0, 1] per step."""
-
-    engine: Literal["transformers"] = "transformers"
-    """What runs it."""
-    kind: Literal["math-shepherd"] = "math-shepherd"
-    """The convention of its input and output: P(good) against P(bad) at a tag after each step."""
-    step_tag: Text = " ки"
-    """The tag after each step; one token."""
-    good_token: Text = " +"
-    """The token whose probability at the tag is the score."""
-    bad_token: Text = " -"
-    """The token it is weighed against."""
-    prompt: Prompt = "{problem}\n"
-    """The text before the first step, with `{problem}` where the problem goes."""
-    dtype: Dtype = "float32"
-    """Precision of the weights."""
-    scale: Literal["probability", "unbounded"] = "probability"
-    """What imported scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
-    assumed: bool = False
-    """Whether imported scores came without the name of the model that gave them; the report says so."""
-
-    @model_validator(mode="after")
-    def _only_imported(self) -> "Verifier":
-        if self.runs and (self.assumed or self.scale != "probability"):
-            raise ValueError("scale and assumed are for imported scores, of a verifier with a size")
-        return self
-
-    @model_validator(mode="after")
-    def _tokens_differ(self) -> "Verifier":
-        if self.good_token == self.bad_token:
-            raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
-        return self
 
 
 class Greedy(Entry):

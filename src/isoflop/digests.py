@@ -17,6 +17,7 @@ DESCRIPTIONS = frozenset(
         "config",
         "config_checks",
         "config_entries",
+        "config_models",
         "config_faults",
         "config_reading",
         "config_search",

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
+from isoflop.config_models import Policy as PolicyEntry
 from isoflop.engines import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
 from isoflop.kv_segments import Segment, SegmentStore, extend
+from isoflop.prompting import PromptEncoder
 from isoflop.shared_prefix import DecodeState, Recorder
 from isoflop.steps import ended_steps
 from isoflop.token_sampling import choose, uniforms
@@ -77,15 +79,17 @@ class _UnderWay:
 class TransformersPolicy:
     """A transformers causal language model as a policy (isoflop.engines.Policy)."""
 
-    def __init__(
-        self, model: str, revision: str | None = None, dtype: str = "float32", batch_size: int = 512
-    ) -> None:
-        self._tokenizer = load_tokenizer(model, revision)
-        self._model = load_model(model, revision, dtype, shared_prefix=True)
-        check_logits(self._model, model)
+    def __init__(self, entry: PolicyEntry, batch_size: int = 512) -> None:
+        assert entry.model is not None  # what is trained here has been located
+        self._tokenizer = load_tokenizer(entry.model, entry.revision)
+        self._model = load_model(entry.model, entry.revision, entry.dtype, shared_prefix=True)
+        check_logits(self._model, entry.model)
+        self._prompts = PromptEncoder(
+            self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
+        )
         self._exact: Any = None
         self._batch_size = batch_size
-        self._settles = dtype == "float32"
+        self._settles = entry.dtype == "float32"
         self._pieces: dict[int, str] = {}
         self._endings: dict[str, NDArray[np.int64]] = {}
         self._store = SegmentStore(_KEPT_BYTES)
@@ -114,8 +118,7 @@ class TransformersPolicy:
     def _enqueue(self, under_way: "_UnderWay", requests: Sequence[GenerationRequest]) -> None:
         """Number the requests on and let those that continue the same tokens wait together."""
         prompts = sorted({request.prompt for request in requests} - under_way.ids_of.keys())
-        encoded = self._tokenizer(prompts)["input_ids"] if prompts else []
-        under_way.ids_of |= zip(prompts, map(tuple, encoded), strict=True)
+        under_way.ids_of |= zip(prompts, self._prompts.ids(prompts), strict=True)
         longest = context_length(self._model)
         waiting: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests, start=len(under_way.requests)):

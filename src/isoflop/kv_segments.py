@@ -150,7 +150,7 @@ def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[S
     config = model.config
     layers, kv_heads = config.num_hidden_layers, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    dtype = model.get_output_embeddings().weight.dtype
+    dtype = model.dtype
     share = config.num_attention_heads // kv_heads
     stores = torch.empty((2 * layers, len(texts), kv_heads, most + new, width), dtype=dtype, device=device)
     ids = torch.zeros((len(texts), new), dtype=torch.long)

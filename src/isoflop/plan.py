@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local
-from isoflop.config_entries import FileSource, Greedy, Import, ModelReference, Policy, Sampling, Verifier
+from isoflop.config_entries import FileSource, Greedy, Import, Sampling
+from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
 from isoflop.config_search import TreeSearch
 from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
@@ -35,7 +36,7 @@ from isoflop.specs import (
     TrainSpec,
 )
 
-_Model = TypeVar("_Model", Policy, Verifier)
+_Model = TypeVar("_Model", Policy, Running)
 
 _GRADERS = 4
 
@@ -99,7 +100,7 @@ class Plan:
         return canonical(
             SearchSpec(
                 policy=self._located(self.config.policies[policy]),
-                verifier=self._located(self.config.verifiers[verifier]),
+                verifier=self._running(verifier),
                 generator=type(entry).model_validate(content),
                 seed=self.config.seed,
                 version=SEARCH_VERSION,
@@ -157,7 +158,7 @@ class Plan:
             ReplaySpec(
                 generator=entry.model_copy(update={"sources": own}),
                 policy=self.config.policies[policy],
-                verifier=self.config.verifiers[entry.verifier] if entry.verifier else None,
+                verifier=self._imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
                 code=code_digest("isoflop.stages.replay"),
             )
@@ -322,7 +323,7 @@ class Plan:
         """Specification of a table of scores."""
         return canonical(
             ScoreSpec(
-                verifier=self._located(self.config.verifiers[verifier]),
+                verifier=self._running(verifier),
                 version=SCORE_VERSION,
             )
         )
@@ -354,6 +355,9 @@ class Plan:
                 selectors=config.selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
+                outcome_verifiers=tuple(
+                    name for name in self.pool_verifiers(generator) if config.verifiers[name].outcome
+                ),
                 seed=config.seed,
                 generator_kind="search" if searched else "import" if imported else "sampling",
                 code=code,
@@ -420,13 +424,23 @@ class Plan:
         entry = self.config.labels[label]
         return _distinct([*entry.policies, entry.completer])
 
+    def _running(self, name: str) -> Running:
+        entry = self.config.verifiers[name]
+        assert not isinstance(entry, ImportedVerifier)  # only those that run are given work
+        return self._located(entry)
+
+    def _imported(self, name: str) -> ImportedVerifier:
+        entry = self.config.verifiers[name]
+        assert isinstance(entry, ImportedVerifier)  # checked with the config
+        return entry
+
     def _located(self, entry: _Model) -> _Model:
         """The entry with its folder, where it is trained here."""
         if entry.trained is None:
             return entry
         return entry.model_copy(update={"model": self._trained_folder(entry.trained), "trained": None})
 
-    def _model_files(self, entry: ModelReference) -> list[str]:
+    def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
         return [self._trained_folder(entry.trained)] if entry.trained else self._folder_files(entry.model)
 

@@ -35,8 +35,9 @@ _VOTES = ("majority", "weighted")
 class SelectSpec(BaseModel):
     """All that decides the select stage's table, next to the tables it reads.
 
-    `verifiers`: names, in the order of the score tables on the command line. `generator_kind`: for greedy,
-    which has one candidate and nothing to select, budgets, selectors and step aggregations have no effect.
+    `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
+    them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
+    greedy, which has one candidate, budgets, selectors and step aggregations have no effect.
     `code`: digest of the stage's import closure.
     """
 
@@ -46,6 +47,7 @@ class SelectSpec(BaseModel):
     selectors: tuple[Literal["pass", "majority", "weighted", "best_of_n"], ...] = ()
     step_aggregations: tuple[Literal["last", "min", "product", "mean"], ...] = ()
     verifiers: tuple[str, ...] = ()
+    outcome_verifiers: tuple[str, ...] = ()
     cost_models: tuple[str, ...] = COST_MODELS
     seed: int
     generator_kind: Literal["greedy", "sampling", "import", "search"]
@@ -61,6 +63,10 @@ class SelectSpec(BaseModel):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: a name is given twice")
+        if not set(self.outcome_verifiers) <= set(self.verifiers):
+            raise ValueError("outcome_verifiers: must be among verifiers")
+        if self.outcome_verifiers and "last" not in self.step_aggregations:
+            raise ValueError("step_aggregations: an outcome verifier needs last")
         if NONE in self.verifiers:
             raise ValueError(f"verifiers: {NONE!r} stands for no verifier; give it another name")
         if self.generator_kind != "greedy":
@@ -70,6 +76,10 @@ class SelectSpec(BaseModel):
             if verified and not (self.verifiers and self.step_aggregations):
                 raise ValueError(f"selectors: {verified[0]} needs verifiers and step_aggregations")
         return self
+
+    def aggregations(self, verifier: str) -> tuple[str, ...]:
+        """How a verifier's step scores become a solution's score."""
+        return ("last",) if verifier in self.outcome_verifiers else self.step_aggregations
 
 
 class Strategy(NamedTuple):
@@ -96,7 +106,10 @@ class Pools:
 
 @dataclass(frozen=True)
 class StepScores:
-    """One verifier's scores: flat [steps of all candidates], and steps per candidate [candidates]."""
+    """One verifier's scores: flat [scores of all candidates], and scores per candidate [candidates].
+
+    A candidate with none was too long for the verifier.
+    """
 
     scores: Floats
     counts: Ints
@@ -146,7 +159,7 @@ def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectS
         weights = candidate_scores(pools, scores[verifier], verifier, spec)
         for selector in spec.selectors:
             if selector in _VERIFIED:
-                strategies = [Strategy(verifier, selector, name) for name in spec.step_aggregations]
+                strategies = [Strategy(verifier, selector, name) for name in spec.aggregations(verifier)]
                 results += _collect(pools, strategies, weights, spec)
     return results
 
@@ -203,11 +216,15 @@ def _check_pool_sizes(pools: Pools, largest: int) -> None:
 
 
 def candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec) -> list[Floats]:
-    """Every step aggregation of one verifier's scores, each [candidates]."""
+    """Every step aggregation of one verifier's scores, each [candidates]; nan where there is none."""
     aggregated = []
-    for aggregation in spec.step_aggregations:
+    scored = steps.counts > 0
+    problem = np.repeat(np.arange(pools.sizes.size), pools.sizes)
+    sizes = np.bincount(problem[scored], minlength=pools.sizes.size)
+    for aggregation in spec.aggregations(verifier):
+        scores = np.full(steps.counts.size, np.nan)
         try:
-            scores = aggregate_steps(steps.scores, steps.counts, pools.sizes, aggregation)
+            scores[scored] = aggregate_steps(steps.scores, steps.counts[scored], sizes, aggregation)
         except UserError as error:
             raise UserError(f"scores of verifier {verifier}: {error}") from error
         if "weighted" in spec.selectors and np.any(scores < 0):
@@ -232,7 +249,12 @@ def _collect(
     ends = np.cumsum(pools.sizes)
     for column, (start, end) in enumerate(zip((ends - pools.sizes).tolist(), ends.tolist(), strict=True)):
         right = pools.correct[start:end]
-        parts = [None if weight is None else weight[start:end] for weight in weights]
+        # What has no score has no vote, and is the best of n only where nothing else is there.
+        unscored = 0.0 if votes else -np.inf
+        parts = [
+            None if weight is None else np.where(np.isnan(weight[start:end]), unscored, weight[start:end])
+            for weight in weights
+        ]
         if votes:
             ballots = [make_ballot(pools.answer_class[start:end], right, part) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config_entries import Dataset, Grader, Import, Policy, Sampled, Verifier
+from isoflop.config_entries import Dataset, Grader, Import, Sampled
+from isoflop.config_models import ImportedVerifier, Policy, RunningOne
 from isoflop.config_search import Searched
 from isoflop.config_training import LabelConfig, TrainingConfig
 
@@ -49,7 +50,7 @@ class SearchSpec(Spec):
     """Trees of one search at one budget, the generator's only one; `seed` is the experiment's."""
 
     policy: Policy
-    verifier: Verifier
+    verifier: RunningOne
     generator: Searched
     seed: int
     version: int
@@ -67,7 +68,7 @@ class ReplaySpec(Spec):
 
     generator: Import
     policy: Policy
-    verifier: Verifier | None
+    verifier: ImportedVerifier | None
     mirror: str | None
     code: str
 
@@ -75,7 +76,7 @@ class ReplaySpec(Spec):
 class ScoreSpec(Spec):
     """Scores of one verifier for one table of candidates."""
 
-    verifier: Verifier
+    verifier: RunningOne
     version: int
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import UserError
+from isoflop.verifier_texts import marked_solutions
 
 IGNORED = -100
 
@@ -53,7 +54,7 @@ def encode_prm_examples(
     `start` is where the solution begins.
     """
     prompts = [template.format(problem=solution.problem) for solution in solutions]
-    tagged = tag_solutions(
+    tagged = marked_solutions(
         tokenizer,
         [(prompt, solution.steps) for prompt, solution in zip(prompts, solutions, strict=True)],
         step_tag,
@@ -67,46 +68,6 @@ def encode_prm_examples(
             labels[place] = label
         examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": start})
     return examples
-
-
-def tag_solutions(
-    tokenizer: Any, solutions: Sequence[tuple[str, Sequence[str]]], step_tag: str
-) -> list[tuple[list[int], list[int]]]:
-    """Token ids of (prompt, steps) pairs with a tag after each step, and the positions of the tags.
-
-    A step's trailing newline comes after its tag, as in Math-Shepherd's data.
-    """
-    tag = token_id(tokenizer, step_tag)
-    # SentencePiece tokenizers put a word-start piece before it.
-    newline = tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]
-    prompts = list(dict.fromkeys(prompt for prompt, _ in solutions))
-    bodies = list(dict.fromkeys(step.rstrip("\n") + "\n" for _, steps in solutions for step in steps))
-    prompt_ids = dict(zip(prompts, tokenizer(prompts)["input_ids"] if prompts else [], strict=True))
-    encoded = tokenizer(bodies, add_special_tokens=False)["input_ids"] if bodies else []
-    body_ids = dict(zip(bodies, encoded, strict=True))
-    tagged = []
-    for prompt, steps in solutions:
-        pieces, places = list(prompt_ids[prompt]), []
-        for step in steps:
-            ids, end = body_ids[step.rstrip("\n") + "\n"], []
-            if newline and ids[-len(newline) :] == newline:
-                ids, end = ids[: -len(newline)], newline
-            pieces += [*ids, tag]
-            places.append(len(pieces) - 1)
-            pieces += end
-        tagged.append((pieces, places))
-    return tagged
-
-
-def token_id(tokenizer: Any, text: str) -> int:
-    """The one token that `text` is. Raises UserError if it is none or several."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    # SentencePiece tokenizers put a word-start piece before text that begins a string.
-    if len(ids) > 1 and not tokenizer.decode(ids[:-1]).strip():
-        ids = ids[-1:]
-    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-        raise UserError(f"{text!r} is not one token of this tokenizer (it reads it as {ids})")
-    return int(ids[0])
 
 
 def _check_length(index: int, length: int, max_length: int) -> None:

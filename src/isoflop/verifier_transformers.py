@@ -1,8 +1,8 @@
-"""The verifier engine that runs anywhere: a Math-Shepherd style process reward model in transformers.
+"""The verifier engine that runs anywhere: reward models in transformers.
 
-A step tag follows every step; a step's score is P(good) against P(bad) at its tag. One forward pass
-per solution gives all its scores, and what solutions have in common (their problem, their first steps)
-is read once for all of them.
+One forward pass per solution gives all its scores, and what solutions have in common (their problem, their
+first steps) is read once for all of them. What is read, and how a score comes of it, is in
+isoflop.verifier_texts and isoflop.verifier_heads.
 """
 
 import copy
@@ -13,14 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import (
+    check_hidden,
+    check_logits,
+    context_length,
+    load_model,
+    load_tokenizer,
+    model_shape,
+)
+from isoflop.config_models import Running
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
 from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.token_trees import TokenTree, token_trees
-from isoflop.training import tag_solutions, token_id
+from isoflop.verifier_heads import Head, model_class, read_head
+from isoflop.verifier_texts import Tagged, tag_solutions
 
 # Settled scores are multiples of this.
 GRID = 2.0**-12
@@ -56,73 +64,69 @@ class _Piece:
 
 
 class TransformersVerifier:
-    """A process reward model as a verifier (isoflop.engines.Verifier)."""
+    """A reward model as a verifier (isoflop.engines.Verifier)."""
 
-    def __init__(
-        self,
-        model: str,
-        step_tag: str,
-        good_token: str,
-        bad_token: str,
-        revision: str | None = None,
-        dtype: str = "float32",
-        batch_tokens: int = 8192,
-        settle: bool = False,
-    ) -> None:
+    def __init__(self, entry: Running, batch_tokens: int = 8192, settle: bool = False) -> None:
         """With `settle`, what was read is kept for requests that go on from it, and scores are rounded to
         `GRID`, so that they depend on neither that nor the batch: what a search needs.
         """
-        self._tokenizer = load_tokenizer(model, revision)
-        self._model = load_model(model, revision, dtype, shared_prefix=settle)
-        check_logits(self._model, model)
-        self._step_tag = step_tag
-        token_id(self._tokenizer, step_tag)
-        self._good = token_id(self._tokenizer, good_token)
-        self._bad = token_id(self._tokenizer, bad_token)
+        assert entry.model is not None  # what is trained here has been located
+        self._entry = entry
+        self._tokenizer = load_tokenizer(entry.model, entry.revision)
+        self._model = load_model(
+            entry.model, entry.revision, entry.dtype, shared_prefix=settle, kind=model_class(entry)
+        )
+        if self._model.get_output_embeddings() is not None:
+            check_logits(self._model, entry.model)
+        elif settle:
+            check_hidden(self._model, entry.model)
+        # Marks that are no tokens are a fault of the config: found before the first solution.
+        tag_solutions(self._tokenizer, entry, [(entry.prompt.format(problem="1 + 1 = ?"), ("2\n",))])
+        self._head = read_head(entry, self._model, self._tokenizer)
+        bounds = (context_length(self._model), entry.max_length)
+        self._longest = min((bound for bound in bounds if bound is not None), default=None)
         self._batch_tokens = batch_tokens
         self._settles = settle
         self._store = SegmentStore(_KEPT_BYTES)
-        self._prompts: dict[str, list[int]] = {}
-        self._exact: Any = None if dtype == "float32" else self._model
-        self.shape = model_shape(self._model)
+        self._exact: Any = None if entry.dtype == "float32" else self._model
+        shape = model_shape(self._model)
+        own = 0 if _holds_head(entry) else self._head.parameters
+        self.shape = shape.model_copy(update={"parameters": shape.parameters + own})
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
-        """One score in [0, 1] per step of each request, in order.
+        """One score in [0, 1] per step of each request, in order; one in all from an ORM.
 
-        Raises UserError if a solution does not fit the model. A tag that the policy itself wrote is
-        text like any other: scores are read only where this verifier put its tags.
+        A solution that does not fit the model has no scores where the entry says `mark`; otherwise raises
+        UserError. A tag that the policy itself wrote is text like any other: scores are read only where this
+        verifier put its tags.
         """
-        distinct = {request: place for place, request in enumerate(dict.fromkeys(requests))}
-        encoded = self._encode(list(distinct))
+        distinct = list(dict.fromkeys(requests))
+        tagged = self._tagged(distinct)
+        fit = [place for place, one in enumerate(tagged) if one is not None]
+        fitting = [one for one in tagged if one is not None]
         if self._settles:
             with torch.inference_mode():
-                scores = self._settled(list(distinct), encoded)
+                scores = self._settled(fitting)
         else:
-            scores = score_encoded(self._model, encoded, self._good, self._bad, self._batch_tokens, progress)
+            encoded = [(one.ids, one.places) for one in fitting]
+            scores = score_encoded(self._model, encoded, self._head, self._batch_tokens, progress)
+        answers = dict.fromkeys(distinct, StepScores((), 0))
+        for place, one, values in zip(fit, fitting, scores, strict=True):
+            ends = tuple(end + 1 for end in one.places)
+            answers[distinct[place]] = StepScores(tuple(values.tolist()), len(one.ids), ends)
         if progress is not None:
-            progress(len(requests) - len(distinct), 0)
-        answers = [
-            StepScores(
-                tuple(float(score) for score in values), len(ids), tuple(place + 1 for place in places)
-            )
-            for (ids, places), values in zip(encoded, scores, strict=True)
-        ]
-        return [answers[distinct[request]] for request in requests]
+            progress(len(requests) - len(fit), 0)
+        return [answers[request] for request in requests]
 
-    def _settled(
-        self, requests: Sequence[ScoreRequest], encoded: Sequence[tuple[list[int], list[int]]]
-    ) -> list[NDArray[np.float64]]:
+    def _settled(self, tagged: Sequence[Tagged]) -> list[NDArray[np.float64]]:
         """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
-        for prompt in {request.prompt for request in requests} - self._prompts.keys():
-            self._prompts[prompt] = list(self._tokenizer(prompt)["input_ids"])
-        prompts = [self._prompts[prompt] for prompt in dict.fromkeys(request.prompt for request in requests)]
-        unread = [_Reading(ids, [], 0, []) for ids in prompts if ids and self._store.chain(ids) is None]
+        prompts = dict.fromkeys(tuple(one.ids[: one.begin]) for one in tagged)
+        unread = [_Reading(list(ids), [], 0, []) for ids in prompts if ids and self._store.chain(ids) is None]
         self._read(self._model, unread, self._store)
         work = []
-        for request, (ids, places) in zip(requests, encoded, strict=True):
-            ends = [len(self._prompts[request.prompt]), *(place + 1 for place in places)]
-            start, kept = self._store.longest(ids, ends)
-            work.append(_Reading(ids[: places[-1] + 1], places, start, kept))
+        for text in tagged:
+            start, kept = self._store.longest(text.ids, [text.begin, *(place + 1 for place in text.places)])
+            work.append(_Reading(text.ids[: text.places[-1] + 1], text.places, start, kept))
         fresh = [one for one in work if one.start < len(one.ids)]
         found = self._read(self._model, fresh, None)
         doubtful = [
@@ -154,9 +158,6 @@ class TransformersVerifier:
     ) -> "list[tuple[list[_Piece], NDArray[np.float64]]]":
         """The new pieces of every text and the scores at their ends. With `store`, texts are kept whole."""
         found: list[tuple[list[_Piece], NDArray[np.float64]]] = [([], np.zeros(0)) for _ in work]
-        head = model.get_output_embeddings()
-        direction = (head.weight[self._good] - head.weight[self._bad]).double()
-        offset = 0.0 if head.bias is None else float(head.bias[self._good] - head.bias[self._bad])
         # Texts of like size together, at most so many tokens with their padding and what is kept.
         order = sorted(
             range(len(work)), key=lambda place: (len(work[place].ids) - work[place].start, work[place].start)
@@ -174,7 +175,6 @@ class TransformersVerifier:
                 [work[place].ids[work[place].start :] for place in batch],
                 [work[place].kept for place in batch],
             )
-            margins = (extended.hidden.double() @ direction + offset).cpu().numpy()
             for row, place in enumerate(batch):
                 one = work[place]
                 if store is not None:
@@ -186,36 +186,41 @@ class TransformersVerifier:
                     _Piece(extended.segment(row, begin - one.start, tag + 1 - one.start), tag + 1)
                     for begin, tag in zip(begins, tags, strict=False)
                 ]
-                found[place] = (pieces, expit(margins[row, [tag - one.start for tag in tags]]))
+                at_tags = extended.hidden[row, [tag - one.start for tag in tags]]
+                found[place] = (pieces, self._head.scores(at_tags))
         return found
 
-    def _encode(self, requests: Sequence[ScoreRequest]) -> list[tuple[list[int], list[int]]]:
-        """Token ids, and the positions of the tags, of each request."""
+    def _tagged(self, requests: Sequence[ScoreRequest]) -> list[Tagged | None]:
+        """What each request is to be read as; None for one that is too long and marked as such."""
         solutions = [(request.prompt, request.steps) for request in requests]
-        encoded = tag_solutions(self._tokenizer, solutions, self._step_tag)
-        longest = context_length(self._model)
-        for request, (ids, _) in zip(requests, encoded, strict=True):
-            if longest is not None and len(ids) > longest:
+        found: list[Tagged | None] = []
+        for request, one in zip(
+            requests, tag_solutions(self._tokenizer, self._entry, solutions), strict=True
+        ):
+            fits = self._longest is None or len(one.ids) <= self._longest
+            if not fits and self._entry.too_long == "refuse":
                 raise UserError(
-                    f"a solution of {len(ids)} tokens exceeds the verifier's {longest} positions: "
-                    f"{request.prompt[:60]!r}"
+                    f"a solution of {len(one.ids)} tokens exceeds the verifier's {self._longest} positions: "
+                    f"{request.prompt[:60]!r}; too_long: mark leaves such solutions without scores"
                 )
-        return encoded
+            found.append(one if fits else None)
+        return found
+
+
+def _holds_head(entry: Running) -> bool:
+    """Whether the loaded model has the head's parameters among its own."""
+    return entry.kind not in ("qwen-prm", "skywork-prm")
 
 
 def score_encoded(
     model: Any,
     encoded: Sequence[tuple[Sequence[int], Sequence[int]]],
-    good_token: int,
-    bad_token: int,
+    head: Head,
     batch_tokens: int = 8192,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float64]]:
-    """P(good) against P(bad) at the given positions of each token sequence; lists of [steps]."""
+    """Scores at the given places of each token sequence; lists of [steps]."""
     results: list[NDArray[np.float64]] = [np.zeros(0)] * len(encoded)
-    head = model.get_output_embeddings()
-    margin = (head.weight[good_token] - head.weight[bad_token]).double()
-    offset = 0.0 if head.bias is None else float(head.bias[good_token] - head.bias[bad_token])
     trees = list(token_trees([ids for ids, _ in encoded], _TREE_NODES))
     with torch.inference_mode():
         for batch in _batches(trees, batch_tokens):
@@ -228,8 +233,8 @@ def score_encoded(
                 ids[row, :nodes] = torch.from_numpy(tree.tokens)
                 positions[row, :nodes] = torch.from_numpy(tree.depths)
                 seen[row, :nodes, :nodes] = torch.from_numpy(tree.ancestors())
-            mask = torch.zeros(seen.shape, dtype=head.weight.dtype).masked_fill_(
-                ~seen, torch.finfo(head.weight.dtype).min
+            mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill_(
+                ~seen, torch.finfo(model.dtype).min
             )
             hidden = model.base_model(
                 input_ids=ids.to(model.device),
@@ -238,9 +243,8 @@ def score_encoded(
                 use_cache=False,
             ).last_hidden_state
             for row, tree in enumerate(batch):
-                margins = (hidden[row].double() @ margin + offset).cpu().numpy()
                 for place, path in tree.paths.items():
-                    results[place] = expit(margins[path[list(encoded[place][1])]])
+                    results[place] = head.scores(hidden[row, path[list(encoded[place][1])]])
             if progress is not None:
                 progress(
                     sum(len(tree.paths) for tree in batch),

@@ -57,7 +57,7 @@ def small_study(folder: Path) -> str:
             }
         },
         "policies": {"less": {"size": SIZE | {"parameters": 1_000_000}}, "theirs": {"size": SIZE}},
-        "verifiers": {"judge": {"size": SIZE, "assumed": True}},
+        "verifiers": {"judge": {"kind": "imported", "size": SIZE, "assumed": True}},
         "generators": {
             "runs": {
                 "kind": "import",

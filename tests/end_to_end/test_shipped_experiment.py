@@ -22,7 +22,9 @@ CONFIG = {
     "seed": 11,
     "datasets": {"wordproblems": {"source": "wordproblems", "split": "test", "size": 30, "seed": 1}},
     "policies": {name: {"model": str(MODELS / name)} for name in POLICIES},
-    "verifiers": {"prm": {"model": str(MODELS / "prm-1.7M")}},
+    "verifiers": {
+        "prm": {"kind": "math-shepherd", "model": str(MODELS / "prm-1.7M"), "prompt": "{problem}\n"}
+    },
     "generators": {
         "greedy": {"kind": "greedy", "max_tokens": 224},
         "sampling": {"kind": "sampling", "samples": 16, "max_tokens": 224},

@@ -39,7 +39,7 @@ policies:
   small: {model: models/small}
   tuned: {trained: base}
 verifiers:
-  prm: {trained: prm}
+  prm: {kind: math-shepherd, trained: prm}
 generators:
   greedy: {kind: greedy, max_tokens: 16}
   sampling: {kind: sampling, samples: 4, max_tokens: 16}

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import CLOSE, TransformersPolicy
 from isoflop.engines import GenerationRequest, load_policy
 from isoflop.errors import UserError
@@ -37,7 +38,7 @@ def sampled(samples: int, top_p: float = 1.0, max_tokens: int = 24) -> list[Gene
 def test_greedy_is_what_transformers_generates(tmp_path: Path, architecture: str) -> None:
     folder = save_tiny(tmp_path, architecture)
     requests = [GenerationRequest(prompt, 0, 20, temperature=0.0) for prompt in PROMPTS]
-    completions = TransformersPolicy(folder, batch_size=4).generate(requests)
+    completions = TransformersPolicy(Policy(model=folder), batch_size=4).generate(requests)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     for prompt, completion in zip(PROMPTS, completions, strict=True):
@@ -53,10 +54,12 @@ def test_greedy_is_what_transformers_generates(tmp_path: Path, architecture: str
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
 def test_what_a_request_gets_does_not_depend_on_its_batch(tiny: str, top_p: float) -> None:
     requests = sampled(5, top_p)
-    together = TransformersPolicy(tiny, batch_size=512).generate(requests)
-    small = TransformersPolicy(tiny, batch_size=3).generate(requests)
+    together = TransformersPolicy(Policy(model=tiny), batch_size=512).generate(requests)
+    small = TransformersPolicy(Policy(model=tiny), batch_size=3).generate(requests)
     order = np.random.default_rng(0).permutation(len(requests))
-    shuffled = TransformersPolicy(tiny, batch_size=16).generate([requests[place] for place in order])
+    shuffled = TransformersPolicy(Policy(model=tiny), batch_size=16).generate(
+        [requests[place] for place in order]
+    )
     for place, completion in enumerate(together):
         assert small[place].text == completion.text
         assert small[place].finish == completion.finish
@@ -69,9 +72,9 @@ def test_what_a_request_gets_does_not_depend_on_its_batch(tiny: str, top_p: floa
 def test_models_that_transform_their_logits_are_refused(tmp_path: Path, architecture: str) -> None:
     folder = save_tiny(tmp_path, architecture)
     with pytest.raises(UserError, match="its logits are not its hidden states times"):
-        TransformersPolicy(folder)
+        TransformersPolicy(Policy(model=folder))
     with pytest.raises(UserError, match=r"its logits are not its hidden states times|cannot be loaded"):
-        TransformersVerifier(folder, step_tag=" ки", good_token=" +", bad_token=" -")
+        TransformersVerifier(MathShepherd(kind="math-shepherd", model=folder))
 
 
 def test_requests_that_draw_alike_share_the_work(tiny: str) -> None:
@@ -79,7 +82,10 @@ def test_requests_that_draw_alike_share_the_work(tiny: str) -> None:
     requests = [
         replace(request, temperature=0.02 if place % 3 else 0.0) for place, request in enumerate(sampled(12))
     ]
-    policy, alone = TransformersPolicy(tiny), TransformersPolicy(tiny, batch_size=1)
+    policy, alone = (
+        TransformersPolicy(Policy(model=tiny)),
+        TransformersPolicy(Policy(model=tiny), batch_size=1),
+    )
     for shared, single in zip(policy.generate(requests), alone.generate(requests), strict=True):
         assert (shared.text, shared.finish, shared.pieces) == (single.text, single.finish, single.pieces)
         assert shared.logprob == pytest.approx(single.logprob, abs=1e-3)
@@ -103,7 +109,7 @@ def test_rounding_stays_well_inside_the_margin(tiny: str) -> None:
 
 def test_log_probability_and_finish(tiny: str) -> None:
     requests = sampled(3, max_tokens=100)
-    completions = TransformersPolicy(tiny).generate(requests)
+    completions = TransformersPolicy(Policy(model=tiny)).generate(requests)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     model = AutoModelForCausalLM.from_pretrained(tiny)
     assert {completion.finish for completion in completions} == {"stop", "length"}
@@ -130,7 +136,7 @@ def test_log_probability_and_finish(tiny: str) -> None:
 def test_first_tokens_are_distributed_as_the_model_says(tiny: str) -> None:
     draws = 3000
     requests = [GenerationRequest(PROMPTS[0], seed, 1) for seed in range(draws)]
-    completions = TransformersPolicy(tiny).generate(requests)
+    completions = TransformersPolicy(Policy(model=tiny)).generate(requests)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     with torch.inference_mode():
         logits = AutoModelForCausalLM.from_pretrained(tiny)(
@@ -148,11 +154,11 @@ def test_first_tokens_are_distributed_as_the_model_says(tiny: str) -> None:
 
 def test_a_prompt_that_cannot_fit_is_refused_before_any_work(tiny: str) -> None:
     with pytest.raises(UserError, match="512 positions"):
-        TransformersPolicy(tiny).generate([GenerationRequest(PROMPTS[0], 0, 500)])
+        TransformersPolicy(Policy(model=tiny)).generate([GenerationRequest(PROMPTS[0], 0, 500)])
 
 
 def test_missing_models_and_engines_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
-        load_policy("transformers", model=str(tmp_path / "nowhere"))
+        load_policy("transformers", entry=Policy(model=str(tmp_path / "nowhere")))
     with pytest.raises(UserError, match="llamacpp"):
-        load_policy("llamacpp", model="x")
+        load_policy("llamacpp", entry=Policy(model="x"))

@@ -40,7 +40,7 @@ def spec(source: dict[str, Any], **rest: Any) -> str:
         "kind": "import", "format": "table", "dataset": "d", "verifier": "v",
         "characters_per_token": 4.0, "sources": [{"policy": "p"} | source],
     }  # fmt: skip
-    verifier = None if rest.pop("unscored", False) else {"size": SIZE}
+    verifier = None if rest.pop("unscored", False) else {"kind": "imported", "size": SIZE}
     mirror = rest.pop("mirror", None)
     return json.dumps(
         {

@@ -52,7 +52,9 @@ def sample_spec(model: str, samples: int = 6, max_tokens: int = 20, seed: int = 
 
 
 def score_spec(model: str) -> str:
-    return json.dumps({"verifier": {"model": model}, "version": 1})
+    return json.dumps(
+        {"verifier": {"kind": "math-shepherd", "model": model, "prompt": "{problem}\n"}, "version": 1}
+    )
 
 
 def run_sample(spec: str, problems: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> Path:

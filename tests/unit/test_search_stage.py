@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from tiny_models import save_tiny
 
+from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engines import GenerationRequest, ScoreRequest
 from isoflop.errors import UserError
@@ -23,13 +24,13 @@ from isoflop.wordproblems import generate_problems
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")
-TAGS = {"step_tag": " ки", "good_token": " +", "bad_token": " -"}
+JUDGE = MathShepherd(kind="math-shepherd", model=VERIFIER, prompt="{problem}\n")
 REBASE = {"kind": "rebase", "max_tokens": 120, "max_step_tokens": 40}
 
 
 @pytest.fixture(scope="module")
 def policy() -> TransformersPolicy:
-    return TransformersPolicy(POLICY)
+    return TransformersPolicy(Policy(model=POLICY))
 
 
 @pytest.fixture
@@ -119,8 +120,8 @@ def test_requests_that_come_later_are_served_like_the_first(policy: Transformers
 
 
 def test_settled_scores_do_not_depend_on_the_batch() -> None:
-    verifier = TransformersVerifier(VERIFIER, **TAGS, settle=True)
-    plain = TransformersVerifier(VERIFIER, **TAGS)
+    verifier = TransformersVerifier(JUDGE, settle=True)
+    plain = TransformersVerifier(JUDGE)
     drawn = generate_problems("dev", 30, seed=6)
     requests = [
         ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True))[:count])

@@ -40,7 +40,7 @@ def _raw() -> dict[str, Any]:
             },
         },
         "policies": {"small": {"model": "models/small"}, "tuned": {"trained": "base"}},
-        "verifiers": {"prm": {"trained": "prm"}},
+        "verifiers": {"prm": {"kind": "math-shepherd", "trained": "prm"}},
         "generators": {
             "greedy": {"kind": "greedy", "max_tokens": 16},
             "sampling": {"kind": "sampling", "samples": 4, "max_tokens": 16},

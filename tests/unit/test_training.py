@@ -26,8 +26,8 @@ from isoflop.training import (
     encode_policy_examples,
     encode_prm_examples,
     prm_loss,
-    token_id,
 )
+from isoflop.verifier_texts import token_id
 from isoflop.word_tokenizer import build_tokenizer
 from isoflop.wordproblems import generate_problems, true_steps
 

@@ -8,13 +8,18 @@ from tiny_models import save_tiny
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from isoflop.config_models import MathShepherd
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
-from isoflop.training import tag_solutions, token_id
+from isoflop.verifier_texts import marked_solutions, token_id
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems
 
-SETTINGS = {"step_tag": " ки", "good_token": " +", "bad_token": " -"}
+
+def prm(folder: str, **settings: object) -> MathShepherd:
+    return MathShepherd.model_validate({"kind": "math-shepherd", "model": folder, **settings})
+
+
 REQUESTS = [
     ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True)))
     for problem in generate_problems("dev", 12, seed=4)
@@ -38,10 +43,12 @@ def test_scores_are_the_softmax_of_two_tokens_at_the_tags(
     monkeypatch.setattr("isoflop.verifier_transformers._TREE_NODES", nodes)
     folder = save_tiny(tmp_path, architecture)
     requests = [*REQUESTS, REQUESTS[0], ScoreRequest(REQUESTS[1].prompt, ("",))]
-    answers = TransformersVerifier(folder, batch_tokens=400, **SETTINGS).score(requests)
+    answers = TransformersVerifier(prm(folder), batch_tokens=400).score(requests)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
-    tag, good, bad = (tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in SETTINGS.values())
+    tag, good, bad = (
+        tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (" ки", " +", " -")
+    )
     for request, answer in zip(requests, answers, strict=True):
         text = request.prompt + "".join(
             step.rstrip("\n") + " ки" + ("\n" if place < len(request.steps) - 1 or step else "")
@@ -57,7 +64,7 @@ def test_scores_are_the_softmax_of_two_tokens_at_the_tags(
 
 
 def test_a_tag_written_by_the_policy_adds_no_score(tmp_path: Path) -> None:
-    verifier = TransformersVerifier(save_tiny(tmp_path), **SETTINGS)
+    verifier = TransformersVerifier(prm(save_tiny(tmp_path)))
     [answer] = verifier.score(
         [ScoreRequest(REQUESTS[0].prompt, ("Mia has ки ки 3.\n", "The answer is 3.\n"))]
     )
@@ -67,15 +74,15 @@ def test_a_tag_written_by_the_policy_adds_no_score(tmp_path: Path) -> None:
 def test_too_long_and_untokenizable_are_refused(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path)
     with pytest.raises(UserError, match="512 positions"):
-        TransformersVerifier(folder, **SETTINGS).score([ScoreRequest("Mia has 3 apples." * 120, ("a\n",))])
+        TransformersVerifier(prm(folder)).score([ScoreRequest("Mia has 3 apples." * 120, ("a\n",))])
     with pytest.raises(UserError, match="not one token"):
-        TransformersVerifier(folder, **{**SETTINGS, "step_tag": " step tag"})
+        TransformersVerifier(prm(folder, step_tag=" step tag"))
 
 
 def test_tags_go_between_a_step_and_its_newline(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path))
     solution = ("Mia has 3 apples.\n", ("Tom has 4.\n", "The answer is 4."))
-    [(ids, places)] = tag_solutions(tokenizer, [solution], " ки")
+    [(ids, places)] = marked_solutions(tokenizer, [solution], " ки")
     assert tokenizer.decode(ids[1:]) == "Mia has 3 apples.\nTom has 4. ки\nThe answer is 4. ки\n"
     assert [ids[place] for place in places] == [token_id(tokenizer, " ки")] * 2
 
@@ -89,6 +96,6 @@ def test_tags_go_before_the_newline_with_a_sentencepiece_tokenizer() -> None:
     model.add_tokens(["▁ки"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="<unk>")
     assert tokenizer("\n")["input_ids"] == [1, 2]
-    [(ids, places)] = tag_solutions(tokenizer, [("a", ("a\n", "a"))], "▁ки")
+    [(ids, places)] = marked_solutions(tokenizer, [("a", ("a\n", "a"))], "▁ки")
     assert [ids[place] for place in places] == [4, 4]
     assert ids[places[0] + 1] == 2

@@ -29,7 +29,7 @@ policies:
   small: {model: models/small}
   large: {model: models/large}
 verifiers:
-  prm: {model: models/prm}
+  prm: {kind: math-shepherd, model: models/prm}
 generators:
   greedy: {kind: greedy, max_tokens: 24}
   sampling: {kind: sampling, samples: 4, temperature: 1.0, max_tokens: 24}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from isoflop.answers import Grader, is_right, make_grader
-from isoflop.config_entries import Policy as PolicyConfig
+from isoflop.config_models import Policy as PolicyConfig
 from isoflop.engines import Completion, GenerationRequest, Policy
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed

@@ -2,35 +2,20 @@
 
 import os
 
-from isoflop.config_entries import Policy as PolicyEntry
-from isoflop.config_entries import Verifier as VerifierEntry
+from isoflop.config_models import Policy as PolicyEntry
+from isoflop.config_models import Running
 from isoflop.engines import Policy, Verifier, load_policy, load_verifier
 
 
 def open_policy(entry: PolicyEntry) -> Policy:
     """Load a policy. Raises UserError if it cannot be loaded."""
-    return load_policy(
-        entry.engine,
-        model=entry.model,
-        revision=entry.revision,
-        dtype=entry.dtype,
-        batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")),
-    )
+    return load_policy(entry.engine, entry=entry, batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")))
 
 
-def open_verifier(entry: VerifierEntry, *, settle: bool = False) -> Verifier:
+def open_verifier(entry: Running, *, settle: bool = False) -> Verifier:
     """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
 
     Raises UserError if it cannot be loaded.
     """
-    return load_verifier(
-        entry.engine,
-        model=entry.model,
-        revision=entry.revision,
-        dtype=entry.dtype,
-        step_tag=entry.step_tag,
-        good_token=entry.good_token,
-        bad_token=entry.bad_token,
-        batch_tokens=int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192")),
-        settle=settle,
-    )
+    batch_tokens = int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192"))
+    return load_verifier(entry.engine, entry=entry, batch_tokens=batch_tokens, settle=settle)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from isoflop.config_entries import Import, ImportSource, ModelSize
+from isoflop.config_entries import Import, ImportSource
+from isoflop.config_models import ModelSize
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.import_files import local_files

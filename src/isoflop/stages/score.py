@@ -47,10 +47,11 @@ def main(arguments: Sequence[str]) -> None:
         ]
         answers = verifier.score(requests, line)
         for row, answer in zip(members, answers, strict=True):
-            if len(answer.scores) != len(row["steps"]):
+            expected = 1 if spec.verifier.outcome else len(row["steps"])
+            if answer.scores and len(answer.scores) != expected:
                 raise UserError(
                     f"{candidates_path}: problem {row['problem_id']!r}, candidate {row['candidate']}: "
-                    f"{len(row['steps'])} steps but {len(answer.scores)} scores"
+                    f"{len(answer.scores)} scores where there should be {expected}"
                 )
         columns = {
             "problem_id": [row["problem_id"] for row in members],
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
             "candidates": len(members),
             "distinct": len(set(requests)),
             "verifier_tokens": sum(answer.tokens for answer in answers),
+            "too_long": sum(not answer.scores for answer in answers),
         }
 
     inputs = [problems_path, candidates_path]

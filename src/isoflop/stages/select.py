@@ -66,6 +66,7 @@ class _ScoreLedger(BaseModel):
 
     seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     verifier_tokens: int = Field(ge=0)
+    too_long: int = Field(ge=0, default=0)
     model: ModelShape
 
 
@@ -110,8 +111,9 @@ def main(arguments: Sequence[str]) -> None:
     for name, scores_path, ledger in zip(spec.verifiers, pairs[::2], pairs[1::2], strict=True):
         table = read_table(scores_path, SCORES)
         _check_aligned(table, scores_path, candidates, candidates_path)
-        scores[name] = _step_scores(table, scores_path, candidates)
-        verifiers[name] = _verifier_usage(ledger, table, scores_path)
+        verifiers[name], too_long = _verifier_usage(ledger, table, scores_path)
+        outcome = name in spec.outcome_verifiers
+        scores[name] = _step_scores(table, scores_path, candidates, outcome, too_long)
     credits = select_credits(pools, scores, spec)
     prompt = candidates["prompt_tokens"].to_numpy().astype(np.float64)
 
@@ -292,7 +294,8 @@ def _seconds(ledger: _SampleLedger | _ScoreLedger) -> float:
     return math.nan if ledger.seconds is None else ledger.seconds
 
 
-def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> Usage:
+def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> tuple[Usage, int]:
+    """What scoring took, and how many candidates were too long for it."""
     ledger = _read_ledger(_ScoreLedger, path)
     tokens = table["verifier_tokens"].to_numpy().astype(np.float64)
     if ledger.verifier_tokens != int(tokens.sum()):
@@ -300,19 +303,28 @@ def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> Usage:
             f"{path}: {ledger.verifier_tokens} verifier tokens, but {scores_path} has {int(tokens.sum())}; "
             "delete both and score again"
         )
-    return Usage(ledger.model, _seconds(ledger), tokens)
+    return Usage(ledger.model, _seconds(ledger), tokens), ledger.too_long
 
 
-def _step_scores(table: pa.Table, path: str, candidates: pa.Table) -> StepScores:
-    """The flat scores; every candidate has as many as steps, and at least one, all finite."""
+def _step_scores(
+    table: pa.Table, path: str, candidates: pa.Table, outcome: bool = False, too_long: int = 0
+) -> StepScores:
+    """The flat scores, all finite; every candidate has one per step, or one in all for an outcome verifier.
+
+    None only where it was too long, as often as the ledger says.
+    """
     counts = pc.list_value_length(table["step_scores"]).to_numpy().astype(np.int64)
     steps = pc.list_value_length(candidates["steps"]).to_numpy().astype(np.int64)
-    if np.any(counts != steps) or np.any(counts == 0):
-        row = int(np.argmax((counts != steps) | (counts == 0)))
+    expected = np.ones_like(steps) if outcome else steps
+    wrong = (counts != expected) | (counts == 0)
+    if int(np.count_nonzero(counts == 0)) == too_long:
+        wrong &= counts > 0
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
         raise UserError(
             f"{path}: row {row} (problem {table['problem_id'][row]}, candidate {table['candidate'][row]}): "
-            f"{counts[row]} step scores for {steps[row]} steps; every candidate needs a step and every step "
-            "a score: delete the file and score again"
+            f"{counts[row]} step scores for {expected[row]} steps; every candidate needs a step and every "
+            "step a score: delete the file and score again"
         )
     scores = pc.list_flatten(table["step_scores"]).to_numpy(zero_copy_only=False).astype(np.float64)
     if not np.all(np.isfinite(scores)):

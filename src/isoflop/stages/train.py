@@ -34,6 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from isoflop.answers import is_right, make_grader
 from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape
+from isoflop.config_models import Policy as PolicyEntry
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engines import GenerationRequest
@@ -54,8 +55,9 @@ from isoflop.training import (
     encode_policy_examples,
     encode_prm_examples,
     prm_loss,
-    token_id,
 )
+from isoflop.verifier_heads import Head
+from isoflop.verifier_texts import token_id
 from isoflop.verifier_transformers import score_encoded
 from isoflop.word_tokenizer import build_tokenizer
 
@@ -398,9 +400,10 @@ def _accuracy_by_level(
         )
         for place, (row, prompt_tokens) in enumerate(zip(rows, prompts, strict=True))
     ]
+    policy = TransformersPolicy(PolicyEntry(model=str(model)))
     right: dict[str, list[bool]] = {"all levels": []}
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
-        for row, completion in zip(rows, TransformersPolicy(str(model)).generate(requests), strict=True):
+        for row, completion in zip(rows, policy.generate(requests), strict=True):
             cut = completion.finish == "length"
             verdict = is_right(grader, completion.text, row["answer"], truncated=cut)
             right["all levels"].append(verdict)
@@ -421,7 +424,7 @@ def _prm_measures(
         (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
         for example in examples
     ]
-    scores = score_encoded(model, encoded, good, bad)
+    scores = score_encoded(model, encoded, Head.pair(model, good, bad))
     rows = read_table(path, LABELS).to_pylist()
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):

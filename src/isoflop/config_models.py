@@ -1,0 +1,274 @@
+"""The models of the config: policies, and verifiers by the convention of their input and output."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from isoflop.config_entries import Count, Dtype, Entry, Name, Prompt, Revision, Text
+
+QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+
+
+class ModelSize(Entry):
+    """Of a model whose work is imported: what its FLOPs depend on."""
+
+    parameters: Count
+    """Distinct parameters, those of tied matrices once."""
+    layers: Count
+    """Transformer blocks."""
+    attention_width: Count
+    """Query heads times their dimension."""
+
+
+class Checkpoint(Entry):
+    """A local folder, a hub model at a pinned revision, or one that this experiment trains."""
+
+    model: Text | None = None
+    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
+    revision: Revision | None = None
+    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+    trained: Name | None = None
+    """Name of an entry of `training`, instead of `model`."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Checkpoint":
+        if (self.model is None) == (self.trained is None):
+            raise ValueError("give one of model (a folder or hub id) and trained (an entry of training)")
+        if self.model is None and self.revision is not None:
+            raise ValueError("revision goes with a hub model; a trained one has none")
+        return self
+
+
+class Policy(Entry):
+    """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
+
+    model: Text | None = None
+    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
+    revision: Revision | None = None
+    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+    trained: Name | None = None
+    """Name of an entry of `training`, instead of `model`."""
+    size: ModelSize | None = None
+    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
+    engine: Literal["transformers"] = "transformers"
+    """What runs it."""
+    prompt: Prompt = "{problem}\n"
+    """What the model continues, with `{problem}` where the problem goes; in a chat, the user's part."""
+    chat: bool = False
+    """Whether the prompt goes through the model's chat template."""
+    system: Text | None = None
+    """The chat's system message."""
+    chat_template: Text | None = None
+    """A Jinja chat template instead of the tokenizer's own."""
+    step_separator: Text = "\n"
+    """What ends a step of a solution."""
+    dtype: Dtype = "float32"
+    """Precision of the weights; float32 results do not depend on the batch."""
+    assumed: bool = False
+    """Whether imported solutions came without the name of the model that wrote them; the report says so."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Policy":
+        if [self.model, self.trained, self.size].count(None) != 2:
+            raise ValueError(
+                "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
+                "whose work is imported)"
+            )
+        if self.model is None and self.revision is not None:
+            raise ValueError("revision goes with a hub model; a trained or imported one has none")
+        if self.runs and self.assumed:
+            raise ValueError("assumed is for imported solutions, of a policy with a size")
+        return self
+
+    @model_validator(mode="after")
+    def _chats(self) -> "Policy":
+        _check_chat(self.chat, self.system, self.chat_template)
+        return self
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a checkpoint to run."""
+        return self.size is None
+
+
+def _check_chat(chat: bool, system: str | None, template: str | None) -> None:
+    for key, value in (("system", system), ("chat_template", template)):
+        if value is not None and not chat:
+            raise ValueError(f"{key} goes with chat: true")
+
+
+class ImportedVerifier(Entry):
+    """A model whose scores are imported."""
+
+    kind: Literal["imported"]
+    """Does not run here."""
+    size: ModelSize
+    """What its FLOPs depend on."""
+    scale: Literal["probability", "unbounded"] = "probability"
+    """What its scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
+    assumed: bool = False
+    """Whether the scores came without the name of the model that gave them; the report says so."""
+    runs: ClassVar[bool] = False
+    outcome: ClassVar[bool] = False
+    model: ClassVar[str | None] = None
+    revision: ClassVar[str | None] = None
+    trained: ClassVar[str | None] = None
+
+
+class RunningVerifier(Checkpoint):
+    """What all verifiers that run here have in common."""
+
+    engine: Literal["transformers"] = "transformers"
+    """What runs it."""
+    dtype: Dtype = "float32"
+    """Precision of the weights."""
+    max_length: Count | None = None
+    """Longest input in tokens, where that is to be less than the model's own limit."""
+    too_long: Literal["refuse", "mark"] = "refuse"
+    """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
+    takes no part in score-based selection (the ledger counts such solutions). Never cut."""
+    runs: ClassVar[bool] = True
+    outcome: ClassVar[bool] = False
+    assumed: ClassVar[bool] = False
+    scale: ClassVar[str] = "probability"
+
+
+class _Tagged(RunningVerifier):
+    step_tag: Text
+    """What is put after every step; one token."""
+    prompt: Prompt = "{problem}\n"
+    """The text before the first step, with `{problem}` where the problem goes; in a chat, the user's
+    message."""
+
+
+class _Pair(_Tagged):
+    good_token: Text
+    """The token whose probability is the score."""
+    bad_token: Text
+    """The token it is weighed against."""
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> "_Pair":
+        if self.good_token == self.bad_token:
+            raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
+        return self
+
+
+class MathShepherd(_Pair):
+    """P(good) against P(bad) at a tag after each step (Wang et al. 2024, Math-Shepherd)."""
+
+    kind: Literal["math-shepherd"]
+    """A causal language model as a process reward model."""
+    prompt: Prompt = "{problem} "
+    """The text before the first step, with `{problem}` where the problem goes."""
+    step_tag: Text = " ки"
+    """The tag after each step; one token."""
+    good_token: Text = " +"
+    """The token whose probability at the tag is the score."""
+    bad_token: Text = " -"
+    """The token it is weighed against."""
+
+
+class TokenPair(_Pair):
+    """The general form of such a model: any tag and tokens, with or without a chat around the solution."""
+
+    kind: Literal["token-pair"]
+    """A causal language model that says good or bad at a tag after each step."""
+    chat: bool = False
+    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
+    system: Text | None = None
+    """The chat's system message."""
+
+    @model_validator(mode="after")
+    def _chats(self) -> "TokenPair":
+        _check_chat(self.chat, self.system, None)
+        return self
+
+
+class Rlhflow(RunningVerifier):
+    """P(+) against P(-) as the assistant's answer to each step (RLHFlow, Llama3.1-8B-PRM)."""
+
+    kind: Literal["rlhflow"]
+    """A chat in which the user says the steps one by one, the problem before the first."""
+    prompt: Prompt = "{problem}"
+    """What the first message has before the first step and a space."""
+    good_token: Text = "+"
+    """The assistant's answer to a good step."""
+    bad_token: Text = "-"
+    """The assistant's answer to a bad step."""
+
+
+class QwenPrm(_Tagged):
+    """Two classes at a tag after each step (Qwen2.5-Math-PRM, of 7B and 72B)."""
+
+    kind: Literal["qwen-prm"]
+    """A Qwen2 model with a head of two layers, in its chat template."""
+    system: Text = QWEN_SYSTEM
+    """The chat's system message."""
+    prompt: Prompt = "{problem}"
+    """The user's message, with `{problem}` where the problem goes."""
+    step_tag: Text = "<extra_0>"
+    """What is put after every step; one token."""
+
+
+class SkyworkPrm(RunningVerifier):
+    """A value at the end of each step's line (Skywork-o1-Open-PRM, of 1.5B and 7B)."""
+
+    kind: Literal["skywork-prm"]
+    """A Qwen2 model with a value head; line breaks inside a step become spaces."""
+    prompt: Prompt = "{problem}\n"
+    """The text before the first step, with `{problem}` where the problem goes."""
+
+
+class LlemmaRm(_Tagged):
+    """The sigmoid of the mean of all logits at a tag after each step (Wu et al. 2024's reward model)."""
+
+    kind: Literal["llemma-rm"]
+    """A causal language model whose output matrix is a reward head, tiled over the vocabulary."""
+    step_tag: Text = " ки"
+    """The tag after each step; one token."""
+
+
+class TokenClass(_Tagged):
+    """A token classifier read at a tag after each step."""
+
+    kind: Literal["token-class"]
+    """A checkpoint for token classification."""
+    chat: bool = False
+    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
+    system: Text | None = None
+    """The chat's system message."""
+    good_class: Annotated[int, Field(ge=0)] = 1
+    """The class whose probability is the score."""
+
+    @model_validator(mode="after")
+    def _chats(self) -> "TokenClass":
+        _check_chat(self.chat, self.system, None)
+        return self
+
+
+class Orm(RunningVerifier):
+    """An outcome reward model: one score for the whole solution."""
+
+    kind: Literal["orm"]
+    """A checkpoint for sequence classification: the sigmoid of one label, or a class's probability."""
+    prompt: Prompt = "{problem}\n"
+    """What is before the solution, with `{problem}` where the problem goes; in a chat, the user's part."""
+    chat: bool = False
+    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
+    system: Text | None = None
+    """The chat's system message."""
+    good_class: Annotated[int, Field(ge=0)] = 1
+    """The class whose probability is the score, where there are several labels."""
+    outcome: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _chats(self) -> "Orm":
+        _check_chat(self.chat, self.system, None)
+        return self
+
+
+Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | Orm
+AnyVerifier = Running | ImportedVerifier
+Verifier = Annotated[AnyVerifier, Field(discriminator="kind")]
+RunningOne = Annotated[Running, Field(discriminator="kind")]

@@ -1,0 +1,134 @@
+"""How a verifier's score is read from the last hidden state at a place: the log-odds that a step is good."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+from torch import Tensor
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from isoflop.checkpoints import load_tensors
+from isoflop.config_models import (
+    LlemmaRm,
+    MathShepherd,
+    Orm,
+    QwenPrm,
+    Rlhflow,
+    Running,
+    SkyworkPrm,
+    TokenClass,
+    TokenPair,
+)
+from isoflop.errors import UserError
+from isoflop.verifier_texts import token_id
+
+_CAUSAL = (MathShepherd, TokenPair, Rlhflow, LlemmaRm, SkyworkPrm)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Weights [labels, hidden] and bias [labels], after a hidden layer where there is one; all in float64.
+
+    `good`: the label whose log-odds against the others are wanted; None where the one label is the log-odds.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    good: int | None
+    inner: tuple[Tensor, Tensor] | None = None
+
+    def log_odds(self, hidden: Tensor) -> Tensor:
+        """[..., hidden] in any precision -> [...] in float64."""
+        hidden = hidden.double()
+        if self.inner is not None:
+            weight, bias = self.inner
+            hidden = torch.relu(hidden @ weight.T + bias)
+        labels = hidden @ self.weight.T + self.bias
+        if self.good is None:
+            return labels[..., 0]
+        others = torch.cat([labels[..., : self.good], labels[..., self.good + 1 :]], dim=-1)
+        return labels[..., self.good] - torch.logsumexp(others, dim=-1)
+
+    def scores(self, hidden: Tensor) -> NDArray[np.float64]:
+        """Probabilities. [..., hidden] -> [...]."""
+        probabilities: NDArray[np.float64] = expit(self.log_odds(hidden).cpu().numpy())
+        return probabilities
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        inner = () if self.inner is None else self.inner
+        return sum(tensor.numel() for tensor in (self.weight, self.bias, *inner))
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, good: int | None, device: torch.device) -> Self:
+        """From a layer's tensors."""
+        bias = torch.zeros(len(weight)) if bias is None else bias
+        return cls(weight.detach().double().to(device), bias.detach().double().to(device), good)
+
+    @classmethod
+    def pair(cls, model: Any, good: int, bad: int) -> Self:
+        """Of two tokens of a causal language model."""
+        output, rows = model.get_output_embeddings(), [good, bad]
+        return cls.of(
+            output.weight[rows], None if output.bias is None else output.bias[rows], 0, model.device
+        )
+
+
+def model_class(entry: Running) -> Any:
+    """The transformers class that loads the checkpoint."""
+    if isinstance(entry, _CAUSAL):
+        return AutoModelForCausalLM
+    if isinstance(entry, QwenPrm):
+        return AutoModel
+    return (
+        AutoModelForTokenClassification
+        if isinstance(entry, TokenClass)
+        else AutoModelForSequenceClassification
+    )
+
+
+def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:
+    """The head of a loaded model. Raises UserError where the checkpoint has none of the kind."""
+    device = model.device
+    match entry:
+        case MathShepherd() | TokenPair() | Rlhflow():
+            return Head.pair(
+                model, token_id(tokenizer, entry.good_token), token_id(tokenizer, entry.bad_token)
+            )
+        case LlemmaRm():
+            output = model.get_output_embeddings()
+            mean = output.weight.detach().double().mean(0, keepdim=True)
+            return Head.of(mean, None if output.bias is None else output.bias.mean()[None], None, device)
+        case SkyworkPrm():
+            weight, bias = _saved(entry, "v_head.summary.weight", "v_head.summary.bias")
+            return Head.of(weight, bias, None, device)
+        case QwenPrm():
+            names = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
+            inner, inner_bias, weight, bias = (tensor.double().to(device) for tensor in _saved(entry, *names))
+            return Head(weight, bias, 1, (inner, inner_bias))
+        case TokenClass() | Orm():
+            layer = getattr(model, "score", None) or getattr(model, "classifier", None)
+            if not isinstance(layer, torch.nn.Linear):
+                raise UserError(f"model {entry.model!r}: {type(model).__name__} has no linear classifier")
+            labels = layer.weight.shape[0]
+            if isinstance(entry, Orm) and labels == 1:
+                return Head.of(layer.weight, layer.bias, None, device)
+            if not entry.good_class < labels or labels == 1:
+                raise UserError(
+                    f"good_class: {entry.good_class} is not one of the {labels} labels of {entry.model!r}"
+                )
+            return Head.of(layer.weight, layer.bias, entry.good_class, device)
+
+
+def _saved(entry: Running, *names: str) -> list[Tensor]:
+    assert entry.model is not None  # what is trained here has been located
+    return load_tensors(entry.model, entry.revision, names)
