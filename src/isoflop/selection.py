@@ -18,7 +18,15 @@ from isoflop.costs import COST_MODELS, ModelShape, flops_kaplan, flops_total, fl
 from isoflop.errors import UserError
 from isoflop.estimators import best_of_k, pass_at_k
 from isoflop.seeds import derive_seed
-from isoflop.voting import Ballot, draws_needed, limit_bounds, make_ballot, vote_credits, whole_pool_vote
+from isoflop.voting import (
+    NO_ANSWER,
+    Ballot,
+    draws_needed,
+    limit_bounds,
+    make_ballot,
+    vote_credits,
+    whole_pool_vote,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -237,6 +245,29 @@ def candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: Selec
     return aggregated
 
 
+class _Part(NamedTuple):
+    """One problem's pool as a selector sees it: what has no score takes no part, and is no answer."""
+
+    answer_class: Ints
+    correct: Bools
+    scores: Floats | None
+
+    @classmethod
+    def of(
+        cls, answers: Ints, right: Bools, scores: Floats | None, start: int, end: int, votes: bool
+    ) -> Self:
+        """Of `scores` of all problems, those from `start` to `end`."""
+        if scores is None:
+            return cls(answers, right, None)
+        own = scores[start:end]
+        missing = np.isnan(own)
+        if not missing.any():
+            return cls(answers, right, own)
+        # No weight to a vote; below all others for the best of n.
+        worst = 0.0 if votes or missing.all() else float(own[~missing].min()) - 1.0
+        return cls(np.where(missing, NO_ANSWER, answers), right & ~missing, np.where(missing, worst, own))
+
+
 def _collect(
     pools: Pools, strategies: Sequence[Strategy], weights: Sequence[Floats | None], spec: SelectSpec
 ) -> list[StrategyCredits]:
@@ -249,20 +280,18 @@ def _collect(
     ends = np.cumsum(pools.sizes)
     for column, (start, end) in enumerate(zip((ends - pools.sizes).tolist(), ends.tolist(), strict=True)):
         right = pools.correct[start:end]
-        # What has no score has no vote, and is the best of n only where nothing else is there.
-        unscored = 0.0 if votes else -np.inf
-        parts = [
-            None if weight is None else np.where(np.isnan(weight[start:end]), unscored, weight[start:end])
-            for weight in weights
-        ]
+        answers = pools.answer_class[start:end]
+        parts = [_Part.of(answers, right, weight, start, end, votes) for weight in weights]
         if votes:
-            ballots = [make_ballot(pools.answer_class[start:end], right, part) for part in parts]
+            ballots = [make_ballot(part.answer_class, part.correct, part.scores) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])
             credit[:, :, column], error[:, :, column] = _vote(ballots, spec.budgets, draws, seed)
             bounds[:, :, column] = [limit_bounds(ballot) for ballot in ballots]
         else:
             credit[:, :, column] = [
-                pass_at_k(right, budgets) if part is None else best_of_k(part, right, budgets)
+                pass_at_k(right, budgets)
+                if part.scores is None
+                else best_of_k(part.scores, part.correct, budgets)
                 for part in parts
             ]
     return [

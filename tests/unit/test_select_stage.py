@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from isoflop.costs import ModelShape, flops_kaplan, flops_total, flops_wu2024
@@ -143,6 +144,37 @@ def test_credits_by_hand(study):
     # Candidates 0 and 1 of "b" tie at the top by min; of "a", the one without an answer has the best score.
     assert pick(table, "credit", "prm", "best_of_n", "min", 4) == pytest.approx([1, 0, 0])
     assert not np.any(table["standard_error"].to_numpy())
+
+
+def test_what_was_too_long_for_the_verifier_takes_no_part(study):
+    study.grades["answer_class"] = [0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0]
+    study.grades["correct"] = [c == 0 for c in study.grades["answer_class"]]
+    study.candidates["steps"] = [["x"]] * 12
+    study.scores["step_scores"] = [[0.5], [], [0.25], [0.5], [], *[[0.5]] * 3, *[[]] * 4]
+    study.scores["verifier_tokens"] = [9 if scores else 0 for scores in study.scores["step_scores"]]
+    study.score_ledger |= {"verifier_tokens": 54, "too_long": 6}
+    table = study.run()
+    assert pick(table, "credit", "none", "majority", "none", 4) == pytest.approx([1 / 2, 0, 1])
+    for aggregation in ("last", "min"):
+        # Of "b", one right answer of 0.5 is left against 0.25 + 0.5; the best score is shared.
+        assert pick(table, "credit", "prm", "weighted", aggregation, 4) == pytest.approx([0, 0, 0])
+        assert pick(table, "credit", "prm", "best_of_n", aggregation, 4) == pytest.approx([1 / 2, 0, 0])
+        assert pick(table, "credit", "prm", "best_of_n", aggregation, 1) == pytest.approx([1 / 4, 0, 0])
+        assert pick(table, "credit", "prm", "weighted", aggregation, 1) == pytest.approx([1 / 4, 0, 0])
+    study.score_ledger["too_long"] = 5
+    with pytest.raises(UserError, match=r"row 1 .*0 step scores for 1 steps"):
+        study.run()
+
+
+def test_an_outcome_verifier_has_one_score_and_no_step_aggregation(study):
+    study.spec["outcome_verifiers"] = ["prm"]
+    with pytest.raises(UserError, match="step scores for 1 steps"):
+        study.run()
+    study.scores["step_scores"] = [[0.5]] * 12
+    table = study.run()
+    verified = table.filter(pc.equal(table["verifier"], "prm"))
+    assert set(verified["step_aggregation"].to_pylist()) == {"last"}
+    assert set(verified["selector"].to_pylist()) == {"weighted", "best_of_n"}
 
 
 def test_costs_are_those_of_a_random_subset(study):
