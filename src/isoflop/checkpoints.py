@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
@@ -60,7 +60,8 @@ def load_model(
 
 def model_shape(model: Any) -> ModelShape:
     """Sizes counted from the loaded weights; tensors that are shared count once."""
-    distinct = {parameter.data_ptr(): parameter.numel() for parameter in model.parameters()}
+    # parameters() names a shared tensor once; two tensors on the same memory are one as well.
+    distinct = {parameter.data_ptr() or id(parameter): parameter.numel() for parameter in model.parameters()}
     config = model.config
     head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return ModelShape(
@@ -69,6 +70,29 @@ def model_shape(model: Any) -> ModelShape:
         layers=config.num_hidden_layers,
         attention_width=config.num_attention_heads * head_width,
     )
+
+
+def empty_model(model: str, revision: str | None, kind: Any = AutoModelForCausalLM) -> Any:
+    """A checkpoint's model without weights, from its config. Raises UserError if that cannot be read."""
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision)
+        with torch.device("meta"):
+            return kind.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"model {model!r}: its config cannot be read: {_first_line(error)}") from error
+
+
+def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weight [vocabulary, hidden] and bias of a causal language model's last layer, nothing else loaded."""
+    empty = empty_model(model, revision)
+    names = {id(value): name for name, value in empty.named_parameters()}
+    output = empty.get_output_embeddings()
+    tied = getattr(empty.config, "tie_word_embeddings", False)
+    wanted = [names[id(empty.get_input_embeddings().weight if tied else output.weight)]]
+    if output.bias is not None:
+        wanted.append(names[id(output.bias)])
+    weight, *bias = load_tensors(model, revision, wanted)
+    return weight, bias[0] if bias else None
 
 
 def check_logits(model: Any, name: str) -> None:

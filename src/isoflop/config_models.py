@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from isoflop.config_entries import Count, Dtype, Entry, Name, Prompt, Revision, Text
 
+Engine = Literal["transformers", "vllm"]
+Share = Annotated[float, Field(gt=0, le=1)]
+
 QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
@@ -50,8 +53,8 @@ class Policy(Entry):
     """Name of an entry of `training`, instead of `model`."""
     size: ModelSize | None = None
     """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
-    engine: Literal["transformers"] = "transformers"
-    """What runs it."""
+    engine: Engine = "transformers"
+    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
     prompt: Prompt = "{problem}\n"
     """What the model continues, with `{problem}` where the problem goes; in a chat, the user's part."""
     chat: bool = False
@@ -63,7 +66,15 @@ class Policy(Entry):
     step_separator: Text = "\n"
     """What ends a step of a solution."""
     dtype: Dtype = "float32"
-    """Precision of the weights; float32 results do not depend on the batch."""
+    """Precision of the weights; float32 results of engine transformers do not depend on the batch."""
+    max_length: Count | None = None
+    """Longest prompt and solution together in tokens, where that is to be less than the model's own limit."""
+    quantization: Text | None = None
+    """With engine vllm: how weights are quantised, where the checkpoint does not say."""
+    gpus: Count = 1
+    """With engine vllm: GPUs that a copy of the model is spread over. No result depends on it."""
+    memory_share: Share = 0.9
+    """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
 
@@ -118,10 +129,16 @@ class ImportedVerifier(Entry):
 class RunningVerifier(Checkpoint):
     """What all verifiers that run here have in common."""
 
-    engine: Literal["transformers"] = "transformers"
-    """What runs it."""
+    engine: Engine = "transformers"
+    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
     dtype: Dtype = "float32"
     """Precision of the weights."""
+    quantization: Text | None = None
+    """With engine vllm: how weights are quantised, where the checkpoint does not say."""
+    gpus: Count = 1
+    """With engine vllm: GPUs that a copy of the model is spread over. No result depends on it."""
+    memory_share: Share = 0.9
+    """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
     max_length: Count | None = None
     """Longest input in tokens, where that is to be less than the model's own limit."""
     too_long: Literal["refuse", "mark"] = "refuse"

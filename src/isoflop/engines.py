@@ -99,8 +99,14 @@ class Verifier(Protocol):
         ...
 
 
-_POLICIES = {"transformers": ("isoflop.engine_transformers", "TransformersPolicy")}
-_VERIFIERS = {"transformers": ("isoflop.verifier_transformers", "TransformersVerifier")}
+_POLICIES = {
+    "transformers": ("isoflop.engine_transformers", "TransformersPolicy"),
+    "vllm": ("isoflop.engine_vllm", "VllmPolicy"),
+}
+_VERIFIERS = {
+    "transformers": ("isoflop.verifier_transformers", "TransformersVerifier"),
+    "vllm": ("isoflop.verifier_vllm", "VllmVerifier"),
+}
 
 
 def load_policy(engine: str, **settings: Any) -> Policy:

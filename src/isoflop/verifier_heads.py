@@ -15,7 +15,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from isoflop.checkpoints import load_tensors
+from isoflop.checkpoints import load_output_embeddings, load_tensors
 from isoflop.config_models import (
     LlemmaRm,
     MathShepherd,
@@ -27,6 +27,7 @@ from isoflop.config_models import (
     TokenClass,
     TokenPair,
 )
+from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.verifier_texts import token_id
 
@@ -75,12 +76,10 @@ class Head:
         return cls(weight.detach().double().to(device), bias.detach().double().to(device), good)
 
     @classmethod
-    def pair(cls, model: Any, good: int, bad: int) -> Self:
-        """Of two tokens of a causal language model."""
-        output, rows = model.get_output_embeddings(), [good, bad]
-        return cls.of(
-            output.weight[rows], None if output.bias is None else output.bias[rows], 0, model.device
-        )
+    def pair(cls, weight: Tensor, bias: Tensor | None, tokens: tuple[int, int]) -> Self:
+        """Of the good and the bad token, from the last layer of a causal language model."""
+        rows = list(tokens)
+        return cls.of(weight[rows], None if bias is None else bias[rows], 0, weight.device)
 
 
 def model_class(entry: Running) -> Any:
@@ -96,25 +95,49 @@ def model_class(entry: Running) -> Any:
     )
 
 
+def saved_head(entry: MathShepherd | TokenPair | Rlhflow | LlemmaRm, tokenizer: Any) -> Head:
+    """The head of a causal language model that is not loaded here."""
+    assert entry.model is not None  # what is trained here has been located
+    weight, bias = load_output_embeddings(entry.model, entry.revision)
+    return _of_last_layer(entry, weight, bias, tokenizer)
+
+
+def _of_last_layer(
+    entry: MathShepherd | TokenPair | Rlhflow | LlemmaRm, weight: Tensor, bias: Tensor | None, tokenizer: Any
+) -> Head:
+    if isinstance(entry, LlemmaRm):
+        mean = weight.detach().double().mean(0, keepdim=True)
+        return Head.of(mean, None if bias is None else bias.mean()[None], None, weight.device)
+    good, bad = token_id(tokenizer, entry.good_token), token_id(tokenizer, entry.bad_token)
+    return Head.pair(weight, bias, (good, bad))
+
+
+def qwen_head(entry: QwenPrm, device: torch.device) -> Head:
+    """The head of two layers. Raises UserError where the checkpoint has none."""
+    names = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
+    inner, inner_bias, weight, bias = (tensor.double().to(device) for tensor in _saved(entry, *names))
+    return Head(weight, bias, 1, (inner, inner_bias))
+
+
+def with_head(shape: ModelShape, entry: Running, head: Head | None) -> ModelShape:
+    """The shape with the parameters of a head that the transformers model does not hold."""
+    if head is None or not isinstance(entry, QwenPrm | SkyworkPrm):
+        return shape
+    return shape.model_copy(update={"parameters": shape.parameters + head.parameters})
+
+
 def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:
     """The head of a loaded model. Raises UserError where the checkpoint has none of the kind."""
     device = model.device
     match entry:
-        case MathShepherd() | TokenPair() | Rlhflow():
-            return Head.pair(
-                model, token_id(tokenizer, entry.good_token), token_id(tokenizer, entry.bad_token)
-            )
-        case LlemmaRm():
+        case MathShepherd() | TokenPair() | Rlhflow() | LlemmaRm():
             output = model.get_output_embeddings()
-            mean = output.weight.detach().double().mean(0, keepdim=True)
-            return Head.of(mean, None if output.bias is None else output.bias.mean()[None], None, device)
+            return _of_last_layer(entry, output.weight, output.bias, tokenizer)
         case SkyworkPrm():
             weight, bias = _saved(entry, "v_head.summary.weight", "v_head.summary.bias")
             return Head.of(weight, bias, None, device)
         case QwenPrm():
-            names = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
-            inner, inner_bias, weight, bias = (tensor.double().to(device) for tensor in _saved(entry, *names))
-            return Head(weight, bias, 1, (inner, inner_bias))
+            return qwen_head(entry, device)
         case TokenClass() | Orm():
             layer = getattr(model, "score", None) or getattr(model, "classifier", None)
             if not isinstance(layer, torch.nn.Linear):

@@ -81,6 +81,25 @@ def tag_solutions(tokenizer: Any, entry: Running, solutions: Sequence[Solution])
             return _whole(tokenizer, entry, solutions)
 
 
+def check_marks(tokenizer: Any, entry: Running) -> None:
+    """Read a solution of one step. Raises UserError where its marks would be no tokens."""
+    tag_solutions(tokenizer, entry, [(entry.prompt.format(problem="1 + 1 = ?"), ("2\n",))])
+
+
+def fitting(tagged: Sequence[Tagged], entry: Running, longest: int | None) -> list[Tagged | None]:
+    """None for what is longer than `longest` tokens; raises UserError for it unless the entry says `mark`."""
+    found: list[Tagged | None] = []
+    for one in tagged:
+        fits = longest is None or len(one.ids) <= longest
+        if not fits and entry.too_long == "refuse":
+            raise UserError(
+                f"a solution of {len(one.ids)} tokens exceeds the verifier's {longest} positions; "
+                "too_long: mark leaves such solutions without scores"
+            )
+        found.append(one if fits else None)
+    return found
+
+
 def marked_solutions(
     tokenizer: Any, solutions: Sequence[Solution], step_tag: str
 ) -> list[tuple[list[int], list[int]]]:

@@ -24,11 +24,10 @@ from isoflop.checkpoints import (
 )
 from isoflop.config_models import Running
 from isoflop.engines import Progress, ScoreRequest, StepScores
-from isoflop.errors import UserError
 from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.token_trees import TokenTree, token_trees
-from isoflop.verifier_heads import Head, model_class, read_head
-from isoflop.verifier_texts import Tagged, tag_solutions
+from isoflop.verifier_heads import Head, model_class, read_head, with_head
+from isoflop.verifier_texts import Tagged, check_marks, fitting, tag_solutions
 
 # Settled scores are multiples of this.
 GRID = 2.0**-12
@@ -73,6 +72,7 @@ class TransformersVerifier:
         assert entry.model is not None  # what is trained here has been located
         self._entry = entry
         self._tokenizer = load_tokenizer(entry.model, entry.revision)
+        check_marks(self._tokenizer, entry)
         self._model = load_model(
             entry.model, entry.revision, entry.dtype, shared_prefix=settle, kind=model_class(entry)
         )
@@ -80,8 +80,6 @@ class TransformersVerifier:
             check_logits(self._model, entry.model)
         elif settle:
             check_hidden(self._model, entry.model)
-        # Marks that are no tokens are a fault of the config: found before the first solution.
-        tag_solutions(self._tokenizer, entry, [(entry.prompt.format(problem="1 + 1 = ?"), ("2\n",))])
         self._head = read_head(entry, self._model, self._tokenizer)
         bounds = (context_length(self._model), entry.max_length)
         self._longest = min((bound for bound in bounds if bound is not None), default=None)
@@ -89,9 +87,7 @@ class TransformersVerifier:
         self._settles = settle
         self._store = SegmentStore(_KEPT_BYTES)
         self._exact: Any = None if entry.dtype == "float32" else self._model
-        shape = model_shape(self._model)
-        own = 0 if _holds_head(entry) else self._head.parameters
-        self.shape = shape.model_copy(update={"parameters": shape.parameters + own})
+        self.shape = with_head(model_shape(self._model), entry, self._head)
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
         """One score in [0, 1] per step of each request, in order; one in all from an ORM.
@@ -101,17 +97,18 @@ class TransformersVerifier:
         verifier put its tags.
         """
         distinct = list(dict.fromkeys(requests))
-        tagged = self._tagged(distinct)
+        solutions = [(request.prompt, request.steps) for request in distinct]
+        tagged = fitting(tag_solutions(self._tokenizer, self._entry, solutions), self._entry, self._longest)
         fit = [place for place, one in enumerate(tagged) if one is not None]
-        fitting = [one for one in tagged if one is not None]
+        texts = [one for one in tagged if one is not None]
         if self._settles:
             with torch.inference_mode():
-                scores = self._settled(fitting)
+                scores = self._settled(texts)
         else:
-            encoded = [(one.ids, one.places) for one in fitting]
+            encoded = [(one.ids, one.places) for one in texts]
             scores = score_encoded(self._model, encoded, self._head, self._batch_tokens, progress)
         answers = dict.fromkeys(distinct, StepScores((), 0))
-        for place, one, values in zip(fit, fitting, scores, strict=True):
+        for place, one, values in zip(fit, texts, scores, strict=True):
             ends = tuple(end + 1 for end in one.places)
             answers[distinct[place]] = StepScores(tuple(values.tolist()), len(one.ids), ends)
         if progress is not None:
@@ -189,27 +186,6 @@ class TransformersVerifier:
                 at_tags = extended.hidden[row, [tag - one.start for tag in tags]]
                 found[place] = (pieces, self._head.scores(at_tags))
         return found
-
-    def _tagged(self, requests: Sequence[ScoreRequest]) -> list[Tagged | None]:
-        """What each request is to be read as; None for one that is too long and marked as such."""
-        solutions = [(request.prompt, request.steps) for request in requests]
-        found: list[Tagged | None] = []
-        for request, one in zip(
-            requests, tag_solutions(self._tokenizer, self._entry, solutions), strict=True
-        ):
-            fits = self._longest is None or len(one.ids) <= self._longest
-            if not fits and self._entry.too_long == "refuse":
-                raise UserError(
-                    f"a solution of {len(one.ids)} tokens exceeds the verifier's {self._longest} positions: "
-                    f"{request.prompt[:60]!r}; too_long: mark leaves such solutions without scores"
-                )
-            found.append(one if fits else None)
-        return found
-
-
-def _holds_head(entry: Running) -> bool:
-    """Whether the loaded model has the head's parameters among its own."""
-    return entry.kind not in ("qwen-prm", "skywork-prm")
 
 
 def score_encoded(

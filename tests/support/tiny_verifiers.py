@@ -31,6 +31,8 @@ LLAMA_TEMPLATE = (
     "{{ message.content | trim }}<|eot_id|>{% endfor %}"
     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
 )
+# Two heads of 32: the least that vLLM has on a CPU.
+HIDDEN = 64
 SPECIAL = {
     "qwen": ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<extra_0>"],
     "llama3": ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
@@ -96,10 +98,10 @@ def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
 def _shape(tokenizer: Any) -> dict[str, Any]:
     return {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
+        "hidden_size": HIDDEN,
         "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
         "intermediate_size": 48,
         "max_position_embeddings": 1024,
         "pad_token_id": tokenizer.pad_token_id,
@@ -130,13 +132,17 @@ def save_verifier(folder: Path, kind: str, seed: int = 0) -> str:
     saved = _save(folder, _model(kind, _shape(tokenizer)), tokenizer)
     if kind == "skywork-prm":
         _change(
-            saved, "", {"v_head.summary.weight": torch.randn(1, 32), "v_head.summary.bias": torch.randn(1)}
+            saved,
+            "",
+            {"v_head.summary.weight": torch.randn(1, HIDDEN), "v_head.summary.bias": torch.randn(1)},
         )
     elif kind == "llemma-rm":
         # A reward head of two rows, tiled over the vocabulary.
-        _change(saved, "", {"lm_head.weight": torch.randn(2, 32).repeat(len(tokenizer), 1)[: len(tokenizer)]})
+        _change(
+            saved, "", {"lm_head.weight": torch.randn(2, HIDDEN).repeat(len(tokenizer), 1)[: len(tokenizer)]}
+        )
     elif kind == "qwen-prm":
-        layers = {"score.0": (32, 32), "score.2": (2, 32)}
+        layers = {"score.0": (HIDDEN, HIDDEN), "score.2": (2, HIDDEN)}
         head = {f"{name}.weight": torch.randn(shape) / 3 for name, shape in layers.items()}
         head |= {f"{name}.bias": torch.randn(shape[0]) / 3 for name, shape in layers.items()}
         _change(saved, "model.", head)

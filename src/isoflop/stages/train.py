@@ -424,7 +424,8 @@ def _prm_measures(
         (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
         for example in examples
     ]
-    scores = score_encoded(model, encoded, Head.pair(model, good, bad))
+    output = model.get_output_embeddings()
+    scores = score_encoded(model, encoded, Head.pair(output.weight, output.bias, (good, bad)))
     rows = read_table(path, LABELS).to_pylist()
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):

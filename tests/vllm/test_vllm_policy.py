@@ -1,0 +1,145 @@
+"""The shipped policy in vLLM: greedy as in the transformers engine, sampling from the same distribution."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chi2_contingency
+
+from isoflop.answers import make_grader
+from isoflop.config_models import MathShepherd, Policy
+from isoflop.config_search import Rebase
+from isoflop.engine_transformers import TransformersPolicy
+from isoflop.engine_vllm import VllmPolicy
+from isoflop.engines import Completion, GenerationRequest
+from isoflop.errors import UserError
+from isoflop.search_driver import Driver, Task, Texts
+from isoflop.searches import new_tree, start
+from isoflop.verifier_transformers import TransformersVerifier
+from isoflop.wordproblems import generate_problems
+
+MODELS = Path(__file__).parents[2] / "resources" / "models"
+MODEL = str(MODELS / "policy-0.9M")
+PROBLEMS = [problem.prompt + "\n" for problem in generate_problems("test", 60, seed=3)]
+SAMPLES = 150
+
+
+@pytest.fixture(scope="module")
+def vllm_policy() -> Iterator[VllmPolicy]:
+    policy = VllmPolicy(Policy(model=MODEL, engine="vllm"), batch_size=256)
+    yield policy
+    policy.close()
+
+
+@pytest.fixture(scope="module")
+def ours() -> TransformersPolicy:
+    return TransformersPolicy(Policy(model=MODEL))
+
+
+def _without_logprob(completion: Completion) -> tuple[object, ...]:
+    return (
+        completion.text,
+        completion.pieces,
+        completion.finish,
+        completion.prompt_tokens,
+        completion.tokens,
+    )
+
+
+def test_the_shape_is_that_of_the_loaded_model(vllm_policy: VllmPolicy, ours: TransformersPolicy) -> None:
+    assert vllm_policy.shape == ours.shape
+
+
+@pytest.mark.parametrize("steps", [None, 1, 3])
+def test_greedy_is_the_same_text_token_by_token(
+    vllm_policy: VllmPolicy, ours: TransformersPolicy, steps: int | None
+) -> None:
+    requests = [
+        GenerationRequest(prompt, 0, 40 if steps == 1 else 200, temperature=0.0)
+        if steps is None
+        else GenerationRequest(prompt, 0, 40 * steps, temperature=0.0, separator="\n", steps=steps)
+        for prompt in PROBLEMS
+    ]
+    theirs, expected = vllm_policy.generate(requests), ours.generate(requests)
+    assert list(map(_without_logprob, theirs)) == list(map(_without_logprob, expected))
+    gaps = [abs(one.logprob - other.logprob) for one, other in zip(theirs, expected, strict=True)]
+    assert max(gaps) < 1e-3
+    finishes = {completion.finish for completion in expected}
+    assert ("step" if steps else "stop") in finishes
+
+
+def test_a_solution_goes_on_from_tokens_that_were_written(
+    vllm_policy: VllmPolicy, ours: TransformersPolicy
+) -> None:
+    whole = ours.generate([GenerationRequest(prompt, 0, 200, temperature=0.0) for prompt in PROBLEMS[:20]])
+    requests = [
+        GenerationRequest(prompt, 0, 100, temperature=0.0, written=one.tokens[: len(one.tokens) // 2])
+        for prompt, one in zip(PROBLEMS, whole, strict=False)
+    ]
+    for completion, one in zip(vllm_policy.generate(requests), whole, strict=True):
+        assert one.tokens[: len(one.tokens) // 2] + completion.tokens == one.tokens
+
+
+def test_what_is_cut_is_marked(vllm_policy: VllmPolicy) -> None:
+    [completion] = vllm_policy.generate([GenerationRequest(PROBLEMS[0], 0, 3, temperature=0.0)])
+    assert (completion.finish, len(completion.tokens)) == ("length", 3)
+    with pytest.raises(UserError, match="512 positions"):
+        vllm_policy.generate([GenerationRequest(PROBLEMS[0], 0, 500)])
+
+
+def test_a_request_draws_by_its_own_seed(vllm_policy: VllmPolicy) -> None:
+    requests = [GenerationRequest(prompt, 7, 60) for prompt in PROBLEMS[:6]]
+    first, again = vllm_policy.generate(requests), vllm_policy.generate(requests[::-1])[::-1]
+    assert [one.text for one in first] == [one.text for one in again]
+    pairs = [GenerationRequest(prompt, seed, 60) for prompt in PROBLEMS for seed in (1, 2)]
+    others = vllm_policy.generate(pairs)
+    assert sum(one.text != other.text for one, other in zip(others[::2], others[1::2], strict=True)) > 15
+
+
+def test_samples_are_of_the_same_distribution(vllm_policy: VllmPolicy, ours: TransformersPolicy) -> None:
+    """Chi-square over the answers to each problem; the p-values of all problems are uniform if so."""
+    problems = PROBLEMS[:8]
+    requests = [
+        GenerationRequest(prompt, 1000 * place + number, 200)
+        for place, prompt in enumerate(problems)
+        for number in range(SAMPLES)
+    ]
+    tables = [_answers(engine.generate(requests)) for engine in (vllm_policy, ours)]
+    statistic, freedom = 0.0, 0
+    for place in range(len(problems)):
+        both = [tables[0][place], tables[1][place]]
+        common = [answer for answer in both[0] | both[1] if both[0][answer] + both[1][answer] >= 10]
+        rows = np.array([[counts[answer] for answer in common] for counts in both])
+        rest = SAMPLES - rows.sum(axis=1, keepdims=True)
+        rows = np.hstack([rows, rest]) if rest.sum() >= 10 else rows
+        if rows.shape[1] > 1:
+            found = chi2_contingency(rows, correction=False)
+            statistic, freedom = statistic + float(found.statistic), freedom + int(found.dof)
+    assert freedom >= 10
+    # About 1 in 10,000 for engines that sample alike.
+    assert statistic < freedom + 4.2 * (2 * freedom) ** 0.5
+
+
+def _answers(completions: list[Completion]) -> list[Counter[str | None]]:
+    with make_grader("number") as grader:
+        found = [grader.extract(completion.text) for completion in completions]
+    return [Counter(found[start : start + SAMPLES]) for start in range(0, len(found), SAMPLES)]
+
+
+def test_rebase_runs_on_it(vllm_policy: VllmPolicy) -> None:
+    judge = MathShepherd(kind="math-shepherd", model=str(MODELS / "prm-1.7M"), prompt="{problem}\n")
+    entry = Rebase(kind="rebase", budgets=(8,), max_tokens=200, max_step_tokens=64)
+    tasks = []
+    for prompt in PROBLEMS[:10]:
+        tree = new_tree(entry)
+        tasks.append(
+            Task((prompt,), Texts(prompt, prompt, "\n", 1.0), tree, start(entry, entry.budgets[0], tree))
+        )
+    Driver(vllm_policy, TransformersVerifier(judge, settle=True), seed=1).run(tasks)
+    for task in tasks:
+        assert len(task.candidates) == 8
+        assert all(0 <= node.score <= 1 for node in task.tree.nodes)
+        texts = ["".join(node.step.text for node in task.tree.path(end)) for end in task.candidates]
+        assert sum("The answer is" in text for text in texts) >= 4
