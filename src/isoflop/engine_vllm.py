@@ -35,7 +35,9 @@ class _Open:
 class VllmPolicy:
     """A causal language model in vLLM as a policy (isoflop.engines.Policy)."""
 
-    def __init__(self, entry: PolicyEntry, batch_size: int = 512, settings: str = "") -> None:
+    def __init__(
+        self, entry: PolicyEntry, batch_size: int = 512, machine: VllmSettings | None = None
+    ) -> None:
         assert entry.model is not None  # what is trained here has been located
         self._tokenizer = load_tokenizer(entry.model, entry.revision)
         self._prompts = PromptEncoder(
@@ -50,7 +52,7 @@ class VllmPolicy:
             "quantization": entry.quantization,
             "max_num_seqs": batch_size,
         }
-        self._engine, self._longest = start_vllm(entry.model, arguments, VllmSettings.parse(settings))
+        self._engine, self._longest = start_vllm(entry.model, arguments, machine or VllmSettings())
         self._ends = _end_tokens(entry, self._tokenizer)
         self._pieces: dict[int, str] = {}
 

@@ -40,6 +40,8 @@ _Model = TypeVar("_Model", Policy, Running)
 
 _GRADERS = 4
 
+_MACHINE = ("gpus", "memory_share")
+
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
 
@@ -424,6 +426,19 @@ class Plan:
         entry = self.config.labels[label]
         return _distinct([*entry.policies, entry.completer])
 
+    def machine(self) -> str:
+        """What models may use of a machine, by checkpoint, as JSON; no result depends on it."""
+        return json.dumps(
+            {
+                self._trained_folder(entry.trained) if entry.trained else entry.model: {
+                    key: getattr(entry, key) for key in _MACHINE
+                }
+                for entry in (*self.config.policies.values(), *self.config.verifiers.values())
+                if not isinstance(entry, ImportedVerifier) and entry.runs and entry.engine == "vllm"
+            },
+            sort_keys=True,
+        )
+
     def _running(self, name: str) -> Running:
         entry = self.config.verifiers[name]
         assert not isinstance(entry, ImportedVerifier)  # only those that run are given work
@@ -435,10 +450,13 @@ class Plan:
         return entry
 
     def _located(self, entry: _Model) -> _Model:
-        """The entry with its folder, where it is trained here."""
-        if entry.trained is None:
-            return entry
-        return entry.model_copy(update={"model": self._trained_folder(entry.trained), "trained": None})
+        """The entry as specifications have it: with its folder, where it is trained here."""
+        folder: dict[str, str | None] = {}
+        if entry.trained is not None:
+            folder = {"model": self._trained_folder(entry.trained), "trained": None}
+        # What no result depends on goes another way (machine).
+        defaults = {key: type(entry).model_fields[key].default for key in _MACHINE}
+        return entry.model_copy(update=folder | defaults)
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""

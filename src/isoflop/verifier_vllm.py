@@ -2,7 +2,7 @@
 
 A PRM's hidden states come back at the tokens that look like marks only, and the head is applied to those that
 are (isoflop.verifier_heads). Each request reads its whole text: vLLM does not reuse prefixes for outputs by
-token.
+token. Scores may move in their last digits with the batch.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,7 @@ from isoflop.vllm_settings import VllmSettings, start_vllm
 class VllmVerifier:
     """A reward model in vLLM as a verifier (isoflop.engines.Verifier)."""
 
-    def __init__(
-        self, entry: Running, batch_tokens: int = 8192, settle: bool = False, settings: str = ""
-    ) -> None:
-        """`settle` changes nothing: vLLM's scores may move in their last digits with the batch."""
+    def __init__(self, entry: Running, machine: VllmSettings | None = None) -> None:
         assert entry.model is not None  # what is trained here has been located
         if isinstance(entry, SkyworkPrm):
             raise UserError(
@@ -50,8 +47,7 @@ class VllmVerifier:
             "runner": "pooling",
             **_pooling(entry),
         }
-        del batch_tokens, settle
-        self._engine, self._longest = start_vllm(entry.model, arguments, VllmSettings.parse(settings))
+        self._engine, self._longest = start_vllm(entry.model, arguments, machine or VllmSettings())
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
         """One score in [0, 1] per step of each request, in order; one in all from an ORM.

@@ -1,9 +1,8 @@
 """How vLLM engines are started: what the config says of a model, and what the machine gives it."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from isoflop.errors import UserError
 
@@ -22,23 +21,6 @@ class VllmSettings:
     gpus: int = 1
     memory_share: float = 0.9
     devices: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From `gpus=2,memory_share=0.45,devices=0+1`. Raises UserError for anything else."""
-        found: dict[str, Any] = {}
-        readers: dict[str, Callable[[str], Any]] = {
-            "gpus": int,
-            "memory_share": float,
-            "devices": lambda value: value.replace("+", ","),
-        }
-        for part in filter(None, text.split(",")):
-            key, _, value = part.partition("=")
-            try:
-                found[key] = readers[key](value)
-            except (KeyError, ValueError) as error:
-                raise UserError(f"engine settings: {part!r} is not one of {', '.join(readers)}") from error
-        return cls(**found)
 
 
 def start_vllm(model: str, arguments: dict[str, Any], settings: VllmSettings) -> tuple[Any, int]:

@@ -53,7 +53,8 @@ def spec(generator: dict[str, Any], budget: int = 4, **models: str) -> str:
     return json.dumps(
         {
             "policy": {"model": models.get("policy", POLICY)},
-            "verifier": {"model": models.get("verifier", VERIFIER)},
+            "verifier": JUDGE.model_dump(exclude={"model"}, exclude_defaults=True)
+            | {"model": models.get("verifier", VERIFIER)},
             "generator": generator | {"budgets": [budget]},
             "seed": 5,
             "version": 1,

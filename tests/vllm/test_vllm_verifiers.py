@@ -39,7 +39,7 @@ def test_the_shipped_model_scores_alike_and_long_solutions_are_marked() -> None:
         ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True)))
         for problem in generate_problems("dev", 60, seed=4)
     ]
-    asked.append(ScoreRequest("Mia has 3 apples. " * 30, ("The answer is 3.\n",)))
+    asked.append(ScoreRequest("Mia has 3 apples. " * 60, ("The answer is 3.\n",)))
     verifier = VllmVerifier(one.model_copy(update={"engine": "vllm"}))
     answers, expected = verifier.score(asked), TransformersVerifier(one).score(asked)
     verifier.close()

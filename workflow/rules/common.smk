@@ -21,6 +21,8 @@ def exports():
     commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
+    if PLAN.machine() != "{}":
+        commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.machine())}")
     if CONFIG.engine_settings.allow_unsandboxed:
         commands.append("export ISOFLOP_ALLOW_UNSANDBOXED=1")
     return "; ".join(commands) + "; "

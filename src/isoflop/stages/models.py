@@ -1,21 +1,77 @@
 """The models that a stage loads, as the specification names them and the machine's settings allow."""
 
+import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.config_models import Running
 from isoflop.engines import Policy, Verifier, load_policy, load_verifier
+from isoflop.errors import UserError
+from isoflop.vllm_settings import VllmSettings
 
 
-def open_policy(entry: PolicyEntry) -> Policy:
+def open_policy(entry: PolicyEntry, devices: str = "") -> Policy:
     """Load a policy. Raises UserError if it cannot be loaded."""
-    return load_policy(entry.engine, entry=entry, batch_size=int(os.environ.get("ISOFLOP_BATCH_SIZE", "512")))
+    settings: dict[str, object] = {"batch_size": int(os.environ.get("ISOFLOP_BATCH_SIZE", "512"))}
+    if entry.engine == "vllm":
+        settings["machine"] = replace(_machine(entry), devices=devices)
+    return load_policy(entry.engine, entry=entry, **settings)
 
 
-def open_verifier(entry: Running, *, settle: bool = False) -> Verifier:
+def open_verifier(entry: Running, *, settle: bool = False, devices: str = "") -> Verifier:
     """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
 
     Raises UserError if it cannot be loaded.
     """
+    if entry.engine == "vllm":
+        return load_verifier(entry.engine, entry=entry, machine=replace(_machine(entry), devices=devices))
     batch_tokens = int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192"))
     return load_verifier(entry.engine, entry=entry, batch_tokens=batch_tokens, settle=settle)
+
+
+def open_both(policy: PolicyEntry, verifier: Running) -> tuple[Policy, Verifier]:
+    """Both models of a search: on GPUs of their own where there are enough, else together on the same ones.
+
+    Raises UserError if one cannot be loaded, or they would share memory that is not enough for both.
+    """
+    if "vllm" not in (policy.engine, verifier.engine):
+        return open_policy(policy), open_verifier(verifier, settle=True)
+    first, second = assign_devices(visible_devices(), _machine(policy), _machine(verifier))
+    return open_policy(policy, first), open_verifier(verifier, settle=True, devices=second)
+
+
+def visible_devices() -> list[str]:
+    """The GPUs that this job may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one for one in named.split(",") if one.strip()]
+    import torch  # noqa: PLC0415  heavy, and only there where a model runs
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def assign_devices(visible: Sequence[str], policy: VllmSettings, verifier: VllmSettings) -> tuple[str, str]:
+    """The GPUs of a search's policy and verifier. Raises UserError where two models do not fit."""
+    needed = policy.gpus + verifier.gpus
+    if not visible:
+        return "", ""
+    if len(visible) >= needed:
+        return ",".join(visible[: policy.gpus]), ",".join(visible[policy.gpus : needed])
+    largest = max(policy.gpus, verifier.gpus)
+    if len(visible) < largest:
+        raise UserError(f"gpus: a model needs {largest}, and this job has {len(visible)}")
+    if policy.memory_share + verifier.memory_share > 1:
+        raise UserError(
+            f"memory_share: policy and verifier share {len(visible)} GPU, and {policy.memory_share} and "
+            f"{verifier.memory_share} of its memory are more than there is; set them, or give the job "
+            f"{needed} GPUs"
+        )
+    return ",".join(visible[: policy.gpus]), ",".join(visible[: verifier.gpus])
+
+
+def _machine(entry: PolicyEntry | Running) -> VllmSettings:
+    """What the workflow says that a model may use; not in the specification, for no result depends on it."""
+    known = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
+    return VllmSettings(**known.get(entry.model, {}))

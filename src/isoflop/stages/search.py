@@ -19,7 +19,7 @@ from isoflop.searches import new_tree, nominal_samples, start
 from isoflop.specs import SearchSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage
-from isoflop.stages.models import open_policy, open_verifier
+from isoflop.stages.models import open_both
 from isoflop.tables import PROBLEMS, TREES
 
 Problem = tuple[str, str]
@@ -85,8 +85,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    policy = open_policy(spec.policy)
-    verifier = open_verifier(spec.verifier, settle=True)
+    policy, verifier = open_both(spec.policy, spec.verifier)
     # What is loaded stays: the collector, which visits all that lives again and again, may pass it by.
     gc.freeze()
     driver = Driver(policy, verifier, spec.seed)
