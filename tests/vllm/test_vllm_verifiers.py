@@ -33,18 +33,17 @@ def test_scores_are_those_of_the_transformers_engine(tmp_path: Path, case: Case)
 
 
 def test_the_shipped_model_scores_alike_and_long_solutions_are_marked() -> None:
-    settings = {"prompt": "{problem}\n", "max_length": 200, "too_long": "mark"}
+    settings = {"prompt": "{problem}\n", "max_length": 300, "too_long": "mark"}
     one = entry("math-shepherd", SHIPPED, **settings)
     asked = [
         ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True)))
         for problem in generate_problems("dev", 60, seed=4)
     ]
-    asked.append(ScoreRequest("Mia has 3 apples. " * 60, ("The answer is 3.\n",)))
+    asked.append(ScoreRequest("Mia has 3 apples. " * 90, ("The answer is 3.\n",)))
     verifier = VllmVerifier(one.model_copy(update={"engine": "vllm"}))
     answers, expected = verifier.score(asked), TransformersVerifier(one).score(asked)
     verifier.close()
     assert answers[-1].scores == ()
-    scored = [(answer, other) for answer, other in zip(answers, expected, strict=True) if other.scores]
-    assert len(scored) >= 50
-    for answer, reference in scored:
+    assert sum(bool(answer.scores) for answer in answers) >= 50
+    for answer, reference in zip(answers, expected, strict=True):
         assert answer.scores == pytest.approx(reference.scores, abs=1e-3)
