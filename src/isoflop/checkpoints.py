@@ -1,7 +1,8 @@
 """Loading Hugging Face checkpoints, and counting what is in them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +96,32 @@ def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tens
     return weight, bias[0] if bias else None
 
 
+@contextmanager
+def _eager(model: Any) -> Iterator[None]:
+    """With the plain attention of transformers instead of the model's own."""
+    own = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    yield
+    model.set_attn_implementation(own)
+
+
+def _some_ids(model: Any) -> torch.Tensor:
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    return torch.arange(1, 9, device=model.device)[None] % vocabulary
+
+
 def check_logits(model: Any, name: str) -> None:
     """Refuse a model whose logits are more than its last hidden states times its output embeddings.
 
     The engines compute them so, with an attention of their own: a model that scales or caps logits or
     attention scores in other ways (Granite, Cohere, Gemma 2) would be sampled at another temperature.
     """
-    ids = torch.arange(1, 9, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
-    own = model.config._attn_implementation
+    ids = _some_ids(model)
     with torch.inference_mode():
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         ours = model.get_output_embeddings()(hidden).double().log_softmax(-1)
-        model.set_attn_implementation("eager")
-        theirs = model(input_ids=ids, use_cache=False).logits.double().log_softmax(-1)
-        model.set_attn_implementation(own)
+        with _eager(model):
+            theirs = model(input_ids=ids, use_cache=False).logits.double().log_softmax(-1)
     tolerance = 1e-3 if hidden.dtype == torch.float32 else 0.3
     if not torch.allclose(ours, theirs, rtol=0.0, atol=tolerance):
         raise UserError(
@@ -119,19 +132,23 @@ def check_logits(model: Any, name: str) -> None:
 
 def check_hidden(model: Any, name: str) -> None:
     """Refuse a model whose hidden states come out otherwise under the attention of isoflop.shared_prefix."""
-    ids = torch.arange(1, 9, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
-    own = model.config._attn_implementation
+    ids = _some_ids(model)
     with torch.inference_mode():
         ours = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
-        model.set_attn_implementation("eager")
-        theirs = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
-        model.set_attn_implementation(own)
+        with _eager(model):
+            theirs = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
     if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):
         raise UserError(
             f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
             "engine transformers cannot search with it"
         )
+
+
+def end_tokens(configured: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a text: those of the generation config, else the tokenizer's."""
+    end = tokenizer.eos_token_id if configured is None else configured
+    return frozenset([end] if isinstance(end, int) else end or [])
 
 
 def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list[torch.Tensor]:

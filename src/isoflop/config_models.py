@@ -1,6 +1,6 @@
 """The models of the config: policies, and verifiers by the convention of their input and output."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,8 +23,8 @@ class ModelSize(Entry):
     """Query heads times their dimension."""
 
 
-class Checkpoint(Entry):
-    """A local folder, a hub model at a pinned revision, or one that this experiment trains."""
+class _Model(Entry):
+    """What all models that may run here have in common: where they are, and what runs them."""
 
     model: Text | None = None
     """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
@@ -32,39 +32,8 @@ class Checkpoint(Entry):
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
     trained: Name | None = None
     """Name of an entry of `training`, instead of `model`."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Checkpoint":
-        if (self.model is None) == (self.trained is None):
-            raise ValueError("give one of model (a folder or hub id) and trained (an entry of training)")
-        if self.model is None and self.revision is not None:
-            raise ValueError("revision goes with a hub model; a trained one has none")
-        return self
-
-
-class Policy(Entry):
-    """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
-
-    model: Text | None = None
-    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
-    revision: Revision | None = None
-    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
-    trained: Name | None = None
-    """Name of an entry of `training`, instead of `model`."""
-    size: ModelSize | None = None
-    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
     engine: Engine = "transformers"
     """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
-    prompt: Prompt = "{problem}\n"
-    """What the model continues, with `{problem}` where the problem goes; in a chat, the user's part."""
-    chat: bool = False
-    """Whether the prompt goes through the model's chat template."""
-    system: Text | None = None
-    """The chat's system message."""
-    chat_template: Text | None = None
-    """A Jinja chat template instead of the tokenizer's own."""
-    step_separator: Text = "\n"
-    """What ends a step of a solution."""
     dtype: Dtype = "float32"
     """Precision of the weights; float32 results of engine transformers do not depend on the batch."""
     max_length: Count | None = None
@@ -75,11 +44,39 @@ class Policy(Entry):
     """With engine vllm: GPUs that a copy of the model is spread over. No result depends on it."""
     memory_share: Share = 0.9
     """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
+
+
+class _Chat(Entry):
+    """What may be said in a chat template."""
+
+    chat: bool = False
+    """Whether the texts are the messages of a chat, in the model's chat template."""
+    system: Text | None = None
+    """The chat's system message."""
+
+    @model_validator(mode="after")
+    def _chats(self) -> Self:
+        if self.system is not None and not self.chat:
+            raise ValueError("system goes with chat: true")
+        return self
+
+
+class Policy(_Chat, _Model):
+    """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
+
+    size: ModelSize | None = None
+    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
+    prompt: Prompt = "{problem}\n"
+    """What the model continues, with `{problem}` where the problem goes; in a chat, the user's part."""
+    chat_template: Text | None = None
+    """A Jinja chat template instead of the tokenizer's own."""
+    step_separator: Text = "\n"
+    """What ends a step of a solution."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> "Policy":
+    def _one_origin(self) -> Self:
         if [self.model, self.trained, self.size].count(None) != 2:
             raise ValueError(
                 "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
@@ -89,23 +86,14 @@ class Policy(Entry):
             raise ValueError("revision goes with a hub model; a trained or imported one has none")
         if self.runs and self.assumed:
             raise ValueError("assumed is for imported solutions, of a policy with a size")
-        return self
-
-    @model_validator(mode="after")
-    def _chats(self) -> "Policy":
-        _check_chat(self.chat, self.system, self.chat_template)
+        if self.chat_template is not None and not self.chat:
+            raise ValueError("chat_template goes with chat: true")
         return self
 
     @property
     def runs(self) -> bool:
         """Whether there is a checkpoint to run."""
         return self.size is None
-
-
-def _check_chat(chat: bool, system: str | None, template: str | None) -> None:
-    for key, value in (("system", system), ("chat_template", template)):
-        if value is not None and not chat:
-            raise ValueError(f"{key} goes with chat: true")
 
 
 class ImportedVerifier(Entry):
@@ -126,21 +114,9 @@ class ImportedVerifier(Entry):
     trained: ClassVar[str | None] = None
 
 
-class RunningVerifier(Checkpoint):
+class RunningVerifier(_Model):
     """What all verifiers that run here have in common."""
 
-    engine: Engine = "transformers"
-    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
-    dtype: Dtype = "float32"
-    """Precision of the weights."""
-    quantization: Text | None = None
-    """With engine vllm: how weights are quantised, where the checkpoint does not say."""
-    gpus: Count = 1
-    """With engine vllm: GPUs that a copy of the model is spread over. No result depends on it."""
-    memory_share: Share = 0.9
-    """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
-    max_length: Count | None = None
-    """Longest input in tokens, where that is to be less than the model's own limit."""
     too_long: Literal["refuse", "mark"] = "refuse"
     """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
     takes no part in score-based selection (the ledger counts such solutions). Never cut."""
@@ -148,6 +124,14 @@ class RunningVerifier(Checkpoint):
     outcome: ClassVar[bool] = False
     assumed: ClassVar[bool] = False
     scale: ClassVar[str] = "probability"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.model is None) == (self.trained is None):
+            raise ValueError("give one of model (a folder or hub id) and trained (an entry of training)")
+        if self.model is None and self.revision is not None:
+            raise ValueError("revision goes with a hub model; a trained one has none")
+        return self
 
 
 class _Tagged(RunningVerifier):
@@ -165,7 +149,7 @@ class _Pair(_Tagged):
     """The token it is weighed against."""
 
     @model_validator(mode="after")
-    def _tokens_differ(self) -> "_Pair":
+    def _tokens_differ(self) -> Self:
         if self.good_token == self.bad_token:
             raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
         return self
@@ -186,20 +170,11 @@ class MathShepherd(_Pair):
     """The token it is weighed against."""
 
 
-class TokenPair(_Pair):
+class TokenPair(_Chat, _Pair):
     """The general form of such a model: any tag and tokens, with or without a chat around the solution."""
 
     kind: Literal["token-pair"]
     """A causal language model that says good or bad at a tag after each step."""
-    chat: bool = False
-    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
-    system: Text | None = None
-    """The chat's system message."""
-
-    @model_validator(mode="after")
-    def _chats(self) -> "TokenPair":
-        _check_chat(self.chat, self.system, None)
-        return self
 
 
 class Rlhflow(RunningVerifier):
@@ -246,43 +221,25 @@ class LlemmaRm(_Tagged):
     """The tag after each step; one token."""
 
 
-class TokenClass(_Tagged):
+class TokenClass(_Chat, _Tagged):
     """A token classifier read at a tag after each step."""
 
     kind: Literal["token-class"]
     """A checkpoint for token classification."""
-    chat: bool = False
-    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
-    system: Text | None = None
-    """The chat's system message."""
     good_class: Annotated[int, Field(ge=0)] = 1
     """The class whose probability is the score."""
 
-    @model_validator(mode="after")
-    def _chats(self) -> "TokenClass":
-        _check_chat(self.chat, self.system, None)
-        return self
 
-
-class Orm(RunningVerifier):
+class Orm(_Chat, RunningVerifier):
     """An outcome reward model: one score for the whole solution."""
 
     kind: Literal["orm"]
     """A checkpoint for sequence classification: the sigmoid of one label, or a class's probability."""
     prompt: Prompt = "{problem}\n"
     """What is before the solution, with `{problem}` where the problem goes; in a chat, the user's part."""
-    chat: bool = False
-    """Whether prompt and solution are the messages of a chat, in the model's chat template."""
-    system: Text | None = None
-    """The chat's system message."""
     good_class: Annotated[int, Field(ge=0)] = 1
     """The class whose probability is the score, where there are several labels."""
     outcome: ClassVar[bool] = True
-
-    @model_validator(mode="after")
-    def _chats(self) -> "Orm":
-        _check_chat(self.chat, self.system, None)
-        return self
 
 
 Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | Orm

@@ -19,12 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoflop.checkpoints import check_logits, context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import (
+    check_logits,
+    context_length,
+    end_tokens,
+    load_model,
+    load_tokenizer,
+    model_shape,
+)
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.engines import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
 from isoflop.kv_segments import Segment, SegmentStore, extend
-from isoflop.prompting import PromptEncoder
+from isoflop.prompting import Decoder, PromptEncoder
 from isoflop.shared_prefix import DecodeState, Recorder
 from isoflop.steps import ended_steps
 from isoflop.token_sampling import choose, uniforms
@@ -90,13 +97,10 @@ class TransformersPolicy:
         self._exact: Any = None
         self._batch_size = batch_size
         self._settles = entry.dtype == "float32"
-        self._pieces: dict[int, str] = {}
+        self._decoder = Decoder(self._tokenizer)
         self._endings: dict[str, NDArray[np.int64]] = {}
         self._store = SegmentStore(_KEPT_BYTES)
-        end = self._model.generation_config.eos_token_id
-        if end is None:
-            end = self._tokenizer.eos_token_id
-        self._ends = frozenset([end] if isinstance(end, int) else end or [])
+        self._ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
         self.shape = model_shape(self._model)
         # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
         self.settled = 0
@@ -176,7 +180,9 @@ class TransformersPolicy:
                 reason = "stop" if stopped[place] else "step" if step[place] else "length"
                 key = (int(row_of[place]), int(tokens[place]), reason)
                 if key not in texts:
-                    texts[key] = self._completion(branches[key[0]], key[1], reason)
+                    branch = branches[key[0]]
+                    ids = branch.tokens if reason == "stop" else [*branch.tokens, key[1]]
+                    texts[key] = self._decoder.completion(ids, reason, len(branch.prompt))
                 index = int(active[place])
                 completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
                 under_way.results[index] = completion
@@ -218,9 +224,7 @@ class TransformersPolicy:
                     continue
                 key = (int(row_of[place]), int(tokens[place]))
                 if key not in counts:
-                    text = self._tokenizer.decode(
-                        [*branches[key[0]].tokens, key[1]], skip_special_tokens=True
-                    )
+                    text = self._decoder.text([*branches[key[0]].tokens, key[1]])
                     counts[key] = ended_steps(text, separator)
                 ended[place] = counts[key] >= request.steps
         return ended
@@ -230,7 +234,8 @@ class TransformersPolicy:
         if separator not in self._endings:
             size = self._model.get_output_embeddings().weight.shape[0]
             self._endings[separator] = np.array(
-                [token for token in range(size) if separator[-1] in self._piece(token)], dtype=np.int64
+                [token for token in range(size) if separator[-1] in self._decoder.piece(token)],
+                dtype=np.int64,
             )
         return self._endings[separator]
 
@@ -352,25 +357,6 @@ class TransformersPolicy:
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])
-
-    def _completion(self, branch: _Branch, token: int, finish: str) -> Completion:
-        """What the requests get that end `branch` with `token`, but for their log-probability."""
-        ids = branch.tokens if finish == "stop" else [*branch.tokens, token]
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
-        pieces = tuple(self._piece(written) for written in ids)
-        return Completion(
-            text=text,
-            pieces=(*pieces, "") if finish == "stop" else pieces,
-            finish=finish,
-            prompt_tokens=len(branch.prompt),
-            logprob=0.0,
-            tokens=tuple(ids),
-        )
-
-    def _piece(self, token: int) -> str:
-        if token not in self._pieces:
-            self._pieces[token] = self._tokenizer.decode([token], skip_special_tokens=True)
-        return self._pieces[token]
 
 
 def _branch_out(

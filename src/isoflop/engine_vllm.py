@@ -11,11 +11,11 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from isoflop.checkpoints import empty_model, load_tokenizer, model_shape
+from isoflop.checkpoints import empty_model, end_tokens, load_tokenizer, model_shape
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.engines import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
-from isoflop.prompting import PromptEncoder
+from isoflop.prompting import Decoder, PromptEncoder
 from isoflop.seeds import derive_seed
 from isoflop.steps import ended_steps
 from isoflop.vllm_settings import VllmSettings, start_vllm
@@ -44,17 +44,9 @@ class VllmPolicy:
             self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
         )
         self.shape = model_shape(empty_model(entry.model, entry.revision))
-        arguments = {
-            "revision": entry.revision,
-            "tokenizer_revision": entry.revision,
-            "dtype": entry.dtype,
-            "max_model_len": entry.max_length,
-            "quantization": entry.quantization,
-            "max_num_seqs": batch_size,
-        }
-        self._engine, self._longest = start_vllm(entry.model, arguments, machine or VllmSettings())
-        self._ends = _end_tokens(entry, self._tokenizer)
-        self._pieces: dict[int, str] = {}
+        self._engine, self._longest = start_vllm(entry, machine, max_num_seqs=batch_size)
+        self._ends = end_tokens(_configured_end(entry), self._tokenizer)
+        self._decoder = Decoder(self._tokenizer)
 
     def generate(
         self,
@@ -150,10 +142,9 @@ class VllmPolicy:
         )
         stopped = output.finish_reason == "stop" and bool(new) and new[-1] in self._ends
         ids = one.tokens + (new[:-1] if stopped else new)
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
         if stopped:
             finish = "stop"
-        elif request.separator is not None and ended_steps(text, request.separator) >= request.steps:
+        elif request.separator and ended_steps(self._decoder.text(ids), request.separator) >= request.steps:
             finish = "step"
         elif output.finish_reason == "stop" and len(ids) < request.max_tokens:
             # A separator that ended no step, or fewer steps than were asked for.
@@ -161,29 +152,15 @@ class VllmPolicy:
             return None
         else:
             finish = "length"
-        pieces = tuple(self._piece(token) for token in ids)
-        return Completion(
-            text=text,
-            pieces=(*pieces, "") if stopped else pieces,
-            finish=finish,
-            prompt_tokens=len(one.prompt),
-            logprob=logprob,
-            tokens=tuple(ids),
-        )
-
-    def _piece(self, token: int) -> str:
-        if token not in self._pieces:
-            self._pieces[token] = self._tokenizer.decode([token], skip_special_tokens=True)
-        return self._pieces[token]
+        return self._decoder.completion(ids, finish, len(one.prompt), logprob)
 
 
-def _end_tokens(entry: PolicyEntry, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a solution: the generation config's, else the tokenizer's."""
-    assert entry.model is not None
+def _configured_end(entry: PolicyEntry) -> int | list[int] | None:
+    """The end tokens of the generation config, where there is one."""
     try:
-        end = GenerationConfig.from_pretrained(entry.model, revision=entry.revision).eos_token_id
+        end: int | list[int] | None = GenerationConfig.from_pretrained(
+            entry.model, revision=entry.revision
+        ).eos_token_id
     except OSError:
-        end = None
-    if end is None:
-        end = tokenizer.eos_token_id
-    return frozenset([end] if isinstance(end, int) else end or [])
+        return None
+    return end

@@ -1,10 +1,11 @@
-"""Prompts as token ids: plain text, or through a model's chat template."""
+"""Prompts as token ids, plain or through a chat template, and what a policy wrote as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
 
+from isoflop.engines import Completion
 from isoflop.errors import UserError
 
 Message = Mapping[str, str]
@@ -64,3 +65,36 @@ class PromptEncoder:
             return []
         texts = [self.text(prompt) for prompt in prompts]
         return [tuple(ids) for ids in self._tokenizer(texts, add_special_tokens=not self._chat)["input_ids"]]
+
+
+class Decoder:
+    """Texts of what a policy wrote."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._pieces: dict[int, str] = {}
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of some tokens, without special ones."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def piece(self, token: int) -> str:
+        """The text of one token alone."""
+        if token not in self._pieces:
+            self._pieces[token] = self.text([token])
+        return self._pieces[token]
+
+    def completion(
+        self, ids: Sequence[int], finish: str, prompt_tokens: int, logprob: float = 0.0
+    ) -> Completion:
+        """The completion that wrote `ids`, the end token of `stop` not among them."""
+        pieces = tuple(map(self.piece, ids))
+        return Completion(
+            text=self.text(ids),
+            pieces=(*pieces, "") if finish == "stop" else pieces,
+            finish=finish,
+            prompt_tokens=prompt_tokens,
+            logprob=logprob,
+            tokens=tuple(ids),
+        )

@@ -253,19 +253,16 @@ class _Part(NamedTuple):
     scores: Floats | None
 
     @classmethod
-    def of(
-        cls, answers: Ints, right: Bools, scores: Floats | None, start: int, end: int, votes: bool
-    ) -> Self:
-        """Of `scores` of all problems, those from `start` to `end`."""
+    def of(cls, answers: Ints, right: Bools, scores: Floats | None, votes: bool) -> Self:
+        """All arrays [candidates of the problem]; a missing score is nan."""
         if scores is None:
             return cls(answers, right, None)
-        own = scores[start:end]
-        missing = np.isnan(own)
+        missing = np.isnan(scores)
         if not missing.any():
-            return cls(answers, right, own)
+            return cls(answers, right, scores)
         # No weight to a vote; below all others for the best of n.
-        worst = 0.0 if votes or missing.all() else float(own[~missing].min()) - 1.0
-        return cls(np.where(missing, NO_ANSWER, answers), right & ~missing, np.where(missing, worst, own))
+        worst = 0.0 if votes or missing.all() else float(scores[~missing].min()) - 1.0
+        return cls(np.where(missing, NO_ANSWER, answers), right & ~missing, np.where(missing, worst, scores))
 
 
 def _collect(
@@ -281,7 +278,10 @@ def _collect(
     for column, (start, end) in enumerate(zip((ends - pools.sizes).tolist(), ends.tolist(), strict=True)):
         right = pools.correct[start:end]
         answers = pools.answer_class[start:end]
-        parts = [_Part.of(answers, right, weight, start, end, votes) for weight in weights]
+        parts = [
+            _Part.of(answers, right, None if weight is None else weight[start:end], votes)
+            for weight in weights
+        ]
         if votes:
             ballots = [make_ballot(part.answer_class, part.correct, part.scores) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])

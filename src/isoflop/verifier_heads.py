@@ -76,6 +76,11 @@ class Head:
         return cls(weight.detach().double().to(device), bias.detach().double().to(device), good)
 
     @classmethod
+    def of_labels(cls, labels: int, good: int | None) -> Self:
+        """Of labels that a model's own layer has computed."""
+        return cls.of(torch.eye(labels), None, good, torch.device("cpu"))
+
+    @classmethod
     def pair(cls, weight: Tensor, bias: Tensor | None, tokens: tuple[int, int]) -> Self:
         """Of the good and the bad token, from the last layer of a causal language model."""
         rows = list(tokens)
@@ -119,10 +124,8 @@ def qwen_head(entry: QwenPrm, device: torch.device) -> Head:
     return Head(weight, bias, 1, (inner, inner_bias))
 
 
-def with_head(shape: ModelShape, entry: Running, head: Head | None) -> ModelShape:
+def with_head(shape: ModelShape, head: Head) -> ModelShape:
     """The shape with the parameters of a head that the transformers model does not hold."""
-    if head is None or not isinstance(entry, QwenPrm | SkyworkPrm):
-        return shape
     return shape.model_copy(update={"parameters": shape.parameters + head.parameters})
 
 
@@ -142,14 +145,18 @@ def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:
             layer = getattr(model, "score", None) or getattr(model, "classifier", None)
             if not isinstance(layer, torch.nn.Linear):
                 raise UserError(f"model {entry.model!r}: {type(model).__name__} has no linear classifier")
-            labels = layer.weight.shape[0]
-            if isinstance(entry, Orm) and labels == 1:
-                return Head.of(layer.weight, layer.bias, None, device)
-            if not entry.good_class < labels or labels == 1:
-                raise UserError(
-                    f"good_class: {entry.good_class} is not one of the {labels} labels of {entry.model!r}"
-                )
-            return Head.of(layer.weight, layer.bias, entry.good_class, device)
+            return Head.of(layer.weight, layer.bias, good_label(entry, len(layer.weight)), device)
+
+
+def good_label(entry: TokenClass | Orm, labels: int) -> int | None:
+    """The label of good steps; None for an ORM's only one, which is the log-odds. May raise UserError."""
+    if isinstance(entry, Orm) and labels == 1:
+        return None
+    if not entry.good_class < labels or labels == 1:
+        raise UserError(
+            f"good_class: {entry.good_class} is not one of the {labels} labels of {entry.model!r}"
+        )
+    return entry.good_class
 
 
 def _saved(entry: Running, *names: str) -> list[Tensor]:

@@ -22,7 +22,7 @@ from isoflop.checkpoints import (
     load_tokenizer,
     model_shape,
 )
-from isoflop.config_models import Running
+from isoflop.config_models import QwenPrm, Running, SkyworkPrm
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.kv_segments import Segment, SegmentStore, extend
 from isoflop.token_trees import TokenTree, token_trees
@@ -87,7 +87,9 @@ class TransformersVerifier:
         self._settles = settle
         self._store = SegmentStore(_KEPT_BYTES)
         self._exact: Any = None if entry.dtype == "float32" else self._model
-        self.shape = with_head(model_shape(self._model), entry, self._head)
+        self.shape = model_shape(self._model)
+        if isinstance(entry, QwenPrm | SkyworkPrm):
+            self.shape = with_head(self.shape, self._head)
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
         """One score in [0, 1] per step of each request, in order; one in all from an ORM.

@@ -16,7 +16,14 @@ from isoflop.checkpoints import empty_model, load_tokenizer, model_shape
 from isoflop.config_models import Orm, QwenPrm, Running, SkyworkPrm, TokenClass
 from isoflop.engines import Progress, ScoreRequest, StepScores
 from isoflop.errors import UserError
-from isoflop.verifier_heads import Head, model_class, qwen_head, saved_head, with_head
+from isoflop.verifier_heads import (
+    Head,
+    good_label,
+    model_class,
+    qwen_head,
+    saved_head,
+    with_head,
+)
 from isoflop.verifier_texts import Tagged, check_marks, fitting, tag_solutions
 from isoflop.vllm_settings import VllmSettings, start_vllm
 
@@ -33,21 +40,12 @@ class VllmVerifier:
         self._entry = entry
         self._tokenizer = load_tokenizer(entry.model, entry.revision)
         check_marks(self._tokenizer, entry)
-        self._head = _head(entry, self._tokenizer)
-        shape = model_shape(empty_model(entry.model, entry.revision, model_class(entry)))
-        # Of a head that vLLM holds itself, only the size is wanted.
-        held = qwen_head(entry, torch.device("cpu")) if isinstance(entry, QwenPrm) else self._head
-        self.shape = with_head(shape, entry, held)
-        arguments = {
-            "revision": entry.revision,
-            "tokenizer_revision": entry.revision,
-            "dtype": entry.dtype,
-            "max_model_len": entry.max_length,
-            "quantization": entry.quantization,
-            "runner": "pooling",
-            **_pooling(entry),
-        }
-        self._engine, self._longest = start_vllm(entry.model, arguments, machine or VllmSettings())
+        empty = empty_model(entry.model, entry.revision, model_class(entry))
+        self._head = _head(entry, empty.config.num_labels, self._tokenizer)
+        self.shape = model_shape(empty)
+        if isinstance(entry, QwenPrm):
+            self.shape = with_head(self.shape, qwen_head(entry, torch.device("cpu")))
+        self._engine, self._longest = start_vllm(entry, machine, runner="pooling", **_pooling(entry))
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
         """One score in [0, 1] per step of each request, in order; one in all from an ORM.
@@ -91,51 +89,40 @@ class VllmVerifier:
         if isinstance(self._entry, Orm):
             parameters = PoolingParams(task="classify", use_activation=False)
         else:
-            task = "token_classify" if self._head is None else "token_embed"
+            task = "token_classify" if isinstance(self._entry, QwenPrm | TokenClass) else "token_embed"
             parameters = PoolingParams(task=task, use_activation=False, step_tag_id=one.ids[one.places[0]])
         self._engine.add_request(name, {"prompt_token_ids": one.ids}, parameters)
 
     def _scores(self, one: Tagged, data: torch.Tensor) -> NDArray[np.float64]:
         """Scores at the places, from what came back for every token like theirs."""
         if isinstance(self._entry, Orm):
-            rows = data[None]
-        else:
-            mark = one.ids[one.places[0]]
-            alike = [place for place, token in enumerate(one.ids) if token == mark]
-            if len(alike) != len(data):
-                raise UserError(
-                    f"vLLM gave {len(data)} outputs for {len(alike)} marks; use another version of it"
-                )
-            rows = data[[alike.index(place) for place in one.places]]
-        if self._head is not None:
-            return self._head.scores(rows)
-        labels = rows.shape[-1]
-        good = None if labels == 1 else 1 if isinstance(self._entry, QwenPrm) else _good_class(self._entry)
-        return Head(torch.eye(labels).double(), torch.zeros(labels).double(), good).scores(rows)
+            return self._head.scores(data[None])
+        mark = one.ids[one.places[0]]
+        alike = [place for place, token in enumerate(one.ids) if token == mark]
+        if len(alike) != len(data):
+            raise UserError(
+                f"vLLM gave {len(data)} outputs for {len(alike)} marks; use another version of it"
+            )
+        return self._head.scores(data[[alike.index(place) for place in one.places]])
 
 
-def _good_class(entry: Running) -> int:
-    assert isinstance(entry, Orm | TokenClass)  # the others have heads of their own
-    return entry.good_class
-
-
-def _head(entry: Running, tokenizer: Any) -> Head | None:
-    """The head that is applied here; None where vLLM's model has it."""
-    if isinstance(entry, QwenPrm | TokenClass | Orm):
-        return None
+def _head(entry: Running, labels: int, tokenizer: Any) -> Head:
+    """The head that is applied here: to hidden states, or to labels where vLLM has the layer before."""
+    if isinstance(entry, QwenPrm):
+        return Head.of_labels(2, 1)
+    if isinstance(entry, TokenClass | Orm):
+        return Head.of_labels(labels, good_label(entry, labels))
     assert not isinstance(entry, SkyworkPrm)  # refused above
     return saved_head(entry, tokenizer)
 
 
 def _pooling(entry: Running) -> dict[str, Any]:
     """Arguments that make the checkpoint a pooling model of the right kind."""
-    if isinstance(entry, Orm):
+    if isinstance(entry, Orm | QwenPrm):
         return {}
     from vllm.config import PoolerConfig  # noqa: PLC0415  heavy, and only there where it is used
 
     steps = {"pooler_config": PoolerConfig(tok_pooling_type="STEP")}
-    if isinstance(entry, QwenPrm):
-        return {}
     if isinstance(entry, TokenClass):
         # vLLM's sequence classifiers are token classifiers too, under that name.
         return {"convert": "classify", "hf_overrides": _as_sequence_classifier, **steps}

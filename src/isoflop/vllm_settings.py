@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from isoflop.config_models import Policy, Running
 from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.
@@ -23,8 +24,9 @@ class VllmSettings:
     devices: str = ""
 
 
-def start_vllm(model: str, arguments: dict[str, Any], settings: VllmSettings) -> tuple[Any, int]:
-    """A running engine, and the longest sequence it takes. Raises UserError if it does not start."""
+def start_vllm(entry: Policy | Running, machine: VllmSettings | None, **arguments: Any) -> tuple[Any, int]:
+    """A running engine for a model, and the longest sequence it takes. Raises UserError if there is none."""
+    settings = machine or VllmSettings()
     # Before the import: vLLM logs to standard output, which is the workflow's, and reports its use.
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -50,7 +52,12 @@ def start_vllm(model: str, arguments: dict[str, Any], settings: VllmSettings) ->
     try:
         engine = LLMEngine.from_engine_args(
             EngineArgs(
-                model=model,
+                model=entry.model,
+                revision=entry.revision,
+                tokenizer_revision=entry.revision,
+                dtype=entry.dtype,
+                max_model_len=entry.max_length,
+                quantization=entry.quantization,
                 tensor_parallel_size=settings.gpus,
                 gpu_memory_utilization=settings.memory_share,
                 enable_prefix_caching=True,
@@ -61,7 +68,7 @@ def start_vllm(model: str, arguments: dict[str, Any], settings: VllmSettings) ->
         )
     except (ValueError, RuntimeError, OSError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise UserError(f"model {model!r}: vLLM cannot start it: {lines[0]}") from error
+        raise UserError(f"model {entry.model!r}: vLLM cannot start it: {lines[0]}") from error
     finally:
         if settings.devices:
             os.environ.pop("CUDA_VISIBLE_DEVICES")

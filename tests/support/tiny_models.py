@@ -1,6 +1,7 @@
 """Tiny random checkpoints of real architectures, made on the spot."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -46,9 +47,15 @@ def save_tiny(folder: Path, architecture: str = "llama", seed: int = 0, scale: f
         model = GPTNeoXForCausalLM(GPTNeoXConfig(**shared))
     with torch.no_grad():
         model.get_output_embeddings().weight.mul_(scale)
+    return save_widened(folder, model, tokenizer, 2.0)
+
+
+def save_widened(folder: Path, model: Any, tokenizer: Any, factor: float) -> str:
+    """Save a model whose matrices are `factor` times what they were; returns its folder."""
+    with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
-                parameter.mul_(2.0)
+                parameter.mul_(factor)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

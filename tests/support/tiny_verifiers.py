@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import save_widened
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     LlamaConfig,
@@ -111,17 +112,6 @@ def _shape(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, model: Any, tokenizer: Any) -> str:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(6.0)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
 def save_verifier(folder: Path, kind: str, seed: int = 0) -> str:
     """A checkpoint for a verifier of `kind` (isoflop.config_models); returns its folder."""
     torch.manual_seed(seed)
@@ -129,7 +119,7 @@ def save_verifier(folder: Path, kind: str, seed: int = 0) -> str:
         tokenizer = sentencepiece_tokenizer()
     else:
         tokenizer = byte_tokenizer("llama3" if kind in ("rlhflow", "orm", "orm-classes") else "qwen")
-    saved = _save(folder, _model(kind, _shape(tokenizer)), tokenizer)
+    saved = save_widened(folder, _model(kind, _shape(tokenizer)), tokenizer, 6.0)
     if kind == "skywork-prm":
         _change(
             saved,

@@ -113,11 +113,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("edit", RERUNS)
 def test_an_edit_reruns_what_it_decides_and_nothing_else(edit: str, finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    shutil.copytree(finished, folder, symlinks=True)
     change, expected = RERUNS[edit]
-    change(folder)
-    assert planned(snakemake(folder, "-n", "--configfile", "tiny.yaml")) == expected
+    assert _planned_after(change, finished, tmp_path) == expected
+
+
+def _planned_after(change: Edit, finished: Path, folder: Path) -> Mapping[str, int]:
+    """The jobs that a finished study would run again after an edit of a copy of it."""
+    copy = folder / finished.name
+    shutil.copytree(finished, copy, symlinks=True)
+    change(copy)
+    return planned(snakemake(copy, "-n", "--configfile", "tiny.yaml"))
 
 
 TREE = "  tree: {kind: rebase, budgets: [2, 4], max_tokens: 24, max_step_tokens: 8}\n"
@@ -154,8 +159,5 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("edit", SEARCH_RERUNS)
 def test_searches_rerun_by_budget(edit: str, searched: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(searched, folder, symlinks=True)
     change, expected = SEARCH_RERUNS[edit]
-    change(folder)
-    assert planned(snakemake(folder, "--configfile", "tiny.yaml", "--dry-run", "--cores", "1")) == expected
+    assert _planned_after(change, searched, tmp_path) == expected
