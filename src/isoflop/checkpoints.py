@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
@@ -143,6 +143,15 @@ def check_hidden(model: Any, name: str) -> None:
             f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
             "engine transformers cannot search with it"
         )
+
+
+def configured_end(model: str, revision: str | None) -> int | list[int] | None:
+    """The end tokens of a checkpoint's generation config, where it has one."""
+    try:
+        end: int | list[int] | None = GenerationConfig.from_pretrained(model, revision=revision).eos_token_id
+    except OSError:
+        return None
+    return end
 
 
 def end_tokens(configured: int | list[int] | None, tokenizer: Any) -> frozenset[int]:

@@ -131,8 +131,13 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
 
 
 def config_yaml(config: Config) -> str:
-    """The whole config as YAML, defaults included, for provenance; engine settings are not part of it."""
-    content = config.model_dump(mode="json", exclude={"engine_settings"})
+    """The whole config as YAML, defaults included, for provenance.
+
+    Engine settings and servers' addresses are not part of it.
+    """
+    content = config.model_dump(
+        mode="json", exclude={"engine_settings": True, "policies": {"__all__": {"server"}}}
+    )
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 

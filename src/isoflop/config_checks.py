@@ -13,7 +13,7 @@ from isoflop.config_entries import (
     WordproblemsSource,
 )
 from isoflop.config_faults import suggest
-from isoflop.config_models import AnyVerifier, MathShepherd, Policy, RunningVerifier, TokenPair
+from isoflop.config_models import AnyVerifier, MathShepherd, Policy, RunningVerifier, Server, TokenPair
 from isoflop.config_training import Init, PolicyTraining
 from isoflop.import_files import local_files
 
@@ -71,8 +71,27 @@ def _models(config: Config, root: Path) -> Iterator[str]:
             place = f"{section}.{name}"
             yield from _checkpoint(place, entry.model, entry.revision, root)
             yield from _trained(config, place, entry, "policy" if section == "policies" else "prm")
+    yield from _servers(config)
     for name, training in config.training.items():
         yield from _checkpoint(f"training.{name}.init", training.init.model, training.init.revision, root)
+
+
+def _servers(config: Config) -> Iterator[str]:
+    """An address for every policy that a server runs; one per model, which is all that a job knows."""
+    known: dict[str | None, tuple[str, Server]] = {}
+    for name, entry in config.policies.items():
+        place = f"policies.{name}.server"
+        if (entry.engine == "server") != (entry.server is not None):
+            yield (
+                f"{place}: missing; give the address of the server, for example {{url: http://127.0.0.1:8000/v1}}"
+                if entry.server is None
+                else f"{place}: goes with engine: server, and the engine is {entry.engine}"
+            )
+        elif entry.server is not None:
+            model = entry.trained or entry.model
+            first, server = known.setdefault(f"{model}@{entry.revision}", (name, entry.server))
+            if server != entry.server:
+                yield f"{place}: is another than that of policies.{first}, which is the same model"
 
 
 def _checkpoint(

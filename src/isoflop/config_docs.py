@@ -40,6 +40,8 @@ _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "name",
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
     r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
+    r"^https?://[^\s@?#]+$": "address (http or https)",
+    "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
 }
 _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "number": "number"}
 

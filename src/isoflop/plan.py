@@ -1,9 +1,10 @@
 """The bridge from the config to the workflow: which jobs there are, and the specification of each."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -40,7 +41,8 @@ _Model = TypeVar("_Model", Policy, Running)
 
 _GRADERS = 4
 
-_MACHINE = ("gpus", "memory_share")
+# What no result depends on, by the engine that it is for.
+_MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
@@ -427,17 +429,16 @@ class Plan:
         return _distinct([*entry.policies, entry.completer])
 
     def machine(self) -> str:
-        """What models may use of a machine, by checkpoint, as JSON; no result depends on it."""
-        return json.dumps(
-            {
-                self._trained_folder(entry.trained) if entry.trained else entry.model: {
-                    key: getattr(entry, key) for key in _MACHINE
-                }
-                for entry in (*self.config.policies.values(), *self.config.verifiers.values())
-                if not isinstance(entry, ImportedVerifier) and entry.runs and entry.engine == "vllm"
-            },
-            sort_keys=True,
-        )
+        """What models may use of a machine or network, by checkpoint, as JSON; no result depends on it."""
+        known: dict[str, dict[str, Any]] = {}
+        for entry in (*self.config.policies.values(), *self.config.verifiers.values()):
+            if isinstance(entry, ImportedVerifier) or entry.engine not in _MACHINE or not entry.runs:
+                continue
+            folder = self._trained_folder(entry.trained) if entry.trained else entry.model
+            key = entry.model_copy(update={"model": folder}).checkpoint
+            settings = entry.model_dump(mode="json", include=set(_MACHINE[entry.engine]))
+            known.setdefault(key, {}).update(settings)
+        return json.dumps(known, sort_keys=True)
 
     def _running(self, name: str) -> Running:
         entry = self.config.verifiers[name]
@@ -455,7 +456,9 @@ class Plan:
         if entry.trained is not None:
             folder = {"model": self._trained_folder(entry.trained), "trained": None}
         # What no result depends on goes another way (machine).
-        defaults = {key: type(entry).model_fields[key].default for key in _MACHINE}
+        fields = type(entry).model_fields
+        keys = itertools.chain.from_iterable(_MACHINE.values())
+        defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isoflop.config import build_config
+from isoflop.config_models import Server
 from isoflop.errors import UserError
 from isoflop.plan import Plan
 from isoflop.stages.models import assign_devices, visible_devices
@@ -45,12 +47,13 @@ def test_a_job_sees_the_gpus_it_was_given(monkeypatch: pytest.MonkeyPatch) -> No
     assert visible_devices() == []
 
 
-def test_what_a_machine_gives_a_model_is_in_no_specification(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
+@pytest.fixture
+def raw(tmp_path: Path) -> dict[str, Any]:
+    """A config whose policy runs in vLLM and guides a search."""
     for name in ("small", "prm"):
-        (tmp_path / "models" / name).mkdir()
+        (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "config.json").write_text("{}")
-    raw = {
+    return {
         "experiment": "x",
         "seed": 1,
         "datasets": {"words": {"source": "wordproblems", "split": "test", "size": 4}},
@@ -64,10 +67,45 @@ def test_what_a_machine_gives_a_model_is_in_no_specification(tmp_path: Path) -> 
         "selectors": ["majority"],
         "headline": {"selector": "majority"},
     }
-    plain = Plan(build_config(raw, "x.yaml", tmp_path), tmp_path)
+
+
+def _plan(raw: dict[str, Any], folder: Path) -> Plan:
+    return Plan(build_config(raw, "x.yaml", folder), folder)
+
+
+def test_what_a_machine_gives_a_model_is_in_no_specification(raw: dict[str, Any], tmp_path: Path) -> None:
+    plain = _plan(raw, tmp_path)
     raw["policies"]["small"] |= {"gpus": 4, "memory_share": 0.5}
-    spread = Plan(build_config(raw, "x.yaml", tmp_path), tmp_path)
+    spread = _plan(raw, tmp_path)
     assert plain.sample("small", "sampling") == spread.sample("small", "sampling")
     assert plain.search("small", "rebase", 4) == spread.search("small", "rebase", 4)
     assert json.loads(spread.machine()) == {"models/small": {"gpus": 4, "memory_share": 0.5}}
     assert VllmSettings(**json.loads(spread.machine())["models/small"]) == VllmSettings(4, 0.5)
+
+
+def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path: Path) -> None:
+    plans = []
+    for server in ({"url": "http://h:1/v1"}, {"url": "http://i:2/v1", "concurrency": 8, "retries": 0}):
+        raw["policies"]["small"] |= {"engine": "server", "server": server}
+        plans.append(_plan(raw, tmp_path))
+    one, other = plans
+    for spec in (
+        lambda plan: plan.sample("small", "sampling"),
+        lambda plan: plan.search("small", "rebase", 4),
+        lambda plan: plan.publish(),
+    ):
+        assert spec(one) == spec(other)
+        assert "http:" not in spec(one)
+    known = json.loads(other.machine())
+    assert set(known) == {"models/small"}
+    assert Server.model_validate(known["models/small"]["server"]) == other.config.policies["small"].server
+
+
+def test_a_model_may_run_in_two_engines(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["policies"]["served"] = {
+        "model": "models/small",
+        "engine": "server",
+        "server": {"url": "http://h:1/v1"},
+    }
+    known = json.loads(_plan(raw, tmp_path).machine())["models/small"]
+    assert set(known) == {"gpus", "memory_share", "server"}

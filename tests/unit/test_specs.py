@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from isoflop import digests
 from isoflop.config import build_config
+from isoflop.config_models import Server
 from isoflop.digests import code_digest, import_closure
 from isoflop.plan import Plan
 from isoflop.specs import GradeSpec, LabelSpec, ProblemsSpec, SampleSpec, ScoreSpec, SearchSpec, TrainSpec
@@ -195,8 +196,8 @@ def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, dict[str, str]]:
-    """The defaults of `model` and of all models in its fields, by name."""
-    found: dict[str, dict[str, str]] = {}
+    """The defaults of `model` and of all models in its fields, by name; of Server none is ever in one."""
+    found: dict[str, dict[str, str]] = {Server.__name__: {}}
     waiting: list[object] = [model]
     while waiting:
         kind = waiting.pop()

@@ -4,11 +4,13 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from isoflop.config_models import Policy as PolicyEntry
-from isoflop.config_models import Running
+from isoflop.config_models import Running, Server
 from isoflop.engines import Policy, Verifier, load_policy, load_verifier
 from isoflop.errors import UserError
+from isoflop.stages.common import read_json
 from isoflop.vllm_settings import VllmSettings
 
 
@@ -17,6 +19,8 @@ def open_policy(entry: PolicyEntry, devices: str = "") -> Policy:
     settings: dict[str, object] = {"batch_size": int(os.environ.get("ISOFLOP_BATCH_SIZE", "512"))}
     if entry.engine == "vllm":
         settings["machine"] = replace(_machine(entry), devices=devices)
+    if entry.engine == "server":
+        settings["server"] = _server(entry)
     return load_policy(entry.engine, entry=entry, **settings)
 
 
@@ -36,7 +40,7 @@ def open_both(policy: PolicyEntry, verifier: Running) -> tuple[Policy, Verifier]
 
     Raises UserError if one cannot be loaded, or they would share memory that is not enough for both.
     """
-    if "vllm" not in (policy.engine, verifier.engine):
+    if policy.engine == "server" or "vllm" not in (policy.engine, verifier.engine):
         return open_policy(policy), open_verifier(verifier, settle=True)
     first, second = assign_devices(visible_devices(), _machine(policy), _machine(verifier))
     return open_policy(policy, first), open_verifier(verifier, settle=True, devices=second)
@@ -72,6 +76,23 @@ def assign_devices(visible: Sequence[str], policy: VllmSettings, verifier: VllmS
 
 
 def _machine(entry: PolicyEntry | Running) -> VllmSettings:
-    """What the workflow says that a model may use; not in the specification, for no result depends on it."""
-    known = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
-    return VllmSettings(**known.get(entry.model, {}))
+    """What the workflow says that a model may use of the machine."""
+    known = _known(entry)
+    return VllmSettings(**{key: known[key] for key in ("gpus", "memory_share") if key in known})
+
+
+def _server(entry: PolicyEntry) -> Server:
+    """Where the workflow says that a model is served. Raises UserError if it does not say."""
+    known = _known(entry)
+    if "server" not in known:
+        raise UserError(
+            f"policy {entry.checkpoint!r}: ISOFLOP_MACHINE has no address of its server; run snakemake, or "
+            f"set it to {json.dumps({entry.checkpoint: {'server': {'url': 'http://127.0.0.1:8000/v1'}}})!r}"
+        )
+    return read_json(Server, json.dumps(known["server"]), "ISOFLOP_MACHINE")
+
+
+def _known(entry: PolicyEntry | Running) -> dict[str, Any]:
+    """Settings of a model that are not in the specification, for no result depends on them."""
+    known: dict[str, dict[str, Any]] = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
+    return known.get(entry.checkpoint, {})
