@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from isoflop.config import build_config
-from isoflop.config_models import Server
+from isoflop.config_models import MathShepherd, Policy, Server
 from isoflop.errors import UserError
 from isoflop.plan import Plan
+from isoflop.stages import models
 from isoflop.stages.models import assign_devices, visible_devices
 from isoflop.vllm_settings import VllmSettings
 
@@ -109,3 +110,19 @@ def test_a_model_may_run_in_two_engines(raw: dict[str, Any], tmp_path: Path) -> 
     }
     known = json.loads(_plan(raw, tmp_path).machine())["models/small"]
     assert set(known) == {"gpus", "memory_share", "server"}
+
+
+def test_a_policy_behind_a_server_leaves_all_gpus_to_the_verifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(models, "load_policy", lambda engine, **settings: given.update(policy=settings))
+    monkeypatch.setattr(models, "load_verifier", lambda engine, **settings: given.update(verifier=settings))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("ISOFLOP_BATCH_SIZE", "32")
+    server = {"url": "http://h:1/v1", "timeout": 5.0}
+    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({"p": {"server": server}, "v": {"memory_share": 0.9}}))
+    models.open_both(
+        Policy(model="p", engine="server"), MathShepherd(kind="math-shepherd", model="v", engine="vllm")
+    )
+    assert given["policy"]["server"] == Server.model_validate(server)
+    assert given["policy"]["batch_size"] == 32
+    assert given["verifier"]["machine"] == VllmSettings(1, 0.9)

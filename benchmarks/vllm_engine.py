@@ -1,0 +1,125 @@
+"""Tokens per second of the sampling stage through vLLM, against `LLM.generate` and against transformers.
+
+    OMP_NUM_THREADS=2 .venv-vllm/bin/python benchmarks/vllm_engine.py [--model resources/models/policy-0.9M]
+
+(`make test-vllm` sets up .venv-vllm.) The stage's work on every chunk of problems - requests, engine, steps,
+table - is timed with engine `vllm` and with engine `transformers`; `generate` gets the prompts of all chunks
+at once, as token ids, with the same parameters and seeds, in an engine started with the same arguments
+(`bare`), and once more without log-probabilities (`bare, no logprobs`). Engine starts are not counted, rounds
+alternate and the first one warms up. Printed are minimum, median and maximum of tokens per second, and ratios
+of the medians: the stage to `bare` (aim: at least 0.97), and transformers to vLLM.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+from isoflop.config_models import Policy as PolicyEntry
+from isoflop.engine_transformers import TransformersPolicy
+from isoflop.engine_vllm import VllmPolicy
+from isoflop.engines import Policy
+from isoflop.specs import SAMPLE_VERSION, SampleSpec
+from isoflop.stages.sample import Problem, candidates_table, requests_for
+from isoflop.vllm_settings import VllmSettings, engine_arguments
+from isoflop.wordproblems import generate_problems
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="resources/models/policy-0.9M")
+    parser.add_argument("--problems", type=int, default=50)
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--chunk", type=int, default=25, help="problems per chunk of the stage")
+    parser.add_argument("--batch-size", type=int, default=256, help="requests under way at once")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    entry = PolicyEntry(model=options.model, engine="vllm")
+    policy = VllmPolicy(entry, batch_size=options.batch_size)
+    plain = TransformersPolicy(PolicyEntry(model=options.model), batch_size=options.batch_size)
+
+    from vllm import LLM, SamplingParams  # noqa: PLC0415  after the engine has set how vLLM logs
+
+    arguments = engine_arguments(entry, VllmSettings(), max_num_seqs=options.batch_size)
+    llm = LLM(**arguments)
+    problems = [(one.problem_id, one.prompt) for one in generate_problems("test", options.problems, seed=1)]
+
+    def spec(round_: int) -> SampleSpec:
+        generator = {"kind": "sampling", "samples": options.samples, "max_tokens": 224}
+        content = {
+            "policy": {"model": options.model, "engine": "vllm"},
+            "generator": generator,
+            "seed": round_,
+            "version": SAMPLE_VERSION,
+        }
+        return SampleSpec.model_validate_json(json.dumps(content))
+
+    def stage(engine: Policy) -> Callable[[int], int]:
+        def run(round_: int) -> int:
+            one, tokens = spec(round_), 0
+            for start in range(0, len(problems), options.chunk):
+                chunk: list[Problem] = problems[start : start + options.chunk]
+                requests = [request for problem in chunk for request in requests_for(one, problem)]
+                completions = engine.generate(requests)
+                table = candidates_table(chunk, options.samples, completions, one.policy.step_separator)
+                tokens += sum(table["tokens"].to_pylist())
+            return tokens
+
+        return run
+
+    def bare(logprobs: int | None) -> Callable[[int], int]:
+        def run(round_: int) -> int:
+            requests = [request for problem in problems for request in requests_for(spec(round_), problem)]
+            prompts = [
+                {"prompt_token_ids": list(ids)}
+                for ids in policy.prompts.ids([one.prompt for one in requests])
+            ]
+            parameters = [
+                SamplingParams(
+                    temperature=one.temperature,
+                    top_p=one.top_p,
+                    seed=one.seed,
+                    max_tokens=one.max_tokens,
+                    stop_token_ids=sorted(policy.ends),
+                    logprobs=logprobs,
+                )
+                for one in requests
+            ]
+            outputs = llm.generate(prompts, parameters, use_tqdm=False)
+            return sum(len(output.outputs[0].token_ids) for output in outputs)
+
+        return run
+
+    runs = {
+        "stage": stage(policy),
+        "bare": bare(0),
+        "bare, no logprobs": bare(None),
+        "transformers": stage(plain),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for round_ in range(options.rounds + 1):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            tokens = run(round_)
+            if round_:
+                rates[name].append(tokens / (time.perf_counter() - begun))
+    policy.close()
+    llm.llm_engine.engine_core.shutdown()
+    print(f"{options.problems} problems x {options.samples}, chunks of {options.chunk}, ", end="")
+    print(f"{options.batch_size} requests at once")
+    for name, values in rates.items():
+        print(
+            f"{name:18} {min(values):8,.0f} {statistics.median(values):8,.0f} {max(values):8,.0f} "
+            "tokens/s (min, median, max)"
+        )
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"stage to bare {median['stage'] / median['bare']:.2f} (aim 0.97), ", end="")
+    print(f"to bare without log-probabilities {median['stage'] / median['bare, no logprobs']:.2f}")
+    print(f"transformers to vLLM {median['transformers'] / median['stage']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
