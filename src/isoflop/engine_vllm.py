@@ -38,6 +38,8 @@ class VllmPolicy(JoiningPolicy):
             max_tokens=part.max_tokens,
             stop_token_ids=sorted(self.ends),
             logprobs=0,
+            # Only a stop string needs vLLM to make texts, which it does token by token.
+            detokenize=part.stop is not None,
             output_kind=RequestOutputKind.FINAL_ONLY,
             **stops,
         )

@@ -16,7 +16,7 @@ import httpx2
 from isoflop.config_models import Server
 
 NAME = "served"
-_START_SECONDS = 300
+_START_SECONDS = 500
 
 
 class VllmServer:
