@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=2 .venv-vllm/bin/python benchmarks/vllm_engine.py [--model resources/models/policy-0.9M]
 
 (`make test-vllm` sets up .venv-vllm.) The stage's work on every chunk of problems - requests, engine, steps,
-table - is timed with engine `vllm` and with engine `transformers`; `generate` gets the prompts of all chunks
+table - is timed with engine `vllm`, in chunks and in one, and with engine `transformers`; `generate` gets the prompts of all chunks
 at once, as token ids, with the same parameters and seeds, in an engine started with the same arguments
 (`bare`), and once more without log-probabilities (`bare, no logprobs`). Engine starts are not counted, rounds
 alternate and the first one warms up. Printed are minimum, median and maximum of tokens per second, and ratios
@@ -57,11 +57,11 @@ def main() -> None:
         }
         return SampleSpec.model_validate_json(json.dumps(content))
 
-    def stage(engine: Policy) -> Callable[[int], int]:
+    def stage(engine: Policy, size: int) -> Callable[[int], int]:
         def run(round_: int) -> int:
             one, tokens = spec(round_), 0
-            for start in range(0, len(problems), options.chunk):
-                chunk: list[Problem] = problems[start : start + options.chunk]
+            for start in range(0, len(problems), size):
+                chunk: list[Problem] = problems[start : start + size]
                 requests = [request for problem in chunk for request in requests_for(one, problem)]
                 completions = engine.generate(requests)
                 table = candidates_table(chunk, options.samples, completions, one.policy.step_separator)
@@ -94,10 +94,11 @@ def main() -> None:
         return run
 
     runs = {
-        "stage": stage(policy),
+        "stage": stage(policy, options.chunk),
+        "stage, one chunk": stage(policy, len(problems)),
         "bare": bare(0),
         "bare, no logprobs": bare(None),
-        "transformers": stage(plain),
+        "transformers": stage(plain, options.chunk),
     }
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(options.rounds + 1):
@@ -116,8 +117,9 @@ def main() -> None:
             "tokens/s (min, median, max)"
         )
     median = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"stage to bare {median['stage'] / median['bare']:.2f} (aim 0.97), ", end="")
-    print(f"to bare without log-probabilities {median['stage'] / median['bare, no logprobs']:.2f}")
+    for name in ("stage", "stage, one chunk"):
+        print(f"{name} to bare {median[name] / median['bare']:.3f} (aim 0.97), ", end="")
+        print(f"to bare without log-probabilities {median[name] / median['bare, no logprobs']:.3f}")
     print(f"transformers to vLLM {median['transformers'] / median['stage']:.2f}")
 
 
