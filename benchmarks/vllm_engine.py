@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=2 .venv-vllm/bin/python benchmarks/vllm_engine.py [--model resources/models/policy-0.9M]
 
 (`make test-vllm` sets up .venv-vllm.) The stage's work on every chunk of problems - requests, engine, steps,
-table - is timed with engine `vllm`, in chunks and in one, and with engine `transformers`; `generate` gets the prompts of all chunks
-at once, as token ids, with the same parameters and seeds, in an engine started with the same arguments
+table - is timed with engine `vllm`, in chunks and in one, and with engine `transformers`. `generate` gets all
+prompts at once, as token ids, with the same parameters and seeds, in an engine started with the same arguments
 (`bare`), and once more without log-probabilities (`bare, no logprobs`). Engine starts are not counted, rounds
 alternate and the first one warms up. Printed are minimum, median and maximum of tokens per second, and ratios
 of the medians: the stage to `bare` (aim: at least 0.97), and transformers to vLLM.
@@ -13,6 +13,7 @@ of the medians: the stage to `bare` (aim: at least 0.97), and transformers to vL
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -105,8 +106,10 @@ def main() -> None:
         for name, run in runs.items():
             begun = time.perf_counter()
             tokens = run(round_)
+            rate = tokens / (time.perf_counter() - begun)
+            print(f"round {round_}: {name} {rate:,.0f} tokens/s", file=sys.stderr, flush=True)
             if round_:
-                rates[name].append(tokens / (time.perf_counter() - begun))
+                rates[name].append(rate)
     policy.close()
     llm.llm_engine.engine_core.shutdown()
     print(f"{options.problems} problems x {options.samples}, chunks of {options.chunk}, ", end="")
