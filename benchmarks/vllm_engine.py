@@ -4,10 +4,10 @@
 
 (`make test-vllm` sets up .venv-vllm.) The stage's work on every chunk of problems - requests, engine, steps,
 table - is timed with engine `vllm`, in chunks and in one, and with engine `transformers`. `generate` gets all
-prompts at once, as token ids, with the same parameters and seeds, in an engine started with the same arguments
-(`bare`), and once more without log-probabilities (`bare, no logprobs`). Engine starts are not counted, rounds
-alternate and the first one warms up. Printed are minimum, median and maximum of tokens per second, and ratios
-of the medians: the stage to `bare` (aim: at least 0.97), and transformers to vLLM.
+prompts at once, as token ids, with the same parameters and seeds, in an engine started with the same
+arguments (`bare`), and once more without log-probabilities (`bare, no logprobs`). Engine starts are not
+counted, rounds alternate and the first one warms up. Printed are minimum, median and maximum of tokens per
+second, and ratios of the medians: the stage to `bare` (aim: at least 0.97), and transformers to vLLM.
 """
 
 import argparse
