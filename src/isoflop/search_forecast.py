@@ -108,8 +108,7 @@ class _Game:
         room = min(question.steps * limits.step_tokens, limits.tokens - before)
         count = min(self._written(before, question.steps), room)
         self._looked += count
-        ahead = sum(before < end for end in self._ends)
-        self._count(question.node, count, marks=min(question.steps, ahead))
+        self._count(question.node, count, marks=1 + sum(before < end < before + count for end in self._ends))
         return self._chance.random()
 
     def _written(self, before: int, steps: int) -> int:
