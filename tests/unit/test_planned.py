@@ -1,4 +1,4 @@
-"""Plan and measurement: what finished jobs' tables and ledgers say, beside the forecast of the same config."""
+"""Plan and measurement: what finished jobs took, beside the forecast of the same config."""
 
 import csv
 import io
