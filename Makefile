@@ -1,4 +1,5 @@
-# `make run` runs the default experiment, `make test` the tests; both set up what they need in .venv.
+# `make run` runs the default experiment, `make plan` says what it takes, `make test` runs the tests; all set
+# up what they need in .venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,11 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run test test-vllm lint types format install install-dev docs clean
+.PHONY: run plan test test-vllm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python -m isoflop.outcome $(CONFIG)
+
+plan: install
+	@$(BIN)/python -m isoflop.forecast_cli $(CONFIG)
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)

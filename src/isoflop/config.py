@@ -29,6 +29,7 @@ from isoflop.config_entries import (
 )
 from isoflop.config_faults import describe_faults
 from isoflop.config_models import Policy, Verifier
+from isoflop.config_planning import Planning
 from isoflop.config_reading import merge, read_overrides, read_yaml
 from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
@@ -66,6 +67,8 @@ class Config(Entry):
     """Intervals."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""
+    planning: Planning = Planning()
+    """What `make plan` assumes, without influence on results."""
     training: dict[Name, TrainingConfig] = Field(default_factory=dict)
     """Models to train, by name."""
     labels: dict[Name, LabelConfig] = Field(default_factory=dict)

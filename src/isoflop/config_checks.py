@@ -30,6 +30,7 @@ def check_config(config: Config, root: Path) -> list[str]:
         *_models(config, root),
         *_training(config),
         *_labels(config),
+        *_planning(config),
     ]
     if config.studies:
         faults += [
@@ -171,6 +172,19 @@ def _labels(config: Config) -> Iterator[str]:
                 key = "completer" if policy == label.completer else "policies"
                 yield _unknown(f"labels.{name}.{key}", policy, "policies", config.policies)
         yield from _repeated(f"labels.{name}.policies", label.policies)
+
+
+def _planning(config: Config) -> Iterator[str]:
+    """Assumptions are about entries that there are."""
+    models = {**config.policies, **config.verifiers, **config.training}
+    for key, given, section, entries in (
+        ("datasets", config.planning.datasets, "datasets", list(config.datasets)),
+        ("policies", config.planning.policies, "policies", list(config.policies)),
+        ("sizes", config.planning.sizes, "policies, verifiers or training", list(models)),
+    ):
+        for name in given:
+            if name not in entries:
+                yield _unknown(f"planning.{key}", name, section, entries)
 
 
 def _unused(config: Config) -> Iterator[str]:

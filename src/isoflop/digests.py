@@ -18,6 +18,7 @@ DESCRIPTIONS = frozenset(
         "config_checks",
         "config_entries",
         "config_models",
+        "config_planning",
         "config_faults",
         "config_reading",
         "config_search",

@@ -12,10 +12,12 @@ from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
 from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
+from isoflop.config_planning import ModelUse
 from isoflop.config_search import TreeSearch
 from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
+from isoflop.forecast import StudyWork
 from isoflop.import_files import local_files
 from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
 from isoflop.selection import SelectSpec
@@ -404,9 +406,40 @@ class Plan:
                 assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
                 config_yaml=config_yaml(config),
+                work=self.work(),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),
             )
+        )
+
+    def work(self) -> StudyWork:
+        """What a forecast of the study needs to know; settings of the machine are no part of it."""
+        config = self.config
+        generators = {
+            name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)
+        }
+        return StudyWork(
+            datasets=config.studied_datasets if generators else (),
+            policies={name: self._use(entry) for name, entry in config.policies.items() if entry.runs},
+            verifiers={
+                name: self._use(entry)
+                for name, entry in config.verifiers.items()
+                if not isinstance(entry, ImportedVerifier)
+            },
+            generators=generators,
+            verifiers_of={name: self.pool_verifiers(name) for name in generators},
+            planning=config.planning,
+        )
+
+    def _use(self, entry: Policy | Running) -> ModelUse:
+        model = self._trained_folder(entry.trained) if entry.trained else entry.model
+        assert model is not None  # what runs is somewhere
+        return ModelUse(
+            model=model,
+            revision=entry.revision,
+            engine=entry.engine,
+            dtype=entry.dtype,
+            quantization=entry.quantization,
         )
 
     def _estimated(self, generator: str) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.errors import UserError
+from isoflop.forecast import StudyWork
 
 FIGURES = (
     "error_by_size",
@@ -30,7 +31,7 @@ FIGURES = (
 )
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
-TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv")
+TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "plan.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
@@ -81,7 +82,7 @@ class PublishSpec(BaseModel):
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as
-    provenance, `code` is the digest of the stage's import closure.
+    provenance, `work` is what the forecast follows from, `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +100,7 @@ class PublishSpec(BaseModel):
     assumed_policies: tuple[str, ...] = ()
     assumed_verifiers: tuple[str, ...] = ()
     config_yaml: str
+    work: StudyWork = StudyWork()
     seed: int
     code: str
 

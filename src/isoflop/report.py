@@ -143,6 +143,7 @@ def render(
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
+    planned: HtmlTable,
 ) -> str:
     """The report's HTML. `figures`: SVG by name; `samples`: by data set."""
     environment = Environment(
@@ -176,6 +177,7 @@ def render(
         samples=samples,
         provenance=provenance,
         costs=cost_table(provenance.costs),
+        planned=planned,
     )
 
 

@@ -35,6 +35,7 @@ CONFIG = {
     "step_aggregations": ["last", "min", "product", "mean"],
     "headline": {"selector": "weighted", "step_aggregation": "last", "cost_model": "wu2024"},
     "bootstrap": {"draws": 200},
+    "planning": {"gpu": "cpu", "prompt_tokens": 63, "solution_tokens": 87, "steps": 4},
     "engine_settings": {"chunk_problems": 5},
 }
 
@@ -130,6 +131,16 @@ def test_everything_published_is_there(finished: Path) -> None:
     assert "tokens/s" in log.splitlines()[-1]
 
 
+def test_the_plan_was_right_about_tokens_and_flops(finished: Path) -> None:
+    rows = pd.read_csv(results(finished) / "tables" / "plan.csv")
+    whole = rows[rows["policy"] == "all"].set_index(["stage", "quantity"])["ratio"]
+    assert set(whole.index.get_level_values("stage")) == {"sample", "search", "score"}
+    for stage, quantity in whole.index:
+        if quantity != "seconds":
+            assert 0.75 < whole[stage, quantity] < 1.33, (stage, quantity)
+    assert "Plan and measurement" in (results(finished) / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
     outcome = run(finished)
     assert outcome.returncode == 0
@@ -143,6 +154,8 @@ def comparable(folder: Path) -> dict[str, bytes]:
         text = path.read_bytes()
         if path.name == "curves.csv":
             text = pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()
+        if path.name == "plan.csv":
+            text = pd.read_csv(path, dtype=str).query("quantity != 'seconds'").to_csv().encode()
         tables[path.name] = text
     for stage in ("problems", "sample", "score", "grade"):
         for path in sorted((results(folder) / stage).rglob("*.parquet")):

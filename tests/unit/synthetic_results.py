@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isoflop.config_entries import Sampling
+from isoflop.config_planning import ModelUse
 from isoflop.curves import CreditsInput, FitSpec
+from isoflop.forecast import StudyWork
 from isoflop.publishing import Headline, PublishSpec
 from isoflop.stages.common import write_table
 from isoflop.stages.fit import main as fit_main
@@ -54,6 +57,13 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,
         config_yaml="experiment: synthetic\ntitle: <b>&amp; not markup</b>\n",
+        work=StudyWork(
+            datasets=shape.datasets,
+            policies={name: ModelUse(model=f"models/{name}") for name in shape.policies},
+            verifiers={VERIFIER: ModelUse(model="models/prm")},
+            generators={"sampling": Sampling(kind="sampling", samples=BUDGETS[-1], max_tokens=100)},
+            verifiers_of={"sampling": (VERIFIER,)},
+        ),
         seed=7,
         code="0" * 16,
     )

@@ -68,6 +68,7 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     ),
     "a figure": (_append("src/isoflop/figures.py"), {"publish": 1}),
     "the report's template": (_append("src/isoflop/templates/report.html.j2"), {"publish": 1}),
+    "what a plan assumes": (_append("tiny.yaml", "planning: {solution_tokens: 9}\n"), {"publish": 1}),
     "the headline": (_replace("tiny.yaml", "selector: weighted", "selector: majority"), {"publish": 1}),
     "a fit": (_append("src/isoflop/fits.py"), ALL_CURVES),
     "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
@@ -136,7 +137,8 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _replace("tiny.yaml", "budgets: [2, 4], max", "budgets: [2, 4], runs: 2, max"),
         {"search": 4, **SEARCHED},
     ),
-    "a search's code": (_append("src/isoflop/rebase.py"), {}),
+    # What a search is expected to take follows from its code.
+    "a search's code": (_append("src/isoflop/rebase.py"), {"publish": 1}),
     "how trees are gathered": (_append("src/isoflop/stages/gather.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),

@@ -22,6 +22,12 @@ rule publish:
         "results/{experiment}/tables/table4.tex",
         "results/{experiment}/tables/headline.md",
         report(
+            "results/{experiment}/tables/plan.csv",
+            caption="../report/plan.rst",
+            category="Tables",
+            labels={"table": "plan and measurement"},
+        ),
+        report(
             "results/{experiment}/tables/claims.csv",
             caption="../report/claims.rst",
             category="Tables",
@@ -44,8 +50,10 @@ rule publish:
         "../../envs/analysis.yaml"
     resources:
         mem_mb=2000,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PLAN.publish(),
     shell:
+        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.publish {params.spec:q} "
         "results/{wildcards.experiment} results/{wildcards.experiment} 2> {log}"

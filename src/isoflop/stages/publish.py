@@ -27,6 +27,7 @@ from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
+from isoflop.plan_comparison import plan_csv, plan_table
 from isoflop.publishing import (
     PublishSpec,
     Tables,
@@ -38,6 +39,7 @@ from isoflop.publishing import (
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
 from isoflop.stages.common import atomic_path, read_ledger, read_spec, read_table, run_stage, write_text
+from isoflop.stages.planned import compared
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
@@ -82,6 +84,9 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "tables" / "claims.csv", written)
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
+    planned = compared(results, spec.work)
+    write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment))
+
     figures = {}
     for name, figure in draw_all(tables, spec):
         figures[name] = _saved(figure, out / "figures" / name)
@@ -99,6 +104,7 @@ def main(arguments: Sequence[str]) -> None:
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=_provenance(results, spec),
+        planned=plan_table(planned, spec.work.planning),
     )
     write_text(out / "report.html", html)
 

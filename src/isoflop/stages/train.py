@@ -21,8 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -33,7 +31,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from isoflop.answers import is_right, make_grader
-from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape, new_llama
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
@@ -59,7 +57,6 @@ from isoflop.training import (
 from isoflop.verifier_heads import Head
 from isoflop.verifier_texts import token_id
 from isoflop.verifier_transformers import score_encoded
-from isoflop.word_tokenizer import build_tokenizer
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]
@@ -225,24 +222,7 @@ def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     init = spec.training.init
     shape = init.architecture
     if shape is not None:
-        tokenizer = build_tokenizer()
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=shape.hidden_size,
-                num_hidden_layers=shape.layers,
-                num_attention_heads=shape.heads,
-                num_key_value_heads=shape.kv_heads,
-                intermediate_size=shape.intermediate_size,
-                max_position_embeddings=tokenizer.model_max_length,
-                # The library's 0.02 suits widths of thousands; at these it delays copying many times over.
-                initializer_range=shape.hidden_size**-0.5,
-                tie_word_embeddings=True,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        ), tokenizer
+        return new_llama(shape)
     name = trained or str(init.model)
     tokenizer = load_tokenizer(name, init.revision)
     if tokenizer.pad_token_id is None:
