@@ -97,11 +97,16 @@ class Config(Entry):
 
 
 def load_config(
-    paths: Sequence[str | Path], overrides: Mapping[str, Any] | None = None, root: str | Path = "."
+    paths: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path = ".",
+    *,
+    unpinned: bool = False,
 ) -> Config:
     """Read and merge the files (later ones win), apply `overrides`, check everything.
 
-    Folders and files that the config names are looked for under `root`.
+    Folders and files that the config names are looked for under `root`. `unpinned`: let revisions and sums
+    be missing that `isoflop.pin` would ask the hub for.
     Raises UserError with every fault found.
     """
     raw: dict[str, Any] = {}
@@ -111,10 +116,10 @@ def load_config(
     if overrides:
         raw = merge(raw, read_overrides(overrides))
         sources.append("--config")
-    return build_config(raw, ", ".join(sources), Path(root))
+    return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
 
 
-def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
+def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
     """A checked config from plain data; `source` begins the message. Raises UserError."""
     try:
         # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
@@ -122,7 +127,7 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
     except ValidationError as error:
         faults = describe_faults(error, Config)
     else:
-        faults = check_config(config, root)
+        faults = check_config(config, root, let_unpinned=unpinned)
         if not faults:
             return config
     lines = "\n".join(f"  {fault}" for fault in faults)

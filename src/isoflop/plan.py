@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
-from isoflop.config_checks import is_local
+from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
 from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
 from isoflop.config_search import TreeSearch
@@ -76,14 +76,7 @@ class Plan:
 
     def pools(self) -> list[Pool]:
         """Every table of candidates of the study."""
-        config = self.config
-        return [
-            Pool(dataset, policy, generator)
-            for dataset in (config.studied_datasets if config.studies else ())
-            for policy, model in config.policies.items()
-            for generator in config.generators
-            if self._makes(generator, dataset, policy, model.runs)
-        ]
+        return [Pool(*pool) for pool in made_pools(self.config)] if self.config.studies else []
 
     def replays(self) -> list[Pool]:
         """The tables of candidates that are imported."""
@@ -98,7 +91,8 @@ class Plan:
         """Specification of one search at one budget."""
         entry = self.config.searches[generator]
         (verifier,) = self.pool_verifiers(generator)
-        content = entry.model_dump(exclude_defaults=True) | {"budgets": (budget,), "verifier": None}
+        content = entry.model_dump(exclude_defaults=True)
+        content |= {"budgets": (budget,), "verifier": None, "only": None}
         return canonical(
             SearchSpec(
                 policy=self._located(self.config.policies[policy]),
@@ -114,16 +108,23 @@ class Plan:
         (verifier,) = self.pool_verifiers(generator)
         return _distinct([*self.policy_files(policy), *self.verifier_files(verifier)])
 
-    def gather(self, generator: str) -> str:
+    def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
+        """The budgets at which a policy has a generator's candidates."""
+        entry = self.config.generators[generator]
+        whole = entry.budgets if isinstance(entry, TreeSearch) else self.config.budgets
+        only = None if isinstance(entry, Import) else entry.only
+        return whole if only is None else only.cap(policy, whole)
+
+    def gather(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
-        budgets = self.config.searches[generator].budgets
+        budgets = self.budgets(policy, generator)
         return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
 
     def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather's specification."""
         return [
             f"{self.results}/search/{dataset}/{policy}/{generator}/{budget}.{ending}"
-            for budget in self.config.searches[generator].budgets
+            for budget in self.budgets(policy, generator)
             for ending in ("parquet", "ledger.json")
         ]
 
@@ -308,10 +309,13 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no import
+        own: dict[str, object] = {"only": None}
+        if isinstance(entry, Sampling) and entry.only is not None:
+            own["samples"] = min(entry.samples, (entry.only.at_most or {}).get(policy, entry.samples))
         return canonical(
             SampleSpec(
                 policy=self._located(self.config.policies[policy]),
-                generator=entry,
+                generator=entry.model_copy(update=own),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -344,7 +348,7 @@ class Plan:
         """How many processes comparing a data set's answers keeps busy."""
         return 1 if self.config.datasets[dataset].grader == "number" else _GRADERS
 
-    def select(self, generator: str) -> str:
+    def select(self, policy: str, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config, code = self.config, code_digest("isoflop.stages.select")
         entry = config.generators[generator]
@@ -353,7 +357,7 @@ class Plan:
         searched, imported = isinstance(entry, TreeSearch), isinstance(entry, Import)
         return canonical(
             SelectSpec(
-                budgets=entry.budgets if isinstance(entry, TreeSearch) else config.budgets,
+                budgets=self.budgets(policy, generator),
                 selectors=config.selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
@@ -415,10 +419,6 @@ class Plan:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
 
-    def _makes(self, generator: str, dataset: str, policy: str, runs: bool) -> bool:
-        entry = self.config.imports.get(generator)
-        return runs if entry is None else entry.dataset == dataset and policy in entry.policies
-
     def _trained_folder(self, name: str) -> str:
         return f"{self.results}/train/{name}"
 
@@ -454,8 +454,9 @@ class Plan:
         folder: dict[str, str | None] = {}
         if entry.trained is not None:
             folder = {"model": self._trained_folder(entry.trained), "trained": None}
-        # What no result depends on goes another way (machine).
-        defaults = {key: type(entry).model_fields[key].default for key in _MACHINE}
+        # What no result depends on goes another way (machine, pools).
+        fields = type(entry).model_fields
+        defaults = {key: fields[key].default for key in (*_MACHINE, "datasets") if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:

@@ -104,8 +104,8 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("prm"),
         "grade": plan.grade("words"),
-        "greedy select": plan.select("greedy"),
-        "select": plan.select("sampling"),
+        "greedy select": plan.select("small", "greedy"),
+        "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
         "publish": plan.publish(),
     }
@@ -167,7 +167,7 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     for budget in (4, 16):
         assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
     assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
-    assert after.gather("tree") != before.gather("tree")
+    assert after.gather("small", "tree") != before.gather("small", "tree")
     for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
         raw["generators"]["tree"] = tree | change
         changed = Plan(build_config(raw, "demo.yaml", folder), folder)
