@@ -71,7 +71,7 @@ def _unpinned(values: object, place: str) -> Iterator[str]:
         for key, value in values.items():
             inner = f"{place}.{key}" if place else str(key)
             if value == UNPINNED and key in ("revision", "sha256"):
-                yield f"{inner}: not pinned yet; `python -m isoflop.pin CONFIG` asks the hub and writes it there"
+                yield f"{inner}: not pinned yet; `python -m isoflop.pin CONFIG` asks the hub and writes it"
             yield from _unpinned(value, inner)
     elif isinstance(values, list | tuple):
         for number, value in enumerate(values):

@@ -30,9 +30,9 @@ class ScoredSolution:
 def encode_policy_examples(
     tokenizer: Any, template: str, problems: Sequence[tuple[str, str]], max_length: int, drop: bool = False
 ) -> list[dict[str, Any]]:
-    """Token ids and labels of (problem, solution) pairs; the prompt carries no loss. `row` is the pair's place.
+    """Token ids and labels of (problem, solution) pairs; the prompt carries no loss.
 
-    Raises UserError if an example is longer than `max_length`, or leaves it out with `drop`: cutting one
+    `row` is a pair's place. Raises UserError if an example is longer than `max_length`, or leaves it out with `drop`: cutting one
     would teach the policy to stop in mid-solution.
     """
     prompts = tokenizer([template.format(problem=problem) for problem, _ in problems])["input_ids"]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import TransformersPolicy
@@ -19,6 +18,7 @@ from isoflop.stages.chunks import Chunks
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.steps import ended_steps
 from isoflop.tables import CANDIDATES, CREDITS, PROBLEMS, SCORES, TREES, USAGE
+from isoflop.tiny_models import save_tiny
 from isoflop.verifier_transformers import GRID, TransformersVerifier, close
 from isoflop.wordproblems import generate_problems
 

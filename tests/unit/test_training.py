@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM, TrainerState
 
 from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
@@ -19,6 +18,7 @@ from isoflop.specs import TrainSpec
 from isoflop.stages import label, train
 from isoflop.stages.common import read_table, write_table
 from isoflop.tables import LABELS, PROBLEMS
+from isoflop.tiny_models import save_tiny
 from isoflop.training import (
     IGNORED,
     ScoredSolution,
