@@ -10,11 +10,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run test test-vllm lint types format install install-dev docs clean
+.PHONY: run rehearse pin test test-vllm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python -m isoflop.outcome $(CONFIG)
+
+# The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
+rehearse: install
+	@$(BIN)/python -m isoflop.rehearsal $(CONFIG)
+
+pin: install
+	@$(BIN)/python -m isoflop.pin $(CONFIG)
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)

@@ -22,6 +22,7 @@ from isoflop.config_entries import (
     HeadlineChoice,
     Import,
     Name,
+    Published,
     Seed,
     Selector,
     StepAggregation,
@@ -62,6 +63,8 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    published: Published | None = None
+    """Published numbers to put beside the measured ones."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     engine_settings: EngineSettings = EngineSettings()

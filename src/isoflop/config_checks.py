@@ -47,6 +47,7 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
             *_searches(config),
             *_imports(config, root),
             *_selection(config),
+            *_published(config, root),
             *_headline(config),
         ]
     elif config.training:
@@ -183,7 +184,7 @@ def _labels(config: Config) -> Iterator[str]:
 
 def _unused(config: Config) -> Iterator[str]:
     """Keys that mean nothing where the experiment only trains models."""
-    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline"):
+    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline", "published"):
         if getattr(config, key):
             yield f"{key}: set, but there are no generators to apply it to; add generators or leave it out"
 
@@ -398,6 +399,22 @@ def _headline(config: Config) -> Iterator[str]:
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "
             "orm with one score per solution; set last"
         )
+
+
+def _published(config: Config, root: Path) -> Iterator[str]:
+    if config.published is None:
+        return
+    for path in config.published.files:
+        if not (root / path).is_file():
+            yield f"published.files: there is no file {path!r} (seen from where snakemake runs)"
+    for section, mapped, known in (
+        ("policies", config.published.policies, tuple(config.policies)),
+        ("datasets", config.published.datasets, config.studied_datasets),
+        ("generators", config.published.generators, tuple(config.generators)),
+    ):
+        for theirs, ours in mapped.items():
+            if ours not in known:
+                yield _unknown(f"published.{section}.{theirs}", ours, section, known)
 
 
 def _unknown(place: str, name: str, section: str, entries: Collection[str]) -> str:

@@ -338,6 +338,19 @@ class HeadlineChoice(Entry):
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
 
 
+class Published(Entry):
+    """Published numbers to put beside the measured ones, in `tables/published.csv` and the report."""
+
+    files: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """CSV files as in resources/published."""
+    policies: dict[Text, Name]
+    """Entry of `policies` by the name of a model in the files; rows of others say that they have none."""
+    datasets: dict[Text, Name]
+    """Entry of `datasets` by the name in the files."""
+    generators: dict[Text, Name]
+    """Entry of `generators` by the name in the files."""
+
+
 class Bootstrap(Entry):
     """Intervals by resampling problems."""
 

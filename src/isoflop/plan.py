@@ -16,7 +16,16 @@ from isoflop.config_training import PolicyTraining
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
 from isoflop.import_files import local_files
-from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
+from isoflop.publishing import (
+    FIGURE_FORMATS,
+    PUBLISHED_TABLES,
+    SEARCH_TABLES,
+    TABLES,
+    Headline,
+    PublishedTables,
+    PublishSpec,
+    figure_names,
+)
 from isoflop.selection import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -194,16 +203,23 @@ class Plan:
         """The names of the study's figures."""
         return figure_names(len(self.config.policies), len(self.config.searches))
 
-    def search_tables(self) -> tuple[str, ...]:
-        """The tables that only a study with tree searches has."""
-        return SEARCH_TABLES if self.config.searches else ()
+    def further_tables(self) -> tuple[str, ...]:
+        """The tables that only a study with tree searches, or with published numbers, has."""
+        return (
+            *(SEARCH_TABLES if self.config.searches else ()),
+            *(PUBLISHED_TABLES if self.config.published else ()),
+        )
+
+    def published_files(self) -> list[str]:
+        """Files of published numbers."""
+        return list(self.config.published.files) if self.config.published else []
 
     def published(self) -> list[str]:
         """The files that publishing writes."""
         if not self.config.studies:
             return []
         figures = [f"figures/{name}.{ending}" for name in self.figures() for ending in FIGURE_FORMATS]
-        tables = (*TABLES, *self.search_tables())
+        tables = (*TABLES, *self.further_tables())
         names = ["report.html", *(f"tables/{name}" for name in tables), *figures]
         return [f"{self.results}/{name}" for name in names]
 
@@ -405,6 +421,7 @@ class Plan:
                 tokens_estimated=any(map(self._estimated, config.generators)),
                 assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
+                published=PublishedTables(**config.published.model_dump()) if config.published else None,
                 config_yaml=config_yaml(config),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),
