@@ -2,9 +2,9 @@
 
     python -m isoflop.pin CONFIG.yaml
 
-A `revision: unpinned` becomes the commit that the repository's main branch is at now, a `sha256: unpinned` the
-sum of the file at that commit. Nothing else of the file changes. `HF_ENDPOINT` names another hub, `HF_TOKEN` a
-user whose access a gated repository needs.
+A `revision: unpinned` becomes the commit that the repository's main branch is at now, a `sha256: unpinned`
+the sum of the file at that commit. Nothing else of the file changes. `HF_ENDPOINT` names another hub,
+`HF_TOKEN` a user whose access a gated repository needs.
 """
 
 import hashlib
@@ -124,13 +124,13 @@ def hub_commit(kind: str, repo: str, revision: str) -> str:
 
 
 def hub_sha256(kind: str, repo: str, commit: str, path: str) -> str:
-    """The sum of a file: as the hub keeps it, else of what it sends. Raises UserError if it has no such file."""
+    """The sum of a file, as the hub keeps it or of what it sends. Raises UserError if it has no such file."""
     from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     try:
         info = HfApi().repo_info(repo, repo_type=kind, revision=commit, files_metadata=True)
-        files = {file.rfilename: file for file in info.siblings or []}
+        files = {file.rfilename: file for file in getattr(info, "siblings", None) or []}
         if path not in files:
             raise UserError(f"{repo}: has no file {path!r} at {commit}")
         lfs = files[path].lfs

@@ -6,6 +6,7 @@ measured one, shifted. What cannot be compared keeps its row and says why.
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import pandas as pd
 
@@ -50,15 +51,12 @@ def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
             wrong &= table[column].notna()  # a paper may give none
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise UserError(
-                f"{name}, row {row + 1}: {column} is {table[column].iloc[row]!r}, no possible number"
-            )
+            raise UserError(f"{name}, row {row + 1}: {column} cannot be {table[column].iloc[row]!r}")
     unknown = ~rows["selector"].isin(_SELECTORS)
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
-        raise UserError(
-            f"{name}, row {row + 1}: selector {rows['selector'].iloc[row]!r} is not one of {', '.join(_SELECTORS)}"
-        )
+        found = rows["selector"].iloc[row]
+        raise UserError(f"{name}, row {row + 1}: selector {found!r} is not one of {', '.join(_SELECTORS)}")
     rows["accuracy"] /= 100.0
     rows.insert(0, "source", PurePath(name).stem)
     return rows
@@ -71,14 +69,17 @@ def compare(curves: pd.DataFrame, spec: PublishSpec, published: pd.DataFrame) ->
     of `wu2024` and their ratio, and `note`: why there is nothing beside a number.
     """
     assert spec.published is not None
-    found = [_compared(curves, spec, spec.published, row) for row in published.to_dict("records")]
+    records = [
+        {name: published[name].iloc[row] for name in ("source", *COLUMNS)} for row in range(len(published))
+    ]
+    found = [_compared(curves, spec, spec.published, row) for row in records]
     return pd.DataFrame(found, columns=[*_NAMES, *_NUMBERS, "note"])
 
 
 def _compared(
-    curves: pd.DataFrame, spec: PublishSpec, mapped: PublishedTables, row: Mapping[str, object]
+    curves: pd.DataFrame, spec: PublishSpec, mapped: PublishedTables, row: Mapping[str, Any]
 ) -> dict[str, object]:
-    model, selector, samples = str(row["model"]), str(row["selector"]), int(str(row["samples"]))
+    model, selector, samples = str(row["model"]), str(row["selector"]), int(row["samples"])
     policy = mapped.policies.get(model)
     dataset = mapped.datasets.get(str(row["dataset"]))
     generator = mapped.generators.get(str(row["generator"]))
@@ -106,7 +107,7 @@ def _compared(
     if here.empty:
         budgets = ", ".join(str(budget) for budget in line["budget"])
         return known | {"note": f"measured at {budgets} samples only"}
-    point, value = here.iloc[0], float(str(row["accuracy"]))
+    point, value = here.iloc[0], float(row["accuracy"])
     flops = float(point["flops_wu2024"])
     return known | {
         "accuracy": float(point["accuracy"]),
@@ -116,7 +117,7 @@ def _compared(
         "difference_low": float(point["ci_low"]) - value,
         "difference_high": float(point["ci_high"]) - value,
         "flops": flops,
-        "flops_ratio": flops / float(str(row["flops"])) if pd.notna(row["flops"]) else None,
+        "flops_ratio": flops / float(row["flops"]) if pd.notna(row["flops"]) else None,
         "note": "",
     }
 
@@ -170,10 +171,9 @@ def _cells(compared: pd.DataFrame) -> list[list[str]]:
             accuracy = Estimate(row["accuracy"], row["ci_low"], row["ci_high"])
             difference = Estimate(row["difference"], row["difference_low"], row["difference_high"])
             measured = [accuracy.in_percent, difference.in_points]
-        costs = [
-            "–" if pd.isna(row[name]) else scientific(row[name]) for name in ("published_flops", "flops")
-        ]
-        ratio = "–" if pd.isna(row["flops_ratio"]) else f"{row['flops_ratio']:.2f}"
+        flops = [row[name] for name in ("published_flops", "flops")]
+        costs = ["–" if pd.isna(value) else scientific(value) for value in flops]
+        ratio = "–" if pd.isna(row["flops_ratio"]) else f"{row['flops_ratio']:.2g}"
         printed.append([*cells, *measured, *costs, ratio])
     return printed
 
@@ -185,11 +185,11 @@ def published_html(compared: pd.DataFrame) -> HtmlTable:
         apart = not row["note"] and (row["difference_low"] > 0 or row["difference_high"] < 0)
         rows.append([Cell(text, bold=bool(apart) and place == 7) for place, text in enumerate(cells)])
     note = (
-        "Measured minus published accuracy at the same number of samples. A published number comes without an "
-        "interval and is taken as exact, so this one holds the chance in the measurement alone: bold differences "
-        "are beyond that, not beyond what both together leave open. Score-based strategies use the first "
-        "verifier and the headline's step aggregation; greedy is at one sample. FLOPs are 2 N × generated tokens "
-        "per problem, without the verifier, as the paper counts them; Ratio is measured over published. What "
+        "Measured minus published accuracy at the same number of samples. A published number comes without "
+        "an interval and is taken as exact, so this one holds the chance in the measurement alone: bold "
+        "differences are beyond that, not beyond what both together leave open. Score-based strategies use "
+        "the first verifier and the headline's step aggregation. FLOPs are 2 N × generated tokens per "
+        "problem, without the verifier, as the paper counts them; Ratio is measured over published. What "
         "stands in the place of a measurement says why there is none."
     )
     return HtmlTable("Published and measured", note, list(_HEADER), rows, text_columns=4)

@@ -29,7 +29,7 @@ def sentences(separators: Sequence[str], graders: Sequence[str]) -> list[str]:
     said = [f"{words}{end}" for end in separators for words in ("Count them.", "So it is more.", "Add one.")]
     said += [f"The answer is \\boxed{{{answer}}}." for answer in (*_ANSWERS, r"\frac{1}{2}")]
     if "code" in graders:
-        said += [f"```python\n{_PROGRAM}```\n", "```python\ndef solve(x):\n    return x + 1\n```\n"]
+        said += [f"\n```python\n{body}```\n" for body in (_PROGRAM, _PROGRAM.replace("x\n", "x + 1\n"))]
     return said
 
 

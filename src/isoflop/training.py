@@ -32,8 +32,8 @@ def encode_policy_examples(
 ) -> list[dict[str, Any]]:
     """Token ids and labels of (problem, solution) pairs; the prompt carries no loss.
 
-    `row` is a pair's place. Raises UserError if an example is longer than `max_length`, or leaves it out with `drop`: cutting one
-    would teach the policy to stop in mid-solution.
+    `row` is a pair's place. Raises UserError if an example is longer than `max_length`, or leaves it out with
+    `drop`: cutting one would teach the policy to stop in mid-solution.
     """
     prompts = tokenizer([template.format(problem=problem) for problem, _ in problems])["input_ids"]
     solutions = tokenizer([solution for _, solution in problems], add_special_tokens=False)["input_ids"]

@@ -177,6 +177,37 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     assert (spec.generator.budgets, spec.verifier.step_tag) == ((4,), " ки")
 
 
+def test_limits_choose_pools_and_budgets_and_are_in_no_specification(
+    plan: Plan, raw: dict[str, Any], folder: Path
+) -> None:
+    tree = {"kind": "rebase", "budgets": [2, 4, 8], "max_tokens": 24, "max_step_tokens": 8}
+    raw["generators"]["tree"] = tree
+    free = Plan(build_config(raw, "demo.yaml", folder), folder)
+    raw["policies"]["small"]["datasets"] = ["words"]
+    raw["generators"]["tree"] = tree | {"only": {"datasets": ["own"], "at_most": {"tuned": 4}}}
+    raw["generators"]["sampling"]["only"] = {"at_most": {"tuned": 2}}
+    limited = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert [tuple(pool) for pool in limited.pools()] == [
+        ("words", "small", "greedy"),
+        ("words", "small", "sampling"),
+        ("words", "tuned", "greedy"),
+        ("words", "tuned", "sampling"),
+        ("own", "tuned", "greedy"),
+        ("own", "tuned", "sampling"),
+        ("own", "tuned", "tree"),
+    ]
+    assert limited.budgets("tuned", "tree") == (2, 4)
+    assert len(limited.trees("own", "tuned", "tree")) == 4
+    for policy in ("small", "tuned"):
+        assert limited.search(policy, "tree", 4) == free.search(policy, "tree", 4)
+        assert limited.sample(policy, "greedy") == free.sample(policy, "greedy")
+    assert limited.sample("small", "sampling") == free.sample("small", "sampling")
+    capped = SampleSpec.model_validate_json(limited.sample("tuned", "sampling"))
+    assert (capped.generator.samples, limited.budgets("tuned", "sampling")) == (2, (1, 2))
+    assert json.loads(limited.select("tuned", "sampling"))["budgets"] == [1, 2]
+    assert json.loads(limited.select("small", "sampling"))["budgets"] == [1, 2, 4]
+
+
 def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
     models = {
         "problems": ProblemsSpec,
