@@ -11,14 +11,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run plan test test-vllm lint types format install install-dev docs clean
+.PHONY: run plan rehearse pin test test-vllm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python -m isoflop.outcome $(CONFIG)
 
+# What CONFIG will take, before any of it is spent.
 plan: install
 	@$(BIN)/python -m isoflop.forecast_cli $(CONFIG)
+
+# The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
+rehearse: install
+	@$(BIN)/python -m isoflop.rehearsal $(CONFIG)
+
+pin: install
+	@$(BIN)/python -m isoflop.pin $(CONFIG)
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from isoflop.config import load_config
+from isoflop.config_checks import unpinned
 from isoflop.errors import UserError
 from isoflop.plan import Plan
 
@@ -16,11 +17,18 @@ try:
     CONFIG = load_config(
         workflow.config_settings.configfiles or ["config.yaml"],
         overrides=workflow.config_settings.config,
+        unpinned=True,
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(CONFIG)
+
+
+# Not before: a dry run asks no hub for anything.
+onstart:
+    if faults := unpinned(CONFIG):
+        raise WorkflowError("\n".join(faults))
 
 
 report: "workflow/report/workflow.rst"

@@ -22,6 +22,7 @@ from isoflop.config_entries import (
     HeadlineChoice,
     Import,
     Name,
+    Published,
     Seed,
     Selector,
     StepAggregation,
@@ -63,6 +64,8 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    published: Published | None = None
+    """Published numbers to put beside the measured ones."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     engine_settings: EngineSettings = EngineSettings()
@@ -100,11 +103,16 @@ class Config(Entry):
 
 
 def load_config(
-    paths: Sequence[str | Path], overrides: Mapping[str, Any] | None = None, root: str | Path = "."
+    paths: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path = ".",
+    *,
+    unpinned: bool = False,
 ) -> Config:
     """Read and merge the files (later ones win), apply `overrides`, check everything.
 
-    Folders and files that the config names are looked for under `root`.
+    Folders and files that the config names are looked for under `root`. `unpinned`: let revisions and sums
+    be missing that `isoflop.pin` would ask the hub for.
     Raises UserError with every fault found.
     """
     raw: dict[str, Any] = {}
@@ -114,10 +122,10 @@ def load_config(
     if overrides:
         raw = merge(raw, read_overrides(overrides))
         sources.append("--config")
-    return build_config(raw, ", ".join(sources), Path(root))
+    return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
 
 
-def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
+def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
     """A checked config from plain data; `source` begins the message. Raises UserError."""
     try:
         # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
@@ -125,7 +133,7 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
     except ValidationError as error:
         faults = describe_faults(error, Config)
     else:
-        faults = check_config(config, root)
+        faults = check_config(config, root, let_unpinned=unpinned)
         if not faults:
             return config
     lines = "\n".join(f"  {fault}" for fault in faults)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 from isoflop.config_entries import (
     NEEDS_VERIFIER,
+    UNPINNED,
     FileSource,
+    Greedy,
+    Import,
+    Reach,
     Sampling,
     WordproblemsSource,
 )
 from isoflop.config_faults import suggest
 from isoflop.config_models import AnyVerifier, MathShepherd, Policy, RunningVerifier, Server, TokenPair
+from isoflop.config_search import Generator, TreeSearch
 from isoflop.config_training import Init, PolicyTraining
 from isoflop.import_files import local_files
 
@@ -23,9 +28,13 @@ if TYPE_CHECKING:
 COMMIT = "a 40-digit commit"
 
 
-def check_config(config: Config, root: Path) -> list[str]:
-    """One line per fault, each with its key; folders and files are looked for under `root`."""
+def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> list[str]:
+    """One line per fault, each with its key; folders and files are looked for under `root`.
+
+    `let_unpinned`: whether revisions and sums may still be missing, as for a plan.
+    """
     faults = [
+        *([] if let_unpinned else unpinned(config)),
         *_sources(config, root),
         *_models(config, root),
         *_training(config),
@@ -35,9 +44,11 @@ def check_config(config: Config, root: Path) -> list[str]:
     if config.studies:
         faults += [
             *_pools(config),
+            *_reach(config),
             *_searches(config),
             *_imports(config, root),
             *_selection(config),
+            *_published(config, root),
             *_headline(config),
         ]
     elif config.training:
@@ -50,6 +61,23 @@ def check_config(config: Config, root: Path) -> list[str]:
 def is_local(model: str, root: Path) -> bool:
     """Whether `model` names a folder rather than a hub repository `owner/name`."""
     return (root / model).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
+
+
+def unpinned(config: Config) -> list[str]:
+    """One line per revision and sum that is still to be asked for."""
+    return list(_unpinned(config.model_dump(), ""))
+
+
+def _unpinned(values: object, place: str) -> Iterator[str]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            inner = f"{place}.{key}" if place else str(key)
+            if value == UNPINNED and key in ("revision", "sha256"):
+                yield f"{inner}: not pinned yet; `python -m isoflop.pin CONFIG` asks the hub and writes it"
+            yield from _unpinned(value, inner)
+    elif isinstance(values, list | tuple):
+        for number, value in enumerate(values):
+            yield from _unpinned(value, f"{place}[{number}]")
 
 
 def _sources(config: Config, root: Path) -> Iterator[str]:
@@ -189,7 +217,7 @@ def _planning(config: Config) -> Iterator[str]:
 
 def _unused(config: Config) -> Iterator[str]:
     """Keys that mean nothing where the experiment only trains models."""
-    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline"):
+    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline", "published"):
         if getattr(config, key):
             yield f"{key}: set, but there are no generators to apply it to; add generators or leave it out"
 
@@ -219,6 +247,81 @@ def _pools(config: Config) -> Iterator[str]:
                 f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
                 f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
             )
+
+
+def _reach(config: Config) -> Iterator[str]:
+    """What policies and generators are limited to exists, and leaves something to do."""
+    for name, policy in config.policies.items():
+        place = f"policies.{name}.datasets"
+        for dataset in policy.datasets or ():
+            if dataset not in config.studied_datasets:
+                yield _unknown(place, dataset, "the studied datasets", config.studied_datasets)
+        yield from _repeated(place, policy.datasets or ())
+    for name, entry in config.generators.items():
+        only = None if isinstance(entry, Import) else entry.only
+        if only is None:
+            continue
+        place = f"generators.{name}.only"
+        for key, names, section, known in (
+            ("policies", only.policies, "policies", tuple(config.policies)),
+            ("datasets", only.datasets, "the studied datasets", config.studied_datasets),
+            ("at_most", only.at_most, "policies", tuple(config.policies)),
+        ):
+            for one in names or ():
+                if one not in known:
+                    yield _unknown(f"{place}.{key}", one, section, known)
+            yield from _repeated(f"{place}.{key}", tuple(names or ()))
+        yield from _caps(config, place, entry, only)
+    yield from _unreached(config)
+
+
+def _caps(config: Config, place: str, entry: Generator, only: Reach) -> Iterator[str]:
+    """Every largest budget leaves a budget."""
+    budgets = entry.budgets if isinstance(entry, TreeSearch) else config.budgets
+    for policy, most in (only.at_most or {}).items():
+        if isinstance(entry, Greedy):
+            yield f"{place}.at_most: greedy has one candidate and no budgets; leave it out"
+        elif budgets and not only.cap(policy, budgets):
+            yield f"{place}.at_most.{policy}: {most} is less than every budget (the smallest is {budgets[0]})"
+
+
+def _unreached(config: Config) -> Iterator[str]:
+    """Policies, data sets and generators between which the limits leave nothing."""
+    pools = made_pools(config)
+    for section, place, names in (
+        ("datasets", 0, config.studied_datasets),
+        ("policies", 1, tuple(config.policies)),
+        ("generators", 2, tuple(config.generators)),
+    ):
+        reached = {pool[place] for pool in pools}
+        trains = {policy for label in config.labels.values() for policy in (*label.policies, label.completer)}
+        for name in names:
+            idle = section == "policies" and (not config.policies[name].runs or name in trains)
+            if pools and name not in reached and not idle:
+                yield f"{section}.{name}: limits (`only`, `datasets`) leave it nothing to do"
+
+
+def made_pools(config: Config) -> list[tuple[str, str, str]]:
+    """Data set, policy and generator of every table of candidates that the config asks for."""
+    return [
+        (dataset, policy, generator)
+        for dataset in config.studied_datasets
+        for policy, model in config.policies.items()
+        for generator, entry in config.generators.items()
+        if _makes(entry, dataset, policy, model)
+    ]
+
+
+def _makes(entry: Generator, dataset: str, policy: str, model: Policy) -> bool:
+    if isinstance(entry, Import):
+        return entry.dataset == dataset and policy in entry.policies
+    only = entry.only or Reach()
+    return (
+        model.runs
+        and (model.datasets is None or dataset in model.datasets)
+        and (only.policies is None or policy in only.policies)
+        and (only.datasets is None or dataset in only.datasets)
+    )
 
 
 def _searches(config: Config) -> Iterator[str]:
@@ -329,6 +432,22 @@ def _headline(config: Config) -> Iterator[str]:
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "
             "orm with one score per solution; set last"
         )
+
+
+def _published(config: Config, root: Path) -> Iterator[str]:
+    if config.published is None:
+        return
+    for path in config.published.files:
+        if not (root / path).is_file():
+            yield f"published.files: there is no file {path!r} (seen from where snakemake runs)"
+    for section, mapped, known in (
+        ("policies", config.published.policies, tuple(config.policies)),
+        ("datasets", config.published.datasets, config.studied_datasets),
+        ("generators", config.published.generators, tuple(config.generators)),
+    ):
+        for theirs, ours in mapped.items():
+            if ours not in known:
+                yield _unknown(f"published.{section}.{theirs}", ours, section, known)
 
 
 def _unknown(place: str, name: str, section: str, entries: Collection[str]) -> str:

@@ -35,8 +35,8 @@ Editors complete and check the file with the first line
 `# yaml-language-server: $schema=docs/reference/config.schema.json`.
 """
 _PATTERNS = {
-    "^[0-9a-f]{40}$": "commit (40 hexadecimal digits)",
-    "^[0-9a-f]{64}$": "SHA-256 (64 hexadecimal digits)",
+    "^([0-9a-f]{40}|unpinned)$": "commit (40 hexadecimal digits)",
+    "^([0-9a-f]{64}|unpinned)$": "SHA-256 (64 hexadecimal digits)",
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "name",
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
     r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
@@ -139,7 +139,7 @@ def _type(value: Schema, definitions: Schema) -> str:
     elif value["type"] == "array":
         words = f"list of {_type(value['items'], definitions)}"
     elif value["type"] == "object":
-        (inner,) = value["patternProperties"].values()
+        (inner,) = value.get("patternProperties", {"": value.get("additionalProperties")}).values()
         words = f"mapping of names to {_type(inner, definitions)}"
     elif "pattern" in value:
         words = _PATTERNS[value["pattern"]]

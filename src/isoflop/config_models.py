@@ -99,6 +99,8 @@ class Policy(_Chat, _Model):
     """A Jinja chat template instead of the tokenizer's own."""
     step_separator: Text = "\n"
     """What ends a step of a solution."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Entries of `datasets` that it is studied on; all that are studied if left out."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
     server: Server | None = None

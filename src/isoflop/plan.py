@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
-from isoflop.config_checks import is_local
+from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
 from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
 from isoflop.config_planning import ModelUse
@@ -19,7 +19,16 @@ from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
 from isoflop.forecast import StudyWork
 from isoflop.import_files import local_files
-from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
+from isoflop.publishing import (
+    FIGURE_FORMATS,
+    PUBLISHED_TABLES,
+    SEARCH_TABLES,
+    TABLES,
+    Headline,
+    PublishedTables,
+    PublishSpec,
+    figure_names,
+)
 from isoflop.selection import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -80,14 +89,7 @@ class Plan:
 
     def pools(self) -> list[Pool]:
         """Every table of candidates of the study."""
-        config = self.config
-        return [
-            Pool(dataset, policy, generator)
-            for dataset in (config.studied_datasets if config.studies else ())
-            for policy, model in config.policies.items()
-            for generator in config.generators
-            if self._makes(generator, dataset, policy, model.runs)
-        ]
+        return [Pool(*pool) for pool in made_pools(self.config)] if self.config.studies else []
 
     def replays(self) -> list[Pool]:
         """The tables of candidates that are imported."""
@@ -102,7 +104,8 @@ class Plan:
         """Specification of one search at one budget."""
         entry = self.config.searches[generator]
         (verifier,) = self.pool_verifiers(generator)
-        content = entry.model_dump(exclude_defaults=True) | {"budgets": (budget,), "verifier": None}
+        content = entry.model_dump(exclude_defaults=True)
+        content |= {"budgets": (budget,), "verifier": None, "only": None}
         return canonical(
             SearchSpec(
                 policy=self._located(self.config.policies[policy]),
@@ -118,16 +121,23 @@ class Plan:
         (verifier,) = self.pool_verifiers(generator)
         return _distinct([*self.policy_files(policy), *self.verifier_files(verifier)])
 
-    def gather(self, generator: str) -> str:
+    def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
+        """The budgets at which a policy has a generator's candidates."""
+        entry = self.config.generators[generator]
+        whole = entry.budgets if isinstance(entry, TreeSearch) else self.config.budgets
+        only = None if isinstance(entry, Import) else entry.only
+        return whole if only is None else only.cap(policy, whole)
+
+    def gather(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
-        budgets = self.config.searches[generator].budgets
+        budgets = self.budgets(policy, generator)
         return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
 
     def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather's specification."""
         return [
             f"{self.results}/search/{dataset}/{policy}/{generator}/{budget}.{ending}"
-            for budget in self.config.searches[generator].budgets
+            for budget in self.budgets(policy, generator)
             for ending in ("parquet", "ledger.json")
         ]
 
@@ -197,16 +207,23 @@ class Plan:
         """The names of the study's figures."""
         return figure_names(len(self.config.policies), len(self.config.searches))
 
-    def search_tables(self) -> tuple[str, ...]:
-        """The tables that only a study with tree searches has."""
-        return SEARCH_TABLES if self.config.searches else ()
+    def further_tables(self) -> tuple[str, ...]:
+        """The tables that only a study with tree searches, or with published numbers, has."""
+        return (
+            *(SEARCH_TABLES if self.config.searches else ()),
+            *(PUBLISHED_TABLES if self.config.published else ()),
+        )
+
+    def published_files(self) -> list[str]:
+        """Files of published numbers."""
+        return list(self.config.published.files) if self.config.published else []
 
     def published(self) -> list[str]:
         """The files that publishing writes."""
         if not self.config.studies:
             return []
         figures = [f"figures/{name}.{ending}" for name in self.figures() for ending in FIGURE_FORMATS]
-        tables = (*TABLES, *self.search_tables())
+        tables = (*TABLES, *self.further_tables())
         names = ["report.html", *(f"tables/{name}" for name in tables), *figures]
         return [f"{self.results}/{name}" for name in names]
 
@@ -312,10 +329,13 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no import
+        own: dict[str, object] = {"only": None}
+        if isinstance(entry, Sampling) and entry.only is not None:
+            own["samples"] = min(entry.samples, (entry.only.at_most or {}).get(policy, entry.samples))
         return canonical(
             SampleSpec(
                 policy=self._located(self.config.policies[policy]),
-                generator=entry,
+                generator=entry.model_copy(update=own),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -348,7 +368,7 @@ class Plan:
         """How many processes comparing a data set's answers keeps busy."""
         return 1 if self.config.datasets[dataset].grader == "number" else _GRADERS
 
-    def select(self, generator: str) -> str:
+    def select(self, policy: str, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config, code = self.config, code_digest("isoflop.stages.select")
         entry = config.generators[generator]
@@ -357,7 +377,7 @@ class Plan:
         searched, imported = isinstance(entry, TreeSearch), isinstance(entry, Import)
         return canonical(
             SelectSpec(
-                budgets=entry.budgets if isinstance(entry, TreeSearch) else config.budgets,
+                budgets=self.budgets(policy, generator),
                 selectors=config.selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
@@ -405,6 +425,7 @@ class Plan:
                 tokens_estimated=any(map(self._estimated, config.generators)),
                 assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
+                published=PublishedTables(**config.published.model_dump()) if config.published else None,
                 config_yaml=config_yaml(config),
                 work=self.work(),
                 seed=config.seed,
@@ -450,10 +471,6 @@ class Plan:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
 
-    def _makes(self, generator: str, dataset: str, policy: str, runs: bool) -> bool:
-        entry = self.config.imports.get(generator)
-        return runs if entry is None else entry.dataset == dataset and policy in entry.policies
-
     def _trained_folder(self, name: str) -> str:
         return f"{self.results}/train/{name}"
 
@@ -488,9 +505,9 @@ class Plan:
         folder: dict[str, str | None] = {}
         if entry.trained is not None:
             folder = {"model": self._trained_folder(entry.trained), "trained": None}
-        # What no result depends on goes another way (machine).
+        # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
-        keys = itertools.chain.from_iterable(_MACHINE.values())
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets")
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 

@@ -31,6 +31,7 @@ FIGURES = (
 )
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
+PUBLISHED_TABLES = ("published.csv", "published.md")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "plan.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
@@ -74,6 +75,17 @@ class Headline(BaseModel):
     cost_model: CostModel
 
 
+class PublishedTables(BaseModel):
+    """Files of published numbers, and the study's names for theirs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: tuple[str, ...] = Field(min_length=1)
+    policies: Mapping[str, str]
+    datasets: Mapping[str, str]
+    generators: Mapping[str, str]
+
+
 class PublishSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
@@ -81,8 +93,9 @@ class PublishSpec(BaseModel):
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
-    what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as
-    provenance, `work` is what the forecast follows from, `code` is the digest of the stage's import closure.
+    what imported solutions and scores come from, according to the config alone. `published`: numbers to put
+    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows from,
+    `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +112,7 @@ class PublishSpec(BaseModel):
     tokens_estimated: bool = False
     assumed_policies: tuple[str, ...] = ()
     assumed_verifiers: tuple[str, ...] = ()
+    published: PublishedTables | None = None
     config_yaml: str
     work: StudyWork = StudyWork()
     seed: int

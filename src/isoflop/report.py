@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from isoflop.claims import Part
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
+from isoflop.published import published_html
 from isoflop.publishing import (
     SELECTOR_NAMES,
     Estimate,
@@ -144,8 +145,9 @@ def render(
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
     planned: HtmlTable,
+    published: pd.DataFrame | None = None,
 ) -> str:
-    """The report's HTML. `figures`: SVG by name; `samples`: by data set."""
+    """The report's HTML. `figures`: SVG by name; `samples`: by data set; `published` as compared."""
     environment = Environment(
         loader=PackageLoader("isoflop"),
         autoescape=True,
@@ -173,6 +175,7 @@ def render(
         claims=[claims_table(tested, spec, dataset) for dataset in spec.datasets],
         evidence=[evidence_table(tested, dataset) for dataset in spec.datasets],
         figures=shown,
+        published=None if published is None else published_html(published),
         tables=report_tables(tables, spec, table4),
         samples=samples,
         provenance=provenance,

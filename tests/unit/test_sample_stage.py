@@ -12,7 +12,6 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
@@ -21,6 +20,7 @@ from isoflop.stages import label, sample, score
 from isoflop.stages.chunks import Chunks, fingerprint
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.tiny_models import save_tiny
 from isoflop.wordproblems import generate_problems
 
 

@@ -105,8 +105,8 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("prm"),
         "grade": plan.grade("words"),
-        "greedy select": plan.select("greedy"),
-        "select": plan.select("sampling"),
+        "greedy select": plan.select("small", "greedy"),
+        "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
         "publish": plan.publish(),
     }
@@ -169,7 +169,7 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     for budget in (4, 16):
         assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
     assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
-    assert after.gather("tree") != before.gather("tree")
+    assert after.gather("small", "tree") != before.gather("small", "tree")
     for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
         raw["generators"]["tree"] = tree | change
         changed = Plan(build_config(raw, "demo.yaml", folder), folder)
@@ -177,6 +177,37 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
         assert same is ("verifier" in change)  # the first one is the guide anyway
     spec = SearchSpec.model_validate_json(before.search("small", "tree", 4))
     assert (spec.generator.budgets, spec.verifier.step_tag) == ((4,), " ки")
+
+
+def test_limits_choose_pools_and_budgets_and_are_in_no_specification(
+    plan: Plan, raw: dict[str, Any], folder: Path
+) -> None:
+    tree = {"kind": "rebase", "budgets": [2, 4, 8], "max_tokens": 24, "max_step_tokens": 8}
+    raw["generators"]["tree"] = tree
+    free = Plan(build_config(raw, "demo.yaml", folder), folder)
+    raw["policies"]["small"]["datasets"] = ["words"]
+    raw["generators"]["tree"] = tree | {"only": {"datasets": ["own"], "at_most": {"tuned": 4}}}
+    raw["generators"]["sampling"]["only"] = {"at_most": {"tuned": 2}}
+    limited = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert [tuple(pool) for pool in limited.pools()] == [
+        ("words", "small", "greedy"),
+        ("words", "small", "sampling"),
+        ("words", "tuned", "greedy"),
+        ("words", "tuned", "sampling"),
+        ("own", "tuned", "greedy"),
+        ("own", "tuned", "sampling"),
+        ("own", "tuned", "tree"),
+    ]
+    assert limited.budgets("tuned", "tree") == (2, 4)
+    assert len(limited.trees("own", "tuned", "tree")) == 4
+    for policy in ("small", "tuned"):
+        assert limited.search(policy, "tree", 4) == free.search(policy, "tree", 4)
+        assert limited.sample(policy, "greedy") == free.sample(policy, "greedy")
+    assert limited.sample("small", "sampling") == free.sample("small", "sampling")
+    capped = SampleSpec.model_validate_json(limited.sample("tuned", "sampling"))
+    assert (capped.generator.samples, limited.budgets("tuned", "sampling")) == (2, (1, 2))
+    assert json.loads(limited.select("tuned", "sampling"))["budgets"] == [1, 2]
+    assert json.loads(limited.select("small", "sampling"))["budgets"] == [1, 2, 4]
 
 
 def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:

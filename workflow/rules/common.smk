@@ -22,7 +22,9 @@ def exports():
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
     if PLAN.machine() != "{}":
-        commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.machine())}")
+        # Snakemake fills in what is in single braces.
+        machine = shlex.quote(PLAN.machine()).replace("{", "{{").replace("}", "}}")
+        commands.append(f"export ISOFLOP_MACHINE={machine}")
     if CONFIG.engine_settings.allow_unsandboxed:
         commands.append("export ISOFLOP_ALLOW_UNSANDBOXED=1")
     return "; ".join(commands) + "; "

@@ -17,6 +17,6 @@ for _pool in PLAN.searches():
         resources:
             mem_mb=2000,
         params:
-            spec=lambda w, pool=_pool: PLAN.gather(pool.generator),
+            spec=lambda w, pool=_pool: PLAN.gather(pool.policy, pool.generator),
         shell:
             "python -m isoflop.stages.gather {params.spec:q} {input} {output} 2> {log}"

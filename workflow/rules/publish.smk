@@ -5,6 +5,7 @@ rule publish:
         differences="results/{experiment}/tables/differences.csv",
         draws="results/{experiment}/fit/draws.parquet",
         evidence=PLAN.evidence(),
+        published=PLAN.published_files(),
     output:
         report(
             "results/{experiment}/report.html",
@@ -33,7 +34,7 @@ rule publish:
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
-        [f"results/{{experiment}}/tables/{name}" for name in PLAN.search_tables()],
+        [f"results/{{experiment}}/tables/{name}" for name in PLAN.further_tables()],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",

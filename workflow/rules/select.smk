@@ -14,6 +14,6 @@ rule select:
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: PLAN.select(w.generator),
+        spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
         "python -m isoflop.stages.select {params.spec:q} {input} {output} 2> {log}"

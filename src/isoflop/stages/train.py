@@ -253,12 +253,33 @@ def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]
         if None in table["solution"]:
             raise UserError(f"{path}: row {table['solution'].index(None)} has no solution to train on")
         pairs = list(zip(table["prompt"], table["solution"], strict=True))
-        return encode_policy_examples(tokenizer, training.prompt, pairs, training.max_length)
+        return _told(
+            path,
+            len(pairs),
+            encode_policy_examples(
+                tokenizer, training.prompt, pairs, training.max_length, training.too_long == "drop"
+            ),
+        )
     solutions = [
         ScoredSolution(row["prompt"], tuple(row["steps"]), tuple(row["labels"]))
         for row in read_table(path, LABELS).to_pylist()
     ]
-    return encode_prm_examples(tokenizer, training.prompt, training.step_tag, solutions, training.max_length)
+    examples = encode_prm_examples(
+        tokenizer,
+        training.prompt,
+        training.step_tag,
+        solutions,
+        training.max_length,
+        training.too_long == "drop",
+    )
+    return _told(path, len(solutions), examples)
+
+
+def _told(path: str, rows: int, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The examples, after a line for the log where some rows were too long."""
+    if len(examples) < rows:
+        print(f"{path}: {rows - len(examples)} of {rows} rows are too long and left out", file=sys.stderr)
+    return examples
 
 
 def _trainer(
@@ -368,7 +389,7 @@ def _accuracy_by_level(
 ) -> dict[str, float]:
     """Share of right solutions at temperature 1 on held-out problems: of all, and of each level."""
     rows = read_table(path, PROBLEMS).select(["problem_id", "prompt", "answer", "level"]).to_pylist()
-    rows = [row for row in rows for _ in range(training.held_out_samples)]
+    rows = [rows[example["row"]] for example in examples for _ in range(training.held_out_samples)]
     prompts = [
         example["labels"].count(IGNORED) for example in examples for _ in range(training.held_out_samples)
     ]
@@ -406,7 +427,8 @@ def _prm_measures(
     ]
     output = model.get_output_embeddings()
     scores = score_encoded(model, encoded, Head.pair(output.weight, output.bias, (good, bad)))
-    rows = read_table(path, LABELS).to_pylist()
+    table = read_table(path, LABELS).to_pylist()
+    rows = [table[example["row"]] for example in examples]
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):
         chosen = [place for place, row in enumerate(rows) if row["policy"] == policy]
