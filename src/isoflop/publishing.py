@@ -94,8 +94,8 @@ class PublishSpec(BaseModel):
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
-    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows from,
-    `code` is the digest of the stage's import closure.
+    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
+    from, `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

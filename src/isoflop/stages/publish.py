@@ -80,12 +80,12 @@ def main(arguments: Sequence[str]) -> None:
         lower = table1(tables.curves, spec)
         write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
         write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
-    compared = None
+    published = None
     if spec.published:
         numbers = [read_published(path, _csv(Path(path))) for path in spec.published.files]
-        compared = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
-        write_text(out / "tables" / "published.csv", published_csv(compared))
-        write_text(out / "tables" / "published.md", published_markdown(compared))
+        published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
+        write_text(out / "tables" / "published.csv", published_csv(published))
+        write_text(out / "tables" / "published.md", published_markdown(published))
     tested = claims(tables, spec)
     written = claims_csv(tested, spec.experiment).to_csv(index=False, lineterminator="\n")
     write_text(out / "tables" / "claims.csv", written)
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=_provenance(results, spec),
         planned=plan_table(planned, spec.work.planning),
-        published=compared,
+        published=published,
     )
     write_text(out / "report.html", html)
 
