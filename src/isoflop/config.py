@@ -34,6 +34,11 @@ from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
 
+# What no result depends on.
+_NO_RESULT = {"shards", "engine_settings"}
+
+Shards = Annotated[int, Field(ge=1, le=1000)]
+
 
 class Config(Entry):
     """One experiment."""
@@ -64,6 +69,9 @@ class Config(Entry):
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
+    shards: Shards = 1
+    """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks. No result
+    depends on it."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""
     training: dict[Name, TrainingConfig] = Field(default_factory=dict)
@@ -131,8 +139,8 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
 
 
 def config_yaml(config: Config) -> str:
-    """The whole config as YAML, defaults included, for provenance; engine settings are not part of it."""
-    content = config.model_dump(mode="json", exclude={"engine_settings"})
+    """The whole config as YAML, defaults included, for provenance, without what no result depends on."""
+    content = config.model_dump(mode="json", exclude=_NO_RESULT)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 

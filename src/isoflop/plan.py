@@ -18,6 +18,7 @@ from isoflop.digests import code_digest
 from isoflop.import_files import local_files
 from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
 from isoflop.selection import SelectSpec
+from isoflop.shards import shard_names, shard_pattern
 from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
@@ -119,6 +120,20 @@ class Plan:
         budgets = self.config.searches[generator].budgets
         return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
 
+    def parts(self, stage: str, *names: str) -> list[str]:
+        """Every shard's part of a table of a stage and its ledger, in the order of the shards."""
+        base = "/".join((self.results, stage, *names))
+        settings = self.config.engine_settings
+        return [
+            f"{base}{name}.{ending}"
+            for name in shard_names(self.config.shards, settings.chunk_problems)
+            for ending in ("parquet", "ledger.json")
+        ]
+
+    def shard_pattern(self) -> str:
+        """A pattern for what follows the stem of a table in the name of its parts."""
+        return shard_pattern(self.config.shards, self.config.engine_settings.chunk_problems)
+
     def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather's specification."""
         return [
@@ -162,6 +177,7 @@ class Plan:
                 policy=self.config.policies[policy],
                 verifier=self._imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
+                files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
             )
         )

@@ -40,3 +40,27 @@ wildcard_constraints:
     verifier=any_of(CONFIG.verifiers),
     model=any_of(CONFIG.training),
     label=any_of(CONFIG.labels),
+    shard=PLAN.shard_pattern(),
+
+
+def part(path):
+    """An output that is only a part, and goes when the parts are merged, where there are shards."""
+    return temp(path) if CONFIG.shards > 1 else path
+
+
+def part_input(stem, *paths):
+    """An input function: `paths`, patterns or functions of the wildcards, for the part called `stem`.
+
+    A part that is gone is made when its table is, whose inputs are the same: its own inputs' times say
+    nothing, and there may be no record of what they held.
+    """
+
+    def inputs(w):
+        found = [path(w) if callable(path) else path.format(**w) for path in paths]
+        files = [
+            file for one in found for file in ([one] if isinstance(one, str) else one)
+        ]
+        gone = CONFIG.shards > 1 and not Path(f"{stem}.parquet".format(**w)).exists()
+        return [ancient(file) for file in files] if gone else files
+
+    return inputs

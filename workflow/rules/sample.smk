@@ -1,13 +1,23 @@
 # The model's files are inputs so that a changed checkpoint samples again; the stage finds them by the spec.
 rule sample:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        model=lambda w: PLAN.policy_files(w.policy),
+        problems=part_input(
+            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}",
+            "results/{experiment}/problems/{dataset}.parquet",
+        ),
+        model=part_input(
+            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}",
+            lambda w: PLAN.policy_files(w.policy),
+        ),
     output:
-        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-        ledger="results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
+        candidates=part(
+            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet"
+        ),
+        ledger=part(
+            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.ledger.json"
+        ),
     log:
-        "logs/{experiment}/sample/{dataset}/{policy}/{generator}.log",
+        "logs/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
         generator=any_of(PLAN.sampled()),
     conda:

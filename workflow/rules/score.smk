@@ -1,13 +1,26 @@
 rule score:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-        model=lambda w: PLAN.verifier_files(w.verifier),
+        problems=part_input(
+            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
+            "results/{experiment}/problems/{dataset}.parquet",
+        ),
+        candidates=part_input(
+            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
+            "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
+        ),
+        model=part_input(
+            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
+            lambda w: PLAN.verifier_files(w.verifier),
+        ),
     output:
-        scores="results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet",
-        ledger="results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.ledger.json",
+        scores=part(
+            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet"
+        ),
+        ledger=part(
+            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.ledger.json"
+        ),
     log:
-        "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
+        "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
     wildcard_constraints:
         generator=any_of(PLAN.sampled()),
     conda:

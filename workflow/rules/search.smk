@@ -1,13 +1,23 @@
 # A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
 rule search:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        models=lambda w: PLAN.search_models(w.policy, w.generator),
+        problems=part_input(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}",
+            "results/{experiment}/problems/{dataset}.parquet",
+        ),
+        models=part_input(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}",
+            lambda w: PLAN.search_models(w.policy, w.generator),
+        ),
     output:
-        trees="results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet",
-        ledger="results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.ledger.json",
+        trees=part(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet"
+        ),
+        ledger=part(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.ledger.json"
+        ),
     log:
-        "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.log",
+        "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.log",
     wildcard_constraints:
         generator=any_of(CONFIG.searches),
         budget=r"\d+",

@@ -147,10 +147,10 @@ def main(arguments: Sequence[str]) -> None:
     checkable = table_metadata(table).get("source") == "wordproblems"
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
     models = [policy.model for policy in spec.policies.values()]
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
         labeller = Labeller(spec, checkable, grader)
-        labels, totals = chunks.run(problems, size, labeller.label, lambda count: None)
+        labels, totals = chunks.run(problems, labeller.label, lambda count: None)
         labeller.line.close()
     write_columns(out, labels, LABELS, {"tally": {name: totals[name] for name in ("solutions", "rollouts")}})
     chunks.remove()
