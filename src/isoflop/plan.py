@@ -442,6 +442,25 @@ class Plan:
         entry = self.config.labels[label]
         return _distinct([*entry.policies, entry.completer])
 
+    def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:
+        """How many GPUs a job with these models has a use for; engine transformers needs none."""
+        entries = [self.config.policies[name] for name in policies]
+        judges = [self.config.verifiers[name] for name in verifiers]
+        return sum(
+            entry.gpus
+            for entry in (*entries, *judges)
+            if not isinstance(entry, ImportedVerifier) and entry.engine == "vllm"
+        )
+
+    def label_gpus(self, label: str) -> int:
+        """How many GPUs the models that write and continue solutions have a use for."""
+        return self.gpus(self._label_policies(label))
+
+    def wants_gpus(self) -> bool:
+        """Whether any job can have a use for a GPU."""
+        config = self.config
+        return bool(config.training) or self.gpus(config.policies, config.verifiers) > 0
+
     def machine(self) -> str:
         """What models may use of a machine, by checkpoint, as JSON; no result depends on it."""
         return json.dumps(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
+from isoflop.stages.devices import named_devices
+
 
 def any_of(names):
     """A pattern for one of the names; for none, one that never matches."""
@@ -23,12 +25,22 @@ def exports():
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
     if PLAN.machine() != "{}":
         commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.machine())}")
+    if workflow.remote_exec:
+        commands.append("export ISOFLOP_GPUS_GIVEN=1")
     if CONFIG.engine_settings.allow_unsandboxed:
         commands.append("export ISOFLOP_ALLOW_UNSANDBOXED=1")
-    return "; ".join(commands) + "; "
+    # Snakemake takes braces for places to fill in.
+    return ("; ".join(commands) + "; ").replace("{", "{{").replace("}", "}}")
 
 
 shell.prefix(exports())
+
+# Where jobs run on this machine, its GPUs are what they share; `--resources gpu=2` leaves some to others.
+# Snakemake lowers what a job asks for to that. A training takes a GPU if there is one, or what a profile says.
+LOCAL = workflow.local_exec and not workflow.remote_exec
+TRAINING_GPUS = int(LOCAL)
+if LOCAL and PLAN.wants_gpus() and workflow.global_resources.get("gpu") is None:
+    workflow.register_resource("gpu", len(named_devices() or []))
 
 
 # Wildcards are the names of the config and nothing else.

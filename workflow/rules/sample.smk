@@ -25,12 +25,13 @@ rule sample:
     threads: CONFIG.engine_settings.threads
     # Not tracked, as they should be: neither changes a result.
     resources:
+        gpu=lambda w: PLAN.gpus([w.policy]),
         mem_mb=2000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PLAN.sample(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.sample {params.spec:q} {input.problems} {output} 2> {log}"

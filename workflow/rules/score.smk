@@ -27,12 +27,13 @@ rule score:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
+        gpu=lambda w: PLAN.gpus(verifiers=[w.verifier]),
         mem_mb=2000,
         batch_tokens=CONFIG.engine_settings.batch_tokens,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PLAN.score(w.verifier),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.score {params.spec:q} {input.problems} {input.candidates} {output} 2> {log}"

@@ -25,6 +25,9 @@ rule search:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
+        gpu=lambda w: PLAN.gpus(
+            [w.policy], PLAN.pool_verifiers(w.generator)
+        ),
         mem_mb=3000,
         batch_size=CONFIG.engine_settings.batch_size,
         batch_tokens=CONFIG.engine_settings.batch_tokens,
@@ -32,7 +35,7 @@ rule search:
     params:
         spec=lambda w: PLAN.search(w.policy, w.generator, int(w.budget)),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
         "ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.search {params.spec:q} {input.problems} {output} 2> {log}"
