@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from isoflop.config import build_config
+from isoflop.config_models import MathShepherd, Policy
 from isoflop.errors import UserError
 from isoflop.plan import Plan
-from isoflop.config_models import MathShepherd, Policy
 from isoflop.stages.devices import visible_devices
 from isoflop.stages.models import assign_devices, devices_for
 from isoflop.vllm_settings import VllmSettings

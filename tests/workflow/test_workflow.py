@@ -46,7 +46,10 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
 ON_GPUS = (
     TINY.replace("{model: models/small}", "{model: models/small, engine: vllm, gpus: 2}")
     .replace("model: models/prm}", "model: models/prm, engine: vllm}")
-    .replace("budgets: [1,", "  tree: {kind: rebase, budgets: [2], max_tokens: 24, max_step_tokens: 8}\nbudgets: [1,")
+    .replace(
+        "budgets: [1,",
+        "  tree: {kind: rebase, budgets: [2], max_tokens: 24, max_step_tokens: 8}\nbudgets: [1,",
+    )
 )
 WANTED = {
     ("sample", "small"): 2, ("sample", "large"): 0, ("search", "small"): 3, ("search", "large"): 1,
@@ -57,9 +60,7 @@ WANTED = {
 @pytest.mark.parametrize("there", [8, 2, 0])
 def test_jobs_ask_for_the_gpus_of_their_models_as_far_as_there_are_any(there: int, tmp_path: Path) -> None:
     finished_tiny_study(tmp_path, ON_GPUS)
-    run = snakemake(
-        tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--resources", f"gpu={there}"
-    )
+    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--resources", f"gpu={there}")
     planned(run)
     asked = {
         (rule, policy): int(gpus)

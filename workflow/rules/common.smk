@@ -60,19 +60,23 @@ def part(path):
     return temp(path) if CONFIG.shards > 1 else path
 
 
-def part_input(stem, *paths):
-    """An input function: `paths`, patterns or functions of the wildcards, for the part called `stem`.
+PARTS = {
+    "sample": "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet",
+    "search": "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet",
+    "score": "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet",
+}
 
-    A part that is gone is made when its table is, whose inputs are the same: its own inputs' times say
-    nothing, and there may be no record of what they held.
+
+def part_input(stage, source):
+    """An input function of a stage's parts; `source` is a pattern, or a function of the wildcards.
+
+    A part that is gone is made when its table is, whose inputs are the same: the times of its own inputs say
+    nothing then, and there may be no record of what they held.
     """
 
     def inputs(w):
-        found = [path(w) if callable(path) else path.format(**w) for path in paths]
-        files = [
-            file for one in found for file in ([one] if isinstance(one, str) else one)
-        ]
-        gone = CONFIG.shards > 1 and not Path(f"{stem}.parquet".format(**w)).exists()
+        files = source(w) if callable(source) else [source.format(**w)]
+        gone = CONFIG.shards > 1 and not Path(PARTS[stage].format(**w)).exists()
         return [ancient(file) for file in files] if gone else files
 
     return inputs

@@ -1,14 +1,8 @@
 # The model's files are inputs so that a changed checkpoint samples again; the stage finds them by the spec.
 rule sample:
     input:
-        problems=part_input(
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}",
-            "results/{experiment}/problems/{dataset}.parquet",
-        ),
-        model=part_input(
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}",
-            lambda w: PLAN.policy_files(w.policy),
-        ),
+        problems=part_input("sample", "results/{experiment}/problems/{dataset}.parquet"),
+        model=part_input("sample", lambda w: PLAN.policy_files(w.policy)),
     output:
         candidates=part(
             "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet"

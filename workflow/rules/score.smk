@@ -1,17 +1,11 @@
 rule score:
     input:
-        problems=part_input(
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
-            "results/{experiment}/problems/{dataset}.parquet",
-        ),
+        problems=part_input("score", "results/{experiment}/problems/{dataset}.parquet"),
         candidates=part_input(
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
+            "score",
             "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
         ),
-        model=part_input(
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}",
-            lambda w: PLAN.verifier_files(w.verifier),
-        ),
+        model=part_input("score", lambda w: PLAN.verifier_files(w.verifier)),
     output:
         scores=part(
             "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet"

@@ -1,14 +1,8 @@
 # A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
 rule search:
     input:
-        problems=part_input(
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}",
-            "results/{experiment}/problems/{dataset}.parquet",
-        ),
-        models=part_input(
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}",
-            lambda w: PLAN.search_models(w.policy, w.generator),
-        ),
+        problems=part_input("search", "results/{experiment}/problems/{dataset}.parquet"),
+        models=part_input("search", lambda w: PLAN.search_models(w.policy, w.generator)),
     output:
         trees=part(
             "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet"
@@ -25,9 +19,7 @@ rule search:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus(
-            [w.policy], PLAN.pool_verifiers(w.generator)
-        ),
+        gpu=lambda w: PLAN.gpus([w.policy], PLAN.pool_verifiers(w.generator)),
         mem_mb=3000,
         batch_size=CONFIG.engine_settings.batch_size,
         batch_tokens=CONFIG.engine_settings.batch_tokens,

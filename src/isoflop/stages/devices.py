@@ -1,4 +1,4 @@
-"""Which GPUs a job may use: those a scheduler gave it, or else free ones that it claims for as long as it lives.
+"""Which GPUs a job may use: those a scheduler gave it, or else free ones that it claims while it lives.
 
 Snakemake counts GPUs and does not say which. So a job locks one file per GPU of the machine; the system drops
 a lock when its process ends, in whatever way.

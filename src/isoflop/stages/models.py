@@ -66,8 +66,8 @@ def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None])
     if shared and sum(model.memory_share for model in models) > 1:
         shares = " and ".join(str(model.memory_share) for model in models)
         raise UserError(
-            f"memory_share: {len(models)} models share {len(visible)} GPU, and {shares} of its memory are more "
-            f"than there is; set them, or give the job {needed} GPUs"
+            f"memory_share: {len(models)} models share {len(visible)} GPU, and {shares} of its memory "
+            f"are more than there is; set them, or give the job {needed} GPUs"
         )
     assigned, taken = [], 0
     for need in needs:
