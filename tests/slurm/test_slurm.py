@@ -203,7 +203,7 @@ def test_jobs_ask_for_gpus_and_small_ones_go_together(finished: Path, slurm: Pat
     sampled = seen["what"].str.contains("rule_sample")
     assert seen[sampled]["gpus"].str.contains("gpu").all()
     assert not seen[~sampled]["gpus"].str.contains("gpu").any()
-    # Problems; per policy two samplings, a search and a scoring, in two parts and a merge; the rest in groups.
+    # Problems; per policy two samplings, a search and a scoring, in two parts and a merge; else groups.
     completed = seen[seen["state"] == "COMPLETED"]
     single = 1 + len(POLICIES) * 4 * 3
     assert len(completed) <= single + 3

@@ -1,4 +1,4 @@
-"""Jobs on one machine never share a GPU by accident: fake devices, real processes that claim, die and are killed."""
+"""Jobs on one machine never share a GPU by accident: fake devices, real processes that claim and are killed."""
 
 import json
 import multiprocessing
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_many_processes_at_once_never_share_a_gpu(here: Path) -> None:
     assert set(held) == {"0", "1", "2", "3"}
     for times in held.values():
         times.sort()
-        assert all(after[0] >= before[1] for before, after in zip(times, times[1:], strict=False))
+        assert all(after[0] >= before[1] for before, after in pairwise(times))
 
 
 def test_a_killed_jobs_gpu_is_free_again(here: Path) -> None:
