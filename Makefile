@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run plan rehearse pin test test-vllm lint types format install install-dev docs clean
+.PHONY: run plan rehearse pin test test-vllm test-slurm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -34,6 +34,11 @@ test: install-dev
 # vLLM needs other versions than the rest, so it has an environment of its own: about 3 GB.
 test-vllm: $(VLLM_VENV)/.installed
 	@$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
+# Sets up a SLURM of one node on this machine, which takes root and Debian's packages, and ends it again.
+test-slurm: install-dev
+	@$(PIP) -c constraints.txt --editable '.[slurm]'
+	@ISOFLOP_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: install-dev
 	@$(BIN)/ruff check .

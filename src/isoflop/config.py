@@ -36,6 +36,15 @@ from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
 
+# What no result depends on.
+_NO_RESULT: dict[str, Any] = {
+    "shards": True,
+    "engine_settings": True,
+    "policies": {"__all__": {"server"}},
+}
+
+Shards = Annotated[int, Field(ge=1, le=1000)]
+
 
 class Config(Entry):
     """One experiment."""
@@ -68,6 +77,9 @@ class Config(Entry):
     """Published numbers to put beside the measured ones."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
+    shards: Shards = 1
+    """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks. No result
+    depends on it."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""
     planning: Planning = Planning()
@@ -142,13 +154,8 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: b
 
 
 def config_yaml(config: Config) -> str:
-    """The whole config as YAML, defaults included, for provenance.
-
-    Engine settings and servers' addresses are not part of it.
-    """
-    content = config.model_dump(
-        mode="json", exclude={"engine_settings": True, "policies": {"__all__": {"server"}}}
-    )
+    """The whole config as YAML, defaults included, for provenance, without what no result depends on."""
+    content = config.model_dump(mode="json", exclude=_NO_RESULT)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -30,6 +30,7 @@ from isoflop.publishing import (
     figure_names,
 )
 from isoflop.selection import SelectSpec
+from isoflop.shards import shard_names, shard_pattern
 from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
@@ -133,6 +134,20 @@ class Plan:
         budgets = self.budgets(policy, generator)
         return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
 
+    def parts(self, stage: str, *names: str) -> list[str]:
+        """Every shard's part of a table of a stage and its ledger, in the order of the shards."""
+        base = "/".join((self.results, stage, *names))
+        settings = self.config.engine_settings
+        return [
+            f"{base}{name}.{ending}"
+            for name in shard_names(self.config.shards, settings.chunk_problems)
+            for ending in ("parquet", "ledger.json")
+        ]
+
+    def shard_pattern(self) -> str:
+        """A pattern for what follows the stem of a table in the name of its parts."""
+        return shard_pattern(self.config.shards, self.config.engine_settings.chunk_problems)
+
     def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather's specification."""
         return [
@@ -176,6 +191,7 @@ class Plan:
                 policy=self.config.policies[policy],
                 verifier=self._imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
+                files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
             )
         )
@@ -477,6 +493,25 @@ class Plan:
     def _label_policies(self, label: str) -> list[str]:
         entry = self.config.labels[label]
         return _distinct([*entry.policies, entry.completer])
+
+    def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:
+        """How many GPUs a job with these models has a use for; engine transformers needs none."""
+        entries = [self.config.policies[name] for name in policies]
+        judges = [self.config.verifiers[name] for name in verifiers]
+        return sum(
+            entry.gpus
+            for entry in (*entries, *judges)
+            if not isinstance(entry, ImportedVerifier) and entry.engine == "vllm"
+        )
+
+    def label_gpus(self, label: str) -> int:
+        """How many GPUs the models that write and continue solutions have a use for."""
+        return self.gpus(self._label_policies(label))
+
+    def wants_gpus(self) -> bool:
+        """Whether any job can have a use for a GPU."""
+        config = self.config
+        return bool(config.training) or self.gpus(config.policies, config.verifiers) > 0
 
     def machine(self) -> str:
         """What models may use of a machine or network, by checkpoint, as JSON; no result depends on it."""

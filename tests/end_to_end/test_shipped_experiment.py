@@ -1,6 +1,7 @@
 """The whole workflow, on the shipped models, as a user runs it; and the same after a kill in mid-run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,9 +143,10 @@ def test_the_plan_was_right_about_tokens_and_flops(finished: Path) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
-    outcome = run(finished)
-    assert outcome.returncode == 0
-    assert "Nothing to be done" in outcome.stdout + outcome.stderr
+    for extra in ([], ["--config", "shards=4"]):
+        outcome = run(finished, *extra)
+        assert outcome.returncode == 0
+        assert "Nothing to be done" in outcome.stdout + outcome.stderr
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
@@ -166,7 +168,9 @@ def comparable(folder: Path) -> dict[str, bytes]:
     return tables
 
 
-def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tmp_path: Path) -> None:
+def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables_in_shards(
+    finished: Path, tmp_path: Path
+) -> None:
     process = subprocess.Popen(
         command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -184,8 +188,13 @@ def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tm
     assert not (results(tmp_path) / "tables").exists()
 
     assert run(tmp_path, "--unlock").returncode == 0
-    outcome = run(tmp_path)
+    outcome = run(tmp_path, "--config", "shards=2")
     assert outcome.returncode == 0, outcome.stderr
+    logs = tmp_path / "logs/small/sample/wordproblems/policy-0.9M/sampling.shards"
+    lines = [path.read_text().splitlines()[-1] for path in sorted(logs.iterdir())]
+    solutions = [int(re.search(r": (\d+)/", line)[1]) for line in lines if (": " in line)]
+    assert sum(solutions) == 16 * (30 - 5 * len(kept)), "what was sampled before the kill was taken up"
+    assert not list((results(tmp_path) / "sample").rglob("*-of-*"))
     expected, found = comparable(finished), comparable(tmp_path)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []

@@ -11,7 +11,8 @@ from isoflop.config_models import MathShepherd, Policy, Server
 from isoflop.errors import UserError
 from isoflop.plan import Plan
 from isoflop.stages import models
-from isoflop.stages.models import assign_devices, visible_devices
+from isoflop.stages.devices import visible_devices
+from isoflop.stages.models import assign_devices, devices_for
 from isoflop.vllm_settings import VllmSettings
 
 
@@ -20,25 +21,50 @@ def _one(gpus: int, share: float = 0.9) -> VllmSettings:
 
 
 @pytest.mark.parametrize(
-    ("visible", "policy", "verifier", "expected"),
+    ("visible", "needs", "expected"),
     [
-        ([], _one(1), _one(1), ("", "")),
-        (["0", "1"], _one(1), _one(1), ("0", "1")),
-        (["4", "5", "6", "7"], _one(1), _one(2), ("4", "5,6")),
-        (["3"], _one(1, 0.5), _one(1, 0.4), ("3", "3")),
-        (["0", "1"], _one(2, 0.6), _one(1, 0.3), ("0,1", "0")),
-        (["0"], _one(1), _one(1), "share 1 GPU, and 0.9 and 0.9"),
-        (["0"], _one(2, 0.4), _one(1, 0.4), "a model needs 2, and this job has 1"),
+        ([], [_one(1), _one(1)], ["", ""]),
+        (["0", "1"], [_one(1), _one(1)], ["0", "1"]),
+        (["4", "5", "6", "7"], [_one(1), _one(2)], ["4", "5,6"]),
+        (["3"], [_one(1, 0.5), _one(1, 0.4)], ["3", "3"]),
+        (["0", "1"], [_one(2, 0.6), _one(1, 0.3)], ["0,1", "0"]),
+        (["2", "3"], [None, _one(1)], ["", "2"]),
+        (["2"], [_one(1), None], ["2", ""]),
+        (["0", "1", "2"], [_one(1), _one(1), _one(1)], ["0", "1", "2"]),
+        (["0"], [_one(1, 0.3), _one(1, 0.3), _one(1, 0.3)], ["0", "0", "0"]),
+        (["0"], [_one(1), _one(1)], "2 models share 1 GPU, and 0.9 and 0.9"),
+        (["0", "1"], [_one(1, 0.4), _one(1, 0.4), _one(1, 0.4)], "3 models share 2 GPU"),
+        (["0"], [_one(2, 0.4), _one(1, 0.4)], "a model needs 2, and this job has 1"),
     ],
 )
-def test_a_searchs_models_have_gpus_of_their_own_or_share_memory(
-    visible: list[str], policy: VllmSettings, verifier: VllmSettings, expected: tuple[str, str] | str
+def test_models_have_gpus_of_their_own_or_share_memory(
+    visible: list[str], needs: list[VllmSettings | None], expected: list[str] | str
 ) -> None:
     if isinstance(expected, str):
         with pytest.raises(UserError, match=expected):
-            assign_devices(visible, policy, verifier)
+            assign_devices(visible, needs)
     else:
-        assert assign_devices(visible, policy, verifier) == expected
+        assert assign_devices(visible, needs) == expected
+
+
+def test_models_that_need_no_gpu_claim_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isoflop.stages.models.job_devices", lambda *_: pytest.fail("asked for GPUs"))
+    assert devices_for([Policy(model="a"), MathShepherd(kind="math-shepherd", model="b")]) == ["", ""]
+
+
+def test_a_search_asks_for_all_its_models_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def give(wanted: int, least: int) -> list[str]:
+        asked.append((wanted, least))
+        return ["5", "6", "7"]
+
+    monkeypatch.setattr("isoflop.stages.models.job_devices", give)
+    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({"big": {"gpus": 2, "memory_share": 0.9}}))
+    policy = Policy(model="big", engine="vllm", dtype="bfloat16")
+    verifier = MathShepherd(kind="math-shepherd", model="prm", engine="vllm")
+    assert devices_for([policy, verifier]) == ["5,6", "7"]
+    assert asked == [(3, 2)]
 
 
 def test_a_job_sees_the_gpus_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

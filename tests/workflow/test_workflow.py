@@ -1,9 +1,10 @@
 """The workflow as a whole: its style, every shipped config, wrong configs."""
 
+import re
 from pathlib import Path
 
 import pytest
-from workspace import ROOT, copy_workflow, finished_tiny_study, planned, snakemake
+from workspace import ROOT, TINY, copy_workflow, finished_tiny_study, planned, snakemake
 
 from isoflop.config import load_config
 
@@ -40,6 +41,34 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
         "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
         "select": pools, "fit": 1, "publish": 1,
     }  # fmt: skip
+
+
+ON_GPUS = (
+    TINY.replace("{model: models/small}", "{model: models/small, engine: vllm, gpus: 2}")
+    .replace("model: models/prm}", "model: models/prm, engine: vllm}")
+    .replace(
+        "budgets: [1,",
+        "  tree: {kind: rebase, budgets: [2], max_tokens: 24, max_step_tokens: 8}\nbudgets: [1,",
+    )
+)
+WANTED = {
+    ("sample", "small"): 2, ("sample", "large"): 0, ("search", "small"): 3, ("search", "large"): 1,
+    ("score", "small"): 1, ("score", "large"): 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [8, 2, 0])
+def test_jobs_ask_for_the_gpus_of_their_models_as_far_as_there_are_any(there: int, tmp_path: Path) -> None:
+    finished_tiny_study(tmp_path, ON_GPUS)
+    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--resources", f"gpu={there}")
+    planned(run)
+    asked = {
+        (rule, policy): int(gpus)
+        for rule, policy, gpus in re.findall(
+            r"^rule (\w+):$(?:\n    .*)*policy=(\w+)(?:.*\n    .*)*\bgpu=(\d+)", run.output, re.MULTILINE
+        )
+    }
+    assert asked == {job: min(gpus, there) for job, gpus in WANTED.items()}
 
 
 def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ for _pool in PLAN.searches():
             PLAN.gathered(_pool),
         log:
             f"logs/{CONFIG.experiment}/gather/{'/'.join(_pool)}.log",
+        group:
+            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:

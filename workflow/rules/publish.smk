@@ -47,6 +47,8 @@ rule publish:
         [f"results/{{experiment}}/figures/{name}.png" for name in PLAN.figures()],
     log:
         "logs/{experiment}/publish.log",
+    group:
+        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:

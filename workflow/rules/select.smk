@@ -9,6 +9,8 @@ rule select:
         "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet",
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:

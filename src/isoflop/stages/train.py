@@ -43,6 +43,7 @@ from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.chunks import fingerprint, own_folder
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed
+from isoflop.stages.devices import job_devices
 from isoflop.step_auc import step_auc
 from isoflop.surprise import SurpriseTask, freeze_start, llama_layers
 from isoflop.tables import LABELS, PROBLEMS
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(TrainSpec, arguments[0], "train")
     train_path, held_out_path, *start, out = arguments[1:]
     training = spec.training
+    # The trainer would spread over every GPU it sees.
+    job_devices(1, 0)
     torch.use_deterministic_algorithms(True)
     set_seed(training.seed)
     model, tokenizer = _start(spec, start[0] if start else None)
