@@ -5,20 +5,10 @@ Y = 2 N D_inference. A model M times larger costs M (X + Y). A small model that 
 rest at test time: its inference may cost M + 3 (D_pretrain / D_inference) (M - 1) times as much.
 """
 
-from typing import NamedTuple
-
 from isoflop.errors import UserError
 
 # R = D_inference / D_pretrain in the paper's Figure 9.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
-
-
-class Exchange(NamedTuple):
-    """What FLOPs buy instead: `size_ratio` is M, `ratio` is R, `multiplier` how much more inference."""
-
-    size_ratio: float
-    ratio: float
-    multiplier: float
 
 
 def pretraining_flops(parameters: float, tokens: float) -> float:
@@ -31,13 +21,23 @@ def inference_flops(parameters: float, tokens: float) -> float:
     return 2.0 * parameters * tokens
 
 
-def exchange(size_ratio: float, ratio: float) -> Exchange:
-    """How many times the inference compute of the small model equals a model `size_ratio` (M) times larger.
+def inference_multiplier(size_ratio: float, ratio: float, data_ratio: float = 1.0) -> float:
+    """How many times its inference compute the small model may spend for the larger one's total.
 
-    `ratio`: R = D_inference / D_pretrain. Raises UserError unless M is above 1 and R above 0.
+    `size_ratio`: M, the larger model's parameters over the smaller's. `ratio`: R = D_inference / D_pretrain,
+    the latter the small model's. `data_ratio`: the larger model's pretraining tokens over the smaller's; the
+    paper has 1, for which this is M + 3 (M - 1) / R. Raises UserError unless M is above 1, and the others
+    above 0.
     """
     if not size_ratio > 1.0:
         raise UserError(f"the larger model must be larger: its size is {size_ratio:g} times the smaller's")
-    if not ratio > 0.0:
-        raise UserError(f"ratio: {ratio:g} is no ratio of inference to pretraining tokens; give one above 0")
-    return Exchange(size_ratio, ratio, size_ratio + 3.0 / ratio * (size_ratio - 1.0))
+    for name, value in (("ratio", ratio), ("data_ratio", data_ratio)):
+        if not value > 0.0:
+            raise UserError(f"{name}: {value:g} is no ratio of tokens to tokens; give one above 0")
+    multiplier = size_ratio + 3.0 / ratio * (size_ratio * data_ratio - 1.0)
+    if multiplier <= 0.0:
+        raise UserError(
+            f"data_ratio: {data_ratio:g}: the larger model was so much cheaper to train that the smaller has "
+            "nothing to spend; compare models trained on similar data"
+        )
+    return multiplier

@@ -7,6 +7,7 @@ a change of code, or of a key's default, changes what they write.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -84,6 +85,20 @@ class GradeSpec(Spec):
     """Answers of one table of candidates, read and compared by one grader."""
 
     grader: Grader
+    code: str
+
+
+class DifficultySpec(Spec):
+    """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
+
+    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    """
+
+    bins: int
+    verifier: str | None = None
+    outcome: bool = False
+    step_aggregation: Literal["last", "min", "mean"] = "last"
+    imported: bool = False
     code: str
 
 

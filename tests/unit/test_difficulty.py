@@ -5,7 +5,7 @@ import pytest
 
 from isoflop.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.errors import UserError
-from isoflop.exchange import PAPER_RATIOS, exchange, inference_flops, pretraining_flops
+from isoflop.exchange import PAPER_RATIOS, inference_flops, inference_multiplier, pretraining_flops
 
 BINS = {
     "distinct values": ([0.9, 0.1, 0.5, 0.3, 0.7], 5, [1, 5, 3, 4, 2]),
@@ -43,23 +43,34 @@ def test_a_difficulty_that_is_no_number_is_refused() -> None:
         quantile_bins(np.array([0.1, np.nan]), 2)
 
 
-def test_the_exchange_is_what_makes_both_totals_equal() -> None:
+@pytest.mark.parametrize("data_ratio", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("size_ratio", [2.5, 14.0])
+def test_the_exchange_is_what_makes_both_totals_equal(size_ratio: float, data_ratio: float) -> None:
     small, pretrained, answered = 3e9, 2e12, 4e11
-    for size_ratio in (2.0, 14.0):
-        large = size_ratio * small
-        paid = pretraining_flops(large, pretrained) + inference_flops(large, answered)
-        more = exchange(size_ratio, answered / pretrained).multiplier * inference_flops(small, answered)
-        assert pretraining_flops(small, pretrained) + more == pytest.approx(paid)
+    large = size_ratio * small
+    paid = pretraining_flops(large, data_ratio * pretrained) + inference_flops(large, answered)
+    more = inference_multiplier(size_ratio, answered / pretrained, data_ratio) * inference_flops(small, answered)
+    assert pretraining_flops(small, pretrained) + more == pytest.approx(paid)
 
 
 def test_the_papers_ratios_for_a_model_14_times_larger() -> None:
     # 14 + 3 * 13 / R
-    assert [exchange(14.0, ratio).multiplier for ratio in PAPER_RATIOS] == pytest.approx(
+    assert [inference_multiplier(14.0, ratio) for ratio in PAPER_RATIOS] == pytest.approx(
         [257.75, 14 + 39 / 0.79, 14 + 39 / 22]
     )
 
 
-@pytest.mark.parametrize(("size_ratio", "ratio", "match"), [(1.0, 0.16, "larger"), (14.0, 0.0, "ratio")])
-def test_an_exchange_with_nothing_to_exchange_is_refused(size_ratio: float, ratio: float, match: str) -> None:
+@pytest.mark.parametrize(
+    ("size_ratio", "ratio", "data_ratio", "match"),
+    [
+        (1.0, 0.16, 1.0, "must be larger"),
+        (14.0, 0.0, 1.0, "ratio: 0"),
+        (14.0, 0.16, -1.0, "data_ratio: -1"),
+        (2.0, 0.01, 0.1, "nothing to spend"),
+    ],
+)
+def test_an_exchange_with_nothing_to_exchange_is_refused(
+    size_ratio: float, ratio: float, data_ratio: float, match: str
+) -> None:
     with pytest.raises(UserError, match=match):
-        exchange(size_ratio, ratio)
+        inference_multiplier(size_ratio, ratio, data_ratio)
