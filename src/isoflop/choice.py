@@ -1,9 +1,9 @@
 """Compute-optimal choice against a fixed strategy: accuracy, gain and compute saved at every budget.
 
-Snell et al. 2024, sections 5.3 and 6.2 (Figures 4 and 8): one strategy for all problems, the baseline, against
-the best one per difficulty bin. Three ways of telling difficulty apart (oracle, predicted, the data set's own
-levels) stand beside none, where one strategy is chosen for all problems: what that gains is the choice's, the
-rest is difficulty's.
+Snell et al. 2024, sections 5.3 and 6.2 (Figures 4 and 8): one strategy for all problems, the baseline,
+against the best one per difficulty bin. Three ways of telling difficulty apart (oracle, predicted, the data
+set's own levels) stand beside none, where one strategy is chosen for all problems: what that gains is the
+choice's, the rest is difficulty's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,8 +42,8 @@ class ChoiceCurve:
 
     `targets`: [budgets]. `accuracy`, `baseline`: [budgets, 1 + draws]. `by_bin`, `baseline_by_bin`: [bins,
     budgets, 1 + draws], bins named by `names`. `spent`, `baseline_spent`: mean cost, [budgets]. `saved`,
-    `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws], without
-    and with what difficulty costs. `shares`: [bins, budgets, options].
+    `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws],
+    without and with what difficulty costs. `shares`: [bins, budgets, options].
     """
 
     axis: str

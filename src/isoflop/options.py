@@ -39,8 +39,8 @@ class CreditsTable:
 class Options:
     """All options of one family on the same problems, in this order.
 
-    `generators`, `budgets`: by option. `credits`: [options, problems]. `costs`: by axis, [options, problems]; on
-    the axis `generations` it is the number of samples an option counts as.
+    `generators`, `budgets`: by option. `credits`: [options, problems]. `costs`: by axis, [options, problems];
+    on the axis `generations` it is the number of samples an option counts as.
     """
 
     problems: Sequence[str]
@@ -85,7 +85,7 @@ def gather_options(
             ordered = group.sort_values("problem_id", kind="stable")
             if ordered["problem_id"].tolist() != problems:
                 raise UserError(
-                    f"{table.source}: budget {budget} does not have every problem once; delete it and run again"
+                    f"{table.source}: budget {budget} lacks problems or has one twice; delete it, run again"
                 )
             names.append(table.generator)
             budgets.append(int(str(budget)))

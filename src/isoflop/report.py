@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from isoflop.claims import Part
+from isoflop.claim_parts import Part
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
 from isoflop.publishing import (

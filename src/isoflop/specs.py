@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config_entries import Dataset, Grader, Import, Sampled
+from isoflop.config_entries import Dataset, Grader, Import, Sampled, Selector
 from isoflop.config_models import ImportedVerifier, Policy, RunningOne
 from isoflop.config_search import Searched
 from isoflop.config_training import LabelConfig, TrainingConfig
@@ -121,3 +121,46 @@ class LabelSpec(Spec):
     grader: Grader
     seed: int
     version: int
+
+
+class StudiedPool(Spec):
+    """What one credits table of a choice is about; `kind` is the generator's."""
+
+    dataset: str
+    policy: str
+    generator: str
+    kind: str
+
+
+class ExchangePair(Spec):
+    """Two policies to compare at equal total compute; `greedy` is how the larger one answers.
+
+    `data_ratio`: the larger one's pretraining tokens over the smaller one's.
+    """
+
+    small: str
+    large: str
+    greedy: str
+    data_ratio: float = 1.0
+
+
+class ChooseSpec(Spec):
+    """Compute-optimal choice. `pools`: one per credits table, in their order; `difficulties`: data set and
+    policy of each difficulty table, in theirs. Families name generators, the baseline first.
+    """
+
+    experiment: str
+    pools: tuple[StudiedPool, ...]
+    difficulties: tuple[tuple[str, str], ...]
+    families: Mapping[str, tuple[str, ...]]
+    selector: Selector
+    verifier: str
+    step_aggregation: str
+    cost_model: str
+    splits: int
+    exchange: tuple[ExchangePair, ...] = ()
+    ratios: tuple[float, ...] = ()
+    draws: int
+    level: float
+    seed: int
+    code: str

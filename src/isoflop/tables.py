@@ -129,8 +129,8 @@ CREDITS = pa.schema(
     ]
 )
 
-# One row per problem: how hard it is for one policy, by one pool of its samples (isoflop.difficulty). A bin of
-# 1 is the easiest; `predicted` is null without a verifier. Costs are of the whole pool, for one problem:
+# One row per problem: how hard it is for one policy, by one pool of its samples (isoflop.difficulty). Bin 1
+# is the easiest; `predicted` is null without a verifier. Costs are of the whole pool, for one problem:
 # without and with the verifier's reading.
 DIFFICULTY = pa.schema(
     [

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from isoflop import figure_style
-from isoflop.claims import claims, claims_csv
+from isoflop.claim_parts import claims_csv
+from isoflop.claims import CLAIMS, claims
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
         write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
     tested = claims(tables, spec)
-    written = claims_csv(tested, spec.experiment).to_csv(index=False, lineterminator="\n")
+    written = claims_csv(tested, spec.experiment, CLAIMS).to_csv(index=False, lineterminator="\n")
     write_text(out / "tables" / "claims.csv", written)
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
