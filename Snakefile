@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 from isoflop.config import load_config
 from isoflop.errors import UserError
 from isoflop.plan import Plan
+from isoflop.plan_choice import ChoicePlan
 
 min_version("9.8")
 
@@ -21,6 +22,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(CONFIG)
+CHOICE = ChoicePlan(PLAN)
 
 
 report: "workflow/report/workflow.rst"
@@ -37,6 +39,8 @@ include: "workflow/rules/gather.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/grade.smk"
 include: "workflow/rules/select.smk"
+include: "workflow/rules/difficulty.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/publish.smk"
 
@@ -45,3 +49,5 @@ rule all:
     default_target: True
     input:
         PLAN.targets(),
+        CHOICE.difficulties(),
+        CHOICE.tables(),

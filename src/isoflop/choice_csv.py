@@ -16,7 +16,7 @@ from isoflop.options import GENERATIONS
 Floats = NDArray[np.float64]
 
 BY_DIFFICULTY = (
-    "experiment", "dataset", "policy", "family", "generator", "budget", "samples", "difficulty", "bin",
+    "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",
     "problems", "accuracy", "ci_low", "ci_high", "flops_wu2024", "flops_total",
 )  # fmt: skip
 COMPUTE_OPTIMAL = (
@@ -44,18 +44,19 @@ def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> 
             for name in np.unique(how.bins).tolist():
                 members = how.bins == name
                 weights = _within(one.weights, members)
-                for option, generator in enumerate(one.options.generators):
+                for option, member in enumerate(one.options.members):
                     credit = one.options.credits[option, members]
                     low, high = accuracy_interval(credit, weights, level)
                     costs = [
                         number(float(one.options.costs[axis][option, members].mean()))
                         for axis in ("flops_wu2024", "flops_total")
                     ]
+                    accuracy = map(fraction, (float(credit.mean()), low, high))
                     rows.append(
                         [
-                            experiment, one.dataset, one.policy, one.family, generator,
+                            experiment, one.dataset, one.policy, one.family, member,
                             str(one.options.budgets[option]), number(float(samples[option])), kind, str(name),
-                            str(int(members.sum())), *map(fraction, (float(credit.mean()), low, high)), *costs,
+                            str(int(members.sum())), *accuracy, *costs,
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))

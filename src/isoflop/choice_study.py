@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isoflop.bootstrap import problem_weights
 from isoflop.choice import NO_DIFFICULTY, Bins, ChoiceCurve, all_curves
 from isoflop.errors import UserError
-from isoflop.options import GENERATIONS, CreditsTable, Options, gather_options
+from isoflop.options import GENERATIONS, CreditsTable, Member, Options, gather_options
 from isoflop.seeds import derive_seed
 from isoflop.specs import ChooseSpec
 
@@ -74,28 +74,23 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
     axes = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_total")))
     found = []
     for pair in pairs:
-        for family, generators in spec.families.items():
-            if not set(generators) <= set(pair.credits):
+        for family, members in spec.families.items():
+            if not {name.partition("+")[0] for name in members} <= set(pair.credits):
                 continue
-            options = gather_options(
-                [pair.credits[name] for name in generators],
-                spec.selector,
-                spec.verifier,
-                spec.step_aggregation,
-            )
+            options = gather_options([_member(name, pair, spec) for name in members])
             weights = problem_weights(
                 len(options.problems), spec.draws, derive_seed("fit", spec.seed, pair.dataset), "all"
             )
             hows = difficulty_bins(pair, options.problems)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
-            curves = all_curves(options, generators[0], axes, hows, weights, splits=spec.splits, seed=seed)
+            curves = all_curves(options, members[0], axes, hows, weights, splits=spec.splits, seed=seed)
             found.append(
                 Studied(
                     dataset=pair.dataset,
                     policy=pair.policy,
                     parameters=pair.parameters,
                     family=family,
-                    baseline=generators[0],
+                    baseline=members[0],
                     options=options,
                     weights=weights,
                     bins={how.kind: how for how in hows},
@@ -103,6 +98,13 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
                 )
             )
     return found
+
+
+def _member(name: str, pair: Pair, spec: ChooseSpec) -> Member:
+    """`generator[+selector[+aggregation]]`; what is left out is the headline's."""
+    generator, *how = name.split("+")
+    selector, aggregation, *_ = [*how, *(spec.selector, spec.step_aggregation)[len(how) :]]
+    return Member(name, pair.credits[generator], selector, spec.verifier, aggregation)
 
 
 def difficulty_bins(pair: Pair, problems: Sequence[str]) -> list[Bins]:

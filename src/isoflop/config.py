@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from isoflop.config_checks import check_config
+from isoflop.config_choice import ComputeOptimal, Difficulty, Exchange
 from isoflop.config_entries import (
     Bootstrap,
     Count,
@@ -62,6 +63,12 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    difficulty: Difficulty | None = None
+    """Bins of difficulty; what `compute_optimal` chooses by."""
+    compute_optimal: ComputeOptimal | None = None
+    """The choice of strategies by difficulty; needs `difficulty`."""
+    exchange: Exchange | None = None
+    """Small models with test-time compute against larger ones; needs `compute_optimal`."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     engine_settings: EngineSettings = EngineSettings()

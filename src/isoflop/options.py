@@ -1,7 +1,7 @@
 """What a choice is made between: strategies at their budgets, with credit and cost on every problem.
 
-A family is a set of generators under one selector: the searches and best-of-n of Snell et al. 2024, Figure 4,
-or the ratios of sequential to parallel revisions of Figure 8.
+A family is a set of strategies: the searches and best-of-n of Snell et al. 2024, Figure 4, the ratios of
+sequential to parallel revisions of Figure 8, or the selectors of one pool.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoflop.config_entries import NEEDS_VERIFIER
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
 
@@ -36,35 +37,44 @@ class CreditsTable:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One strategy of a family; `name` is what the family calls it."""
+
+    name: str
+    table: CreditsTable
+    selector: str
+    verifier: str
+    step_aggregation: str
+
+
+@dataclass(frozen=True)
 class Options:
     """All options of one family on the same problems, in this order.
 
-    `generators`, `budgets`: by option. `credits`: [options, problems]. `costs`: by axis, [options, problems];
-    on the axis `generations` it is the number of samples an option counts as.
+    `members` (names), `budgets`: by option. `credits`: [options, problems]. `costs`: by axis, [options,
+    problems]; on the axis `generations` it is the number of samples an option counts as.
     """
 
     problems: Sequence[str]
-    generators: Sequence[str]
+    members: Sequence[str]
     budgets: Sequence[int]
     credits: Floats
     costs: Mapping[str, Floats]
 
-    def of(self, generator: str) -> Ints:
-        """The options of one generator, by rising budget."""
-        return np.array([place for place, name in enumerate(self.generators) if name == generator], dtype=int)
+    def of(self, member: str) -> Ints:
+        """The options of one member, by rising budget."""
+        return np.array([place for place, name in enumerate(self.members) if name == member], dtype=int)
 
     def name(self, option: int) -> str:
         """`beam@16`."""
-        return f"{self.generators[option]}@{self.budgets[option]}"
+        return f"{self.members[option]}@{self.budgets[option]}"
 
 
-def gather_options(
-    tables: Sequence[CreditsTable], selector: str, verifier: str, step_aggregation: str
-) -> Options:
-    """Every generator's options under one selector, problems by identifier; the limit is none of them.
+def gather_options(members: Sequence[Member]) -> Options:
+    """Every member at every budget, problems by identifier; the limit is none of them.
 
     What a generator without a choice of answers makes (greedy) is an option as it is. Raises UserError for a
-    generator without the selector, and for tables of different problems.
+    table without the member's selector, and for tables of different problems.
     """
     problems: list[str] = []
     first = ""
@@ -72,8 +82,8 @@ def gather_options(
     budgets: list[int] = []
     credits: list[Floats] = []
     costs: dict[str, list[Floats]] = {axis: [] for axis in AXES}
-    for table in tables:
-        rows = _of_selector(table, selector, verifier, step_aggregation)
+    for member in members:
+        table, rows = member.table, _rows(member)
         own = sorted(set(rows["problem_id"]))
         if not problems:
             problems, first = own, table.source
@@ -87,7 +97,7 @@ def gather_options(
                 raise UserError(
                     f"{table.source}: budget {budget} lacks problems or has one twice; delete it, run again"
                 )
-            names.append(table.generator)
+            names.append(member.name)
             budgets.append(int(str(budget)))
             credits.append(ordered["credit"].to_numpy(np.float64))
             for axis in COST_MODELS:
@@ -111,16 +121,18 @@ def affordable(options: Options, axis: str, targets: Floats) -> Bools:
     return result
 
 
-def _of_selector(table: CreditsTable, selector: str, verifier: str, step_aggregation: str) -> pd.DataFrame:
+def _rows(member: Member) -> pd.DataFrame:
+    table = member.table
     rows = table.credits[table.credits["budget"] > 0]
     if set(rows["selector"]) == {"none"}:
         return rows
-    rows = rows[rows["selector"] == selector]
-    if selector in ("weighted", "best_of_n"):
-        rows = rows[(rows["verifier"] == verifier) & (rows["step_aggregation"] == step_aggregation)]
+    rows = rows[rows["selector"] == member.selector]
+    if member.selector in NEEDS_VERIFIER:
+        own = (rows["verifier"] == member.verifier) & (rows["step_aggregation"] == member.step_aggregation)
+        rows = rows[own]
     if rows.empty:
         raise UserError(
-            f"{table.source}: has no {selector} with verifier {verifier} and step aggregation "
-            f"{step_aggregation}, which the headline names; choose another headline or family"
+            f"{table.source}: has no {member.selector} with verifier {member.verifier} and step aggregation "
+            f"{member.step_aggregation}, which {member.name} needs; choose others in compute_optimal.families"
         )
     return rows

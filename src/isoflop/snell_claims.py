@@ -71,8 +71,8 @@ class _Tests:
 
     def _first(self, one: Studied, kind: str) -> str | None:
         """The family's first generator of a kind."""
-        names = dict.fromkeys(one.options.generators)
-        return next((name for name in names if self._kinds.get(name) == kind), None)
+        names = dict.fromkeys(one.options.members)
+        return next((name for name in names if self._kinds.get(name.partition("+")[0]) == kind), None)
 
     def _lead(self, one: Studied) -> Iterator[Part]:
         beam = self._first(one, "beam")
@@ -112,7 +112,7 @@ class _Tests:
         best = np.max(
             [
                 one.accuracy(int(options[-1]), hard) - one.accuracy(int(options[0]), hard)
-                for options in (one.options.of(name) for name in dict.fromkeys(one.options.generators))
+                for options in (one.options.of(name) for name in dict.fromkeys(one.options.members))
                 if options.size > 1
             ],
             axis=0,
@@ -195,7 +195,7 @@ def _thirds(bins: NDArray[np.int64]) -> tuple[Bools, Bools, Bools] | None:
 
 def _chain_lengths(one: Studied, kinds: Mapping[str, str]) -> list[tuple[int, str]]:
     """Length and name of the revision generators of a family, by length."""
-    names = [name for name in dict.fromkeys(one.options.generators) if kinds.get(name) == "revisions"]
+    names = [name for name in dict.fromkeys(one.options.members) if kinds.get(name) == "revisions"]
     return sorted((int(name.rpartition("/")[2]), name) for name in names)
 
 

@@ -146,7 +146,8 @@ class ExchangePair(Spec):
 
 class ChooseSpec(Spec):
     """Compute-optimal choice. `pools`: one per credits table, in their order; `difficulties`: data set and
-    policy of each difficulty table, in theirs. Families name generators, the baseline first.
+    policy of each difficulty table, in theirs. Families name generators (`sampling`, or with what picks:
+    `sampling+majority`, `sampling+best_of_n+product`), the baseline first.
     """
 
     experiment: str
