@@ -27,6 +27,8 @@ CLAIMS = {
     "pretraining wins on hard ones or if R is large.",
 }
 
+# The paper does not charge for telling difficulty; parts under this cost do.
+CHARGED = "difficulty charged"
 # What the most difficult problems may still gain where nothing helps, and how near predicted bins must come.
 NOTHING = 0.05
 NEAR = 0.02
@@ -129,7 +131,7 @@ class _Tests:
             saved = curve.saved[-1] / np.log(10)
             yield self._part(4, one, f"{label}, {kind} bins", saved, axis)
             charged = curve.saved_charged[-1] / np.log(10)
-            yield self._part(4, one, f"{label}, {kind} bins, difficulty charged", charged, axis)
+            yield self._part(4, one, f"{label}, {kind} bins", charged, f"{axis}, {CHARGED}")
         if (GENERATIONS, "predicted") in one.curves:
             oracle, predicted = (one.curves[GENERATIONS, kind] for kind in ("oracle", "predicted"))
             gap = (oracle.accuracy - predicted.accuracy).mean(axis=0)

@@ -49,7 +49,9 @@ def test_the_exchange_is_what_makes_both_totals_equal(size_ratio: float, data_ra
     small, pretrained, answered = 3e9, 2e12, 4e11
     large = size_ratio * small
     paid = pretraining_flops(large, data_ratio * pretrained) + inference_flops(large, answered)
-    more = inference_multiplier(size_ratio, answered / pretrained, data_ratio) * inference_flops(small, answered)
+    more = inference_multiplier(size_ratio, answered / pretrained, data_ratio) * inference_flops(
+        small, answered
+    )
     assert pretraining_flops(small, pretrained) + more == pytest.approx(paid)
 
 
