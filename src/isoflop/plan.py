@@ -191,7 +191,9 @@ class Plan:
 
     def figures(self) -> tuple[str, ...]:
         """The names of the study's figures."""
-        return figure_names(len(self.config.policies), len(self.config.searches))
+        config = self.config
+        choice, exchange = config.compute_optimal is not None, config.exchange is not None
+        return figure_names(len(config.policies), len(config.searches), choice, exchange)
 
     def search_tables(self) -> tuple[str, ...]:
         """The tables that only a study with tree searches has."""
@@ -395,6 +397,8 @@ class Plan:
                 policies=tuple(config.policies),
                 generators=tuple(config.generators),
                 searches={name: entry.kind for name, entry in config.searches.items()},
+                choice=config.compute_optimal is not None,
+                exchange=config.exchange is not None,
                 verifiers=tuple(config.verifiers),
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,

@@ -28,6 +28,8 @@ FIGURES = (
     "search_by_level",
     "search_trees",
 )
+CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
+EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv")
@@ -54,13 +56,17 @@ COST_LABELS = {
 }
 
 
-def figure_names(policies: int, searches: int) -> tuple[str, ...]:
-    """The figures of a study of so many policies and tree searches; one size leaves none to choose."""
-    return tuple(
+def figure_names(policies: int, searches: int, choice: bool, exchange: bool) -> tuple[str, ...]:
+    """The figures of a study of so many policies and tree searches; one size leaves none to choose.
+
+    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
+    """
+    always = tuple(
         name
         for name in FIGURES
         if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
     )
+    return always + CHOICE_FIGURES * choice + EXCHANGE_FIGURES * exchange
 
 
 class Headline(BaseModel):
@@ -79,6 +85,7 @@ class PublishSpec(BaseModel):
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as
     provenance, `code` is the digest of the stage's import closure.
@@ -92,6 +99,8 @@ class PublishSpec(BaseModel):
     policies: tuple[str, ...] = Field(min_length=1)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
+    choice: bool = False
+    exchange: bool = False
     verifiers: tuple[str, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
@@ -101,6 +110,11 @@ class PublishSpec(BaseModel):
     config_yaml: str
     seed: int
     code: str
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures of this study, in their order."""
+        return figure_names(len(self.policies), len(self.searches), self.choice, self.exchange)
 
     @property
     def search_names(self) -> tuple[str, ...]:
@@ -131,11 +145,21 @@ class Strategy:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What the choose stage published, as read; bins are text."""
+
+    by_difficulty: pd.DataFrame
+    compute_optimal: pd.DataFrame
+    exchange: pd.DataFrame
+    claims: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Tables:
     """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet.
 
     `draws` is without its column of draws; `paired` has those of accuracy, [rows of curves, draws]: the same
-    draw of the problems down each column.
+    draw of the problems down each column. `choice`: where strategies are chosen by difficulty.
     """
 
     curves: pd.DataFrame
@@ -143,6 +167,7 @@ class Tables:
     differences: pd.DataFrame
     draws: pd.DataFrame
     paired: NDArray[np.float32]
+    choice: Choice | None = None
 
 
 def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:

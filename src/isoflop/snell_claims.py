@@ -69,7 +69,8 @@ class _Tests:
 
     def _part(self, claim: int, one: Studied, statistic: str, draws: Floats, cost: str = GENERATIONS) -> Part:
         name = f"{one.policy}, {one.family}"
-        return measured_part(claim, one.dataset, cost, name, statistic, draws, self._level)
+        note = "" if np.isfinite(draws[0]) else "the baseline's last accuracy is not reached"
+        return measured_part(claim, one.dataset, cost, name, statistic, draws, self._level, note)
 
     def _first(self, one: Studied, kind: str) -> str | None:
         """The family's first generator of a kind."""

@@ -13,13 +13,13 @@ if CONFIG.compute_optimal is not None:
             ),
             report(
                 "results/{experiment}/tables/compute_optimal.csv",
-                caption="../report/compute_optimal.rst",
+                caption="../report/compute_optimal_table.rst",
                 category="Tables",
                 labels={"table": "compute-optimal choice"},
             ),
             report(
                 "results/{experiment}/tables/exchange.csv",
-                caption="../report/exchange.rst",
+                caption="../report/exchange_table.rst",
                 category="Tables",
                 labels={"table": "pretraining against test-time compute"},
             ),

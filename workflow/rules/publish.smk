@@ -5,6 +5,7 @@ rule publish:
         differences="results/{experiment}/tables/differences.csv",
         draws="results/{experiment}/fit/draws.parquet",
         evidence=PLAN.evidence(),
+        choice=CHOICE.tables(),
     output:
         report(
             "results/{experiment}/report.html",

@@ -10,6 +10,7 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
 from isoflop.publishing import (
+    Choice,
     PublishSpec,
     Tables,
     check_curves,
@@ -44,7 +46,8 @@ from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
-    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right",
+    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right", "bin", "difficulty",
+    "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic", "verdict",
 )  # fmt: skip
 _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
     tables = read_tables(results)
+    if spec.choice:
+        tables = replace(tables, choice=_choice(results))
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -122,6 +127,12 @@ def read_tables(results: Path) -> Tables:
         draws=draws.drop_columns(["draws"]).to_pandas(),
         paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
     )
+
+
+def _choice(results: Path) -> Choice:
+    """The tables that the choose stage wrote."""
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
+    return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
 
 
 def _csv(path: Path) -> pd.DataFrame:
