@@ -107,8 +107,8 @@ FIGURE_CAPTIONS = {
     "compute_optimal": (
         "At each number of samples, one strategy for all problems against the best one per bin, chosen on "
         "half of the bin's problems and measured on the other. The first choice is a single one for all "
-        "problems: what the others gain beyond it is difficulty's. The band is the last one's interval; telling "
-        "difficulty is not charged here, but in the table."
+        "problems: what the others gain beyond it is difficulty's. The band is the last one's interval; "
+        "telling difficulty is not charged here, but in the table."
     ),
     "accuracy_by_bin": (
         "Bins are quantiles of how often the policy's samples are right. Within a bin the number of samples "

@@ -146,7 +146,7 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
     note = (
         "The small model chooses compute-optimally within the compute that makes its total, training "
         "included, equal to that of the larger one, which answers greedily. R is tokens of inference over "
-        "tokens of pretraining. Where the small model was measured up to less compute, more could only help it."
+        "tokens of pretraining. Where the small model was measured up to less compute, more could only help."
     )
     header = [
         "Data", "Small", "Large", "Family", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
