@@ -47,6 +47,7 @@ from isoflop.publishing import (
     strategies,
 )
 from isoflop.search_figures import search_by_level, search_methods, search_voting
+from isoflop.verifier_figures import verifiers
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
 WU_ALPHA = 1.19
@@ -69,6 +70,7 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "search_methods": search_methods,
         "search_voting": search_voting,
         "search_by_level": search_by_level,
+        "verifiers": verifiers,
     }
     if (choice := tables.choice) is not None:
         functions |= {

@@ -192,8 +192,13 @@ class Plan:
     def figures(self) -> tuple[str, ...]:
         """The names of the study's figures."""
         config = self.config
-        choice, exchange = config.compute_optimal is not None, config.exchange is not None
-        return figure_names(len(config.policies), len(config.searches), choice, exchange)
+        return figure_names(
+            len(config.policies),
+            len(config.searches),
+            judgements=len(config.verifiers) * len(config.step_aggregations),
+            choice=config.compute_optimal is not None,
+            exchange=config.exchange is not None,
+        )
 
     def search_tables(self) -> tuple[str, ...]:
         """The tables that only a study with tree searches has."""
@@ -400,6 +405,7 @@ class Plan:
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
                 verifiers=tuple(config.verifiers),
+                step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._estimated, config.generators)),

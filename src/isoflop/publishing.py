@@ -28,6 +28,7 @@ FIGURES = (
     "search_by_level",
     "search_trees",
 )
+VERIFIER_FIGURES = ("verifiers",)
 CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
 EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
@@ -56,17 +57,22 @@ COST_LABELS = {
 }
 
 
-def figure_names(policies: int, searches: int, choice: bool, exchange: bool) -> tuple[str, ...]:
+def figure_names(
+    policies: int, searches: int, *, judgements: int = 0, choice: bool = False, exchange: bool = False
+) -> tuple[str, ...]:
     """The figures of a study of so many policies and tree searches; one size leaves none to choose.
 
-    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
+    `judgements`: ways of scoring a solution, verifiers by step aggregations. `choice`, `exchange`: whether
+    strategies are chosen by difficulty, and models exchanged.
     """
     always = tuple(
         name
         for name in FIGURES
         if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
     )
-    return always + CHOICE_FIGURES * choice + EXCHANGE_FIGURES * exchange
+    return (
+        always + VERIFIER_FIGURES * (judgements > 1) + CHOICE_FIGURES * choice + EXCHANGE_FIGURES * exchange
+    )
 
 
 class Headline(BaseModel):
@@ -102,6 +108,7 @@ class PublishSpec(BaseModel):
     choice: bool = False
     exchange: bool = False
     verifiers: tuple[str, ...] = ()
+    step_aggregations: tuple[StepAggregation, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
@@ -114,7 +121,13 @@ class PublishSpec(BaseModel):
     @property
     def figures(self) -> tuple[str, ...]:
         """The figures of this study, in their order."""
-        return figure_names(len(self.policies), len(self.searches), self.choice, self.exchange)
+        return figure_names(
+            len(self.policies),
+            len(self.searches),
+            judgements=len(self.verifiers) * len(self.step_aggregations),
+            choice=self.choice,
+            exchange=self.exchange,
+        )
 
     @property
     def search_names(self) -> tuple[str, ...]:

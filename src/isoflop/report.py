@@ -49,6 +49,7 @@ FIGURE_TITLES = {
     "search_voting": "Voting over sampling and over search",
     "search_by_level": "Tree search by difficulty",
     "search_trees": "Trees",
+    "verifiers": "Verifiers and step aggregations",
     "compute_optimal": "The best strategy for a problem's difficulty",
     "accuracy_by_bin": "Strategies by difficulty",
     "exchange": "Pretraining against test-time compute",
@@ -103,6 +104,10 @@ FIGURE_CAPTIONS = {
         "One search of each generator at its smallest budget, by the middle-sized model: a legible one with "
         "right and wrong solutions where there is one. Each dot is a step, its colour the guiding verifier's "
         "score."
+    ),
+    "verifiers": (
+        "The same samples and selector, scored in different ways: by each verifier, with its step scores "
+        "made one score by the last, the least, the product or the mean of them."
     ),
     "compute_optimal": (
         "At each number of samples, one strategy for all problems against the best one per bin, chosen on "

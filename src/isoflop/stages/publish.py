@@ -10,7 +10,6 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -66,9 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = read_tables(results)
-    if spec.choice:
-        tables = replace(tables, choice=_choice(results))
+    tables = read_tables(results, choice=spec.choice)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -116,8 +113,8 @@ def _saved(figure: Figure, base: Path) -> bytes:
     return base.with_suffix(".svg").read_bytes()
 
 
-def read_tables(results: Path) -> Tables:
-    """The tables under `results`, which the fit stage wrote."""
+def read_tables(results: Path, *, choice: bool = False) -> Tables:
+    """The tables under `results`, which the fit stage wrote, and with `choice` the choose stage."""
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     accuracies = draws.filter(pc.equal(draws["kind"], "accuracy"))
     return Tables(
@@ -126,6 +123,7 @@ def read_tables(results: Path) -> Tables:
         differences=_csv(results / "tables" / "differences.csv"),
         draws=draws.drop_columns(["draws"]).to_pandas(),
         paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
+        choice=_choice(results) if choice else None,
     )
 
 
