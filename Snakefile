@@ -10,6 +10,7 @@ from isoflop.config import load_config
 from isoflop.config_checks import unpinned
 from isoflop.errors import UserError
 from isoflop.plan import Plan
+from isoflop.plan_choice import ChoicePlan
 
 min_version("9.8")
 
@@ -23,6 +24,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(CONFIG)
+CHOICE = ChoicePlan(PLAN)
 
 
 # Not before: a dry run asks no hub for anything.
@@ -46,6 +48,8 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/grade.smk"
 include: "workflow/rules/select.smk"
+include: "workflow/rules/difficulty.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/publish.smk"
 
@@ -54,3 +58,5 @@ rule all:
     default_target: True
     input:
         PLAN.targets(),
+        CHOICE.difficulties(),
+        CHOICE.tables(),

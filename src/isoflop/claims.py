@@ -11,8 +11,8 @@ are paired. Where compute matters, every claim is tested under two cost models: 
 verifier out, and `total`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoflop.bootstrap import percentile_interval
+from isoflop.claim_parts import ANY, UNDECIDED, Part, decided
 from isoflop.publishing import (
     NEEDS_VERIFIER,
     PublishSpec,
@@ -36,9 +37,7 @@ from isoflop.publishing import (
 
 Floats = NDArray[np.float64]
 
-SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 COST_MODELS = ("wu2024", "total")
-ANY = "any"  # where no cost enters
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).
 _EASIEST_HARD_LEVEL = 3
 # What an accuracy may still gain from the second half of the budget where it counts as saturated.
@@ -54,22 +53,6 @@ CLAIMS = {
     7: "MCTS is below sampling at equal compute.",
     8: "Accuracy saturates: the second half of the samples gains less than a point.",
 }
-
-
-@dataclass(frozen=True)
-class Part:
-    """One test of a claim. `value`, `low`, `high`: its statistic and interval; NaN where there is none."""
-
-    claim: int
-    dataset: str
-    cost_model: str
-    part: str
-    statistic: str
-    value: float
-    low: float
-    high: float
-    verdict: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,26 +84,6 @@ def claims(tables: Tables, spec: PublishSpec) -> list[Part]:
     """Every part of every claim, by data set, claim, cost model and part."""
     test = _Tests(tables, spec)
     return [part for dataset in spec.datasets for number in CLAIMS for part in test.of(number, dataset)]
-
-
-def verdict(parts: Iterable[Part]) -> str:
-    """The verdict on a claim from those on its parts."""
-    found = {part.verdict for part in parts}
-    if SUPPORTED in found and CONTRADICTED not in found:
-        return SUPPORTED
-    return CONTRADICTED if CONTRADICTED in found and SUPPORTED not in found else UNDECIDED
-
-
-def claims_csv(parts: Sequence[Part], experiment: str) -> pd.DataFrame:
-    """The parts as a table, with the claims' sentences."""
-    columns = [field.name for field in fields(Part)]
-    rows = [{"experiment": experiment, **{name: getattr(part, name) for name in columns}} for part in parts]
-    table = pd.DataFrame(rows, columns=["experiment", *columns])
-    table = table.rename(columns={"low": "ci_low", "high": "ci_high"})
-    for name in ("value", "ci_low", "ci_high"):
-        table[name] = table[name].map(lambda value: "" if not np.isfinite(value) else f"{value:.4g}")
-    table.insert(2, "sentence", [CLAIMS[part.claim] for part in parts])
-    return table
 
 
 class _Tests:
@@ -163,7 +126,7 @@ class _Tests:
     ) -> Part:
         """A part whose statistic is `draws[0]`, [1 + draws]."""
         low, high = percentile_interval(draws[1:], self._spec.level)
-        found = _decided(low, high)
+        found = decided(low, high)
         return Part(claim, dataset, cost, part, statistic, float(draws[0]), low, high, found, note)
 
     def _draws(self, rows: pd.DataFrame) -> Floats:
@@ -211,7 +174,7 @@ class _Tests:
             yield Part(2, dataset, cost, "all sizes", "alpha", nan, nan, nan, UNDECIDED, f"no fit: {status}")
             return
         value, low, high = (float(alpha[name].iloc[0]) for name in ("value", "ci_low", "ci_high"))
-        yield Part(2, dataset, cost, "all sizes", "alpha", value, low, high, _decided(low, high))
+        yield Part(2, dataset, cost, "all sizes", "alpha", value, low, high, decided(low, high))
 
     def _pareto(self, dataset: str, cost: str) -> Iterator[Part]:
         """3: accuracy of REBASE minus that of the best other strategy, at its worst budget."""
@@ -348,11 +311,6 @@ class _Tests:
             if pair[0] is not None and pair[1] is not None:
                 name = f"one point minus the gain from {most // 2} to {most} samples"
                 yield self._part(8, dataset, ANY, policy, name, SATURATED - (pair[0] - pair[1]))
-
-
-def _decided(low: float, high: float) -> str:
-    """The verdict on a part by the interval of its statistic."""
-    return SUPPORTED if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
 
 
 def _first_reached(line: _Line, target: Floats) -> Floats:

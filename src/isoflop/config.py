@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from isoflop.config_checks import check_config
+from isoflop.config_choice import ComputeOptimal, Difficulty, Exchange
 from isoflop.config_entries import (
     Bootstrap,
     Count,
@@ -75,6 +76,12 @@ class Config(Entry):
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
     published: Published | None = None
     """Published numbers to put beside the measured ones."""
+    difficulty: Difficulty | None = None
+    """Bins of difficulty; what `compute_optimal` chooses by."""
+    compute_optimal: ComputeOptimal | None = None
+    """The choice of strategies by difficulty; needs `difficulty`."""
+    exchange: Exchange | None = None
+    """Small models with test-time compute against larger ones; needs `compute_optimal`."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     shards: Shards = 1

@@ -50,6 +50,7 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
             *_selection(config),
             *_published(config, root),
             *_headline(config),
+            *_choice(config),
         ]
     elif config.training:
         faults += _unused(config)
@@ -448,6 +449,58 @@ def _published(config: Config, root: Path) -> Iterator[str]:
         for theirs, ours in mapped.items():
             if ours not in known:
                 yield _unknown(f"published.{section}.{theirs}", ours, section, known)
+
+
+def _choice(config: Config) -> Iterator[str]:
+    """Difficulty, compute-optimal choice and exchange."""
+    if config.compute_optimal is not None and config.difficulty is None:
+        yield "compute_optimal: chooses per bin of difficulty; add difficulty, or leave it out"
+    if config.exchange is not None and config.compute_optimal is None:
+        yield "exchange: compares compute-optimal choices; add compute_optimal, or leave it out"
+    if config.difficulty is not None:
+        yield from _pool_of("difficulty.generator", config.difficulty.generator, config)
+        verifier = config.difficulty.verifier
+        if verifier is not None and verifier not in config.verifiers:
+            yield _unknown("difficulty.verifier", verifier, "verifiers", config.verifiers)
+    yield from _families(config)
+    yield from _exchange(config)
+
+
+def _families(config: Config) -> Iterator[str]:
+    for family, members in config.compute_optimal.families.items() if config.compute_optimal else ():
+        place = f"compute_optimal.families.{family}"
+        yield from _repeated(place, members)
+        yield from _pool_of(f"{place}[0]", members[0].partition("+")[0], config)
+        for member in members:
+            generator, *how = member.split("+")
+            if generator not in config.generators:
+                yield _unknown(place, generator, "generators", config.generators)
+            known = (config.selectors, config.step_aggregations)
+            for part, allowed in zip(how, known, strict=False):
+                if part not in allowed:
+                    key = "selectors" if allowed is known[0] else "step_aggregations"
+                    yield f"{place}: {member!r}: {part!r} is not among {key} ({', '.join(allowed) or 'none'})"
+
+
+def _exchange(config: Config) -> Iterator[str]:
+    if config.exchange is None:
+        return
+    if not isinstance(config.generators.get(config.exchange.greedy), Greedy):
+        yield f"exchange.greedy: {config.exchange.greedy!r} is not an entry of generators of kind greedy"
+    for number, pair in enumerate(config.exchange.pairs):
+        for key, name in (("small", pair.small), ("large", pair.large)):
+            if name not in config.policies:
+                yield _unknown(f"exchange.pairs[{number}].{key}", name, "policies", config.policies)
+        if pair.small == pair.large:
+            yield f"exchange.pairs[{number}]: {pair.small!r} twice; name a smaller and a larger policy"
+
+
+def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
+    """A generator that makes one pool with all its budgets as subsets."""
+    if name not in config.generators:
+        yield _unknown(place, name, "generators", config.generators)
+    elif not isinstance(config.generators[name], Sampling | Import):
+        yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"
 
 
 def _unknown(place: str, name: str, section: str, entries: Collection[str]) -> str:

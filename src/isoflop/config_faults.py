@@ -15,6 +15,9 @@ _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": (
         "becomes a file name: letters, digits, '.', '_' and '-', beginning with a letter or digit"
     ),
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[a-z_]+){0,2}$": (
+        "must be a generator, or one with what picks: generator+selector, generator+selector+aggregation"
+    ),
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",
     r"\.(jsonl|csv|parquet)$": "must end in .jsonl, .csv or .parquet",
     r"^https?://[^\s@?#]+$": "must be an address http://… or https://…, without a key (see key_variable)",

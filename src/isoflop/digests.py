@@ -16,6 +16,7 @@ DESCRIPTIONS = frozenset(
     for name in (
         "config",
         "config_checks",
+        "config_choice",
         "config_entries",
         "config_models",
         "config_planning",

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isoflop import figure_style as fs
+from isoflop.choice_figures import accuracy_by_bin_figure, compute_optimal_figure, exchange_figure
 from isoflop.figure_parts import (
     bars,
     error_band,
@@ -36,7 +37,6 @@ from isoflop.publishing import (
     curve,
     drawn,
     existing,
-    figure_names,
     fitted,
     greedy_generators,
     headline_strategy,
@@ -47,6 +47,7 @@ from isoflop.publishing import (
     strategies,
 )
 from isoflop.search_figures import search_by_level, search_methods, search_voting
+from isoflop.verifier_figures import verifiers
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
 WU_ALPHA = 1.19
@@ -58,7 +59,7 @@ _FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label"
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
-    """Every figure of `publishing.figure_names` by name, one at a time."""
+    """Every figure of the study by name, one at a time."""
     functions: dict[str, Callable[[Tables, PublishSpec], Figure]] = {
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
@@ -69,10 +70,17 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "search_methods": search_methods,
         "search_voting": search_voting,
         "search_by_level": search_by_level,
+        "verifiers": verifiers,
     }
-    for name in figure_names(len(spec.policies), len(spec.searches)):
+    if (choice := tables.choice) is not None:
+        functions |= {
+            "compute_optimal": lambda *_: compute_optimal_figure(choice.compute_optimal),
+            "accuracy_by_bin": lambda *_: accuracy_by_bin_figure(choice.by_difficulty),
+            "exchange": lambda *_: exchange_figure(choice.exchange),
+        }
+    for name in spec.figures:
         if name not in functions:
-            continue  # drawn from trees, not from tables
+            continue  # drawn from trees, or where there is no such table
         with fs.style():
             figure = functions[name](tables, spec)
         yield name, figure

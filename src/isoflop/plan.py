@@ -221,7 +221,14 @@ class Plan:
 
     def figures(self) -> tuple[str, ...]:
         """The names of the study's figures."""
-        return figure_names(len(self.config.policies), len(self.config.searches))
+        config = self.config
+        return figure_names(
+            len(config.policies),
+            len(config.searches),
+            judgements=len(config.verifiers) * len(config.step_aggregations),
+            choice=config.compute_optimal is not None,
+            exchange=config.exchange is not None,
+        )
 
     def further_tables(self) -> tuple[str, ...]:
         """The tables that only a study with tree searches, or with published numbers, has."""
@@ -435,7 +442,10 @@ class Plan:
                 policies=tuple(config.policies),
                 generators=tuple(config.generators),
                 searches={name: entry.kind for name, entry in config.searches.items()},
+                choice=config.compute_optimal is not None,
+                exchange=config.exchange is not None,
                 verifiers=tuple(config.verifiers),
+                step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._estimated, config.generators)),

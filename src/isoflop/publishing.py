@@ -29,6 +29,9 @@ FIGURES = (
     "search_by_level",
     "search_trees",
 )
+VERIFIER_FIGURES = ("verifiers",)
+CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
+EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
 PUBLISHED_TABLES = ("published.csv", "published.md")
@@ -56,12 +59,21 @@ COST_LABELS = {
 }
 
 
-def figure_names(policies: int, searches: int) -> tuple[str, ...]:
-    """The figures of a study of so many policies and tree searches; one size leaves none to choose."""
-    return tuple(
+def figure_names(
+    policies: int, searches: int, *, judgements: int = 0, choice: bool = False, exchange: bool = False
+) -> tuple[str, ...]:
+    """The figures of a study of so many policies and tree searches; one size leaves none to choose.
+
+    `judgements`: ways of scoring a solution, verifiers by step aggregations. `choice`, `exchange`: whether
+    strategies are chosen by difficulty, and models exchanged.
+    """
+    always = tuple(
         name
         for name in FIGURES
         if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
+    )
+    return (
+        always + VERIFIER_FIGURES * (judgements > 1) + CHOICE_FIGURES * choice + EXCHANGE_FIGURES * exchange
     )
 
 
@@ -92,6 +104,7 @@ class PublishSpec(BaseModel):
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
     beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
@@ -106,7 +119,10 @@ class PublishSpec(BaseModel):
     policies: tuple[str, ...] = Field(min_length=1)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
+    choice: bool = False
+    exchange: bool = False
     verifiers: tuple[str, ...] = ()
+    step_aggregations: tuple[StepAggregation, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
@@ -117,6 +133,17 @@ class PublishSpec(BaseModel):
     work: StudyWork = StudyWork()
     seed: int
     code: str
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures of this study, in their order."""
+        return figure_names(
+            len(self.policies),
+            len(self.searches),
+            judgements=len(self.verifiers) * len(self.step_aggregations),
+            choice=self.choice,
+            exchange=self.exchange,
+        )
 
     @property
     def search_names(self) -> tuple[str, ...]:
@@ -147,11 +174,21 @@ class Strategy:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What the choose stage published, as read; bins are text."""
+
+    by_difficulty: pd.DataFrame
+    compute_optimal: pd.DataFrame
+    exchange: pd.DataFrame
+    claims: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Tables:
     """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet.
 
     `draws` is without its column of draws; `paired` has those of accuracy, [rows of curves, draws]: the same
-    draw of the problems down each column.
+    draw of the problems down each column. `choice`: where strategies are chosen by difficulty.
     """
 
     curves: pd.DataFrame
@@ -159,6 +196,7 @@ class Tables:
     differences: pd.DataFrame
     draws: pd.DataFrame
     paired: NDArray[np.float32]
+    choice: Choice | None = None
 
 
 def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from isoflop.claims import Part
+from isoflop.claim_parts import Part
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
 from isoflop.published import published_html
@@ -27,7 +27,6 @@ from isoflop.publishing import (
     cost_label,
     curve,
     existing,
-    figure_names,
     fitted,
     headline_strategy,
     intervals_note,
@@ -35,6 +34,7 @@ from isoflop.publishing import (
     scientific,
     strategies,
 )
+from isoflop.report_choice import choice_tables, claim_tables, worth_telling
 from isoflop.report_claims import claims_table, evidence_table
 from isoflop.report_samples import Sample
 from isoflop.report_tables import Cell, HtmlTable
@@ -50,6 +50,10 @@ FIGURE_TITLES = {
     "search_voting": "Voting over sampling and over search",
     "search_by_level": "Tree search by difficulty",
     "search_trees": "Trees",
+    "verifiers": "Verifiers and step aggregations",
+    "compute_optimal": "The best strategy for a problem's difficulty",
+    "accuracy_by_bin": "Strategies by difficulty",
+    "exchange": "Pretraining against test-time compute",
 }
 FIGURE_CAPTIONS = {
     "error_by_size": (
@@ -101,6 +105,25 @@ FIGURE_CAPTIONS = {
         "One search of each generator at its smallest budget, by the middle-sized model: a legible one with "
         "right and wrong solutions where there is one. Each dot is a step, its colour the guiding verifier's "
         "score."
+    ),
+    "verifiers": (
+        "The same samples and selector, scored in different ways: by each verifier, with its step scores "
+        "made one score by the last, the least, the product or the mean of them."
+    ),
+    "compute_optimal": (
+        "At each number of samples, one strategy for all problems against the best one per bin, chosen on "
+        "half of the bin's problems and measured on the other. The first choice is a single one for all "
+        "problems: what the others gain beyond it is difficulty's. The band is the last one's interval; "
+        "telling difficulty is not charged here, but in the table."
+    ),
+    "accuracy_by_bin": (
+        "Bins are quantiles of how often the policy's samples are right. Within a bin the number of samples "
+        "rises from left to right; a line that falls there is over-optimisation of the verifier."
+    ),
+    "exchange": (
+        "Above 0 the small model with test-time compute is ahead of the larger one's greedy answers at equal "
+        "compute, training included; below, pretraining was the better use. R is tokens of inference over "
+        "tokens of pretraining."
     ),
 }
 _COLUMN = 360.0  # points; figures of one panel are narrower
@@ -155,6 +178,11 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    claims = [
+        (claims_table(tested, spec, dataset), evidence_table(tested, dataset)) for dataset in spec.datasets
+    ]
+    if tables.choice is not None:
+        claims += claim_tables(tables.choice, spec)
     shown = [
         {
             "name": name,
@@ -163,7 +191,7 @@ def render(
             "uri": "data:image/svg+xml;base64," + base64.b64encode(figures[name]).decode(),
             "wide": _width(figures[name]) > _COLUMN,
         }
-        for name in figure_names(len(spec.policies), len(spec.searches))
+        for name in spec.figures
     ]
     return environment.get_template("report.html.j2").render(
         spec=spec,
@@ -172,8 +200,8 @@ def render(
         assumption=assumption(spec),
         strategy=SELECTOR_NAMES[spec.headline.selector],
         headlines=found,
-        claims=[claims_table(tested, spec, dataset) for dataset in spec.datasets],
-        evidence=[evidence_table(tested, dataset) for dataset in spec.datasets],
+        choice=[] if tables.choice is None else list(worth_telling(tables.choice)),
+        claims=claims,
         figures=shown,
         published=None if published is None else published_html(published),
         tables=report_tables(tables, spec, table4),
@@ -196,6 +224,8 @@ def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> li
     shown = [table4_html(table4, spec)]
     if spec.searches:
         shown.append(table1_html(table1(tables.curves, spec), spec))
+    if tables.choice is not None:
+        shown += choice_tables(tables.choice, spec)
     for dataset in spec.datasets:
         shown.append(curves_table(tables, spec, dataset))
         shown.append(differences_table(tables, spec, dataset))

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from isoflop.claims import ANY, CLAIMS, COST_MODELS, Part, verdict
+from isoflop.claim_parts import ANY, Part, verdict
+from isoflop.claims import CLAIMS, COST_MODELS
 from isoflop.publishing import COST_LABELS, PublishSpec
 from isoflop.report_tables import Cell, HtmlTable
 

@@ -226,13 +226,9 @@ def _check_pool_sizes(pools: Pools, largest: int) -> None:
 def candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: SelectSpec) -> list[Floats]:
     """Every step aggregation of one verifier's scores, each [candidates]; nan where there is none."""
     aggregated = []
-    scored = steps.counts > 0
-    problem = np.repeat(np.arange(pools.sizes.size), pools.sizes)
-    sizes = np.bincount(problem[scored], minlength=pools.sizes.size)
     for aggregation in spec.aggregations(verifier):
-        scores = np.full(steps.counts.size, np.nan)
         try:
-            scores[scored] = aggregate_steps(steps.scores, steps.counts[scored], sizes, aggregation)
+            scores = solution_scores(pools.sizes, steps, aggregation)
         except UserError as error:
             raise UserError(f"scores of verifier {verifier}: {error}") from error
         if "weighted" in spec.selectors and np.any(scores < 0):
@@ -243,6 +239,19 @@ def candidate_scores(pools: Pools, steps: StepScores, verifier: str, spec: Selec
             )
         aggregated.append(scores)
     return aggregated
+
+
+def solution_scores(sizes: Ints, steps: StepScores, aggregation: str) -> Floats:
+    """One score per candidate, [candidates]; nan where there is none.
+
+    `sizes`: candidates per problem. Raises UserError for scores that cannot be aggregated.
+    """
+    scored = steps.counts > 0
+    problem = np.repeat(np.arange(sizes.size), sizes)
+    kept = np.bincount(problem[scored], minlength=sizes.size)
+    scores = np.full(steps.counts.size, np.nan)
+    scores[scored] = aggregate_steps(steps.scores, steps.counts[scored], kept, aggregation)
+    return scores
 
 
 class _Part(NamedTuple):

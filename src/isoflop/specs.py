@@ -7,10 +7,11 @@ a change of code, or of a key's default, changes what they write.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config_entries import Dataset, Grader, Import, Sampled
+from isoflop.config_entries import Dataset, Grader, Import, Sampled, Selector
 from isoflop.config_models import ImportedVerifier, Policy, RunningOne
 from isoflop.config_search import Searched
 from isoflop.config_training import LabelConfig, TrainingConfig
@@ -91,6 +92,20 @@ class GradeSpec(Spec):
     code: str
 
 
+class DifficultySpec(Spec):
+    """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
+
+    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    """
+
+    bins: int
+    verifier: str | None = None
+    outcome: bool = False
+    step_aggregation: Literal["last", "min", "mean"] = "last"
+    imported: bool = False
+    code: str
+
+
 class TrainSpec(Spec):
     """One model to train; `grader` judges a policy's held-out solutions, `regenerate` is for its card."""
 
@@ -110,3 +125,47 @@ class LabelSpec(Spec):
     grader: Grader
     seed: int
     version: int
+
+
+class StudiedPool(Spec):
+    """What one credits table of a choice is about; `kind` is the generator's."""
+
+    dataset: str
+    policy: str
+    generator: str
+    kind: str
+
+
+class ExchangePair(Spec):
+    """Two policies to compare at equal total compute; `greedy` is how the larger one answers.
+
+    `data_ratio`: the larger one's pretraining tokens over the smaller one's.
+    """
+
+    small: str
+    large: str
+    greedy: str
+    data_ratio: float = 1.0
+
+
+class ChooseSpec(Spec):
+    """Compute-optimal choice. `pools`: one per credits table, in their order; `difficulties`: data set and
+    policy of each difficulty table, in theirs. Families name generators (`sampling`, or with what picks:
+    `sampling+majority`, `sampling+best_of_n+product`), the baseline first.
+    """
+
+    experiment: str
+    pools: tuple[StudiedPool, ...]
+    difficulties: tuple[tuple[str, str], ...]
+    families: Mapping[str, tuple[str, ...]]
+    selector: Selector
+    verifier: str
+    step_aggregation: str
+    cost_model: str
+    splits: int
+    exchange: tuple[ExchangePair, ...] = ()
+    ratios: tuple[float, ...] = ()
+    draws: int
+    level: float
+    seed: int
+    code: str

@@ -129,6 +129,25 @@ CREDITS = pa.schema(
     ]
 )
 
+# One row per problem: how hard it is for one policy, by one pool of its samples (isoflop.difficulty). Bin 1
+# is the easiest; `predicted` is null without a verifier. Costs are of the whole pool, for one problem:
+# without and with the verifier's reading.
+DIFFICULTY = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("level", pa.int16()),
+        pa.field("samples", pa.int32(), nullable=False),
+        pa.field("oracle", pa.float64(), nullable=False),
+        pa.field("oracle_bin", pa.int16(), nullable=False),
+        pa.field("predicted", pa.float64()),
+        pa.field("predicted_bin", pa.int16()),
+        pa.field("flops_wu2024", pa.float64(), nullable=False),
+        pa.field("flops_kaplan", pa.float64(), nullable=False),
+        pa.field("flops_total", pa.float64(), nullable=False),
+        pa.field("flops_total_verified", pa.float64()),
+    ]
+)
+
 # One row per distinct solution written for step labels. `labels` are shares of rollouts that came out
 # right; `truth`, where the problem can be checked step by step, is for measuring verifiers only.
 LABELS = pa.schema(

@@ -11,14 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from isoflop.config_entries import Sampling
 from isoflop.config_planning import ModelUse
 from isoflop.curves import CreditsInput, FitSpec
+from isoflop.difficulty import quantile_bins
 from isoflop.forecast import StudyWork
 from isoflop.publishing import Headline, PublishSpec
+from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
+from isoflop.stages.choose import main as choose_main
 from isoflop.stages.common import write_table
 from isoflop.stages.fit import main as fit_main
-from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, CREDITS, DIFFICULTY, GRADES, PROBLEMS, SCORES
 from isoflop.wordproblems import generate_problems
 
 SIZES = {"policy-0.1M": 112_384, "policy-0.3M": 310_528, "policy-0.9M": 905_472, "policy-2.7M": 2_709_504}
@@ -53,7 +58,10 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         policies=shape.policies,
         generators=GENERATORS,
         searches={"rebase": "rebase", "mcts": "mcts"},
+        choice=True,
+        exchange=len(shape.policies) > 1,
         verifiers=(VERIFIER,),
+        step_aggregations=AGGREGATIONS,
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,
         config_yaml="experiment: synthetic\ntitle: <b>&amp; not markup</b>\n",
@@ -173,7 +181,57 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
     fit = FitSpec(experiment="synthetic", inputs=tuple(inputs), draws=100, seed=7, code="")
     tables = [str(folder / "tables" / f"{name}.csv") for name in ("curves", "fits", "differences")]
     fit_main([fit.model_dump_json(), *paths, *tables, str(folder / "fit" / "draws.parquet")])
+    _choose(folder, shape, inputs, paths)
     return spec(shape)
+
+
+def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[str]) -> None:
+    """The choose stage's tables, by the stage itself, from bins that follow the invented chances."""
+    pairs = [(dataset, policy) for dataset in shape.datasets for policy in shape.policies]
+    difficulties = []
+    for dataset, policy in pairs:
+        place, count = shape.datasets.index(dataset), shape.problems
+        levels = [index % 5 + 1 for index in range(count)]
+        right = [chance(place, policy, level, f"{place}-{index}") for index, level in enumerate(levels)]
+        bins = quantile_bins(np.array(right), 5).tolist()
+        pool = [cost(policy, "majority", BUDGETS[-1])["flops_total"]] * count
+        columns = {
+            "problem_id": [f"test-{index:05d}" for index in range(count)],
+            "level": levels if shape.with_levels else [None] * count,
+            "samples": [BUDGETS[-1]] * count,
+            **{"oracle": right, "oracle_bin": bins, "predicted": right, "predicted_bin": bins[::-1]},
+            **{name: pool for name in DIFFICULTY.names if name.startswith("flops")},
+        }
+        path = folder / "difficulty" / dataset / f"{policy}.parquet"
+        write_table(path, columns, DIFFICULTY, {})
+        difficulties.append(str(path))
+    exchanged = ExchangePair(small=shape.policies[0], large=shape.policies[-1], greedy="greedy")
+    choice = ChooseSpec(
+        experiment="synthetic",
+        pools=tuple(
+            StudiedPool(dataset=one.dataset, policy=one.policy, generator=one.generator, kind=one.generator)
+            for one in inputs
+        ),
+        difficulties=tuple(pairs),
+        families={
+            "search": ("sampling", "rebase"),
+            "selectors": ("sampling", "sampling+majority", "sampling+best_of_n+last"),
+        },
+        selector="weighted",
+        verifier=VERIFIER,
+        step_aggregation="min",
+        cost_model="total",
+        splits=3,
+        exchange=(exchanged,) if len(shape.policies) > 1 else (),
+        ratios=(0.16, 0.79, 22.0),
+        draws=100,
+        level=0.95,
+        seed=7,
+        code="",
+    )
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
+    outputs = [str(folder / "tables" / f"{name}.csv") for name in names]
+    choose_main([choice.model_dump_json(), *paths, *difficulties, *outputs])
 
 
 def _write_samples(folder: Path, dataset: str, shape: Shape) -> None:

@@ -7,16 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.claims import (
-    CLAIMS,
-    CONTRADICTED,
-    SUPPORTED,
-    UNDECIDED,
-    Part,
-    claims,
-    claims_csv,
-    verdict,
-)
+from isoflop.claim_parts import CONTRADICTED, SUPPORTED, UNDECIDED, Part, claims_csv, verdict
+from isoflop.claims import CLAIMS, claims
 from isoflop.publishing import Headline, PublishSpec, Tables
 
 DRAWS = 400
@@ -200,7 +192,7 @@ def test_verdicts_add_up(parts: list[str], expected: str) -> None:
 
 def test_the_table_has_every_part_with_its_sentence() -> None:
     found = claims(tables(papers_world), spec())
-    table = claims_csv(found, "e")
+    table = claims_csv(found, "e", CLAIMS)
     assert list(table.columns) == [
         "experiment",
         "claim",

@@ -21,7 +21,7 @@ from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.headlines import headlines
 from isoflop.paper_tables import table4
-from isoflop.publishing import FIGURES, SEARCH_TABLES, TABLES, PublishSpec, Tables
+from isoflop.publishing import SEARCH_TABLES, TABLES, PublishSpec, Tables
 from isoflop.stages import publish
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
@@ -44,14 +44,15 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpe
 
 
 def read(folder: Path) -> Tables:
-    return publish.read_tables(folder)
+    return publish.read_tables(folder, choice=True)
 
 
 def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
-    folder, _ = made
-    wanted = {f"{name}.{end}" for name in FIGURES for end in ("png", "svg")}
+    folder, spec = made
+    wanted = {f"{name}.{end}" for name in spec.figures for end in ("png", "svg")}
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
-    inputs = {"curves.csv", "fits.csv", "differences.csv"}
+    inputs = {"curves.csv", "fits.csv", "differences.csv", "by_difficulty.csv", "compute_optimal.csv"}
+    inputs |= {"exchange.csv", "claims_snell2024.csv"}
     assert {path.name for path in (folder / "tables").iterdir()} == {*TABLES, *SEARCH_TABLES} | inputs
 
 
@@ -95,14 +96,14 @@ def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_
     folder, spec = made
     publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 2 * len(FIGURES) + len(TABLES) + len(SEARCH_TABLES) + 1
+    assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + 1
     for path in written:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
 def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, PublishSpec]) -> None:
-    folder, _ = made
-    for name in FIGURES:
+    folder, spec = made
+    for name in spec.figures:
         with Image.open(folder / "figures" / f"{name}.png") as image:
             assert image.width / 200 in {figure_style.COLUMN_WIDTH, figure_style.TEXT_WIDTH}
 
@@ -272,11 +273,11 @@ class References(HTMLParser):
 
 
 def test_the_report_refers_to_nothing_outside(made: tuple[Path, PublishSpec]) -> None:
-    folder, _ = made
+    folder, spec = made
     html = (folder / "report.html").read_text(encoding="utf-8")
     found = References()
     found.feed(html)
-    assert len([load for load in found.loads if load.startswith("data:image/")]) == len(FIGURES)
+    assert len([load for load in found.loads if load.startswith("data:image/")]) == len(spec.figures)
     assert all(load.startswith(("data:image/", "#")) for load in found.loads)
     assert not found.tags & {"script", "link", "iframe", "object", "embed", "base", "form", "svg"}
     assert not found.handlers

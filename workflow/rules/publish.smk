@@ -6,6 +6,7 @@ rule publish:
         draws="results/{experiment}/fit/draws.parquet",
         evidence=PLAN.evidence(),
         published=PLAN.published_files(),
+        choice=CHOICE.tables(),
     output:
         report(
             "results/{experiment}/report.html",

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from isoflop import figure_style
-from isoflop.claims import claims, claims_csv
+from isoflop.claim_parts import claims_csv
+from isoflop.claims import CLAIMS, claims
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
@@ -30,6 +31,7 @@ from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
 from isoflop.plan_comparison import plan_csv, plan_table
 from isoflop.published import compare, published_csv, published_markdown, read_published
 from isoflop.publishing import (
+    Choice,
     PublishSpec,
     Tables,
     check_curves,
@@ -46,7 +48,8 @@ from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
-    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right",
+    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right", "bin", "difficulty",
+    "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic", "verdict",
 )  # fmt: skip
 _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = read_tables(results)
+    tables = read_tables(results, choice=spec.choice)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
         write_text(out / "tables" / "published.csv", published_csv(published))
         write_text(out / "tables" / "published.md", published_markdown(published))
     tested = claims(tables, spec)
-    written = claims_csv(tested, spec.experiment).to_csv(index=False, lineterminator="\n")
+    written = claims_csv(tested, spec.experiment, CLAIMS).to_csv(index=False, lineterminator="\n")
     write_text(out / "tables" / "claims.csv", written)
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
@@ -124,8 +127,8 @@ def _saved(figure: Figure, base: Path) -> bytes:
     return base.with_suffix(".svg").read_bytes()
 
 
-def read_tables(results: Path) -> Tables:
-    """The tables under `results`, which the fit stage wrote."""
+def read_tables(results: Path, *, choice: bool = False) -> Tables:
+    """The tables under `results`, which the fit stage wrote, and with `choice` the choose stage."""
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     accuracies = draws.filter(pc.equal(draws["kind"], "accuracy"))
     return Tables(
@@ -134,7 +137,14 @@ def read_tables(results: Path) -> Tables:
         differences=_csv(results / "tables" / "differences.csv"),
         draws=draws.drop_columns(["draws"]).to_pandas(),
         paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
+        choice=_choice(results) if choice else None,
     )
+
+
+def _choice(results: Path) -> Choice:
+    """The tables that the choose stage wrote."""
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
+    return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -1,0 +1,157 @@
+"""The tables of a study of choice: accuracy by difficulty, compute-optimal choice, exchange."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.bootstrap import Interval, accuracy_interval, percentile_interval
+from isoflop.choice import NO_DIFFICULTY, ChoiceCurve
+from isoflop.choice_study import Studied
+from isoflop.curves import fraction, number
+from isoflop.exchange_study import Exchanged
+from isoflop.options import GENERATIONS
+
+Floats = NDArray[np.float64]
+
+BY_DIFFICULTY = (
+    "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",
+    "problems", "accuracy", "ci_low", "ci_high", "flops_wu2024", "flops_total",
+)  # fmt: skip
+COMPUTE_OPTIMAL = (
+    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "spent",
+    "accuracy", "ci_low", "ci_high", "baseline_accuracy", "gain", "gain_low", "gain_high", "saved",
+    "saved_low", "saved_high", "saved_charged", "saved_charged_low", "saved_charged_high", "chosen",
+)  # fmt: skip
+EXCHANGE = (
+    "experiment", "dataset", "small", "large", "family", "difficulty", "ratio", "size_ratio", "multiplier",
+    "flops_matched", "flops_spent", "measured_enough", "bin", "problems", "small_accuracy", "large_accuracy",
+    "difference", "difference_low", "difference_high",
+)  # fmt: skip
+
+ALL = "all"
+
+
+def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+    """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as."""
+    rows = []
+    for one in studied:
+        samples = one.options.costs[GENERATIONS].mean(axis=1)
+        for kind, how in one.bins.items():
+            if kind == NO_DIFFICULTY:
+                continue
+            for name in np.unique(how.bins).tolist():
+                members = how.bins == name
+                weights = _within(one.weights, members)
+                for option, member in enumerate(one.options.members):
+                    credit = one.options.credits[option, members]
+                    low, high = accuracy_interval(credit, weights, level)
+                    costs = [
+                        number(float(one.options.costs[axis][option, members].mean()))
+                        for axis in ("flops_wu2024", "flops_total")
+                    ]
+                    accuracy = map(fraction, (float(credit.mean()), low, high))
+                    rows.append(
+                        [
+                            experiment, one.dataset, one.policy, one.family, member,
+                            str(one.options.budgets[option]), number(float(samples[option])), kind, str(name),
+                            str(int(members.sum())), *accuracy, *costs,
+                        ]
+                    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))
+
+
+def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+    """Choice against the baseline at every budget, for all problems and per bin.
+
+    `saved` is the factor of compute saved at the baseline's accuracy at that budget, for all problems only:
+    0 where the choice does not reach it.
+    """
+    rows = []
+    for one in studied:
+        for curve in one.curves.values():
+            for place in range(curve.targets.size):
+                for name, cells in _cells(one, curve, place, level):
+                    rows.append(
+                        [
+                            experiment, one.dataset, one.policy, one.family, one.baseline, curve.axis,
+                            curve.kind, name, number(float(curve.targets[place])),
+                            number(float(curve.spent[place])), *cells,
+                        ]
+                    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))
+
+
+def _cells(one: Studied, curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:
+    saved = [
+        text
+        for draws in (curve.saved[place], curve.saved_charged[place])
+        for text in _numbers(np.exp(draws), level)
+    ]
+    yield (
+        ALL,
+        [
+            *_compared(curve.accuracy[place], curve.baseline[place], level),
+            *saved,
+            curve.chosen(one.options, place),
+        ],
+    )
+    if len(curve.names) < 2:
+        return
+    for row, name in enumerate(curve.names):
+        yield (
+            str(name),
+            [
+                *_compared(curve.by_bin[row, place], curve.baseline_by_bin[row, place], level),
+                *[""] * len(saved),
+                curve.chosen(one.options, place, name),
+            ],
+        )
+
+
+def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> pd.DataFrame:
+    """The small model's choice against the larger one's greedy answers at equal total compute."""
+    rows = []
+    for one in exchanged:
+        gap = one.small - one.large
+        low, high = _interval(gap, level)
+        rows.append(
+            [
+                experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.kind,
+                number(one.ratio), number(one.size_ratio), number(one.multiplier), number(one.matched),
+                number(one.spent), "true" if one.enough else "false", ALL if one.bin == 0 else str(one.bin),
+                str(one.problems),
+                *map(fraction, (float(one.small[0]), float(one.large[0]), float(gap[0]), low, high)),
+            ]
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(EXCHANGE))
+
+
+def _compared(accuracy: Floats, baseline: Floats, level: float) -> list[str]:
+    gain = accuracy - baseline
+    return [
+        fraction(float(accuracy[0])),
+        *map(fraction, _interval(accuracy, level)),
+        fraction(float(baseline[0])),
+        fraction(float(gain[0])),
+        *map(fraction, _interval(gain, level)),
+    ]
+
+
+def _numbers(draws: Floats, level: float) -> list[str]:
+    return [number(float(draws[0])), *map(number, _interval(draws, level))]
+
+
+def _interval(draws: Floats, level: float) -> Interval:
+    """Of draws whose first is the measurement; those of a bin that a draw leaves empty do not count."""
+    known = draws[1:][~np.isnan(draws[1:])]
+    return percentile_interval(known, level)
+
+
+def _within(weights: Floats, members: NDArray[np.bool_]) -> Floats:
+    """Weights of some of the problems, rows summing to 1; draws without any of them are left out."""
+    part = weights[:, members]
+    mass = part.sum(axis=1, keepdims=True)
+    result: Floats = part[mass[:, 0] > 0] / mass[mass[:, 0] > 0]
+    return result

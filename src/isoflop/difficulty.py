@@ -1,0 +1,64 @@
+"""How hard a problem is for one policy: quantile bins of what its samples say (Snell et al. 2024, 3.2).
+
+Oracle difficulty is the share of samples that are right (pass@1); predicted difficulty is the mean score
+that a verifier gives to the samples, which needs no reference answer. Both are a policy's own: another policy
+finds other problems hard.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.errors import UserError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def pass_rates(correct: Bools, sizes: Ints) -> Floats:
+    """The share of right samples of each problem: oracle difficulty, [problems].
+
+    `correct`: [candidates], problem by problem. `sizes`: candidates per problem, [problems], at least 1 each.
+    """
+    return _means(correct.astype(np.float64), sizes)
+
+
+def mean_scores(scores: Floats, sizes: Ints) -> Floats:
+    """The mean score of each problem's samples: predicted difficulty, [problems].
+
+    `scores`: [candidates], one per solution; nan for one that was too long to be scored, which is left out.
+    Raises UserError for a problem without a score.
+    """
+    known = np.isfinite(scores)
+    counts = _sums(known.astype(np.float64), sizes)
+    if not counts.all():
+        raise UserError(
+            f"problem {int(np.argmin(counts))} has no scored sample, so its difficulty cannot be predicted; "
+            "use a verifier that takes longer solutions"
+        )
+    return _sums(np.where(known, scores, 0.0), sizes) / counts
+
+
+def quantile_bins(values: Floats, bins: int) -> Ints:
+    """The quantile bin of each problem, 1 (the largest values: easiest) to `bins` (hardest), [problems].
+
+    Problems of one value are in one bin, that of their middle rank: what a pool cannot tell apart is not told
+    apart by the order of the problems. Where all values differ, bins differ in size by one problem at most.
+    Raises ValueError for fewer than one bin or a value that is not finite.
+    """
+    if bins < 1 or not np.all(np.isfinite(values)):
+        raise ValueError("bins start at 1, and difficulties are finite")
+    _, group, counts = np.unique(-values, return_inverse=True, return_counts=True)
+    # Twice the number of problems before the middle of the group, in whole numbers: no rounding at an edge.
+    doubled_middle = 2 * np.cumsum(counts) - counts
+    result: Ints = (bins * doubled_middle // (2 * values.size)).astype(np.int64)[group] + 1
+    return result
+
+
+def _means(values: Floats, sizes: Ints) -> Floats:
+    return _sums(values, sizes) / sizes
+
+
+def _sums(values: Floats, sizes: Ints) -> Floats:
+    result: Floats = np.add.reduceat(values, np.cumsum(sizes) - sizes)
+    return result

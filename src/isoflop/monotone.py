@@ -1,0 +1,52 @@
+"""Lines over the logarithm of compute, and where they first reach an accuracy.
+
+More compute can always be left unspent, so what a budget reaches is the most that any budget up to it does:
+lines are made monotone before they are read backwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Accuracies over compute. `x`: log FLOPs per problem, rising, [points]. `draws`: [points, 1 + draws],
+    what was measured first and then what each bootstrap draw gives.
+    """
+
+    x: Floats
+    draws: Floats
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 1 or self.x.size != self.draws.shape[0] or np.any(np.diff(self.x) < 0):
+            raise ValueError("a line needs rising x and one row of draws for each")
+
+    def first_reached(self, target: Floats) -> Floats:
+        """The least x at which the monotone line reaches each draw's `target`, [1 + draws].
+
+        Infinite where it does not; the first point's x where that has reached it already, which is then an
+        upper bound.
+        """
+        best = np.maximum.accumulate(self.draws, axis=0)
+        reached = np.where(best[0] >= target, self.x[0], np.inf)
+        for place in range(1, self.x.size):
+            before, here = best[place - 1], best[place]
+            rising = (before < target) & (here >= target)
+            share = np.divide(target - before, here - before, out=np.ones_like(target), where=rising)
+            between = self.x[place - 1] + share * (self.x[place] - self.x[place - 1])
+            reached = np.where(rising, between, reached)
+        return reached
+
+
+def saved(line: Line, baseline: Line, place: int) -> Floats:
+    """How much less compute `line` needs for what `baseline` has at its point `place`, [1 + draws].
+
+    The logarithm of the factor: positive where compute is saved, minus infinity where it is not reached.
+    """
+    needed = line.first_reached(baseline.draws[place])
+    result: Floats = np.where(np.isfinite(needed), baseline.x[place] - needed, -np.inf)
+    return result

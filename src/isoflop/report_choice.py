@@ -1,0 +1,191 @@
+"""Difficulty, compute-optimal choice and exchange in the report (Snell et al. 2024)."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from isoflop.choice_csv import ALL
+from isoflop.choice_figures import KIND_LABELS
+from isoflop.claim_parts import ANY, Part, verdict
+from isoflop.options import GENERATIONS
+from isoflop.publishing import Choice, Estimate, PublishSpec, scientific
+from isoflop.report_claims import evidence_table
+from isoflop.report_tables import Cell, HtmlTable
+from isoflop.snell_claims import CHARGED, CLAIMS
+
+# Factors beyond this are told as such: nobody spends a hundred thousand times less.
+_MOST = 1e5
+
+
+def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, HtmlTable]]:
+    """For each data set with a claim that can be tested: the verdicts, and the evidence."""
+    parts = [_part(row) for _, row in choice.claims.iterrows()]
+    found = []
+    for dataset in spec.datasets:
+        own = [one for one in parts if one.dataset == dataset]
+        table = _claims_table(own, dataset, several=len(spec.datasets) > 1)
+        if table.rows:
+            found.append((table, evidence_table(own, dataset)))
+    return found
+
+
+def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
+    """The choice at every number of samples, what was chosen per bin, and the exchange; those with rows."""
+    tables = [_chosen_table(choice.compute_optimal), _bins_table(choice.compute_optimal)]
+    tables.append(_exchange_table(choice.exchange))
+    return [table for table in tables if table.rows]
+
+
+def _claims_table(parts: Sequence[Part], dataset: str, *, several: bool) -> HtmlTable:
+    rows = []
+    for number, sentence in CLAIMS.items():
+        own = [one for one in parts if one.claim == number and one.statistic != "none"]
+        if not own:
+            continue
+        free = verdict(one for one in own if CHARGED not in one.cost_model)
+        charged = [one for one in own if CHARGED in one.cost_model]
+        paid = verdict(charged) if charged else ""
+        rows.append(
+            [
+                Cell(str(number)),
+                Cell(sentence),
+                Cell(free, free != "undecided"),
+                Cell(paid, paid != "undecided"),
+            ]
+        )
+    note = (
+        "A claim is supported where some part of it is and none is contradicted, by intervals that exclude "
+        "0. The paper does not charge what telling difficulty costs; the last column does."
+    )
+    title = "Claims of Snell et al. 2024 on these models"
+    header = ["", "Claim", "As in the paper", "Difficulty charged"]
+    return HtmlTable(f"{title}: {dataset}" if several else title, note, header, rows, text_columns=4)
+
+
+def _part(row: pd.Series) -> Part:
+    number = {name: float(row[name]) for name in ("value", "ci_low", "ci_high")}
+    return Part(
+        claim=int(row["claim"]),
+        dataset=str(row["dataset"]),
+        cost_model=ANY if row["cost_model"] in (ANY, GENERATIONS) else str(row["cost_model"]),
+        part=str(row["part"]),
+        statistic=str(row["statistic"]),
+        value=number["value"],
+        low=number["ci_low"],
+        high=number["ci_high"],
+        verdict=str(row["verdict"]),
+        note="" if pd.isna(row["note"]) else str(row["note"]),
+    )
+
+
+def _chosen_table(table: pd.DataFrame) -> HtmlTable:
+    """The last budget of every policy and family, a row per difficulty."""
+    rows = []
+    whole = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL)]
+    for keys, group in whole.groupby(["dataset", "family", "policy"], sort=False):
+        last = group[group["budget"] == group["budget"].max()]
+        for _, row in last.iterrows():
+            rows.append(
+                [
+                    *map(Cell, map(str, keys)),
+                    Cell(KIND_LABELS[str(row["difficulty"])]),
+                    Cell(f"{row['budget']:g}"),
+                    Cell(f"{100 * row['baseline_accuracy']:.1f}"),
+                    Cell(_estimate(row, "accuracy", "ci_low", "ci_high").in_percent),
+                    Cell(_estimate(row, "gain", "gain_low", "gain_high").in_points),
+                    Cell(_factor(row, "saved")),
+                    Cell(_factor(row, "saved_charged")),
+                ]
+            )
+    note = (
+        "The best strategy per bin of difficulty, chosen on other problems than it is measured on, against "
+        "the baseline at equal numbers of samples. Compute saved: how many times fewer samples reach the "
+        "baseline's accuracy; the last column counts the samples that told difficulty too."
+    )
+    header = [
+        "Data", "Family", "Model", "Chosen", "Samples", "Baseline", "Choice", "Gain (points)", "Saved",
+        "Saved, charged",
+    ]  # fmt: skip
+    return HtmlTable("Compute-optimal choice", note, header, rows, text_columns=4)
+
+
+def _bins_table(table: pd.DataFrame) -> HtmlTable:
+    """What was chosen in every oracle bin, at every number of samples."""
+    rows = []
+    own = table[(table["axis"] == GENERATIONS) & (table["difficulty"] == "oracle") & (table["bin"] != ALL)]
+    for _, row in own.iterrows():
+        rows.append(
+            [
+                *(Cell(str(row[name])) for name in ("dataset", "family", "policy", "bin")),
+                Cell(f"{row['budget']:g}"),
+                Cell(str(row["chosen"])),
+                Cell(_estimate(row, "accuracy", "ci_low", "ci_high").in_percent),
+                Cell(_estimate(row, "gain", "gain_low", "gain_high").in_points),
+            ]
+        )
+    note = "How often each strategy was chosen over the splits of the bin's problems. Bin 1 is the easiest."
+    header = ["Data", "Family", "Model", "Bin", "Samples", "Chosen", "Accuracy", "Gain (points)"]
+    return HtmlTable("What was chosen, by oracle bin", note, header, rows, text_columns=4, folded=True)
+
+
+def _exchange_table(table: pd.DataFrame) -> HtmlTable:
+    rows = []
+    for _, row in table[table["difficulty"] == "oracle"].iterrows():
+        short = "" if str(row["measured_enough"]).lower() == "true" else " (measured up to less)"
+        rows.append(
+            [
+                *(Cell(str(row[name])) for name in ("dataset", "small", "large", "family")),
+                Cell(f"{row['ratio']:g}"),
+                Cell(f"{row['multiplier']:.3g} × its answer{short}"),
+                Cell(str(row["bin"])),
+                Cell(f"{100 * row['small_accuracy']:.1f}"),
+                Cell(f"{100 * row['large_accuracy']:.1f}"),
+                Cell(_estimate(row, "difference", "difference_low", "difference_high").in_points),
+            ]
+        )
+    note = (
+        "The small model chooses compute-optimally within the compute that makes its total, training "
+        "included, equal to that of the larger one, which answers greedily. R is tokens of inference over "
+        "tokens of pretraining. Where the small model was measured up to less compute, more could only help."
+    )
+    header = [
+        "Data", "Small", "Large", "Family", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
+        "Difference (points)",
+    ]  # fmt: skip
+    return HtmlTable("Pretraining against test-time compute", note, header, rows, text_columns=4, folded=True)
+
+
+def _estimate(row: pd.Series, *names: str) -> Estimate:
+    return Estimate(*(float(row[name]) for name in names))
+
+
+def _factor(row: pd.Series, name: str) -> str:
+    values = [float(row[key]) for key in (name, f"{name}_low", f"{name}_high")]
+    if not values[0]:
+        return f"not reached (up to {_times(values[2])})" if values[2] else "not reached"
+    low = "not reached" if not values[1] else _times(values[1])
+    return f"{_times(values[0])} ({low} to {_times(values[2])})"
+
+
+def _times(value: float) -> str:
+    return f"{value:.2g}×" if value < _MOST else f"{scientific(value)}×"
+
+
+def worth_telling(choice: Choice) -> Iterable[str]:
+    """A sentence per policy and family: the gain of choosing by oracle and by predicted difficulty."""
+    whole = choice.compute_optimal
+    whole = whole[(whole["axis"] == GENERATIONS) & (whole["bin"] == ALL)]
+    for (dataset, family, policy), group in whole.groupby(["dataset", "family", "policy"], sort=False):
+        last = group[group["budget"] == group["budget"].max()].set_index("difficulty")
+        if "oracle" not in last.index:
+            continue
+        parts = [
+            f"{_estimate(last.loc[kind], 'gain', 'gain_low', 'gain_high').in_points} points "
+            f"{KIND_LABELS[kind]}"
+            for kind in ("oracle", "predicted")
+            if kind in last.index
+        ]
+        yield (
+            f"{policy} on {dataset}: choosing among {family} at {last['budget'].iloc[0]:g} samples gains "
+            f"{', '.join(parts)} over {last['baseline'].iloc[0]} for all."
+        )

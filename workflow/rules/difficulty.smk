@@ -1,0 +1,18 @@
+if CONFIG.difficulty is not None:
+
+    rule difficulty:
+        input:
+            problems="results/{experiment}/problems/{dataset}.parquet",
+            pool=lambda w: CHOICE.difficulty_inputs(w.dataset, w.policy),
+        output:
+            "results/{experiment}/difficulty/{dataset}/{policy}.parquet",
+        log:
+            "logs/{experiment}/difficulty/{dataset}/{policy}.log",
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: CHOICE.difficulty(),
+        shell:
+            "python -m isoflop.stages.difficulty {params.spec:q} {input} {output} 2> {log}"
