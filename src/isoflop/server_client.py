@@ -32,6 +32,7 @@ LONGEST_PAUSE = 60.0
 _NOTE_SECONDS = 10.0
 _TOO_MANY = 429
 _REFUSED = {401, 403}
+_BAD = 400
 
 
 class ServerError(Exception):
@@ -136,7 +137,7 @@ class ServerClient(Generic[T]):
                 except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
                     raise self._failure(str(error)) from error
                 except httpx2.TransportError as error:
-                    trouble = ServerError(str(error) or type(error).__name__)
+                    trouble = ServerError(str(error) or f"the connection broke off ({type(error).__name__})")
                 except (httpx2.DecodingError, httpx2.InvalidURL) as error:
                     raise self._failure(str(error)) from error
                 except ServerError as error:
@@ -160,7 +161,8 @@ class ServerClient(Generic[T]):
         if response.status_code in _REFUSED:
             raise self._failure(f"{where}; give its key in the variable {self._server.key_variable}")
         if not response.is_success:
-            raise self._failure(f"{where}{_said(response)}; see server.url and server.name")
+            hint = "" if response.status_code == _BAD else "; see server.url and server.name"
+            raise self._failure(f"{where}{_said(response)}{hint}")
         try:
             return response.json()
         except ValueError as error:

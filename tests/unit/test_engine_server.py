@@ -195,19 +195,30 @@ def test_more_requests_join_those_under_way(server: LoopbackServer) -> None:
         [status(503), drop],
         [status(429, headers={"Retry-After": "0"})] * 3,
         [status(429)],
-        [hang(1.0)],
         [drop, drop, drop],
         [status(200, {"choices": [{"finish_reason": "abort", "token_ids": [], "text": ""}]})],
     ],
-    ids=["500", "503 and gone", "429 and when", "429", "silence", "gone", "broken off"],
+    ids=["500", "503 and gone", "429 and when", "429", "gone", "broken off"],
 )
 def test_a_request_is_made_again_after_what_may_pass(server: LoopbackServer, faults: list[Fault]) -> None:
-    policy = connect(server, timeout=0.5)
+    policy = connect(server, retries=len(faults))
     plain = policy.generate(REQUESTS)
     before = len(server.bodies)
     server.faults = list(faults)
     assert policy.generate(REQUESTS) == plain
     assert len(server.bodies) - before == len(REQUESTS) + len(faults)
+    policy.close()
+
+
+def test_a_request_is_made_again_after_silence(server: LoopbackServer) -> None:
+    policy = connect(server, timeout=2.0)
+    plain = policy.generate(REQUESTS[:1])
+    before = len(server.bodies)
+    server.faults = [hang(4.0)]
+    begun = time.perf_counter()
+    assert policy.generate(REQUESTS[:1]) == plain
+    assert time.perf_counter() - begun >= 2
+    assert len(server.bodies) - before == 2
     policy.close()
 
 
