@@ -33,6 +33,7 @@ def written(name: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", ["wu2024", "snell2024", "beeching2024"])
 def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, tmp_path: Path) -> None:
     config = written(name, tmp_path)
