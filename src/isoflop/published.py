@@ -51,7 +51,7 @@ def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
             wrong &= table[column].notna()  # a paper may give none
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise UserError(f"{name}, row {row + 1}: {column} cannot be {table[column].iloc[row]!r}")
+            raise UserError(f"{name}, row {row + 1}: {column} cannot be '{table[column].iloc[row]}'")
     unknown = ~rows["selector"].isin(_SELECTORS)
     if unknown.any():
         row = int(unknown.to_numpy().argmax())

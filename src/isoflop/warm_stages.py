@@ -34,6 +34,7 @@ STAGES = (
 )
 _PREFIX = "isoflop.stages."
 _LONGEST = 2**20  # bytes of a request
+_PATIENCE = 5.0  # seconds between looks at whether anybody is left to ask
 
 
 @contextmanager
@@ -76,16 +77,24 @@ with socket.socket(socket.AF_UNIX) as connection:
 
 
 def serve(address: str) -> None:
-    """Import what stages import, say so, and fork a process for every request, until terminated."""
+    """Import what stages import, say so, and fork a process for every request, until nobody is left to ask."""
     for name in STAGES:
         importlib.import_module(_PREFIX + name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
+        listening.settimeout(_PATIENCE)
         print("ready", flush=True)
+        parent = os.getppid()
         while True:
-            connection, _ = listening.accept()
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                if os.getppid() != parent:
+                    return  # who asked for it was killed
+                continue
+            connection.setblocking(True)
             if os.fork() == 0:
                 listening.close()
                 _attend(connection)
