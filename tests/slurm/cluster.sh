@@ -22,7 +22,8 @@ fail() {
 alive() {
 	local pid
 	pid=$(cat "$folder/$1.pid" 2> /dev/null) || return 1
-	[ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = "$1" ]
+	[ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = "$1" ] \
+		&& ! grep -q '^State:.Z' "/proc/$pid/status" 2> /dev/null
 }
 
 install_packages() {

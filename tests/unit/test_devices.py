@@ -1,4 +1,4 @@
-"""Jobs on one machine never share a GPU by accident: fake devices, real processes that claim and are killed."""
+"""Jobs on one machine never share a GPU by accident: fake devices, real processes that claim them and die."""
 
 import json
 import multiprocessing
