@@ -151,4 +151,4 @@ def test_a_policy_behind_a_server_leaves_all_gpus_to_the_verifier(monkeypatch: p
     )
     assert given["policy"]["server"] == Server.model_validate(server)
     assert given["policy"]["batch_size"] == 32
-    assert given["verifier"]["machine"] == VllmSettings(1, 0.9)
+    assert given["verifier"]["machine"] == VllmSettings(1, 0.9, "0")
