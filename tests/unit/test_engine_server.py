@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from loopback_server import Fault, LoopbackServer, drop, hang, status
-from tiny_models import save_tiny
 from transformers import AutoTokenizer
 
 from isoflop import server_client
@@ -25,6 +24,7 @@ from isoflop.stages.common import write_table
 from isoflop.stages.models import open_policy
 from isoflop.steps import ended_steps
 from isoflop.tables import PROBLEMS
+from isoflop.tiny_models import save_tiny
 from isoflop.wordproblems import generate_problems
 
 PROMPTS = [problem.prompt + "\n" for problem in generate_problems("test", 12, seed=3)]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.checkpoints import load_model, model_shape, saved_parameters
@@ -13,6 +12,7 @@ from isoflop.config_models import ModelSize
 from isoflop.config_training import LlamaShape
 from isoflop.errors import UserError
 from isoflop.model_sizes import counted_size, size_of_architecture, size_of_name, size_of_plan, with_layers
+from isoflop.tiny_models import save_tiny
 
 MODELS = Path(__file__).parents[2] / "resources/models"
 OFFLINE = CheckpointConfigs(offline=True)

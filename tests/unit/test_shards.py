@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import save_tiny
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
@@ -22,6 +21,7 @@ from isoflop.stages import merge, sample, score, search
 from isoflop.stages.chunks import Chunks
 from isoflop.stages.common import write_table
 from isoflop.tables import PROBLEMS, SCORES
+from isoflop.tiny_models import save_tiny
 from isoflop.wordproblems import generate_problems
 
 SHAPE = ModelShape(parameters=10, embedding_parameters=2, layers=1, attention_width=4)
