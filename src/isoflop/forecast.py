@@ -31,7 +31,9 @@ _STEP_BYTES = 12.0
 class StudyWork(BaseModel):
     """The part of a config that the work of its models depends on.
 
-    `verifiers_of`: by generator, who scores what it makes; a search's guide.
+    `pools`: data set, policy and generator of every table of candidates. `verifiers_of`: by generator, who
+    scores what it makes; a search's guide. `at_most`: by generator and policy, the largest budget, where
+    that is limited.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -40,7 +42,9 @@ class StudyWork(BaseModel):
     policies: Mapping[str, ModelUse] = Field(default_factory=dict)
     verifiers: Mapping[str, ModelUse] = Field(default_factory=dict)
     generators: Mapping[str, Generating] = Field(default_factory=dict)
+    pools: tuple[tuple[str, str, str], ...] = ()
     verifiers_of: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    at_most: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)
     planning: Planning = Planning()
 
 
@@ -105,19 +109,21 @@ class Ranged:
 def study_jobs(work: StudyWork, known: Known) -> list[Job]:
     """The jobs that sample, search and score."""
     found: list[Job] = []
-    for dataset in work.datasets:
-        for policy in work.policies:
-            for generator, entry in work.generators.items():
-                base = Job("sample", "", dataset, policy, generator)
-                if isinstance(entry, Greedy | Sampling):
-                    found.append(_sample(work, known, base, entry))
-                    found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
-                else:
-                    (guide,) = work.verifiers_of[generator]
-                    found += [
-                        _search(work, known, replace(base, verifier=guide, budget=budget), entry)
-                        for budget in entry.budgets
-                    ]
+    for dataset, policy, generator in work.pools:
+        entry, most = work.generators[generator], work.at_most.get(generator, {}).get(policy)
+        base = Job("sample", "", dataset, policy, generator)
+        if isinstance(entry, Greedy | Sampling):
+            if isinstance(entry, Sampling) and most is not None:
+                entry = entry.model_copy(update={"samples": min(entry.samples, most)})
+            found.append(_sample(work, known, base, entry))
+            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+        else:
+            (guide,) = work.verifiers_of[generator]
+            found += [
+                _search(work, known, replace(base, verifier=guide, budget=budget), entry)
+                for budget in entry.budgets
+                if most is None or budget <= most
+            ]
     return found
 
 

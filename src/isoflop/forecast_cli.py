@@ -29,7 +29,7 @@ _FORMATS = {"table": as_text, "json": as_json, "csv": as_csv}
 def main(arguments: Sequence[str]) -> None:
     """Print the forecast and write plan.json; raises UserError on bad input and where models do not fit."""
     options = _options(arguments)
-    config = load_config(options.configs, _overrides(options.config))
+    config = load_config(options.configs, _overrides(options.config), unpinned=True)
     plan = Plan(config)
     forecast = make_forecast(plan, Path(), offline=options.offline)
     write_text(Path(plan.results) / "plan.json", as_json(forecast))

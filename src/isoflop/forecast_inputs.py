@@ -93,7 +93,7 @@ def gather(plan: Plan, root: Path, *, offline: bool = False) -> Inputs:
         chunk_problems=config.engine_settings.chunk_problems,
     )
     notes = [f"{name}: {one.count:,} problems, {one.source}" for name, one in problems.items()]
-    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(config, known)]
+    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known)]
     return Inputs(known, notes, _faults(config, known))
 
 
@@ -143,10 +143,9 @@ class _Lengths:
     def all(self) -> dict[tuple[str, str], Lengths]:
         """Of every data set and policy that meet."""
         config, found = self._config, {}
-        for dataset in config.studied_datasets if config.studies else ():
-            for name, policy in config.policies.items():
-                if policy.runs:
-                    found[dataset, name] = self._of_policy(dataset, name, policy)
+        for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools()):
+            if config.policies[name].runs:
+                found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         for label in config.labels.values():
             for name in (*label.policies, label.completer):
                 if (label.problems, name) not in found:
@@ -335,21 +334,20 @@ class _Sizes:
         return self._trained[name]
 
 
-def _together(config: Config, known: Known) -> list[str]:
+def _together(plan: Plan, known: Known) -> list[str]:
     """How many GPUs the searches in vLLM take."""
     found = []
-    for generator, search in config.searches.items():
-        guide = search.verifier or next(iter(config.verifiers))
-        verifier = known.verifiers[guide]
-        for name, policy in known.policies.items():
-            if policy.vllm or verifier.vllm:
-                gpus, shares = search_gpus(policy, verifier), policy.memory_share + verifier.memory_share
-                how = (
-                    f"share {max(policy.gpus, verifier.gpus)}"
-                    if shares <= 1
-                    else f"take {gpus}, each its own: memory_shares add up to {shares:g}"
-                )
-                found.append(f"{generator}: GPUs of {name} and {guide}: they {how}")
+    for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.searches()):
+        (guide,) = plan.pool_verifiers(generator)
+        policy, verifier = known.policies[name], known.verifiers[guide]
+        if policy.vllm or verifier.vllm:
+            gpus, shares = search_gpus(policy, verifier), policy.memory_share + verifier.memory_share
+            how = (
+                f"share {max(policy.gpus, verifier.gpus)}"
+                if shares <= 1
+                else f"take {gpus}, each its own: memory_shares add up to {shares:g}"
+            )
+            found.append(f"{generator}: GPUs of {name} and {guide}: they {how}")
     return found
 
 

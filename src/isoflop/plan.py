@@ -465,6 +465,11 @@ class Plan:
         generators = {
             name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)
         }
+        limits = {
+            name: entry.only.at_most
+            for name, entry in generators.items()
+            if entry.only and entry.only.at_most
+        }
         return StudyWork(
             datasets=config.studied_datasets if generators else (),
             policies={name: self._use(entry) for name, entry in config.policies.items() if entry.runs},
@@ -473,8 +478,15 @@ class Plan:
                 for name, entry in config.verifiers.items()
                 if not isinstance(entry, ImportedVerifier)
             },
-            generators=generators,
+            # What limits a generator is told by the pools.
+            generators={name: entry.model_copy(update={"only": None}) for name, entry in generators.items()},
+            pools=tuple(
+                (pool.dataset, pool.policy, pool.generator)
+                for pool in self.pools()
+                if pool.generator in generators
+            ),
             verifiers_of={name: self.pool_verifiers(name) for name in generators},
+            at_most=limits,
             planning=config.planning,
         )
 

@@ -70,6 +70,7 @@ def spec(shape: Shape | None = None) -> PublishSpec:
             policies={name: ModelUse(model=f"models/{name}") for name in shape.policies},
             verifiers={VERIFIER: ModelUse(model="models/prm")},
             generators={"sampling": Sampling(kind="sampling", samples=BUDGETS[-1], max_tokens=100)},
+            pools=tuple((d, p, "sampling") for d in shape.datasets for p in shape.policies),
             verifiers_of={"sampling": (VERIFIER,)},
         ),
         seed=7,

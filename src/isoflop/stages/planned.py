@@ -30,8 +30,7 @@ def compared(results: Path, work: StudyWork) -> list[Compared]:
         problems={name: found.problems(name) for name in work.datasets},
         lengths={
             (dataset, policy): assumed_lengths(work.planning, dataset, policy)
-            for dataset in work.datasets
-            for policy in work.policies
+            for dataset, policy, _ in work.pools
         },
         policies={name: found.placed(name, use, "sample") for name, use in work.policies.items()},
         verifiers={name: found.placed(name, use, "score") for name, use in work.verifiers.items()},
@@ -76,15 +75,13 @@ class _Found:
         )
 
     def _shapes(self, name: str, stage: str) -> Iterator[ModelShape]:
-        for dataset in self._work.datasets:
-            for policy in self._work.policies if stage == "score" else (name,):
-                for generator, verifiers in self._work.verifiers_of.items():
-                    base = self._results / stage / dataset / policy
-                    path = base / f"{generator}.ledger.json"
-                    if stage == "score":
-                        path = base / generator / f"{name}.ledger.json"
-                    if path.is_file() and (stage == "sample" or name in verifiers):
-                        yield _shape(read_ledger(path).get("model"), path)
+        for dataset, policy, generator in self._work.pools:
+            path = self._results / stage / dataset / policy / f"{generator}.ledger.json"
+            if stage == "score":
+                path = path.with_name(generator) / f"{name}.ledger.json"
+            ours = name in self._work.verifiers_of[generator] if stage == "score" else name == policy
+            if ours and path.is_file():
+                yield _shape(read_ledger(path).get("model"), path)
 
     def measured(self, job: Job, known: Known) -> dict[str, float] | None:
         """What a job took, by quantity; None where it left no ledger."""
