@@ -30,6 +30,7 @@ def study(
         "policies": {"small": use},
         "verifiers": {"prm": use},
         "generators": generators,
+        "pools": [["words", "small", name] for name in generators],
         "verifiers_of": dict.fromkeys(generators, verifiers),
         "planning": planning,
     }

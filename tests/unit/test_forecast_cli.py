@@ -81,7 +81,7 @@ def test_every_shipped_config_can_be_planned(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    plan = Plan(load_config([path]))
+    plan = Plan(load_config([path], unpinned=True))
     # No results here, so nothing is measured or done; models are those of the repository.
     plan.results = str(tmp_path)
     forecast = make_forecast(plan, Path(), offline=True)
@@ -274,3 +274,19 @@ def test_a_model_that_does_not_fit_ends_with_an_error_after_the_plan(
     with pytest.raises(UserError, match=r"planned for L4: policies\.small: needs 280\.0 GB"):
         main(["--offline", "tiny.yaml"])
     assert "Does not fit" in capsys.readouterr().out
+
+
+def test_limits_of_generators_are_in_the_plan(tmp_path: Path) -> None:
+    plan = Plan(load_config([ROOT / "configs/wu2024.yaml"], unpinned=True))
+    plan.results = str(tmp_path)
+    jobs = json.loads(as_json(make_forecast(plan, Path(), offline=True)))["jobs"]
+    of = [(job["dataset"], job["policy"], job["generator"], job["budget"]) for job in jobs]
+    searched = {one for one in of if one[3] is not None}
+    assert ("gsm8k", "llemma-34b", "rebase", 64) in searched
+    assert ("gsm8k", "llemma-34b", "rebase", 128) not in searched
+    assert {one[1] for one in searched if one[2] == "mcts"} == {"llemma-7b", "llemma-34b"}
+    assert {one[1] for one in searched if one[0] == "mbpp"} == {"llama-3-8b"}
+    samples = {
+        job["policy"]: job for job in jobs if job["stage"] == "sample" and job["generator"] == "sampling"
+    }
+    assert samples["llemma-34b"]["requests"] < samples["llemma-7b"]["requests"]
