@@ -24,6 +24,17 @@ class VllmSettings:
     devices: str = ""
 
 
+def settle_environment() -> None:
+    """What vLLM reads from the environment when it is imported, where the user has not said."""
+    # vLLM logs to standard output, which is the workflow's, and reports its use.
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
+    # Jobs share a machine's cores: none may bind itself to all of them.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+
 def engine_arguments(entry: Policy | Running, settings: VllmSettings, **arguments: Any) -> dict[str, Any]:
     """What vLLM is started with for a model; `arguments` are the caller's own. vLLM must be installed."""
     from vllm.platforms import current_platform  # noqa: PLC0415  heavy, and only there where it is used
@@ -50,13 +61,7 @@ def engine_arguments(entry: Policy | Running, settings: VllmSettings, **argument
 def start_vllm(entry: Policy | Running, machine: VllmSettings | None, **arguments: Any) -> tuple[Any, int]:
     """A running engine for a model, and the longest sequence it takes. Raises UserError if there is none."""
     settings = machine or VllmSettings()
-    # Before the import: vLLM logs to standard output, which is the workflow's, and reports its use.
-    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
-    # Jobs share a machine's cores: none may bind itself to all of them.
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    settle_environment()
     try:
         from vllm.v1.engine.llm_engine import LLMEngine  # noqa: PLC0415
 
