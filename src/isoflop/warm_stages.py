@@ -77,7 +77,7 @@ with socket.socket(socket.AF_UNIX) as connection:
 
 
 def serve(address: str) -> None:
-    """Import what stages import, say so, and fork a process for every request until nobody is left to ask."""
+    """Import what stages import, say so, and fork a process per request, until nobody is left to ask."""
     for name in STAGES:
         importlib.import_module(_PREFIX + name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -31,6 +31,15 @@ def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
     assert "publish" in jobs or "train" in jobs
 
 
+def test_what_is_not_pinned_is_planned_but_not_run(workspace: Path) -> None:
+    assert planned(snakemake(workspace, "-n", "--configfile", "configs/wu2024.yaml"))["train"] == 5
+    run = snakemake(workspace, "--configfile", "configs/wu2024.yaml", "--cores", "1")
+    assert run.code != 0
+    assert "verifiers.llemma-rm-34b.revision: not pinned yet" in run.output
+    assert "Traceback" not in run.output
+    assert not (workspace / "results/wu2024").exists()
+
+
 def test_without_options_the_default_experiment_is_planned(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n"))
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
