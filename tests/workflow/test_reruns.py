@@ -197,6 +197,45 @@ def test_searches_rerun_by_budget(edit: str, searched: Path, tmp_path: Path) -> 
     assert _planned_after(change, searched, tmp_path) == expected
 
 
+CHOICE = """\
+difficulty: {generator: sampling, bins: 2}
+compute_optimal: {families: {selectors: [sampling, sampling+majority]}, splits: 3}
+exchange: {greedy: greedy, pairs: [{small: small, large: large}]}
+"""
+CHOSEN = {"choose": 1, "publish": 1}
+CHOICE_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "nothing": (lambda folder: None, {}),
+    "bins": (_replace("tiny.yaml", "bins: 2", "bins: 4"), {"difficulty": 2, **CHOSEN}),
+    "splits": (_replace("tiny.yaml", "splits: 3", "splits: 4"), CHOSEN),
+    "a ratio": (_replace("tiny.yaml", "{greedy: greedy,", "{greedy: greedy, ratios: [1.0],"), CHOSEN),
+    "how bins are made": (_append("src/isoflop/difficulty.py"), {"difficulty": 2, **CHOSEN}),
+    "how is chosen": (_append("src/isoflop/compute_optimal.py"), CHOSEN),
+    "a figure of choices": (_append("src/isoflop/choice_figures.py"), {"publish": 1}),
+    "one policy's greedy answers": (
+        _append("results/tiny/select/words/large/greedy.parquet"),
+        {"choose": 1, "fit": 1, "publish": 1},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chosen") / "copy"
+    finished_tiny_study(folder, TINY + CHOICE)
+    return folder
+
+
+@pytest.mark.parametrize("edit", CHOICE_RERUNS)
+def test_choices_rerun_by_what_decides_them(edit: str, chosen: Path, tmp_path: Path) -> None:
+    change, expected = CHOICE_RERUNS[edit]
+    assert _planned_after(change, chosen, tmp_path) == expected
+
+
+def test_difficulty_and_choice_added_later_repeat_nothing(finished: Path, tmp_path: Path) -> None:
+    added = _planned_after(_append("tiny.yaml", CHOICE), finished, tmp_path)
+    assert added == {"difficulty": 2, **CHOSEN}
+
+
 def _stopped_between_parts(folder: Path) -> None:
     """One of a table's two parts is there, and not the table nor what is made of it."""
     for name in ("grade/words/large/greedy.parquet", "select/words/large/greedy.parquet", "report.html"):

@@ -48,7 +48,7 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
     assert list(gathered.values()) == [1] * policies
     assert jobs == {
         "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
-        "select": pools, "fit": 1, "publish": 1,
+        "select": pools, "difficulty": policies, "choose": 1, "fit": 1, "publish": 1,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from isoflop import digests
 from isoflop.config import load_config
 from isoflop.plan import Plan
+from isoflop.plan_choice import ChoicePlan
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +113,9 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
     searched = [path for pool in plan.searches() for path in (*plan.trees(*pool), *plan.gathered(pool))]
     stems = [path.removesuffix(".parquet") for path in [*plan.evidence(), *searched] if _sharded(path, plan)]
     parts = [path for stem in stems for path in plan.parts(stem.removeprefix("results/tiny/"))]
-    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched, *parts]
+    choice = ChoicePlan(plan)
+    chosen = [*choice.difficulties(), *choice.tables()]
+    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched, *parts, *chosen]
     for path in [*made, "results/tiny/fit/draws.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
