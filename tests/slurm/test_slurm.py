@@ -74,10 +74,13 @@ def on_slurm(slurm: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
         "--config", "shards=2",
         "--slurm-init-seconds-before-status-checks", "1",
         # The limit that ends the stopped job, in minutes; every other attempt has more.
-        "--set-resources", "search:runtime=attempt", "search:mem_mb=2000*attempt",
+        "--set-resources", f"search:runtime=attempt if wildcards.policy == '{POLICIES[1]}' else 30",
+        "search:mem_mb=2000*attempt",
         "sample:mem_mb=2000*attempt", "sample:gpu=1", "score:mem_mb=2000*attempt",
         "--default-resources", "mem_mb=1000*attempt", "runtime=30",
         "--retries", "4",
+        # Groups as wide as this node.
+        "--cores", str(min(2, os.cpu_count() or 1)),
     )  # fmt: skip
     environment = os.environ | {"SLURM_CONF": str(slurm / "slurm.conf"), "PYTHONPATH": ""}
     environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -110,7 +113,7 @@ def _disturb(folder: Path, run: "subprocess.Popen[bytes]", done: list[str]) -> N
     )
     os.kill(killed, signal.SIGKILL)
     done.append("killed")
-    place = "search/wordproblems/policy-0.3M/rebase"
+    place = f"search/wordproblems/{POLICIES[1]}/rebase"
     chunk = f"results/shipped/{place}/.4.parquet.*.chunks/000000.parquet"
     wait_for(lambda: list(folder.glob(chunk)), run)
     [stopped, *_] = wait_for(
