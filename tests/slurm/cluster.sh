@@ -78,7 +78,7 @@ configure() {
 		JobAcctGatherType=jobacct_gather/linux
 		AccountingStorageType=accounting_storage/none
 		GresTypes=gpu
-		NodeName=$node NodeAddr=127.0.0.1 CPUs=${CPUS:-$(nproc)} RealMemory=${MEMORY:-$memory} Gres=gpu:2 State=UNKNOWN
+		NodeName=$node NodeAddr=127.0.0.1 CPUs=${CPUS:-$(getconf _NPROCESSORS_ONLN)} RealMemory=${MEMORY:-$memory} Gres=gpu:2 State=UNKNOWN
 		PartitionName=main Nodes=$node Default=YES MaxTime=INFINITE DefMemPerCPU=512 State=UP
 	EOF
 	echo "NodeName=$node Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"

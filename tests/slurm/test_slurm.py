@@ -74,10 +74,13 @@ def on_slurm(slurm: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
         "--config", "shards=2",
         "--slurm-init-seconds-before-status-checks", "1",
         # The limit that ends the stopped job, in minutes; every other attempt has more.
-        "--set-resources", "search:runtime=attempt", "search:mem_mb=2000*attempt",
+        "--set-resources", f"search:runtime=attempt if wildcards.policy == '{POLICIES[1]}' else 30",
+        "search:mem_mb=2000*attempt",
         "sample:mem_mb=2000*attempt", "sample:gpu=1", "score:mem_mb=2000*attempt",
         "--default-resources", "mem_mb=1000*attempt", "runtime=30",
         "--retries", "4",
+        # Groups as wide as this node.
+        "--cores", str(min(2, os.cpu_count() or 1)),
     )  # fmt: skip
     environment = os.environ | {"SLURM_CONF": str(slurm / "slurm.conf"), "PYTHONPATH": ""}
     environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -103,20 +106,22 @@ def wait_for(found: Callable[[], Any], running: "subprocess.Popen[bytes]") -> An
     return what
 
 
-def _disturb(folder: Path, run: "subprocess.Popen[bytes]", done: list[str]) -> None:
-    """Kill a job of the first sampling, and stop a search after its first chunk, for its limit to end."""
-    [killed, *_] = wait_for(
+def _kill(folder: Path, run: "subprocess.Popen[bytes]", done: list[str]) -> None:
+    """Kill a sampling job's stage."""
+    [stage, *_] = wait_for(
         lambda: list(stages(folder, "isoflop.stages.sample", "sampling.shards/2-of-2")), run
     )
-    os.kill(killed, signal.SIGKILL)
+    os.kill(stage, signal.SIGKILL)
     done.append("killed")
-    place = "search/wordproblems/policy-0.3M/rebase"
+
+
+def _stop(folder: Path, run: "subprocess.Popen[bytes]", done: list[str]) -> None:
+    """Stop a search after its first chunk, for its limit to end."""
+    place = f"search/wordproblems/{POLICIES[1]}/rebase"
     chunk = f"results/shipped/{place}/.4.parquet.*.chunks/000000.parquet"
     wait_for(lambda: list(folder.glob(chunk)), run)
-    [stopped, *_] = wait_for(
-        lambda: list(stages(folder, "isoflop.stages.search", f"{place}/4.shards/1-of-2")), run
-    )
-    os.kill(stopped, signal.SIGSTOP)
+    found = wait_for(lambda: list(stages(folder, "isoflop.stages.search", f"{place}/4.shards/1-of-2")), run)
+    os.kill(found[0], signal.SIGSTOP)
     done.append("stopped")
 
 
@@ -127,17 +132,19 @@ def finished(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "out.txt").open("wb") as log:
         run = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         done: list[str] = []
-        disturber = threading.Thread(target=_disturb, args=(folder, run, done))
-        disturber.start()
+        disturbers = [threading.Thread(target=one, args=(folder, run, done)) for one in (_kill, _stop)]
+        for one in disturbers:
+            one.start()
         try:
             code = run.wait(timeout=2400)
         finally:
             if run.poll() is None:
                 os.killpg(run.pid, signal.SIGTERM)
                 run.wait(timeout=60)
-            disturber.join()
+            for one in disturbers:
+                one.join()
     assert code == 0, (folder / "out.txt").read_text(encoding="utf-8")[-5000:]
-    assert done == ["killed", "stopped"]
+    assert sorted(done) == ["killed", "stopped"]
     return folder
 
 
