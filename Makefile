@@ -6,6 +6,8 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 CONFIG ?= config.yaml
 CORES ?= all
+# Processes that the tests are shared between, file by file.
+TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -29,7 +31,7 @@ pin: install
 	@$(BIN)/python -m isoflop.pin $(CONFIG)
 
 test: install-dev
-	@$(BIN)/python -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
 
 # vLLM needs other versions than the rest, so it has an environment of its own: about 3 GB.
 test-vllm: $(VLLM_VENV)/.installed

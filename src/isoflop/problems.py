@@ -132,7 +132,8 @@ def _read_csv(name: str, data: bytes) -> Iterator[Row]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8 ({error}); save it as UTF-8") from error
-    csv.field_size_limit(len(text) + 1)
+    # The limit is the whole process's: it is only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for values in reader:

@@ -16,6 +16,7 @@ import pytest
 
 from isoflop import sandbox
 from isoflop.errors import UserError
+from isoflop.problems import read_rows
 from isoflop.stages.common import read_table, table_metadata
 from isoflop.stages.problems import main
 from isoflop.tables import PROBLEMS
@@ -338,3 +339,9 @@ def test_the_real_data_sets_load_from_files_and_through_a_mirror(tmp_path):
     assert len(direct) == 500
     assert {row["level"] for row in direct} == {1, 2, 3, 4, 5}
     assert direct[0]["problem_id"] == "test/precalculus/807.json"
+
+
+def test_reading_csv_leaves_the_limits_of_others_alone() -> None:
+    before = csv.field_size_limit()
+    list(read_rows("small.csv", b"prompt,answer\n1,2\n"))
+    assert csv.field_size_limit() >= before
