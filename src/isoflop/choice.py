@@ -43,7 +43,8 @@ class ChoiceCurve:
     `targets`: [budgets]. `accuracy`, `baseline`: [budgets, 1 + draws]. `by_bin`, `baseline_by_bin`: [bins,
     budgets, 1 + draws], bins named by `names`. `spent`, `baseline_spent`: mean cost, [budgets]. `saved`,
     `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws],
-    without and with what difficulty costs. `shares`: [bins, budgets, options].
+    without and with what difficulty costs. `shares`: [bins, budgets, options]. `between`: how many options a
+    budget can pay, [budgets]; with one there is no choice.
     """
 
     axis: str
@@ -59,6 +60,7 @@ class ChoiceCurve:
     saved: Floats
     saved_charged: Floats
     shares: Floats
+    between: Ints
 
     def chosen(self, options: Options, budget: int, name: int | None = None) -> str:
         """What was chosen at a budget in one bin or, unnamed, over all: `beam@16 70%, sampling@16 30%`."""
@@ -78,10 +80,11 @@ def choice_curve(
     own = options.of(baseline)
     cost = options.costs[axis]
     targets = cost[own].mean(axis=1)
+    payable = affordable(options, axis, targets)
     found: Chosen = choose(
         options.credits,
         cost,
-        affordable(options, axis, targets),
+        payable,
         how.bins,
         weights,
         splits=splits,
@@ -119,6 +122,7 @@ def choice_curve(
         saved=np.array([saved(line, plain, place) for place in places]),
         saved_charged=np.array([saved(paid, plain, place) for place in places]),
         shares=found.shares,
+        between=payable.sum(axis=1),
     )
 
 

@@ -20,7 +20,8 @@ BY_DIFFICULTY = (
     "problems", "accuracy", "ci_low", "ci_high", "flops_wu2024", "flops_total",
 )  # fmt: skip
 COMPUTE_OPTIMAL = (
-    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "spent",
+    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "options",
+    "spent",
     "accuracy", "ci_low", "ci_high", "baseline_accuracy", "gain", "gain_low", "gain_high", "saved",
     "saved_low", "saved_high", "saved_charged", "saved_charged_low", "saved_charged_high", "chosen",
 )  # fmt: skip
@@ -77,7 +78,7 @@ def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -
                         [
                             experiment, one.dataset, one.policy, one.family, one.baseline, curve.axis,
                             curve.kind, name, number(float(curve.targets[place])),
-                            number(float(curve.spent[place])), *cells,
+                            str(int(curve.between[place])), number(float(curve.spent[place])), *cells,
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))

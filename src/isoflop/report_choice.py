@@ -79,12 +79,10 @@ def _part(row: pd.Series) -> Part:
 
 
 def _chosen_table(table: pd.DataFrame) -> HtmlTable:
-    """The last budget of every policy and family, a row per difficulty."""
+    """The last budget with a choice of every policy and family, a row per difficulty."""
     rows = []
-    whole = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL)]
-    for keys, group in whole.groupby(["dataset", "family", "policy"], sort=False):
-        last = group[group["budget"] == group["budget"].max()]
-        for _, row in last.iterrows():
+    for keys, group in _choices(table).groupby(["dataset", "family", "policy"], sort=False):
+        for _, row in group.iterrows():
             rows.append(
                 [
                     *map(Cell, map(str, keys)),
@@ -172,20 +170,28 @@ def _times(value: float) -> str:
 
 
 def worth_telling(choice: Choice) -> Iterable[str]:
-    """A sentence per policy and family: the gain of choosing by oracle and by predicted difficulty."""
-    whole = choice.compute_optimal
-    whole = whole[(whole["axis"] == GENERATIONS) & (whole["bin"] == ALL)]
-    for (dataset, family, policy), group in whole.groupby(["dataset", "family", "policy"], sort=False):
-        last = group[group["budget"] == group["budget"].max()].set_index("difficulty")
-        if "oracle" not in last.index:
-            continue
-        parts = [
-            f"{_estimate(last.loc[kind], 'gain', 'gain_low', 'gain_high').in_points} points "
-            f"{KIND_LABELS[kind]}"
-            for kind in ("oracle", "predicted")
-            if kind in last.index
-        ]
-        yield (
-            f"{policy} on {dataset}: choosing among {family} at {last['budget'].iloc[0]:g} samples gains "
-            f"{', '.join(parts)} over {last['baseline'].iloc[0]} for all."
-        )
+    """A sentence per data set and family: the gain of choosing by oracle and by predicted difficulty."""
+    for (dataset, family), group in _choices(choice.compute_optimal).groupby(
+        ["dataset", "family"], sort=False
+    ):
+        parts = []
+        for kind in ("oracle", "predicted"):
+            gains = [
+                f"{row['policy']} {_estimate(row, 'gain', 'gain_low', 'gain_high').in_points}"
+                for _, row in group[group["difficulty"] == kind].iterrows()
+            ]
+            if gains:
+                parts.append(f"{KIND_LABELS[kind]} {'; '.join(gains)}")
+        budgets = " or ".join(f"{budget:g}" for budget in dict.fromkeys(group["budget"]))
+        if parts:
+            yield (
+                f"{dataset}: choosing among {family} at {budgets} samples gains over "
+                f"{group['baseline'].iloc[0]} for all, in points: {'. '.join(parts)}."
+            )
+
+
+def _choices(table: pd.DataFrame) -> pd.DataFrame:
+    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice."""
+    rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
+    last = rows.groupby(["dataset", "family", "policy"])["budget"].transform("max")
+    return rows[rows["budget"] == last]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from isoflop.errors import UserError
+from isoflop.report_choice import _choices
 from isoflop.stages import choose
 from isoflop.stages.common import write_table
 from isoflop.tables import CREDITS, DIFFICULTY
@@ -259,3 +260,14 @@ def test_what_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
     fault(world)
     with pytest.raises(UserError, match=match):
         world.run()
+
+
+def test_budgets_that_leave_no_choice_are_marked(told: dict[str, pd.DataFrame]) -> None:
+    table = told["compute_optimal"]
+    rows = table[(table["axis"] == "generations") & (table["bin"] == "all")]
+    counts = rows.groupby(["family", "budget"])["options"].agg(set).to_dict()
+    assert counts["search", 64.0] == {3}
+    assert counts["revising", 1.0] == {1}
+    assert counts["revising", 16.0] == {2}
+    shown = _choices(told["compute_optimal"][told["compute_optimal"]["budget"] < 4])
+    assert set(shown["family"]) == {"search"}
