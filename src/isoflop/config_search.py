@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from isoflop.config_entries import Count, Entry, Greedy, Import, Name, Sampling
+from isoflop.config_entries import Applied, Count, Greedy, Import, Name, Sampling
+from isoflop.config_revisions import Revisions
 
 
-class TreeSearch(Entry):
+class TreeSearch(Applied):
     """What all tree searches have in common."""
 
     verifier: Name | None = None
@@ -100,4 +101,4 @@ class Mcts(TreeSearch):
 
 AnySearch = Rebase | Beam | Dvts | Lookahead | Mcts
 Searched = Annotated[AnySearch, Field(discriminator="kind")]
-Generator = Annotated[Greedy | Sampling | Import | AnySearch, Field(discriminator="kind")]
+Generator = Annotated[Greedy | Sampling | Revisions | Import | AnySearch, Field(discriminator="kind")]

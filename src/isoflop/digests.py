@@ -21,6 +21,7 @@ DESCRIPTIONS = frozenset(
         "config_models",
         "config_faults",
         "config_reading",
+        "config_revisions",
         "config_search",
         "config_training",
         "specs",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from workspace import ROOT, copy_workflow, finished_tiny_study, planned, snakemake
+from workspace import ROOT, TINY, copy_workflow, finished_tiny_study, planned, snakemake
 
 from isoflop.config import load_config
 
@@ -54,6 +54,17 @@ def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> No
 def test_a_training_config_plans_training_in_order(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n", "--configfile", "configs/train-shipped.yaml"))
     assert set(jobs) == {"problems", "train", "label"}
+
+
+def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
+    chains = "  revisions: {kind: revisions, chains: 4, length: 4, max_tokens: 24, policies: [small]}\n"
+    choice = "difficulty: {generator: revisions}\ncompute_optimal: {families: {ratios: [revisions/*]}}\n"
+    finished_tiny_study(tmp_path, TINY.replace("budgets:", f"{chains}{choice}budgets:"))
+    jobs = planned(snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall"))
+    assert jobs == {
+        "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
+        "revision_rates": 1, "difficulty": 1, "choose": 1, "fit": 1, "publish": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

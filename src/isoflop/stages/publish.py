@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = read_tables(results, choice=spec.choice)
+    tables = _without_chains(read_tables(results, choice=spec.choice), spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -131,6 +131,12 @@ def _choice(results: Path) -> Choice:
     """The tables that the choose stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
     return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
+
+
+def _without_chains(tables: Tables, spec: PublishSpec) -> Tables:
+    """The tables without what the figures are not about, as chains of revisions; rows keep their numbers."""
+    shown = tables.curves["generator"].isin(spec.generators) & tables.curves["policy"].isin(spec.policies)
+    return replace(tables, curves=tables.curves[shown])
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -1,0 +1,20 @@
+rule trajectories:
+    input:
+        lambda w: REVISIONS.trajectories_inputs(w.trajectories),
+    output:
+        "results/{experiment}/trajectories/{trajectories}.parquet",
+    log:
+        "logs/{experiment}/trajectories/{trajectories}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        mem_mb=4000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: REVISIONS.trajectories(w.trajectories),
+    shell:
+        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
+        "python -m isoflop.stages.trajectories {params.spec:q} {input[0]} {output} 2> {log}"
