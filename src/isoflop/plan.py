@@ -433,7 +433,7 @@ class Plan:
                 searches={name: entry.kind for name, entry in config.searches.items()},
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
-                verifiers=tuple(config.verifiers),
+                verifiers=self._shown_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,

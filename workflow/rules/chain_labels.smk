@@ -1,6 +1,7 @@
 rule chain_labels:
     input:
-        lambda w: REVISIONS.chain_labels_inputs(w.chain_labels),
+        problems=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[0],
+        model=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[1:],
     output:
         "results/{experiment}/chain_labels/{chain_labels}.parquet",
         "results/{experiment}/chain_labels/{chain_labels}.alone.parquet",
@@ -18,4 +19,4 @@ rule chain_labels:
     shell:
         "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.chain_labels {params.spec:q} {input[0]} {output} 2> {log}"
+        "python -m isoflop.stages.chain_labels {params.spec:q} {input.problems} {output} 2> {log}"

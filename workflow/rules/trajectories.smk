@@ -1,6 +1,7 @@
 rule trajectories:
     input:
-        lambda w: REVISIONS.trajectories_inputs(w.trajectories),
+        problems=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[0],
+        model=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[1:],
     output:
         "results/{experiment}/trajectories/{trajectories}.parquet",
     log:
@@ -17,4 +18,4 @@ rule trajectories:
     shell:
         "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.trajectories {params.spec:q} {input[0]} {output} 2> {log}"
+        "python -m isoflop.stages.trajectories {params.spec:q} {input.problems} {output} 2> {log}"

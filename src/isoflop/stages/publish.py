@@ -10,6 +10,7 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
