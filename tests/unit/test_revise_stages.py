@@ -309,7 +309,7 @@ def test_trajectories_of_a_real_policy_resume_after_a_kill(
     whole = read_table(tmp_path / "whole.parquet", PROBLEMS)
     tally = table_metadata(whole)["tally"]
     assert tally["samples"] == 30
-    assert tally["trajectories"] == len(whole) == sum(tally[f"wrong_{count}"] for count in range(5))
+    assert tally["trajectories"] == len(whole) == sum(tally[f"attempts_{count}"] for count in range(5))
     run = Chunks.run
 
     def stop(self: Chunks, items: Sequence[object], *rest: object) -> object:

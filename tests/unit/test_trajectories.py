@@ -18,16 +18,16 @@ WRONG = ["The answer is 91.", "The answer is 17.", "Who knows?", "Three or four.
 def test_the_last_wrong_answer_is_the_nearest_and_none_comes_twice() -> None:
     for seed in range(60):
         for one in build_trajectories(RIGHT, WRONG, most_wrong=4, most=None, seed=seed):
-            assert len(set(one.wrong)) == len(one.wrong) <= 4
-            assert set(one.wrong) <= set(WRONG)
-            if one.wrong:
+            assert len(set(one.attempts)) == len(one.attempts) <= 4
+            assert set(one.attempts) <= set(WRONG)
+            if one.attempts:
                 nearest = min(Levenshtein.distance(wrong, one.right) for wrong in WRONG)
-                assert Levenshtein.distance(one.wrong[-1], one.right) == nearest
+                assert Levenshtein.distance(one.attempts[-1], one.right) == nearest
 
 
 def test_their_number_is_uniform_as_far_as_there_are_any() -> None:
     counts = Counter(
-        len(one.wrong)
+        len(one.attempts)
         for seed in range(2000)
         for one in build_trajectories(RIGHT[:1], WRONG, most_wrong=4, most=None, seed=seed)
     )
@@ -35,7 +35,7 @@ def test_their_number_is_uniform_as_far_as_there_are_any() -> None:
     # Five standard deviations of a count of 2,000 with probability 1/5.
     assert all(abs(count - 400) < 90 for count in counts.values())
     capped = Counter(
-        len(one.wrong)
+        len(one.attempts)
         for seed in range(1000)
         for one in build_trajectories(RIGHT[:1], WRONG[:2], most_wrong=4, most=None, seed=seed)
     )
@@ -45,18 +45,40 @@ def test_their_number_is_uniform_as_far_as_there_are_any() -> None:
 
 def test_the_others_are_random() -> None:
     firsts = Counter(
-        one.wrong[0]
+        one.attempts[0]
         for seed in range(600)
         for one in build_trajectories(RIGHT[:1], WRONG, most_wrong=4, most=None, seed=seed)
-        if len(one.wrong) > 1
+        if len(one.attempts) > 1
     )
     assert set(firsts) == set(WRONG) - {"The answer is 91."}
     assert max(firsts.values()) < 1.6 * min(firsts.values())
 
 
+def test_attempts_as_sampled_are_any_other_samples() -> None:
+    right = [f"right {number}" for number in range(4)]
+    shown: Counter[str] = Counter()
+    for seed in range(400):
+        for one in build_trajectories(right, WRONG[:4], most_wrong=4, most=1, seed=seed, as_sampled=1.0):
+            assert one.right not in one.attempts
+            assert len(set(one.attempts)) == len(one.attempts)
+            shown.update(one.attempts)
+    # Three of the seven others are right.
+    assert sum(shown[text] for text in right) / shown.total() == pytest.approx(3 / 7, abs=0.06)
+    half = [
+        one
+        for seed in range(400)
+        for one in build_trajectories(right, WRONG[:4], most_wrong=4, most=1, seed=seed, as_sampled=0.5)
+    ]
+    with_right = sum(any(text in right for text in one.attempts) for one in half)
+    assert 0.2 < with_right / len(half) < 0.45
+
+
 def test_no_right_answer_no_trajectory_and_no_wrong_one_a_bare_one() -> None:
     assert build_trajectories([], WRONG, most_wrong=4, most=None, seed=1) == []
-    assert [one.wrong for one in build_trajectories(RIGHT, [], most_wrong=4, most=None, seed=1)] == [(), ()]
+    assert [one.attempts for one in build_trajectories(RIGHT, [], most_wrong=4, most=None, seed=1)] == [
+        (),
+        (),
+    ]
     assert len(build_trajectories(RIGHT, WRONG, most_wrong=4, most=1, seed=1)) == 1
     assert build_trajectories(RIGHT, WRONG, most_wrong=4, most=2, seed=5) == build_trajectories(
         RIGHT, WRONG, most_wrong=4, most=2, seed=5

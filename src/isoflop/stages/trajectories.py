@@ -1,8 +1,8 @@
-"""Build what a revision model learns from: a policy's wrong answers to a problem, then a right one.
+"""Build what a revision model learns from: a policy's attempts at a problem, then a right answer.
 
     python -m isoflop.stages.trajectories SPEC PROBLEMS OUT.parquet
 
-OUT is a table of problems: the prompt has the wrong answers in it, the solution is the right one. The stage
+OUT is a table of problems: the prompt has the attempts in it, the solution is the right answer. The stage
 `train` makes a revision model of it like any other policy.
 """
 
@@ -40,7 +40,7 @@ def request_for(spec: TrajectoriesSpec, problem: Row, sample: int) -> Generation
 def rows_of(
     spec: TrajectoriesSpec, problem: Row, answers: Sequence[Completion], right: Sequence[bool]
 ) -> Iterator[tuple[Row, int]]:
-    """The trajectories of one problem as rows of PROBLEMS, each with its number of wrong answers.
+    """The trajectories of one problem as rows of PROBLEMS, each with its number of attempts.
 
     Answers that were cut are left out.
     """
@@ -53,12 +53,13 @@ def rows_of(
         [text for text, good in whole if not good],
         most_wrong=settings.wrong,
         most=settings.most_per_problem,
+        as_sampled=settings.as_sampled,
         seed=derive_seed("trajectories", spec.seed, str(problem["problem_id"])),
     )
     for number, one in enumerate(built):
-        prompt = with_attempts(settings, str(problem["prompt"]), one.wrong, settings.wrong)
+        prompt = with_attempts(settings, str(problem["prompt"]), one.attempts, settings.wrong)
         name = f"{problem['problem_id']}/{number}"
-        yield problem | {"problem_id": name, "prompt": prompt, "solution": one.right}, len(one.wrong)
+        yield problem | {"problem_id": name, "prompt": prompt, "solution": one.right}, len(one.attempts)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -86,8 +87,10 @@ def main(arguments: Sequence[str]) -> None:
                     for one in own
                 ]
                 built += rows_of(spec, problem, own, right)
-            counts = Counter(wrong for _, wrong in built)
-            tally = {f"wrong_{count}": float(counts[count]) for count in range(spec.trajectories.wrong + 1)}
+            counts = Counter(attempts for _, attempts in built)
+            tally = {
+                f"attempts_{count}": float(counts[count]) for count in range(spec.trajectories.wrong + 1)
+            }
             table = pa.Table.from_pylist([row for row, _ in built], schema=PROBLEMS)
             return table, {"samples": len(requests), "trajectories": len(built), **tally}
 
