@@ -111,7 +111,7 @@ class TrajectoryConfig(AttemptTexts):
     wrong: Annotated[int, Field(ge=0)] = 4
     """Most wrong answers before the right one; their number is uniform from 0, as far as there are any."""
     as_sampled: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the trajectories whose attempts are any other samples, right ones too: what a chain will really
+    """Share of the trajectories whose attempts are any other samples, right ones too, as a chain will really
     show. 0 is Snell et al. 2024, whose model spoils two right answers of five, never having seen one."""
     most_per_problem: Count | None = None
     """Most right answers of a problem to learn, drawn at random; all of them if left out."""
