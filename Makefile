@@ -1,4 +1,5 @@
-# `make run` runs the default experiment, `make test` the tests; both set up what they need in .venv.
+# `make run` runs the default experiment, `make plan` says what it takes, `make test` runs the tests; all set
+# up what they need in .venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,11 +11,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run test test-vllm lint types format install install-dev docs clean
+.PHONY: run plan rehearse pin test test-vllm test-slurm lint types format install install-dev docs clean
 
 run: install
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python -m isoflop.outcome $(CONFIG)
+
+# What CONFIG will take, before any of it is spent.
+plan: install
+	@$(BIN)/python -m isoflop.forecast_cli $(CONFIG)
+
+# The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
+rehearse: install
+	@$(BIN)/python -m isoflop.rehearsal $(CONFIG)
+
+pin: install
+	@$(BIN)/python -m isoflop.pin $(CONFIG)
 
 test: install-dev
 	@$(BIN)/python -m pytest $(TESTS)
@@ -22,6 +34,11 @@ test: install-dev
 # vLLM needs other versions than the rest, so it has an environment of its own: about 3 GB.
 test-vllm: $(VLLM_VENV)/.installed
 	@$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
+# Sets up a SLURM of one node on this machine, which takes root and Debian's packages, and ends it again.
+test-slurm: install-dev
+	@$(PIP) -c constraints.txt --editable '.[slurm]'
+	@ISOFLOP_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: install-dev
 	@$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from isoflop.config import load_config
+from isoflop.config_checks import unpinned
 from isoflop.errors import UserError
 from isoflop.plan import Plan
 from isoflop.plan_choice import ChoicePlan
@@ -18,6 +19,7 @@ try:
     CONFIG = load_config(
         workflow.config_settings.configfiles or ["config.yaml"],
         overrides=workflow.config_settings.config,
+        unpinned=True,
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -25,6 +27,12 @@ except UserError as error:
 PLAN = Plan(CONFIG)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
+
+
+# Not before: a dry run asks no hub for anything.
+onstart:
+    if faults := unpinned(CONFIG):
+        raise WorkflowError("\n".join(faults))
 
 
 report: "workflow/report/workflow.rst"
@@ -42,6 +50,7 @@ include: "workflow/rules/replay.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/gather.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/merge.smk"
 include: "workflow/rules/grade.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/revision_rates.smk"

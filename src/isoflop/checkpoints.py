@@ -8,13 +8,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
+from isoflop.config_training import LlamaShape
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.shared_prefix import NAME, attention
+from isoflop.word_tokenizer import build_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -83,6 +92,27 @@ def empty_model(model: str, revision: str | None, kind: Any = AutoModelForCausal
         raise UserError(f"model {model!r}: its config cannot be read: {_first_line(error)}") from error
 
 
+def new_llama(shape: LlamaShape) -> tuple[Any, Any]:
+    """A model with random weights, and the word-problem tokenizer."""
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=tokenizer.model_max_length,
+        # The library's 0.02 suits widths of thousands; at these it delays copying many times over.
+        initializer_range=shape.hidden_size**-0.5,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config), tokenizer
+
+
 def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Weight [vocabulary, hidden] and bias of a causal language model's last layer, nothing else loaded."""
     empty = empty_model(model, revision)
@@ -143,6 +173,15 @@ def check_hidden(model: Any, name: str) -> None:
             f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
             "engine transformers cannot search with it"
         )
+
+
+def configured_end(model: str, revision: str | None) -> int | list[int] | None:
+    """The end tokens of a checkpoint's generation config, where it has one."""
+    try:
+        end: int | list[int] | None = GenerationConfig.from_pretrained(model, revision=revision).eos_token_id
+    except OSError:
+        return None
+    return end
 
 
 def end_tokens(configured: int | list[int] | None, tokenizer: Any) -> frozenset[int]:

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 ANY = "any"  # where no cost enters
+# Sums in another order differ by less: what is 0 must not be decided by its last bit.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -74,4 +76,4 @@ def claims_csv(parts: Sequence[Part], experiment: str, sentences: Mapping[int, s
 
 def decided(low: float, high: float) -> str:
     """The verdict on a part by the interval of its statistic."""
-    return SUPPORTED if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
+    return SUPPORTED if low > _ROUNDING else CONTRADICTED if high < -_ROUNDING else UNDECIDED

@@ -12,7 +12,6 @@ verifier out, and `total`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import percentile_interval
 from isoflop.claim_parts import ANY, UNDECIDED, Part, decided
+from isoflop.monotone import Line
 from isoflop.publishing import (
     NEEDS_VERIFIER,
     PublishSpec,
@@ -53,31 +53,6 @@ CLAIMS = {
     7: "MCTS is below sampling at equal compute.",
     8: "Accuracy saturates: the second half of the samples gains less than a point.",
 }
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A curve on an axis of compute: `x` rising log FLOPs [points], `draws` [points, 1 + draws].
-
-    The first column of `draws` holds the measured accuracies.
-    """
-
-    x: Floats
-    draws: Floats
-
-    def at(self, x: float) -> Floats:
-        """Accuracy at `x`, by linear interpolation; `x` is within what was measured. Shape [1 + draws]."""
-        after = int(np.clip(np.searchsorted(self.x, x), 1, self.x.size - 1)) if self.x.size > 1 else 0
-        if after == 0:
-            alone: Floats = self.draws[0]
-            return alone
-        share = (x - self.x[after - 1]) / (self.x[after] - self.x[after - 1])
-        result: Floats = (1 - share) * self.draws[after - 1] + share * self.draws[after]
-        return result
-
-    def holds(self, x: float) -> bool:
-        """Whether `x` is within what was measured."""
-        return bool(self.x[0] - 1e-9 <= x <= self.x[-1] + 1e-9)
 
 
 def claims(tables: Tables, spec: PublishSpec) -> list[Part]:
@@ -136,13 +111,13 @@ class _Tests:
 
     def _line(
         self, dataset: str, policy: str, strategy: Strategy, cost: str, subset: str = "all"
-    ) -> _Line | None:
+    ) -> Line | None:
         rows = curve(self._tables.curves, dataset, policy, strategy, subset)
         if rows.empty:
             return None
         x = np.log(rows[f"flops_{cost}"].to_numpy(np.float64))
         order = np.argsort(x, kind="stable")
-        return _Line(x[order], self._draws(rows)[order])
+        return Line(x[order], self._draws(rows)[order])
 
     def _at_budget(self, dataset: str, policy: str, strategy: Strategy, budget: int) -> Floats | None:
         rows = curve(self._tables.curves, dataset, policy, strategy)
@@ -211,7 +186,7 @@ class _Tests:
             sampled = self._line(dataset, policy, self._headline, cost)
             if own is None or sampled is None:
                 continue
-            needed = _first_reached(own, sampled.draws[-1])
+            needed = own.first_reached(sampled.draws[-1])
             saved = np.where(np.isfinite(needed), (sampled.x[-1] - needed) / np.log(10), -np.inf)
             note = "" if np.isfinite(saved[0]) else "sampling's last accuracy is not reached"
             yield self._part(4, dataset, cost, policy, "log10 of the factor of compute saved", saved, note)
@@ -311,21 +286,6 @@ class _Tests:
             if pair[0] is not None and pair[1] is not None:
                 name = f"one point minus the gain from {most // 2} to {most} samples"
                 yield self._part(8, dataset, ANY, policy, name, SATURATED - (pair[0] - pair[1]))
-
-
-def _first_reached(line: _Line, target: Floats) -> Floats:
-    """The least x at which the line reaches each draw's `target`; infinite where it does not. [1 + draws]."""
-    reached = np.full(target.size, np.inf)
-    for place in range(line.x.size - 1, -1, -1):
-        here = line.draws[place]
-        reached = np.where(here >= target, line.x[place], reached)
-        if place + 1 < line.x.size:
-            after = line.draws[place + 1]
-            rising = (here < target) & (after >= target)
-            share = np.divide(target - here, after - here, out=np.ones_like(target), where=rising)
-            between = line.x[place] + share * (line.x[place + 1] - line.x[place])
-            reached = np.where(rising, between, reached)
-    return reached
 
 
 def _mean(weighted: Sequence[tuple[int, Floats]]) -> Floats:

@@ -23,6 +23,7 @@ from isoflop.config_entries import (
     HeadlineChoice,
     Import,
     Name,
+    Published,
     Seed,
     Selector,
     StepAggregation,
@@ -30,11 +31,21 @@ from isoflop.config_entries import (
 )
 from isoflop.config_faults import describe_faults
 from isoflop.config_models import Policy, Verifier
+from isoflop.config_planning import Planning
 from isoflop.config_reading import merge, read_overrides, read_yaml
 from isoflop.config_revisions import ChainLabelConfig, Revisions, TrajectoryConfig
 from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
+
+# What no result depends on.
+_NO_RESULT: dict[str, Any] = {
+    "shards": True,
+    "engine_settings": True,
+    "policies": {"__all__": {"server"}},
+}
+
+Shards = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Config(Entry):
@@ -64,6 +75,8 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    published: Published | None = None
+    """Published numbers to put beside the measured ones."""
     difficulty: Difficulty | None = None
     """Bins of difficulty; what `compute_optimal` chooses by."""
     compute_optimal: ComputeOptimal | None = None
@@ -72,8 +85,13 @@ class Config(Entry):
     """Small models with test-time compute against larger ones; needs `compute_optimal`."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
+    shards: Shards = 1
+    """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks. No result
+    depends on it."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""
+    planning: Planning = Planning()
+    """What `make plan` assumes, without influence on results."""
     training: dict[Name, TrainingConfig] = Field(default_factory=dict)
     """Models to train, by name."""
     labels: dict[Name, LabelConfig] = Field(default_factory=dict)
@@ -116,11 +134,16 @@ class Config(Entry):
 
 
 def load_config(
-    paths: Sequence[str | Path], overrides: Mapping[str, Any] | None = None, root: str | Path = "."
+    paths: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path = ".",
+    *,
+    unpinned: bool = False,
 ) -> Config:
     """Read and merge the files (later ones win), apply `overrides`, check everything.
 
-    Folders and files that the config names are looked for under `root`.
+    Folders and files that the config names are looked for under `root`. `unpinned`: let revisions and sums
+    be missing that `isoflop.pin` would ask the hub for.
     Raises UserError with every fault found.
     """
     raw: dict[str, Any] = {}
@@ -130,10 +153,10 @@ def load_config(
     if overrides:
         raw = merge(raw, read_overrides(overrides))
         sources.append("--config")
-    return build_config(raw, ", ".join(sources), Path(root))
+    return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
 
 
-def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
+def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
     """A checked config from plain data; `source` begins the message. Raises UserError."""
     try:
         # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
@@ -141,7 +164,7 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
     except ValidationError as error:
         faults = describe_faults(error, Config)
     else:
-        faults = check_config(config, root)
+        faults = check_config(config, root, let_unpinned=unpinned)
         if not faults:
             return config
     lines = "\n".join(f"  {fault}" for fault in faults)
@@ -150,8 +173,8 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path) -> Config:
 
 
 def config_yaml(config: Config) -> str:
-    """The whole config as YAML, defaults included, for provenance; engine settings are not part of it."""
-    content = config.model_dump(mode="json", exclude={"engine_settings"})
+    """The whole config as YAML, defaults included, for provenance, without what no result depends on."""
+    content = config.model_dump(mode="json", exclude=_NO_RESULT)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 

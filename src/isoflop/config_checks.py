@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING
 
 from isoflop.config_entries import (
     NEEDS_VERIFIER,
+    UNPINNED,
     FileSource,
     Greedy,
     Import,
+    Reach,
     Sampling,
     WordproblemsSource,
 )
 from isoflop.config_faults import suggest
-from isoflop.config_models import AnyVerifier, CausalOrm, MathShepherd, Policy, RunningVerifier, TokenPair
+from isoflop.config_models import (
+    AnyVerifier,
+    CausalOrm,
+    MathShepherd,
+    Policy,
+    RunningVerifier,
+    Server,
+    TokenPair,
+)
 from isoflop.config_revisions import Revisions
+from isoflop.config_search import Generator, TreeSearch
 from isoflop.config_training import Init, PolicyTraining
 from isoflop.import_files import local_files
 
@@ -26,22 +37,29 @@ if TYPE_CHECKING:
 COMMIT = "a 40-digit commit"
 
 
-def check_config(config: Config, root: Path) -> list[str]:
-    """One line per fault, each with its key; folders and files are looked for under `root`."""
+def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> list[str]:
+    """One line per fault, each with its key; folders and files are looked for under `root`.
+
+    `let_unpinned`: whether revisions and sums may still be missing, as for a plan.
+    """
     faults = [
+        *([] if let_unpinned else unpinned(config)),
         *_sources(config, root),
         *_models(config, root),
         *_training(config),
         *_labels(config),
         *_revision_data(config),
+        *_planning(config),
     ]
     if config.studies:
         faults += [
             *_pools(config),
-            *_models_of_generators(config),
+            *_reach(config),
+            *_scoring(config),
             *_searches(config),
             *_imports(config, root),
             *_selection(config),
+            *_published(config, root),
             *_headline(config),
             *_choice(config),
         ]
@@ -55,6 +73,23 @@ def check_config(config: Config, root: Path) -> list[str]:
 def is_local(model: str, root: Path) -> bool:
     """Whether `model` names a folder rather than a hub repository `owner/name`."""
     return (root / model).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
+
+
+def unpinned(config: Config) -> list[str]:
+    """One line per revision and sum that is still to be asked for."""
+    return list(_unpinned(config.model_dump(), ""))
+
+
+def _unpinned(values: object, place: str) -> Iterator[str]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            inner = f"{place}.{key}" if place else str(key)
+            if value == UNPINNED and key in ("revision", "sha256"):
+                yield f"{inner}: not pinned yet; `python -m isoflop.pin CONFIG` asks the hub and writes it"
+            yield from _unpinned(value, inner)
+    elif isinstance(values, list | tuple):
+        for number, value in enumerate(values):
+            yield from _unpinned(value, f"{place}[{number}]")
 
 
 def _sources(config: Config, root: Path) -> Iterator[str]:
@@ -77,8 +112,27 @@ def _models(config: Config, root: Path) -> Iterator[str]:
             place = f"{section}.{name}"
             yield from _checkpoint(place, entry.model, entry.revision, root)
             yield from _trained(config, place, entry, "policy" if section == "policies" else "prm")
+    yield from _servers(config)
     for name, training in config.training.items():
         yield from _checkpoint(f"training.{name}.init", training.init.model, training.init.revision, root)
+
+
+def _servers(config: Config) -> Iterator[str]:
+    """An address for every policy that a server runs; one per model, which is all that a job knows."""
+    known: dict[str | None, tuple[str, Server]] = {}
+    for name, entry in config.policies.items():
+        place = f"policies.{name}.server"
+        if (entry.engine == "server") != (entry.server is not None):
+            yield (
+                f"{place}: missing; give the address of the server, for example {{url: http://127.0.0.1:8000/v1}}"
+                if entry.server is None
+                else f"{place}: goes with engine: server, and the engine is {entry.engine}"
+            )
+        elif entry.server is not None:
+            model = entry.trained or entry.model
+            first, server = known.setdefault(f"{model}@{entry.revision}", (name, entry.server))
+            if server != entry.server:
+                yield f"{place}: is another than that of policies.{first}, which is the same model"
 
 
 def _checkpoint(
@@ -181,9 +235,22 @@ def _revision_data(config: Config) -> Iterator[str]:
                 yield f"{place}.policy: {entry.policy!r} has no checkpoint, so it cannot write answers"
 
 
+def _planning(config: Config) -> Iterator[str]:
+    """Assumptions are about entries that there are."""
+    models = {**config.policies, **config.verifiers, **config.training}
+    for key, given, section, entries in (
+        ("datasets", config.planning.datasets, "datasets", list(config.datasets)),
+        ("policies", config.planning.policies, "policies", list(config.policies)),
+        ("sizes", config.planning.sizes, "policies, verifiers or training", list(models)),
+    ):
+        for name in given:
+            if name not in entries:
+                yield _unknown(f"planning.{key}", name, section, entries)
+
+
 def _unused(config: Config) -> Iterator[str]:
     """Keys that mean nothing where the experiment only trains models."""
-    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline"):
+    for key in ("verifiers", "budgets", "selectors", "step_aggregations", "headline", "published"):
         if getattr(config, key):
             yield f"{key}: set, but there are no generators to apply it to; add generators or leave it out"
 
@@ -215,28 +282,100 @@ def _pools(config: Config) -> Iterator[str]:
             )
 
 
-def _models_of_generators(config: Config) -> Iterator[str]:
-    """The policies and verifiers that a generator is for."""
+def _scoring(config: Config) -> Iterator[str]:
+    """The verifiers that a generator is scored by."""
     for name, entry in config.generators.items():
-        if isinstance(entry, Import):
+        if not isinstance(entry, Sampling | Revisions):
             continue
-        place = f"generators.{name}"
-        for policy in entry.policies or ():
-            if policy not in config.policies:
-                yield _unknown(f"{place}.policies", policy, "policies", config.policies)
-            elif not config.policies[policy].runs:
-                yield f"{place}.policies: {policy!r} has no checkpoint; nothing can be sampled from it"
-        yield from _repeated(f"{place}.policies", entry.policies or ())
-        if isinstance(entry, Sampling | Revisions):
-            for verifier in entry.verifiers or ():
-                if verifier not in config.verifiers:
-                    yield _unknown(f"{place}.verifiers", verifier, "verifiers", config.verifiers)
-                elif not config.verifiers[verifier].runs:
-                    yield f"{place}.verifiers: {verifier!r} has no checkpoint; it cannot score anything"
-            yield from _repeated(f"{place}.verifiers", entry.verifiers or ())
-            scored = [one for one in config.selectors if one in NEEDS_VERIFIER]
-            if entry.verifiers == () and scored:
-                yield f"{place}.verifiers: none, but the selectors {', '.join(scored)} need one"
+        place = f"generators.{name}.verifiers"
+        for verifier in entry.verifiers or ():
+            if verifier not in config.verifiers:
+                yield _unknown(place, verifier, "verifiers", config.verifiers)
+            elif not config.verifiers[verifier].runs:
+                yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
+        yield from _repeated(place, entry.verifiers or ())
+        scored = [one for one in config.selectors if one in NEEDS_VERIFIER]
+        if entry.verifiers == () and scored:
+            yield f"{place}: none, but the selectors {', '.join(scored)} need one"
+
+
+def _reach(config: Config) -> Iterator[str]:
+    """What policies and generators are limited to exists, and leaves something to do."""
+    for name, policy in config.policies.items():
+        place = f"policies.{name}.datasets"
+        for dataset in policy.datasets or ():
+            if dataset not in config.studied_datasets:
+                yield _unknown(place, dataset, "the studied datasets", config.studied_datasets)
+        yield from _repeated(place, policy.datasets or ())
+    for name, entry in config.generators.items():
+        only = None if isinstance(entry, Import) else entry.only
+        if only is None:
+            continue
+        place = f"generators.{name}.only"
+        for key, names, section, known in (
+            ("policies", only.policies, "policies", tuple(config.policies)),
+            ("datasets", only.datasets, "the studied datasets", config.studied_datasets),
+            ("at_most", only.at_most, "policies", tuple(config.policies)),
+        ):
+            for one in names or ():
+                if one not in known:
+                    yield _unknown(f"{place}.{key}", one, section, known)
+            yield from _repeated(f"{place}.{key}", tuple(names or ()))
+        yield from _caps(config, place, entry, only)
+    yield from _unreached(config)
+
+
+def _caps(config: Config, place: str, entry: Generator, only: Reach) -> Iterator[str]:
+    """Every largest budget leaves a budget."""
+    budgets = entry.budgets if isinstance(entry, TreeSearch) else config.budgets
+    for policy, most in (only.at_most or {}).items():
+        if isinstance(entry, Greedy):
+            yield f"{place}.at_most: greedy has one candidate and no budgets; leave it out"
+        elif isinstance(entry, Revisions):
+            yield f"{place}.at_most: what revisions spend at most is `largest`; set that, and leave this out"
+        elif budgets and not only.cap(policy, budgets):
+            yield f"{place}.at_most.{policy}: {most} is less than every budget (the smallest is {budgets[0]})"
+
+
+def _unreached(config: Config) -> Iterator[str]:
+    """Policies, data sets and generators between which the limits leave nothing."""
+    pools = made_pools(config)
+    for section, place, names in (
+        ("datasets", 0, config.studied_datasets),
+        ("policies", 1, tuple(config.policies)),
+        ("generators", 2, tuple(config.generators)),
+    ):
+        reached = {pool[place] for pool in pools}
+        trains = {policy for label in config.labels.values() for policy in (*label.policies, label.completer)}
+        trains |= {one.policy for one in config.revisions.values()}
+        trains |= {one.policy for one in config.chain_labels.values()}
+        for name in names:
+            idle = section == "policies" and (not config.policies[name].runs or name in trains)
+            if pools and name not in reached and not idle:
+                yield f"{section}.{name}: limits (`only`, `datasets`) leave it nothing to do"
+
+
+def made_pools(config: Config) -> list[tuple[str, str, str]]:
+    """Data set, policy and generator of every table of candidates that the config asks for."""
+    return [
+        (dataset, policy, generator)
+        for dataset in config.studied_datasets
+        for policy, model in config.policies.items()
+        for generator, entry in config.generators.items()
+        if _makes(entry, dataset, policy, model)
+    ]
+
+
+def _makes(entry: Generator, dataset: str, policy: str, model: Policy) -> bool:
+    if isinstance(entry, Import):
+        return entry.dataset == dataset and policy in entry.policies
+    only = entry.only or Reach()
+    return (
+        model.runs
+        and (model.datasets is None or dataset in model.datasets)
+        and (only.policies is None or policy in only.policies)
+        and (only.datasets is None or dataset in only.datasets)
+    )
 
 
 def _searches(config: Config) -> Iterator[str]:
@@ -347,6 +486,22 @@ def _headline(config: Config) -> Iterator[str]:
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "
             "orm with one score per solution; set last"
         )
+
+
+def _published(config: Config, root: Path) -> Iterator[str]:
+    if config.published is None:
+        return
+    for path in config.published.files:
+        if not (root / path).is_file():
+            yield f"published.files: there is no file {path!r} (seen from where snakemake runs)"
+    for section, mapped, known in (
+        ("policies", config.published.policies, tuple(config.policies)),
+        ("datasets", config.published.datasets, config.studied_datasets),
+        ("generators", config.published.generators, tuple(config.generators)),
+    ):
+        for theirs, ours in mapped.items():
+            if ours not in known:
+                yield _unknown(f"published.{section}.{theirs}", ours, section, known)
 
 
 def _choice(config: Config) -> Iterator[str]:

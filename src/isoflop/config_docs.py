@@ -35,14 +35,16 @@ Editors complete and check the file with the first line
 `# yaml-language-server: $schema=docs/reference/config.schema.json`.
 """
 _PATTERNS = {
-    "^[0-9a-f]{40}$": "commit (40 hexadecimal digits)",
-    "^[0-9a-f]{64}$": "SHA-256 (64 hexadecimal digits)",
+    "^([0-9a-f]{40}|unpinned)$": "commit (40 hexadecimal digits)",
+    "^([0-9a-f]{64}|unpinned)$": "SHA-256 (64 hexadecimal digits)",
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "name",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$": (
         "`generator[/length][+selector[+aggregation]]`"
     ),
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
     r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
+    r"^https?://[^\s@?#]+$": "address (http or https)",
+    "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
 }
 _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "number": "number"}
 
@@ -140,7 +142,7 @@ def _type(value: Schema, definitions: Schema) -> str:
     elif value["type"] == "array":
         words = f"list of {_type(value['items'], definitions)}"
     elif value["type"] == "object":
-        (inner,) = value["patternProperties"].values()
+        (inner,) = value.get("patternProperties", {"": value.get("additionalProperties")}).values()
         words = f"mapping of names to {_type(inner, definitions)}"
     elif "pattern" in value:
         words = _PATTERNS[value["pattern"]]

@@ -58,9 +58,9 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
     AfterValidator(_check_name),
 ]
-Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|unpinned)$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|unpinned)$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
 ProblemText = Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_problem_text)]
@@ -74,6 +74,8 @@ ImportFormat = Literal["search-and-learn", "rebase", "qwen-math", "lm-eval", "op
 Level = Annotated[int, Field(ge=1, le=5)]
 
 NEEDS_VERIFIER = ("weighted", "best_of_n")
+UNPINNED = "unpinned"
+Where = dict[Text, Annotated[tuple[Text, ...], Field(min_length=1)]]
 
 
 class FieldMap(Entry):
@@ -151,6 +153,8 @@ class HubSource(Entry):
     """Which column is which."""
     grader: Grader
     """How answers are read and compared."""
+    where: Where | None = None
+    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
     limit: Count | None = None
     """Keep only the first problems."""
 
@@ -170,6 +174,8 @@ class GithubSource(Entry):
     """Which column is which."""
     grader: Grader
     """How answers are read and compared."""
+    where: Where | None = None
+    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
     limit: Count | None = None
     """Keep only the first problems."""
 
@@ -187,18 +193,13 @@ class FileSource(Entry):
     """Which column is which."""
     grader: Grader
     """How answers are read and compared."""
+    where: Where | None = None
+    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
     limit: Count | None = None
     """Keep only the first problems."""
 
 
 Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]
-
-
-class Applied(Entry):
-    """A generator that runs models."""
-
-    policies: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """The entries of `policies` that it is for; all that run if left out."""
 
 
 class Scored(Entry):
@@ -208,16 +209,34 @@ class Scored(Entry):
     """The entries of `verifiers` that score its answers; all that run if left out."""
 
 
-class Greedy(Applied):
+class Reach(Entry):
+    """What a generator is limited to."""
+
+    policies: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Entries of `policies`; all if left out."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Entries of `datasets`; all that are studied if left out."""
+    at_most: dict[Name, Count] | None = None
+    """Largest budget by policy, for models of which more would cost too much."""
+
+    def cap(self, policy: str, budgets: tuple[int, ...]) -> tuple[int, ...]:
+        """The budgets that a policy is given."""
+        most = (self.at_most or {}).get(policy)
+        return tuple(budget for budget in budgets if most is None or budget <= most)
+
+
+class Greedy(Entry):
     """One candidate per problem: the most probable token each time."""
 
     kind: Literal["greedy"]
     """Greedy decoding."""
     max_tokens: Count
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
+    only: Reach | None = None
+    """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
 
-class Sampling(Applied, Scored):
+class Sampling(Scored):
     """Independent samples; every smaller budget is a subset of them."""
 
     kind: Literal["sampling"]
@@ -230,6 +249,8 @@ class Sampling(Applied, Scored):
     """Nucleus sampling: the smallest set of tokens with at least this probability."""
     max_tokens: Count
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
+    only: Reach | None = None
+    """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
 
 class TokenizerSource(Entry):
@@ -323,6 +344,19 @@ class HeadlineChoice(Entry):
     """How step scores become a solution's score."""
     cost_model: Literal["wu2024", "kaplan", "total"] = "wu2024"
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
+
+
+class Published(Entry):
+    """Published numbers to put beside the measured ones, in `tables/published.csv` and the report."""
+
+    files: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """CSV files as in resources/published."""
+    policies: dict[Text, Name]
+    """Entry of `policies` by the name of a model in the files; rows of others say that they have none."""
+    datasets: dict[Text, Name]
+    """Entry of `datasets` by the name in the files."""
+    generators: dict[Text, Name]
+    """Entry of `generators` by the name in the files."""
 
 
 class Bootstrap(Entry):

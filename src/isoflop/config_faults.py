@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 _PATTERNS = {
-    "^[0-9a-f]{40}$": "must be a commit: 40 hexadecimal digits (a branch or tag may move)",
-    "^[0-9a-f]{64}$": "must be a SHA-256: 64 hexadecimal digits",
+    "^([0-9a-f]{40}|unpinned)$": "must be a commit: 40 hexadecimal digits (a branch or tag may move)",
+    "^([0-9a-f]{64}|unpinned)$": "must be a SHA-256: 64 hexadecimal digits",
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": (
         "becomes a file name: letters, digits, '.', '_' and '-', beginning with a letter or digit"
     ),
@@ -20,6 +20,8 @@ _PATTERNS = {
     ),
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",
     r"\.(jsonl|csv|parquet)$": "must end in .jsonl, .csv or .parquet",
+    r"^https?://[^\s@?#]+$": "must be an address http://… or https://…, without a key (see key_variable)",
+    "^[A-Za-z_][A-Za-z0-9_]*$": "must be the name of an environment variable",
 }
 
 

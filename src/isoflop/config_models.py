@@ -2,12 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from isoflop.config_entries import Count, Dtype, Entry, Name, Prompt, Revision, Text
 from isoflop.config_revisions import AttemptTexts
 
-Engine = Literal["transformers", "vllm"]
+Engine = Literal["transformers", "vllm", "server"]
+# Keys come from the environment, so neither a user nor a query is part of an address.
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -24,6 +27,24 @@ class ModelSize(Entry):
     """Query heads times their dimension."""
 
 
+class Server(Entry):
+    """A running OpenAI-compatible endpoint of vLLM or SGLang. Changing it repeats nothing."""
+
+    url: Address
+    """Where its `/completions` is, usually with `/v1` at the end: `http://127.0.0.1:8000/v1`."""
+    name: Text | None = None
+    """Under what name it serves the model, if not that of `model`."""
+    concurrency: Count = 256
+    """Requests under way at once, and at most `engine_settings.batch_size`."""
+    timeout: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds after which a request counts as failed, its time in the server's queue included."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 6
+    """How often a request is made again, after 1, 2, 4 ... up to 60 seconds, when the server cannot be
+    reached, is too busy, breaks down or takes too long."""
+    key_variable: Variable = "ISOFLOP_API_KEY"
+    """The environment variable that has the server's API key, where it wants one."""
+
+
 class _Model(Entry):
     """What all models that may run here have in common: where they are, and what runs them."""
 
@@ -34,7 +55,8 @@ class _Model(Entry):
     trained: Name | None = None
     """Name of an entry of `training`, instead of `model`."""
     engine: Engine = "transformers"
-    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
+    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md), or a server that is running already
+    (docs/how-to/server.md), whose `dtype` and `quantization` are then to be those given here."""
     dtype: Dtype = "float32"
     """Precision of the weights; float32 results of engine transformers do not depend on the batch."""
     max_length: Count | None = None
@@ -45,6 +67,11 @@ class _Model(Entry):
     """With engine vllm: GPUs that a copy of the model is spread over. No result depends on it."""
     memory_share: Share = 0.9
     """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Which weights these are: folder or hub id, with its commit."""
+        return f"{self.model}@{self.revision}" if self.revision else str(self.model)
 
 
 class _Chat(Entry):
@@ -73,8 +100,12 @@ class Policy(_Chat, _Model):
     """A Jinja chat template instead of the tokenizer's own."""
     step_separator: Text = "\n"
     """What ends a step of a solution."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Entries of `datasets` that it is studied on; all that are studied if left out."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
+    server: Server | None = None
+    """With engine server: where it is. No result depends on it."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -118,6 +149,8 @@ class ImportedVerifier(Entry):
 class RunningVerifier(_Model):
     """What all verifiers that run here have in common."""
 
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
     too_long: Literal["refuse", "mark"] = "refuse"
     """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
     takes no part in score-based selection (the ledger counts such solutions). Never cut."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from isoflop.config_entries import Applied, Count, Entry, Name, Scored, template_fields
+from isoflop.config_entries import Count, Entry, Name, Reach, Scored, template_fields
 
 
 def _template(*wanted: str) -> Callable[[str], str]:
@@ -25,7 +25,7 @@ Attempt = Annotated[str, AfterValidator(_template("attempt"))]
 
 
 class AttemptTexts(Entry):
-    """How earlier attempts are shown. The defaults are what the shipped revision model reads."""
+    """How earlier attempts are shown. The defaults are those of configs/train-revisions.yaml."""
 
     asked: Asked = "{problem}\n{attempts}"
     """What takes the problem's place in the prompt of the policy or verifier once there are `{attempts}`."""
@@ -48,7 +48,7 @@ class ChainWriting(AttemptTexts):
     """Longest answer, in tokens; longer ones are cut and marked `length`."""
 
 
-class Revisions(Applied, Scored, ChainWriting):
+class Revisions(Scored, ChainWriting):
     """Chains of revisions, in parallel: every ratio of sequential to parallel answers at each budget.
 
     The chains of length S are a generator of their own, NAME/S, in the tables and in
@@ -64,6 +64,8 @@ class Revisions(Applied, Scored, ChainWriting):
     out."""
     largest: Count | None = None
     """Most answers to spend in all: of `chains`, no more than `largest` / S are continued to length S."""
+    only: Reach | None = None
+    """Policies and data sets it is limited to; everything if left out. `largest` limits budgets here."""
 
     @model_validator(mode="after")
     def _comparable(self) -> "Revisions":

@@ -1,15 +1,16 @@
 """The tree searches of the config."""
 
 from itertools import pairwise
+from math import isqrt
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from isoflop.config_entries import Applied, Count, Greedy, Import, Name, Sampling
+from isoflop.config_entries import Count, Entry, Greedy, Import, Name, Reach, Sampling
 from isoflop.config_revisions import Revisions
 
 
-class TreeSearch(Applied):
+class TreeSearch(Entry):
     """What all tree searches have in common."""
 
     verifier: Name | None = None
@@ -26,6 +27,8 @@ class TreeSearch(Applied):
     """Longest step, in tokens; a longer one is cut and goes on in the next."""
     max_depth: Count = 40
     """Most steps of a solution."""
+    only: Reach | None = None
+    """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
     @model_validator(mode="after")
     def _rising(self) -> "TreeSearch":
@@ -44,23 +47,32 @@ class Rebase(TreeSearch):
     allocation: Literal["sequential", "round"] = "sequential"
     """How shares become whole children: best node first and exactly the budget (the authors' code), or each
     rounded (the paper)."""
+    iterations: Count | None = None
+    """How often what is left of the budget is shared out; after that every solution is written to its end at
+    once. Until all have ended if left out; Wu et al. share once for programs."""
 
 
 class _Beams(TreeSearch):
     """Searches that keep N / M beams."""
 
-    beam_width: Count = 4
-    """M: children of every beam that is kept; N / M are kept."""
+    beam_width: Count | Literal["sqrt"] = 4
+    """M: children of every beam that is kept; N / M are kept. `sqrt` is the square root of the budget."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "_Beams":
         for budget in self.budgets:
-            if budget % self.beam_width:
+            if self.beam_width == "sqrt" and isqrt(budget) ** 2 != budget:
+                raise ValueError(f"budgets: {budget} is no square, which beam_width: sqrt needs")
+            if budget % self.width(budget):
                 raise ValueError(
                     f"budgets: {budget} beams cannot be cut to {budget} / {self.beam_width}; give multiples "
                     "of beam_width"
                 )
         return self
+
+    def width(self, budget: int) -> int:
+        """M at a budget."""
+        return isqrt(budget) if self.beam_width == "sqrt" else self.beam_width
 
 
 class Beam(_Beams):

@@ -154,7 +154,9 @@ class Recipe(Entry):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay."""
     max_length: Count = 512
-    """Longest sequence, in tokens; longer ones are an error."""
+    """Longest sequence, in tokens."""
+    too_long: Literal["refuse", "drop"] = "refuse"
+    """What becomes of longer ones: the job stops, or goes on without them. Never cut."""
     bf16: bool = False
     """Mixed precision."""
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"

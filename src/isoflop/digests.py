@@ -19,6 +19,7 @@ DESCRIPTIONS = frozenset(
         "config_choice",
         "config_entries",
         "config_models",
+        "config_planning",
         "config_faults",
         "config_reading",
         "config_revisions",

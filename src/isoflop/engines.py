@@ -102,6 +102,7 @@ class Verifier(Protocol):
 _POLICIES = {
     "transformers": ("isoflop.engine_transformers", "TransformersPolicy"),
     "vllm": ("isoflop.engine_vllm", "VllmPolicy"),
+    "server": ("isoflop.engine_server", "ServerPolicy"),
 }
 _VERIFIERS = {
     "transformers": ("isoflop.verifier_transformers", "TransformersVerifier"),

@@ -156,9 +156,12 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
         here = of_strategy(tables.draws, dataset, None, strategy)
         points = drawn(here, "optimal_size", cost)
         line = drawn(here, "optimal_size_fit", cost)
-        axes.fill_between(
-            points["x"], points["low"], points["high"], step="mid", color="#dddddd", linewidth=0, zorder=0
-        )
+        if len(points):
+            axes.fill_between(
+                points["x"], points["low"], points["high"], step="mid", color="#dddddd", linewidth=0, zorder=0
+            )
+        else:
+            axes.set_xlim(1.0, 10.0)  # a logarithmic axis of nothing cannot be drawn
         for policy in spec.policies:
             own = points[np.isclose(points["y"], parameters_of(tables, policy))]
             marks = styles[policy].plot() | {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0}

@@ -148,7 +148,9 @@ def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[S
     lengths = [len(ids) for ids in texts]
     new, most = max(lengths), max(before)
     config = model.config
-    layers, kv_heads = config.num_hidden_layers, config.num_key_value_heads
+    layers = config.num_hidden_layers
+    # Without heads of their own, keys and values have as many as queries (GPT-NeoX).
+    kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     dtype = model.dtype
     share = config.num_attention_heads // kv_heads

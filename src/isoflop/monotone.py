@@ -1,7 +1,7 @@
 """Lines over the logarithm of compute, and where they first reach an accuracy.
 
 More compute can always be left unspent, so what a budget reaches is the most that any budget up to it does:
-lines are made monotone before they are read backwards.
+lines are made monotone before they are read backwards. Read forwards they are as measured.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,20 @@ class Line:
     def __post_init__(self) -> None:
         if self.x.ndim != 1 or self.x.size != self.draws.shape[0] or np.any(np.diff(self.x) < 0):
             raise ValueError("a line needs rising x and one row of draws for each")
+
+    def at(self, x: float) -> Floats:
+        """Accuracy at `x`, by linear interpolation; `x` is within what was measured. Shape [1 + draws]."""
+        after = int(np.clip(np.searchsorted(self.x, x), 1, self.x.size - 1)) if self.x.size > 1 else 0
+        if after == 0:
+            alone: Floats = self.draws[0]
+            return alone
+        share = (x - self.x[after - 1]) / (self.x[after] - self.x[after - 1])
+        result: Floats = (1 - share) * self.draws[after - 1] + share * self.draws[after]
+        return result
+
+    def holds(self, x: float) -> bool:
+        """Whether `x` is within what was measured."""
+        return bool(self.x[0] - 1e-9 <= x <= self.x[-1] + 1e-9)
 
     def first_reached(self, target: Floats) -> Floats:
         """The least x at which the monotone line reaches each draw's `target`, [1 + draws].

@@ -1,24 +1,37 @@
 """The bridge from the config to the workflow: which jobs there are, and the specification of each."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from isoflop.config import Config, config_yaml
-from isoflop.config_checks import is_local
+from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
 from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
+from isoflop.config_planning import ModelUse
 from isoflop.config_revisions import Revisions
 from isoflop.config_search import TreeSearch
 from isoflop.config_training import SolutionData, TrainingConfig
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
+from isoflop.forecast import StudyWork
 from isoflop.import_files import local_files
-from isoflop.publishing import FIGURE_FORMATS, SEARCH_TABLES, TABLES, Headline, PublishSpec, figure_names
+from isoflop.publishing import (
+    FIGURE_FORMATS,
+    PUBLISHED_TABLES,
+    SEARCH_TABLES,
+    TABLES,
+    Headline,
+    PublishedTables,
+    PublishSpec,
+    figure_names,
+)
 from isoflop.selection import SelectSpec
+from isoflop.shards import shard_names, shard_pattern
 from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
@@ -41,7 +54,8 @@ _Model = TypeVar("_Model", Policy, Running)
 
 _GRADERS = 4
 
-_MACHINE = ("gpus", "memory_share")
+# What no result depends on, by the engine that it is for.
+_MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
@@ -77,14 +91,7 @@ class Plan:
 
     def pools(self) -> list[Pool]:
         """Every table of candidates of the study."""
-        config = self.config
-        return [
-            Pool(dataset, policy, generator)
-            for dataset in (config.studied_datasets if config.studies else ())
-            for policy, model in config.policies.items()
-            for generator in config.generators
-            if self._makes(generator, dataset, policy, model.runs)
-        ]
+        return [Pool(*pool) for pool in made_pools(self.config)] if self.config.studies else []
 
     def replays(self) -> list[Pool]:
         """The tables of candidates that are imported."""
@@ -113,7 +120,7 @@ class Plan:
         entry = self.config.searches[generator]
         (verifier,) = self.pool_verifiers(generator)
         content = entry.model_dump(exclude_defaults=True)
-        content |= {"budgets": (budget,), "verifier": None, "policies": None}
+        content |= {"budgets": (budget,), "verifier": None, "only": None}
         return canonical(
             SearchSpec(
                 policy=self.located(self.config.policies[policy]),
@@ -129,16 +136,37 @@ class Plan:
         (verifier,) = self.pool_verifiers(generator)
         return _distinct([*self.policy_files(policy), *self.verifier_files(verifier)])
 
-    def gather(self, generator: str) -> str:
+    def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
+        """The budgets at which a policy has a generator's candidates."""
+        entry = self.config.generators[generator]
+        whole = entry.budgets if isinstance(entry, TreeSearch) else self.config.budgets
+        only = None if isinstance(entry, Import) else entry.only
+        return whole if only is None else only.cap(policy, whole)
+
+    def gather(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
-        budgets = self.config.searches[generator].budgets
+        budgets = self.budgets(policy, generator)
         return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+
+    def parts(self, stage: str, *names: str) -> list[str]:
+        """Every shard's part of a table of a stage and its ledger, in the order of the shards."""
+        base = "/".join((self.results, stage, *names))
+        settings = self.config.engine_settings
+        return [
+            f"{base}{name}.{ending}"
+            for name in shard_names(self.config.shards, settings.chunk_problems)
+            for ending in ("parquet", "ledger.json")
+        ]
+
+    def shard_pattern(self) -> str:
+        """A pattern for what follows the stem of a table in the name of its parts."""
+        return shard_pattern(self.config.shards, self.config.engine_settings.chunk_problems)
 
     def trees(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather's specification."""
         return [
             f"{self.results}/search/{dataset}/{policy}/{generator}/{budget}.{ending}"
-            for budget in self.config.searches[generator].budgets
+            for budget in self.budgets(policy, generator)
             for ending in ("parquet", "ledger.json")
         ]
 
@@ -179,6 +207,7 @@ class Plan:
                 policy=self.config.policies[policy],
                 verifier=self._imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
+                files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
             )
         )
@@ -217,16 +246,23 @@ class Plan:
             exchange=config.exchange is not None,
         )
 
-    def search_tables(self) -> tuple[str, ...]:
-        """The tables that only a study with tree searches has."""
-        return SEARCH_TABLES if self.config.searches else ()
+    def further_tables(self) -> tuple[str, ...]:
+        """The tables that only a study with tree searches, or with published numbers, has."""
+        return (
+            *(SEARCH_TABLES if self.config.searches else ()),
+            *(PUBLISHED_TABLES if self.config.published else ()),
+        )
+
+    def published_files(self) -> list[str]:
+        """Files of published numbers."""
+        return list(self.config.published.files) if self.config.published else []
 
     def published(self) -> list[str]:
         """The files that publishing writes."""
         if not self.config.studies:
             return []
         figures = [f"figures/{name}.{ending}" for name in self.figures() for ending in FIGURE_FORMATS]
-        tables = (*TABLES, *self.search_tables())
+        tables = (*TABLES, *self.further_tables())
         names = ["report.html", *(f"tables/{name}" for name in tables), *figures]
         return [f"{self.results}/{name}" for name in names]
 
@@ -328,11 +364,14 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
-        aside = {"policies": None} | ({"verifiers": None} if isinstance(entry, Sampling) else {})
+        own: dict[str, object] = {"only": None}
+        if isinstance(entry, Sampling):
+            most = (entry.only.at_most if entry.only else None) or {}
+            own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
                 policy=self.located(self.config.policies[policy]),
-                generator=entry.model_copy(update=aside),
+                generator=entry.model_copy(update=own),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -365,17 +404,17 @@ class Plan:
         """How many processes comparing a data set's answers keeps busy."""
         return 1 if self.config.datasets[dataset].grader == "number" else _GRADERS
 
-    def select(self, generator: str) -> str:
+    def select(self, policy: str, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
         config = self.config
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
             return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
-        if isinstance(entry, TreeSearch):
-            return self.select_from(generator, "search", entry.budgets)
-        kind: Literal["import", "sampling"] = "import" if isinstance(entry, Import) else "sampling"
-        return self.select_from(generator, kind, config.budgets)
+        kind: Literal["search", "import", "sampling"] = "sampling"
+        if isinstance(entry, TreeSearch | Import):
+            kind = "search" if isinstance(entry, TreeSearch) else "import"
+        return self.select_from(generator, kind, self.budgets(policy, generator))
 
     def select_from(
         self,
@@ -440,10 +479,59 @@ class Plan:
                 tokens_estimated=any(map(self._estimated, config.generators)),
                 assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
+                published=PublishedTables(**config.published.model_dump()) if config.published else None,
                 config_yaml=config_yaml(config),
+                work=self.work(),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "templates"),
             )
+        )
+
+    def work(self) -> StudyWork:
+        """What a forecast of the study needs to know; settings of the machine are no part of it.
+
+        Chains of revisions are left out.
+        """
+        config = self.config
+        generators = {
+            name: entry
+            for name, entry in config.generators.items()
+            if not isinstance(entry, Import | Revisions)
+        }
+        limits = {
+            name: entry.only.at_most
+            for name, entry in generators.items()
+            if entry.only and entry.only.at_most
+        }
+        return StudyWork(
+            datasets=config.studied_datasets if generators else (),
+            policies={name: self._use(entry) for name, entry in config.policies.items() if entry.runs},
+            verifiers={
+                name: self._use(entry)
+                for name, entry in config.verifiers.items()
+                if not isinstance(entry, ImportedVerifier)
+            },
+            # What limits a generator is told by the pools.
+            generators={name: entry.model_copy(update={"only": None}) for name, entry in generators.items()},
+            pools=tuple(
+                (pool.dataset, pool.policy, pool.generator)
+                for pool in self.pools()
+                if pool.generator in generators
+            ),
+            verifiers_of={name: self.pool_verifiers(name) for name in generators},
+            at_most=limits,
+            planning=config.planning,
+        )
+
+    def _use(self, entry: Policy | Running) -> ModelUse:
+        model = self._trained_folder(entry.trained) if entry.trained else entry.model
+        assert model is not None  # what runs is somewhere
+        return ModelUse(
+            model=model,
+            revision=entry.revision,
+            engine=entry.engine,
+            dtype=entry.dtype,
+            quantization=entry.quantization,
         )
 
     def _estimated(self, generator: str) -> bool:
@@ -453,12 +541,6 @@ class Plan:
     def _curve_tables(self) -> list[str]:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
-
-    def _makes(self, generator: str, dataset: str, policy: str, runs: bool) -> bool:
-        entry = self.config.generators[generator]
-        if isinstance(entry, Import):
-            return entry.dataset == dataset and policy in entry.policies
-        return runs and (entry.policies is None or policy in entry.policies)
 
     def _shown_policies(self) -> tuple[str, ...]:
         """The policies of the figures: not those that only revise, or only answer greedily."""
@@ -490,18 +572,36 @@ class Plan:
         entry = self.config.labels[label]
         return _distinct([*entry.policies, entry.completer])
 
-    def machine(self) -> str:
-        """What models may use of a machine, by checkpoint, as JSON; no result depends on it."""
-        return json.dumps(
-            {
-                self._trained_folder(entry.trained) if entry.trained else entry.model: {
-                    key: getattr(entry, key) for key in _MACHINE
-                }
-                for entry in (*self.config.policies.values(), *self.config.verifiers.values())
-                if not isinstance(entry, ImportedVerifier) and entry.runs and entry.engine == "vllm"
-            },
-            sort_keys=True,
+    def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:
+        """How many GPUs a job with these models has a use for; engine transformers needs none."""
+        entries = [self.config.policies[name] for name in policies]
+        judges = [self.config.verifiers[name] for name in verifiers]
+        return sum(
+            entry.gpus
+            for entry in (*entries, *judges)
+            if not isinstance(entry, ImportedVerifier) and entry.engine == "vllm"
         )
+
+    def label_gpus(self, label: str) -> int:
+        """How many GPUs the models that write and continue solutions have a use for."""
+        return self.gpus(self._label_policies(label))
+
+    def wants_gpus(self) -> bool:
+        """Whether any job can have a use for a GPU."""
+        config = self.config
+        return bool(config.training) or self.gpus(config.policies, config.verifiers) > 0
+
+    def machine(self) -> str:
+        """What models may use of a machine or network, by checkpoint, as JSON; no result depends on it."""
+        known: dict[str, dict[str, Any]] = {}
+        for entry in (*self.config.policies.values(), *self.config.verifiers.values()):
+            if isinstance(entry, ImportedVerifier) or entry.engine not in _MACHINE or not entry.runs:
+                continue
+            folder = self._trained_folder(entry.trained) if entry.trained else entry.model
+            key = entry.model_copy(update={"model": folder}).checkpoint
+            settings = entry.model_dump(mode="json", include=set(_MACHINE[entry.engine]))
+            known.setdefault(key, {}).update(settings)
+        return json.dumps(known, sort_keys=True)
 
     def _running(self, name: str) -> Running:
         entry = self.config.verifiers[name]
@@ -518,8 +618,10 @@ class Plan:
         folder: dict[str, str | None] = {}
         if entry.trained is not None:
             folder = {"model": self._trained_folder(entry.trained), "trained": None}
-        # What no result depends on goes another way (machine).
-        defaults = {key: type(entry).model_fields[key].default for key in _MACHINE}
+        # What no result depends on goes another way (machine, pools).
+        fields = type(entry).model_fields
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets")
+        defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:

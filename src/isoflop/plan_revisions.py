@@ -64,7 +64,7 @@ class RevisionPlan:
                 policy=self._plan.located(self._config.policies[policy]),
                 generator=self._chains(generator).model_copy(
                     # What is scored and compared does not change what is written.
-                    update={"policies": None, "verifiers": None}
+                    update={"only": None, "verifiers": None}
                 ),
                 seed=self._config.seed,
                 version=REVISE_VERSION,

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import islice
@@ -162,6 +162,19 @@ _READERS: dict[str, Callable[[str, bytes], Iterator[Row]]] = {
 }
 
 
+def rows_where(rows: Iterable[Row], where: Mapping[str, Sequence[str]] | None) -> Iterator[Row]:
+    """The rows whose fields have one of the values given for them; raises UserError for one without a field.
+
+    Numbers are compared as they are written.
+    """
+    for place, values in rows:
+        wanted = (where or {}).items()
+        for field, _ in wanted:
+            _value(values, "where", field, place)
+        if all(str(values[field]) in allowed for field, allowed in wanted):
+            yield place, values
+
+
 def build_problems(
     rows: Iterable[Row], mapping: FieldMapping, id_prefix: str, limit: int | None = None
 ) -> list[Problem]:
@@ -192,7 +205,9 @@ def build_problems(
             )
         )
     if not problems:
-        raise UserError(f"data set '{id_prefix}' has no problems; its files hold no rows")
+        raise UserError(
+            f"data set '{id_prefix}' has no problems; its files hold no rows, or `where` keeps none"
+        )
     return problems
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.errors import UserError
+from isoflop.forecast import StudyWork
 
 FIGURES = (
     "error_by_size",
@@ -33,7 +34,8 @@ CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
 EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
-TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv")
+PUBLISHED_TABLES = ("published.csv", "published.md")
+TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "plan.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
@@ -85,6 +87,17 @@ class Headline(BaseModel):
     cost_model: CostModel
 
 
+class PublishedTables(BaseModel):
+    """Files of published numbers, and the study's names for theirs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: tuple[str, ...] = Field(min_length=1)
+    policies: Mapping[str, str]
+    datasets: Mapping[str, str]
+    generators: Mapping[str, str]
+
+
 class PublishSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
@@ -93,8 +106,9 @@ class PublishSpec(BaseModel):
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
-    what imported solutions and scores come from, according to the config alone. `config_yaml` is printed as
-    provenance, `code` is the digest of the stage's import closure.
+    what imported solutions and scores come from, according to the config alone. `published`: numbers to put
+    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
+    from, `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,7 +128,9 @@ class PublishSpec(BaseModel):
     tokens_estimated: bool = False
     assumed_policies: tuple[str, ...] = ()
     assumed_verifiers: tuple[str, ...] = ()
+    published: PublishedTables | None = None
     config_yaml: str
+    work: StudyWork = StudyWork()
     seed: int
     code: str
 

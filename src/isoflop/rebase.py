@@ -49,15 +49,19 @@ def allocate_round(budget: int, rewards: Sequence[float], temperature: float) ->
 ALLOCATIONS = {"sequential": allocate_sequential, "round": allocate_round}
 
 
-def rebase(tree: Tree, width: int, temperature: float, allocation: str) -> Search:
+def rebase(
+    tree: Tree, width: int, temperature: float, allocation: str, iterations: int | None = None
+) -> Search:
     """Sample `width` first steps; then, depth by depth, share what is left of the width among the open nodes.
+
+    After `iterations` of that, what a node is given is written to its end at once.
 
     A node that can have no further step (ended, or at a limit) takes one from the width. Where the allocation
     gives nothing to anyone, the search ends and what is open stays unfinished.
     """
     allocate = ALLOCATIONS[allocation]
     candidates: list[int] = []
-    questions, left = tree.grow(ROOT, width), width
+    questions, left, shared = tree.grow(ROOT, width), width, 0
     while questions:
         answers = yield questions
         layer = [int(node) for node in answers]
@@ -68,8 +72,11 @@ def rebase(tree: Tree, width: int, temperature: float, allocation: str) -> Searc
         if not layer:
             break
         children = allocate(max(left, 0), [tree.nodes[node].value for node in layer], temperature)
+        shared += 1
         questions = [
-            one for node, count in zip(layer, children, strict=True) for one in tree.grow(node, count)
+            one
+            for node, count in zip(layer, children, strict=True)
+            for one in tree.grow(node, count, whole=shared == iterations)
         ]
         if not questions:
             candidates += layer

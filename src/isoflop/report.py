@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from isoflop.claim_parts import Part
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
+from isoflop.published import published_html
 from isoflop.publishing import (
     SELECTOR_NAMES,
     Estimate,
@@ -166,8 +167,10 @@ def render(
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
+    planned: HtmlTable,
+    published: pd.DataFrame | None = None,
 ) -> str:
-    """The report's HTML. `figures`: SVG by name; `samples`: by data set."""
+    """The report's HTML. `figures`: SVG by name; `samples`: by data set; `published` as compared."""
     environment = Environment(
         loader=PackageLoader("isoflop"),
         autoescape=True,
@@ -200,10 +203,12 @@ def render(
         choice=[] if tables.choice is None else list(worth_telling(tables.choice)),
         claims=claims,
         figures=shown,
+        published=None if published is None else published_html(published),
         tables=report_tables(tables, spec, table4),
         samples=samples,
         provenance=provenance,
         costs=cost_table(provenance.costs),
+        planned=planned,
     )
 
 

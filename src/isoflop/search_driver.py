@@ -153,6 +153,8 @@ class Driver:
             start, steps, temperature = question.parent, 1, texts.temperature
             seed = derive_seed("search", self._seed, *task.key, question.parent, question.child)
             room = tree.room(start)
+            if question.whole and room:
+                room = tree.limits.tokens - tree.count(start)
         else:
             start, steps, temperature, seed = question.node, question.steps, 0.0, 0
             room = min(steps * tree.limits.step_tokens, tree.limits.tokens - tree.count(start))
@@ -165,7 +167,7 @@ class Driver:
             max_tokens=room,
             temperature=temperature,
             written=written,
-            separator=texts.separator,
+            separator=None if isinstance(question, Grow) and question.whole else texts.separator,
             steps=steps,
         )
 

@@ -64,10 +64,12 @@ class Grow:
     """Ask for one more step after node `parent`. The answer is the new node's number; it has its score.
 
     `child` counts the children that were ever asked of the parent, so that no two share their randomness.
+    `whole`: not one step but all that follow, as one node.
     """
 
     parent: int
     child: int
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,11 @@ class Tree:
         """`stop` where the model ended the solution, else `unfinished`."""
         return STOP if self.nodes[node].step.ended else UNFINISHED
 
-    def grow(self, parent: int, count: int) -> list[Grow]:
+    def grow(self, parent: int, count: int, *, whole: bool = False) -> list[Grow]:
         """Questions for `count` more children of `parent`."""
         first = self._asked.get(parent, 0)
         self._asked[parent] = first + count
-        return [Grow(parent, first + place) for place in range(count)]
+        return [Grow(parent, first + place, whole) for place in range(count)]
 
     def add(self, parent: int, step: Step) -> Node:
         """A new node for `step` after `parent`."""

@@ -16,13 +16,13 @@ def start(entry: TreeSearch, budget: int, tree: Tree) -> Search:
     """The search that `entry` describes, at one budget, on an empty tree."""
     match entry:
         case Rebase():
-            return rebase(tree, budget, entry.balance_temperature, entry.allocation)
+            return rebase(tree, budget, entry.balance_temperature, entry.allocation, entry.iterations)
         case Beam():
-            return beam_search(tree, budget, entry.beam_width)
+            return beam_search(tree, budget, entry.width(budget))
         case Dvts():
-            return beam_search(tree, budget, entry.beam_width, groups=budget // entry.beam_width)
+            return beam_search(tree, budget, entry.width(budget), groups=budget // entry.width(budget))
         case Lookahead():
-            return beam_search(tree, budget, entry.beam_width, lookahead=entry.lookahead_steps)
+            return beam_search(tree, budget, entry.width(budget), lookahead=entry.lookahead_steps)
         case Mcts():
             first = entry.root_children or max(1, budget // 8)
             return mcts(tree, budget, first, entry.children, entry.exploration)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isoflop.choice_study import Studied
 from isoflop.claim_parts import ANY, UNDECIDED, Part, measured_part
 from isoflop.exchange_study import Exchanged
+from isoflop.monotone import Line
 from isoflop.options import GENERATIONS
 
 Floats = NDArray[np.float64]
@@ -89,13 +90,17 @@ class _Tests:
 
     def _lookahead(self, one: Studied) -> Iterator[Part]:
         beam, ahead = self._first(one, "beam"), self._first(one, "lookahead")
-        shared = [] if beam is None or ahead is None else _shared(one, beam, ahead)
-        if not shared:
+        if beam is None or ahead is None:
             return
-        gaps = [one.accuracy(left) - one.accuracy(right) for left, right, _ in shared]
-        yield self._part(
-            2, one, f"beam minus lookahead, mean of {len(shared)} budgets", np.mean(gaps, axis=0)
-        )
+        samples = np.log(one.options.costs[GENERATIONS].mean(axis=1))
+        beams = one.options.of(beam)
+        # Lookahead counts as N (k + 1), which beam search need not have been given.
+        line = Line(samples[beams], np.array([one.accuracy(int(option)) for option in beams]))
+        places = [int(option) for option in one.options.of(ahead) if line.holds(samples[option])]
+        if places:
+            gaps = [line.at(samples[option]) - one.accuracy(option) for option in places]
+            name = f"beam minus lookahead, mean of {len(places)} budgets"
+            yield self._part(2, one, name, np.mean(gaps, axis=0))
 
     def _over_optimisation(self, one: Studied) -> Iterator[Part]:
         beam = self._first(one, "beam")

@@ -69,12 +69,16 @@ class GatherSpec(Spec):
 
 
 class ReplaySpec(Spec):
-    """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems."""
+    """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems.
+
+    `files`: the local ones there are, for patterns in the config may match others another day.
+    """
 
     generator: Import
     policy: Policy
     verifier: ImportedVerifier | None
     mirror: str | None
+    files: tuple[str, ...] = ()
     code: str
 
 

@@ -28,30 +28,36 @@ class ScoredSolution:
 
 
 def encode_policy_examples(
-    tokenizer: Any, template: str, problems: Sequence[tuple[str, str]], max_length: int
+    tokenizer: Any, template: str, problems: Sequence[tuple[str, str]], max_length: int, drop: bool = False
 ) -> list[dict[str, Any]]:
     """Token ids and labels of (problem, solution) pairs; the prompt carries no loss.
 
-    Raises UserError if an example is longer than `max_length`: cutting one would teach the policy
-    to stop in mid-solution.
+    `row` is a pair's place. Raises UserError if an example is longer than `max_length`, or leaves it out with
+    `drop`: cutting one would teach the policy to stop in mid-solution.
     """
     prompts = tokenizer([template.format(problem=problem) for problem, _ in problems])["input_ids"]
     solutions = tokenizer([solution for _, solution in problems], add_special_tokens=False)["input_ids"]
     examples = []
     for index, (prompt, solution) in enumerate(zip(prompts, solutions, strict=True)):
         ids = [*prompt, *solution, tokenizer.eos_token_id]
-        _check_length(index, len(ids), max_length)
+        if not _fits(index, len(ids), max_length, drop):
+            continue
         labels = [IGNORED] * len(prompt) + ids[len(prompt) :]
-        examples.append({"input_ids": ids, "labels": labels, "length": len(ids)})
-    return examples
+        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "row": index})
+    return _some(examples, max_length)
 
 
 def encode_prm_examples(
-    tokenizer: Any, template: str, step_tag: str, solutions: Sequence[ScoredSolution], max_length: int
+    tokenizer: Any,
+    template: str,
+    step_tag: str,
+    solutions: Sequence[ScoredSolution],
+    max_length: int,
+    drop: bool = False,
 ) -> list[dict[str, Any]]:
     """Token ids of tagged solutions, with each step's soft label at its tag and `IGNORED` elsewhere.
 
-    `start` is where the solution begins.
+    `start` is where the solution begins. Long ones as in `encode_policy_examples`.
     """
     prompts = [template.format(problem=solution.problem) for solution in solutions]
     tagged = marked_solutions(
@@ -62,17 +68,30 @@ def encode_prm_examples(
     starts = [len(ids) for ids in tokenizer(prompts)["input_ids"]] if prompts else []
     examples = []
     for index, (solution, start, (ids, places)) in enumerate(zip(solutions, starts, tagged, strict=True)):
-        _check_length(index, len(ids), max_length)
+        if not _fits(index, len(ids), max_length, drop):
+            continue
         labels = [float(IGNORED)] * len(ids)
         for place, label in zip(places, solution.labels, strict=True):
             labels[place] = label
-        examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "start": start})
+        examples.append(
+            {"input_ids": ids, "labels": labels, "length": len(ids), "start": start, "row": index}
+        )
+    return _some(examples, max_length)
+
+
+def _fits(index: int, length: int, max_length: int, drop: bool) -> bool:
+    if length > max_length and not drop:
+        raise UserError(
+            f"training example {index} has {length} tokens; max_length is {max_length} "
+            "(too_long: drop goes on without such examples)"
+        )
+    return length <= max_length
+
+
+def _some(examples: list[dict[str, Any]], max_length: int) -> list[dict[str, Any]]:
+    if not examples:
+        raise UserError(f"no training example has at most {max_length} tokens; raise max_length")
     return examples
-
-
-def _check_length(index: int, length: int, max_length: int) -> None:
-    if length > max_length:
-        raise UserError(f"training example {index} has {length} tokens; max_length is {max_length}")
 
 
 def collate(

@@ -1,6 +1,7 @@
 """The whole workflow, on the shipped models, as a user runs it; and the same after a kill in mid-run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ CONFIG = {
     "step_aggregations": ["last", "min", "product", "mean"],
     "headline": {"selector": "weighted", "step_aggregation": "last", "cost_model": "wu2024"},
     "bootstrap": {"draws": 200},
+    "planning": {"gpu": "cpu", "prompt_tokens": 63, "solution_tokens": 87, "steps": 4},
     "engine_settings": {"chunk_problems": 5},
 }
 
@@ -130,10 +132,21 @@ def test_everything_published_is_there(finished: Path) -> None:
     assert "tokens/s" in log.splitlines()[-1]
 
 
+def test_the_plan_was_right_about_tokens_and_flops(finished: Path) -> None:
+    rows = pd.read_csv(results(finished) / "tables" / "plan.csv")
+    whole = rows[rows["policy"] == "all"].set_index(["stage", "quantity"])["ratio"]
+    assert set(whole.index.get_level_values("stage")) == {"sample", "search", "score"}
+    for stage, quantity in whole.index:
+        if quantity != "seconds":
+            assert 0.75 < whole[stage, quantity] < 1.33, (stage, quantity)
+    assert "Plan and measurement" in (results(finished) / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
-    outcome = run(finished)
-    assert outcome.returncode == 0
-    assert "Nothing to be done" in outcome.stdout + outcome.stderr
+    for extra in ([], ["--config", "shards=4"]):
+        outcome = run(finished, *extra)
+        assert outcome.returncode == 0
+        assert "Nothing to be done" in outcome.stdout + outcome.stderr
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
@@ -143,6 +156,8 @@ def comparable(folder: Path) -> dict[str, bytes]:
         text = path.read_bytes()
         if path.name == "curves.csv":
             text = pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()
+        if path.name == "plan.csv":
+            text = pd.read_csv(path, dtype=str).query("quantity != 'seconds'").to_csv().encode()
         tables[path.name] = text
     for stage in ("problems", "sample", "score", "grade"):
         for path in sorted((results(folder) / stage).rglob("*.parquet")):
@@ -153,7 +168,9 @@ def comparable(folder: Path) -> dict[str, bytes]:
     return tables
 
 
-def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tmp_path: Path) -> None:
+def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables_in_shards(
+    finished: Path, tmp_path: Path
+) -> None:
     process = subprocess.Popen(
         command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -171,8 +188,13 @@ def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables(finished: Path, tm
     assert not (results(tmp_path) / "tables").exists()
 
     assert run(tmp_path, "--unlock").returncode == 0
-    outcome = run(tmp_path)
+    outcome = run(tmp_path, "--config", "shards=2")
     assert outcome.returncode == 0, outcome.stderr
+    logs = tmp_path / "logs/small/sample/wordproblems/policy-0.9M/sampling.shards"
+    lines = [path.read_text().splitlines()[-1] for path in sorted(logs.iterdir())]
+    solutions = [int(re.search(r": (\d+)/", line)[1]) for line in lines if (": " in line)]
+    assert sum(solutions) == 16 * (30 - 5 * len(kept)), "what was sampled before the kill was taken up"
+    assert not list((results(tmp_path) / "sample").rglob("*-of-*"))
     expected, found = comparable(finished), comparable(tmp_path)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from isoflop.config_entries import Sampling
+from isoflop.config_planning import ModelUse
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.difficulty import quantile_bins
+from isoflop.forecast import StudyWork
 from isoflop.publishing import Headline, PublishSpec
 from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.stages.choose import main as choose_main
@@ -62,6 +65,14 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,
         config_yaml="experiment: synthetic\ntitle: <b>&amp; not markup</b>\n",
+        work=StudyWork(
+            datasets=shape.datasets,
+            policies={name: ModelUse(model=f"models/{name}") for name in shape.policies},
+            verifiers={VERIFIER: ModelUse(model="models/prm")},
+            generators={"sampling": Sampling(kind="sampling", samples=BUDGETS[-1], max_tokens=100)},
+            pools=tuple((d, p, "sampling") for d in shape.datasets for p in shape.policies),
+            verifiers_of={"sampling": (VERIFIER,)},
+        ),
         seed=7,
         code="0" * 16,
     )

@@ -10,6 +10,7 @@ import yaml
 
 from isoflop import config_docs
 from isoflop.config import Config, build_config, config_yaml, load_config
+from isoflop.config_checks import unpinned
 from isoflop.config_reading import merge, read_overrides, read_yaml
 from isoflop.errors import UserError
 
@@ -116,6 +117,14 @@ def test_a_good_config_is_read_as_written(folder: Path) -> None:
     assert config.budgets == (1, 2, 4)
     assert config.studies
     assert config.studied_datasets == ("words", "gsm8k", "own")
+
+
+def test_what_is_not_pinned_yet_can_be_planned_but_not_run(folder: Path) -> None:
+    over = {"policies": {"small": {"model": "owner/name", "revision": "unpinned"}}}
+    config = load_config([folder / "good.yaml"], over, root=folder, unpinned=True)
+    assert config.policies["small"].revision == "unpinned"
+    [fault] = unpinned(config)
+    assert fault.startswith("policies.small.revision: not pinned yet")
 
 
 @pytest.mark.parametrize("case", BAD, ids=[case["name"] for case in BAD])

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import CLOSE, TransformersPolicy
 from isoflop.engines import GenerationRequest, load_policy
 from isoflop.errors import UserError
+from isoflop.tiny_models import save_tiny
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems
 

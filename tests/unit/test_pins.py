@@ -4,6 +4,7 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,9 +26,14 @@ def test_environments_are_up_to_date(name: str) -> None:
     assert all("==" in package or package.startswith("--") for package in packages)
 
 
+def _required(project: dict[str, Any]) -> list[str]:
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["dev"], *extras["slurm"]]
+
+
 def test_every_requirement_is_pinned_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for requirement in _required(project):
         name, least = re.fullmatch(r"([\w-]+)(?:>=([\d.]+))?", requirement).groups()
         pinned = PINS.get(name.lower()) or PINS.get(name.lower().replace("-", "_"))
         assert pinned, f"{name} is not in constraints.txt"

@@ -102,6 +102,23 @@ def test_ids_limit_pattern_and_provenance(tmp_path):
     assert (metadata["limit"], metadata["problems"], metadata["license"]) == (1, 1, None)
 
 
+def test_where_keeps_rows_by_the_values_of_their_columns(tmp_path):
+    pairs = zip(ROWS * 2, "abca", strict=True)
+    rows = [row | {"type": kind, "part": 1 + place} for place, (row, kind) in enumerate(pairs)]
+    path = jsonl(tmp_path / "set.jsonl", [row | {"name": f"n{row['part']}"} for row in rows])
+    fields = FIELDS | {"id": "name", "answer_pattern": "gsm8k"}
+    where = {"type": ["a", "b"], "part": ["2", "4"]}
+    kept, metadata = run(tmp_path, local(path, fields=fields, where=where))
+    assert [row["problem_id"] for row in kept] == ["n2", "n4"]
+    assert metadata["where"] == where
+    kept, _ = run(tmp_path, local(path, fields=fields, where={"type": ["a"]}, limit=1))
+    assert [row["problem_id"] for row in kept] == ["n1"]
+    with pytest.raises(UserError, match=r"set\.jsonl, line 1: no field 'kind' \(mapped as where\)"):
+        run(tmp_path, local(path, fields=fields, where={"kind": ["a"]}))
+    with pytest.raises(UserError, match="has no problems; its files hold no rows, or `where` keeps none"):
+        run(tmp_path, local(path, fields=fields, where={"type": ["z"]}))
+
+
 PROGRAM_FIELDS = {
     "prompt": "{text}\nTests: {{\n{test_list}\n}}",
     "tests": ["test_setup_code", "test_list"],

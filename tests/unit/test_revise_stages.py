@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pyarrow as pa
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.config_models import CausalOrm
 from isoflop.config_revisions import ChainWriting
@@ -21,6 +20,7 @@ from isoflop.stages.chunks import Chunks
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.stages.models import open_policy
 from isoflop.tables import CANDIDATES, LABELS, PROBLEMS, SCORES
+from isoflop.tiny_models import save_tiny
 from isoflop.verifier_texts import token_id
 from isoflop.word_tokenizer import build_tokenizer
 from isoflop.wordproblems import generate_problems

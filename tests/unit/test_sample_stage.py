@@ -12,7 +12,6 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
@@ -21,6 +20,7 @@ from isoflop.stages import label, sample, score
 from isoflop.stages.chunks import Chunks, fingerprint
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.tiny_models import save_tiny
 from isoflop.wordproblems import generate_problems
 
 
@@ -219,7 +219,7 @@ def test_a_chunk_that_a_power_cut_left_empty_is_made_again(
 ) -> None:
     spec = sample_spec(model)
     whole = run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes()
-    chunks = Chunks(tmp_path / "c.parquet", fingerprint(f"{spec}4", [problems], [model]))
+    chunks = Chunks(tmp_path / "c.parquet", fingerprint(f"{spec}4", [problems], [model]), 4)
     (chunks._folder / "000001.parquet").touch()
     assert run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes() == whole
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tiny_models import save_tiny
 
 from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import TransformersPolicy
@@ -19,6 +18,7 @@ from isoflop.stages.chunks import Chunks
 from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.steps import ended_steps
 from isoflop.tables import CANDIDATES, CREDITS, PROBLEMS, SCORES, TREES, USAGE
+from isoflop.tiny_models import save_tiny
 from isoflop.verifier_transformers import GRID, TransformersVerifier, close
 from isoflop.wordproblems import generate_problems
 
@@ -353,3 +353,22 @@ def test_missing_searches_are_noticed(
     pa.parquet.write_table(broken, tmp_path / "4" / "trees.parquet")
     with pytest.raises(UserError, match="have other problems"):
         gathered(tmp_path, {2: two, 4: tmp_path / "4" / "trees.parquet"})
+
+
+@pytest.mark.parametrize("architecture", ["gpt-neox", "qwen2"])
+def test_other_architectures_search_and_one_iteration_writes_the_rest_at_once(
+    architecture: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_tiny(tmp_path / "model", architecture)
+    limits = REBASE | {"max_tokens": 30, "max_step_tokens": 5, "iterations": 1}
+    trees = read_table(run(spec(limits, policy=folder), problems, tmp_path / "out", monkeypatch), TREES)
+    for row in trees.to_pylist():
+        nodes = row["nodes"]
+        first = [node for node in nodes if node["parent"] == -1]
+        rest = [node for node in nodes if node["parent"] != -1]
+        assert len(first) == 4
+        assert all(node["tokens"] <= 5 for node in first)
+        assert {node["parent"] for node in rest} <= set(range(4))
+        for node in rest:
+            assert node["ended"] or nodes[node["parent"]]["tokens"] + node["tokens"] == 30
+    assert any(node["tokens"] > 5 for row in trees.to_pylist() for node in row["nodes"])

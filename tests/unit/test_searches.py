@@ -7,9 +7,11 @@ import pytest
 from scripted import children, play, texts, tree
 
 from isoflop.beam_search import beam_search
+from isoflop.config_search import Beam, Dvts
 from isoflop.mcts import mcts
 from isoflop.rebase import allocate_round, allocate_sequential, balance, rebase
 from isoflop.search_tree import ROOT, Grow, Look, Step, best_first
+from isoflop.searches import new_tree, start
 
 
 def counted(limit, score=lambda path, child: 0.5):
@@ -61,6 +63,37 @@ def test_rebase_gives_the_better_node_more_children():
     grown = tree()
     _, rounds = play(grown, rebase(grown, 4, 0.2, "sequential"), counted(2, score))
     assert Counter(children(rounds)[1]) == {0: 3, 1: 1}
+
+
+def test_rebase_with_one_iteration_shares_once_and_then_writes_solutions_to_their_end():
+    # The first step of the better node ends nothing; what follows comes as one node, which ends.
+    def script(path, child):
+        return f"{len(path)}.{child}", len(path) == 1, 0.9 if child == 0 else 0.5
+
+    grown = tree()
+    candidates, rounds = play(grown, rebase(grown, 4, 0.2, "sequential", 1), script)
+    assert [[question.whole for question in questions] for questions in rounds] == [[False] * 4, [True] * 4]
+    assert Counter(children(rounds)[1])[0] >= 2
+    assert (len(candidates), {grown.finish(node) for node in candidates}) == (4, {"stop"})
+    unlimited = tree()
+    _, rounds = play(unlimited, rebase(unlimited, 4, 0.2, "sequential"), script)
+    assert not any(question.whole for questions in rounds for question in questions)
+
+
+@pytest.mark.parametrize(
+    ("budget", "width", "kept"), [(4, "sqrt", 2), (16, "sqrt", 4), (9, "sqrt", 3), (16, 4, 4)]
+)
+def test_the_beam_width_may_be_the_square_root_of_the_budget(budget, width, kept):
+    limits = {"max_tokens": 1000, "max_step_tokens": 100, "budgets": (budget,), "beam_width": width}
+    entry = Beam(kind="beam", **limits)
+    grown = new_tree(entry)
+    _, rounds = play(grown, start(entry, budget, grown), counted(3))
+    assert len(set(children(rounds)[1])) == budget // kept
+    assert set(Counter(children(rounds)[1]).values()) == {kept}
+    groups = Dvts(kind="dvts", **limits)
+    grown = new_tree(groups)
+    _, rounds = play(grown, start(groups, budget, grown), counted(3))
+    assert len(set(children(rounds)[1])) == budget // kept
 
 
 def test_rebase_by_rounding_may_end_with_nothing_and_says_so():

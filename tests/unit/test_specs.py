@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from isoflop import digests
 from isoflop.config import build_config
+from isoflop.config_models import Server
 from isoflop.digests import code_digest, import_closure
 from isoflop.plan import Plan
 from isoflop.plan_choice import ChoicePlan
@@ -118,8 +119,8 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("prm"),
         "grade": plan.grade("words"),
-        "greedy select": plan.select("greedy"),
-        "select": plan.select("sampling"),
+        "greedy select": plan.select("small", "greedy"),
+        "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
         "publish": plan.publish(),
     }
@@ -155,6 +156,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
     "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "publish"}),
     "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "publish"}),
     "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish"}),
+    "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"publish"}),
     "title": (lambda raw: raw.update(title="New"), {"publish"}),
     "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "publish"}),
     "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"label", "publish"}),
@@ -181,7 +183,7 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     for budget in (4, 16):
         assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
     assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
-    assert after.gather("tree") != before.gather("tree")
+    assert after.gather("small", "tree") != before.gather("small", "tree")
     for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
         raw["generators"]["tree"] = tree | change
         changed = Plan(build_config(raw, "demo.yaml", folder), folder)
@@ -215,11 +217,11 @@ def _with_revisions(raw: dict[str, Any]) -> dict[str, Any]:
         }
         raw["verifiers"][name] = {"kind": "causal-orm", "trained": name, "history": 4 * history}
     for name in ("greedy", "sampling"):
-        raw["generators"][name]["policies"] = ["small", "tuned"]
+        raw["generators"][name]["only"] = {"policies": ["small", "tuned"]}
     raw["generators"]["sampling"]["verifiers"] = ["prm"]
     raw["generators"]["revisions"] = {
         "kind": "revisions", "chains": 4, "length": 4, "largest": 8, "max_tokens": 16,
-        "policies": ["reviser"], "verifiers": ["orm", "blind"],
+        "only": {"policies": ["reviser"]}, "verifiers": ["orm", "blind"],
     }  # fmt: skip
     raw["difficulty"] = {"generator": "sampling"}
     raw["compute_optimal"] = {"families": {"ratios": ["revisions/*", "revisions/4+majority"]}}
@@ -251,12 +253,15 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     ]  # fmt: skip
     assert revisions.chain_labels_inputs("judged")[1:] == ["results/demo/train/reviser"]
     spec = ReviseSpec.model_validate_json(revisions.revise("reviser", "revisions"))
-    assert (spec.generator.policies, spec.generator.verifiers) == (None, None)
+    assert (spec.generator.only, spec.generator.verifiers) == (None, None)
     select = json.loads(revisions.select("revisions", 4))
     assert (select["budgets"], select["length"], select["outcome_verifiers"]) == ([4, 8], 4, ["orm", "blind"])
     publish = json.loads(plan.publish())
     assert publish["policies"] == ["small", "tuned"]
     assert publish["generators"] == ["greedy", "sampling"]
+    # Chains are not forecast.
+    assert list(publish["work"]["generators"]) == ["greedy", "sampling"]
+    assert "reviser" not in {policy for _, policy, _ in publish["work"]["pools"]}
     chosen = ChooseSpec.model_validate_json(choice.choose())
     assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
     assert {pool.kind for pool in chosen.pools} == {"revisions"}
@@ -286,6 +291,37 @@ def test_what_a_generator_is_for_is_in_no_specification(raw: dict[str, Any], fol
     assert again.revise("reviser", "revisions") == written
 
 
+def test_limits_choose_pools_and_budgets_and_are_in_no_specification(
+    plan: Plan, raw: dict[str, Any], folder: Path
+) -> None:
+    tree = {"kind": "rebase", "budgets": [2, 4, 8], "max_tokens": 24, "max_step_tokens": 8}
+    raw["generators"]["tree"] = tree
+    free = Plan(build_config(raw, "demo.yaml", folder), folder)
+    raw["policies"]["small"]["datasets"] = ["words"]
+    raw["generators"]["tree"] = tree | {"only": {"datasets": ["own"], "at_most": {"tuned": 4}}}
+    raw["generators"]["sampling"]["only"] = {"at_most": {"tuned": 2}}
+    limited = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert [tuple(pool) for pool in limited.pools()] == [
+        ("words", "small", "greedy"),
+        ("words", "small", "sampling"),
+        ("words", "tuned", "greedy"),
+        ("words", "tuned", "sampling"),
+        ("own", "tuned", "greedy"),
+        ("own", "tuned", "sampling"),
+        ("own", "tuned", "tree"),
+    ]
+    assert limited.budgets("tuned", "tree") == (2, 4)
+    assert len(limited.trees("own", "tuned", "tree")) == 4
+    for policy in ("small", "tuned"):
+        assert limited.search(policy, "tree", 4) == free.search(policy, "tree", 4)
+        assert limited.sample(policy, "greedy") == free.sample(policy, "greedy")
+    assert limited.sample("small", "sampling") == free.sample("small", "sampling")
+    capped = SampleSpec.model_validate_json(limited.sample("tuned", "sampling"))
+    assert (capped.generator.samples, limited.budgets("tuned", "sampling")) == (2, (1, 2))
+    assert json.loads(limited.select("tuned", "sampling"))["budgets"] == [1, 2]
+    assert json.loads(limited.select("small", "sampling"))["budgets"] == [1, 2, 4]
+
+
 def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
     models = {
         "problems": ProblemsSpec,
@@ -304,8 +340,8 @@ def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, dict[str, str]]:
-    """The defaults of `model` and of all models in its fields, by name."""
-    found: dict[str, dict[str, str]] = {}
+    """The defaults of `model` and of all models in its fields, by name; of Server none is ever in one."""
+    found: dict[str, dict[str, str]] = {Server.__name__: {}}
     waiting: list[object] = [model]
     while waiting:
         kind = waiting.pop()
@@ -470,6 +506,11 @@ def _digests() -> dict[str, str]:
         ("templates/report.html.j2", {"publish"}),
         ("stages/common.py", {"grade", "select", "fit", "publish"}),
         ("config.py", set()),
+        ("config_planning.py", set()),
+        ("forecast.py", {"publish"}),
+        ("rebase.py", {"publish"}),
+        ("forecast_inputs.py", set()),
+        ("checkpoints.py", set()),
         ("specs.py", set()),
         ("engine_transformers.py", set()),
         ("stages/sample.py", set()),

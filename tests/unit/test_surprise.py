@@ -7,7 +7,6 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 from test_training import train_spec
-from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM
 
 from isoflop.config_training import TrainingConfig
@@ -17,6 +16,7 @@ from isoflop.stages import train
 from isoflop.stages.common import write_table
 from isoflop.surprise import SurpriseTask, freeze_start, llama_layers, rescale_residual
 from isoflop.tables import LABELS
+from isoflop.tiny_models import save_tiny
 from isoflop.training import collate
 from isoflop.wordproblems import generate_problems
 

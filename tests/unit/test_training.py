@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import save_tiny
 from transformers import AutoModelForCausalLM, TrainerState
 
 from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
@@ -19,6 +18,7 @@ from isoflop.specs import TrainSpec
 from isoflop.stages import label, train
 from isoflop.stages.common import read_table, write_table
 from isoflop.tables import LABELS, PROBLEMS
+from isoflop.tiny_models import save_tiny
 from isoflop.training import (
     IGNORED,
     ScoredSolution,
@@ -48,6 +48,18 @@ def test_only_the_solution_carries_loss() -> None:
 def test_an_example_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="max_length is 10"):
         encode_policy_examples(TOKENIZER, "{problem}\n", [("Mia has 14 apples.", "Mia has 14 apples.")], 10)
+
+
+def test_long_examples_are_left_out_only_where_that_is_asked_for() -> None:
+    tokenizer = build_tokenizer()
+    pairs = [("Mia has 3 apples.", "3 + 1 = 4\n" * 9), ("Mia has 3 apples.", "4\n")]
+    [kept] = encode_policy_examples(tokenizer, "{problem}\n", pairs, 20, drop=True)
+    assert kept["row"] == 1
+    solutions = [ScoredSolution("Mia has 3 apples.", (steps,), (0.5,)) for _, steps in pairs]
+    [kept] = encode_prm_examples(tokenizer, "{problem}\n", " +", solutions, 20, drop=True)
+    assert kept["row"] == 1
+    with pytest.raises(UserError, match="no training example has at most 3 tokens"):
+        encode_policy_examples(tokenizer, "{problem}\n", pairs, 3, drop=True)
 
 
 def test_soft_labels_sit_at_the_tags() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tiny_verifiers import save_verifier
 from verifier_cases import CASES, NAMES, SOLUTIONS, Case, entry, requests
 
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
+from isoflop.tiny_verifiers import save_verifier
 from isoflop.verifier_transformers import GRID, TransformersVerifier
 
 

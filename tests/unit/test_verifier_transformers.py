@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import save_tiny
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from isoflop.config_models import MathShepherd
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
+from isoflop.tiny_models import save_tiny
 from isoflop.verifier_texts import marked_solutions, token_id
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.wordproblems import generate_problems

@@ -1,4 +1,7 @@
-"""The shipped policy in vLLM: greedy as in the transformers engine, sampling from the same distribution."""
+"""The shipped policy in vLLM, as an engine and behind a server.
+
+Greedy as in the transformers engine, sampling from the same distribution.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
+from vllm_server import VllmServer
 
 from isoflop.answers import make_grader
 from isoflop.config_models import MathShepherd, Policy
 from isoflop.config_search import Rebase
+from isoflop.engine_server import ServerPolicy
 from isoflop.engine_transformers import TransformersPolicy
 from isoflop.engine_vllm import VllmPolicy
 from isoflop.engines import Completion, GenerationRequest
@@ -26,9 +31,14 @@ PROBLEMS = [problem.prompt + "\n" for problem in generate_problems("test", 60, s
 SAMPLES = 150
 
 
-@pytest.fixture(scope="module")
-def vllm_policy() -> Iterator[VllmPolicy]:
-    policy = VllmPolicy(Policy(model=MODEL, engine="vllm"), batch_size=256)
+@pytest.fixture(scope="module", params=["vllm", "server"])
+def vllm_policy(request: pytest.FixtureRequest) -> Iterator[VllmPolicy | ServerPolicy]:
+    policy: VllmPolicy | ServerPolicy
+    if request.param == "vllm":
+        policy = VllmPolicy(Policy(model=MODEL, engine="vllm"), batch_size=256)
+    else:
+        served: VllmServer = request.getfixturevalue("vllm_server")
+        policy = ServerPolicy(Policy(model=MODEL, engine="server"), served.settings())
     yield policy
     policy.close()
 
@@ -48,13 +58,15 @@ def _without_logprob(completion: Completion) -> tuple[object, ...]:
     )
 
 
-def test_the_shape_is_that_of_the_loaded_model(vllm_policy: VllmPolicy, ours: TransformersPolicy) -> None:
+def test_the_shape_is_that_of_the_loaded_model(
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
+) -> None:
     assert vllm_policy.shape == ours.shape
 
 
 @pytest.mark.parametrize("steps", [None, 1, 3])
 def test_greedy_is_the_same_text_token_by_token(
-    vllm_policy: VllmPolicy, ours: TransformersPolicy, steps: int | None
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy, steps: int | None
 ) -> None:
     requests = [
         GenerationRequest(prompt, 0, 40 if steps == 1 else 200, temperature=0.0)
@@ -71,7 +83,7 @@ def test_greedy_is_the_same_text_token_by_token(
 
 
 def test_a_solution_goes_on_from_tokens_that_were_written(
-    vllm_policy: VllmPolicy, ours: TransformersPolicy
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
 ) -> None:
     whole = ours.generate([GenerationRequest(prompt, 0, 200, temperature=0.0) for prompt in PROBLEMS[:20]])
     requests = [
@@ -82,14 +94,14 @@ def test_a_solution_goes_on_from_tokens_that_were_written(
         assert one.tokens[: len(one.tokens) // 2] + completion.tokens == one.tokens
 
 
-def test_what_is_cut_is_marked(vllm_policy: VllmPolicy) -> None:
+def test_what_is_cut_is_marked(vllm_policy: VllmPolicy | ServerPolicy) -> None:
     [completion] = vllm_policy.generate([GenerationRequest(PROBLEMS[0], 0, 3, temperature=0.0)])
     assert (completion.finish, len(completion.tokens)) == ("length", 3)
     with pytest.raises(UserError, match="512 positions"):
         vllm_policy.generate([GenerationRequest(PROBLEMS[0], 0, 500)])
 
 
-def test_a_request_draws_by_its_own_seed(vllm_policy: VllmPolicy) -> None:
+def test_a_request_draws_by_its_own_seed(vllm_policy: VllmPolicy | ServerPolicy) -> None:
     requests = [GenerationRequest(prompt, 7, 60) for prompt in PROBLEMS[:6]]
     first, again = vllm_policy.generate(requests), vllm_policy.generate(requests[::-1])[::-1]
     assert [one.text for one in first] == [one.text for one in again]
@@ -98,7 +110,9 @@ def test_a_request_draws_by_its_own_seed(vllm_policy: VllmPolicy) -> None:
     assert sum(one.text != other.text for one, other in zip(others[::2], others[1::2], strict=True)) > 15
 
 
-def test_samples_are_of_the_same_distribution(vllm_policy: VllmPolicy, ours: TransformersPolicy) -> None:
+def test_samples_are_of_the_same_distribution(
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
+) -> None:
     """Chi-square over the answers to each problem; the p-values of all problems are uniform if so."""
     problems = PROBLEMS[:8]
     requests = [
@@ -128,7 +142,7 @@ def _answers(completions: list[Completion]) -> list[Counter[str | None]]:
     return [Counter(found[start : start + SAMPLES]) for start in range(0, len(found), SAMPLES)]
 
 
-def test_rebase_runs_on_it(vllm_policy: VllmPolicy) -> None:
+def test_rebase_runs_on_it(vllm_policy: VllmPolicy | ServerPolicy) -> None:
     judge = MathShepherd(kind="math-shepherd", model=str(MODELS / "prm-1.7M"), prompt="{problem}\n")
     entry = Rebase(kind="rebase", budgets=(8,), max_tokens=200, max_step_tokens=64)
     tasks = []

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tiny_verifiers import save_verifier
 from verifier_cases import CASES, NAMES, Case, entry, requests
 
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
+from isoflop.tiny_verifiers import save_verifier
 from isoflop.verifier_transformers import TransformersVerifier
 from isoflop.verifier_vllm import VllmVerifier
 from isoflop.wordproblems import generate_problems

@@ -68,6 +68,7 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     ),
     "a figure": (_append("src/isoflop/figures.py"), {"publish": 1}),
     "the report's template": (_append("src/isoflop/templates/report.html.j2"), {"publish": 1}),
+    "what a plan assumes": (_append("tiny.yaml", "planning: {solution_tokens: 9}\n"), {"publish": 1}),
     "the headline": (_replace("tiny.yaml", "selector: weighted", "selector: majority"), {"publish": 1}),
     "a fit": (_append("src/isoflop/fits.py"), ALL_CURVES),
     "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
@@ -125,6 +126,38 @@ def _planned_after(change: Edit, finished: Path, folder: Path) -> Mapping[str, i
     return planned(snakemake(copy, "-n", "--configfile", "tiny.yaml"))
 
 
+TOUCHED = _all(
+    _touch("models/small/model.safetensors"),
+    _touch("models/prm/config.json"),
+    _touch("results/tiny/problems/words.parquet"),
+    _touch("results/tiny/sample/words/small/sampling.parquet"),
+)
+EIGHT = _append("tiny.yaml", "shards: 8\n")
+SHARD_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "shards of a finished study": (EIGHT, {}),
+    "shards, and files that look newer": (_all(EIGHT, TOUCHED), {}),
+    "shards and the temperature": (
+        _all(EIGHT, _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7")),
+        {
+            "sample": 16, "merge_sample": 2, "score": 16, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION,
+        },
+    ),
+    "shards and a policy's weights": (
+        _all(EIGHT, _append("models/large/model.safetensors")),
+        {
+            "sample": 16, "merge_sample": 2, "score": 8, "merge_score": 1, "grade": 2, "select": 2,
+            **ALL_CURVES,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", SHARD_RERUNS)
+def test_shards_repeat_nothing_that_is_finished(edit: str, finished: Path, tmp_path: Path) -> None:
+    change, expected = SHARD_RERUNS[edit]
+    assert _planned_after(change, finished, tmp_path) == expected
+
+
 TREE = "  tree: {kind: rebase, budgets: [2, 4], max_tokens: 24, max_step_tokens: 8}\n"
 GATHERED = {"gather_words_small_tree": 1, "gather_words_large_tree": 1}
 SEARCHED = {**GATHERED, "grade": 2, "select": 2, **ALL_CURVES}
@@ -136,7 +169,8 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _replace("tiny.yaml", "budgets: [2, 4], max", "budgets: [2, 4], runs: 2, max"),
         {"search": 4, **SEARCHED},
     ),
-    "a search's code": (_append("src/isoflop/rebase.py"), {}),
+    # What a search is expected to take follows from its code.
+    "a search's code": (_append("src/isoflop/rebase.py"), {"publish": 1}),
     "how trees are gathered": (_append("src/isoflop/stages/gather.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),
@@ -161,3 +195,115 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_searches_rerun_by_budget(edit: str, searched: Path, tmp_path: Path) -> None:
     change, expected = SEARCH_RERUNS[edit]
     assert _planned_after(change, searched, tmp_path) == expected
+
+
+CHOICE = """\
+difficulty: {generator: sampling, bins: 2}
+compute_optimal: {families: {selectors: [sampling, sampling+majority]}, splits: 3}
+exchange: {greedy: greedy, pairs: [{small: small, large: large}]}
+"""
+CHOSEN = {"choose": 1, "publish": 1}
+CHOICE_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "nothing": (lambda folder: None, {}),
+    "bins": (_replace("tiny.yaml", "bins: 2", "bins: 4"), {"difficulty": 2, **CHOSEN}),
+    "splits": (_replace("tiny.yaml", "splits: 3", "splits: 4"), CHOSEN),
+    "a ratio": (_replace("tiny.yaml", "{greedy: greedy,", "{greedy: greedy, ratios: [1.0],"), CHOSEN),
+    "how bins are made": (_append("src/isoflop/difficulty.py"), {"difficulty": 2, **CHOSEN}),
+    "how is chosen": (_append("src/isoflop/compute_optimal.py"), CHOSEN),
+    "a figure of choices": (_append("src/isoflop/choice_figures.py"), {"publish": 1}),
+    "one policy's greedy answers": (
+        _append("results/tiny/select/words/large/greedy.parquet"),
+        {"choose": 1, "fit": 1, "publish": 1},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chosen") / "copy"
+    finished_tiny_study(folder, TINY + CHOICE)
+    return folder
+
+
+@pytest.mark.parametrize("edit", CHOICE_RERUNS)
+def test_choices_rerun_by_what_decides_them(edit: str, chosen: Path, tmp_path: Path) -> None:
+    change, expected = CHOICE_RERUNS[edit]
+    assert _planned_after(change, chosen, tmp_path) == expected
+
+
+def test_difficulty_and_choice_added_later_repeat_nothing(finished: Path, tmp_path: Path) -> None:
+    added = _planned_after(_append("tiny.yaml", CHOICE), finished, tmp_path)
+    assert added == {"difficulty": 2, **CHOSEN}
+
+
+def _stopped_between_parts(folder: Path) -> None:
+    """One of a table's two parts is there, and not the table nor what is made of it."""
+    for name in ("grade/words/large/greedy.parquet", "select/words/large/greedy.parquet", "report.html"):
+        (folder / "results/tiny" / name).unlink()
+    for ending in ("parquet", "ledger.json"):
+        table = folder / f"results/tiny/sample/words/large/greedy.{ending}"
+        part = table.with_name("greedy.shards") / f"1-of-2-by-25.{ending}"
+        part.parent.mkdir(exist_ok=True)
+        table.rename(part)
+
+
+# Of a study of two samplings and two searches that two shards made.
+PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
+    "nothing": (lambda folder: None, {}),
+    "more shards, and larger chunks": (
+        _all(
+            _replace("tiny.yaml", "shards: 2", "shards: 3"),
+            _append("tiny.yaml", "engine_settings: {chunk_problems: 50}\n"),
+        ),
+        {},
+    ),
+    "no shards": (_replace("tiny.yaml", "shards: 2", "shards: 1"), {}),
+    "files that look newer": (TOUCHED, {}),
+    "no shards, and files that look newer": (
+        _all(_replace("tiny.yaml", "shards: 2", "shards: 1"), TOUCHED),
+        {},
+    ),
+    "one more budget": (
+        _replace("tiny.yaml", "[2, 4], max", "[2, 4, 8], max"),
+        {"search": 4, "merge_search": 2, **SEARCHED},
+    ),
+    "the verifier's settings, which searches have too": (
+        _replace("tiny.yaml", "models/prm}", "models/prm, step_tag: '#'}"),
+        {
+            "search": 8, "merge_search": 4, "score": 4, "merge_score": 2, **GATHERED, "grade": 2, "select": 4,
+            **ALL_CURVES,
+        },
+    ),
+    "one policy's weights": (
+        _append("models/large/model.safetensors"),
+        {
+            "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
+            "gather_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+        },
+    ),
+    "a part that is left": (
+        _stopped_between_parts,
+        {"sample": 1, "merge_sample": 1, "grade": 1, "select": 1, **ALL_CURVES},
+    ),
+    "a part that is left, of a model that has changed": (
+        _all(_stopped_between_parts, _append("models/large/model.safetensors")),
+        {
+            "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
+            "gather_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def in_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("in_shards") / "study"
+    config = TINY.replace("budgets: [1, 2, 4]", f"{TREE.rstrip()}\nbudgets: [1, 2, 4]")
+    finished_tiny_study(folder, f"{config}shards: 2\n")
+    return folder
+
+
+@pytest.mark.parametrize("edit", PARTS_RERUNS)
+def test_parts_that_are_merged_are_not_made_again(edit: str, in_shards: Path, tmp_path: Path) -> None:
+    change, expected = PARTS_RERUNS[edit]
+    assert _planned_after(change, in_shards, tmp_path) == expected

@@ -1,5 +1,6 @@
 """The workflow as a whole: its style, every shipped config, wrong configs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
     assert "publish" in jobs or "train" in jobs
 
 
+def test_what_is_not_pinned_is_planned_but_not_run(workspace: Path) -> None:
+    assert planned(snakemake(workspace, "-n", "--configfile", "configs/wu2024.yaml"))["train"] == 5
+    run = snakemake(workspace, "--configfile", "configs/wu2024.yaml", "--cores", "1")
+    assert run.code != 0
+    assert "verifiers.llemma-rm-34b.revision: not pinned yet" in run.output
+    assert "Traceback" not in run.output
+    assert not (workspace / "results/wu2024").exists()
+
+
 def test_without_options_the_default_experiment_is_planned(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n"))
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
@@ -38,8 +48,36 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
     assert list(gathered.values()) == [1] * policies
     assert jobs == {
         "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
-        "select": pools, "fit": 1, "publish": 1,
+        "select": pools, "difficulty": policies, "choose": 1, "fit": 1, "publish": 1,
     }  # fmt: skip
+
+
+ON_GPUS = (
+    TINY.replace("{model: models/small}", "{model: models/small, engine: vllm, gpus: 2}")
+    .replace("model: models/prm}", "model: models/prm, engine: vllm}")
+    .replace(
+        "budgets: [1,",
+        "  tree: {kind: rebase, budgets: [2], max_tokens: 24, max_step_tokens: 8}\nbudgets: [1,",
+    )
+)
+WANTED = {
+    ("sample", "small"): 2, ("sample", "large"): 0, ("search", "small"): 3, ("search", "large"): 1,
+    ("score", "small"): 1, ("score", "large"): 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [8, 2, 0])
+def test_jobs_ask_for_the_gpus_of_their_models_as_far_as_there_are_any(there: int, tmp_path: Path) -> None:
+    finished_tiny_study(tmp_path, ON_GPUS)
+    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--resources", f"gpu={there}")
+    planned(run)
+    asked = {
+        (rule, policy): int(gpus)
+        for rule, policy, gpus in re.findall(
+            r"^rule (\w+):$(?:\n    .*)*policy=(\w+)(?:.*\n    .*)*\bgpu=(\d+)", run.output, re.MULTILINE
+        )
+    }
+    assert asked == {job: min(gpus, there) for job, gpus in WANTED.items()}
 
 
 def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> None:
@@ -57,7 +95,8 @@ def test_a_training_config_plans_training_in_order(workspace: Path) -> None:
 
 
 def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
-    chains = "  revisions: {kind: revisions, chains: 4, length: 4, max_tokens: 24, policies: [small]}\n"
+    limits = "max_tokens: 24, only: {policies: [small]}"
+    chains = f"  revisions: {{kind: revisions, chains: 4, length: 4, {limits}}}\n"
     choice = "difficulty: {generator: revisions}\ncompute_optimal: {families: {ratios: [revisions/*]}}\n"
     finished_tiny_study(tmp_path, TINY.replace("budgets:", f"{chains}{choice}budgets:"))
     jobs = planned(snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall"))
@@ -65,6 +104,11 @@ def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
         "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
         "revision_rates": 1, "difficulty": 1, "choose": 1, "fit": 1, "publish": 1,
     }  # fmt: skip
+    sharded = planned(
+        snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--config", "shards=2")
+    )
+    parts = {"sample": 8, "revise": 2, "score": 6, "merge_sample": 4, "merge_revise": 1, "merge_score": 3}
+    assert sharded == jobs | parts
 
 
 @pytest.mark.parametrize(

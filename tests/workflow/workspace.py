@@ -13,12 +13,15 @@ from pathlib import Path
 from isoflop import digests
 from isoflop.config import load_config
 from isoflop.plan import Plan
+from isoflop.plan_choice import ChoicePlan
 
 ROOT = Path(__file__).parents[2]
 
 # Every run is a process of its own, forked from one that has the imports: they are most of a dry run's time.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["snakemake.cli", "isoflop.plan"])
+
+STAGES_IN_SHARDS = ("sample", "search", "score")
 
 TINY = """\
 experiment: tiny
@@ -108,10 +111,22 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
             (model / file).write_text(f"{name} {file}", encoding="utf-8")
     plan = Plan(load_config([folder / "tiny.yaml"], root=folder), folder)
     searched = [path for pool in plan.searches() for path in (*plan.trees(*pool), *plan.gathered(pool))]
-    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched]
+    stems = [path.removesuffix(".parquet") for path in [*plan.evidence(), *searched] if _sharded(path, plan)]
+    parts = [path for stem in stems for path in plan.parts(stem.removeprefix("results/tiny/"))]
+    choice = ChoicePlan(plan)
+    chosen = [*choice.difficulties(), *choice.tables()]
+    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched, *parts, *chosen]
     for path in [*made, "results/tiny/fit/draws.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(path, encoding="utf-8")
     run = snakemake(folder, "--configfile", "tiny.yaml", "--touch", "--forceall", "--cores", "1")
     assert run.code == 0, run.output
+    for path in {*parts} - {*plan.evidence()}:
+        (folder / path).unlink(missing_ok=True)
+
+
+def _sharded(path: str, plan: Plan) -> bool:
+    """Whether a job samples, searches or scores this table; gathered ones are made of trees."""
+    gathered = {one for pool in plan.searches() for one in plan.gathered(pool)}
+    return path.endswith(".parquet") and path not in gathered and path.split("/")[2] in STAGES_IN_SHARDS

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
+from isoflop.stages.devices import named_devices
+
 
 def any_of(names):
     """A pattern for one of the names; for none, one that never matches."""
@@ -23,12 +25,22 @@ def exports():
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
     if PLAN.machine() != "{}":
         commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.machine())}")
+    if workflow.remote_exec:
+        commands.append("export ISOFLOP_GPUS_GIVEN=1")
     if CONFIG.engine_settings.allow_unsandboxed:
         commands.append("export ISOFLOP_ALLOW_UNSANDBOXED=1")
-    return "; ".join(commands) + "; "
+    # Snakemake takes braces for places to fill in.
+    return ("; ".join(commands) + "; ").replace("{", "{{").replace("}", "}}")
 
 
 shell.prefix(exports())
+
+# Where jobs run on this machine, its GPUs are what they share; `--resources gpu=2` leaves some to others.
+# Snakemake lowers what a job asks for to that. A training takes a GPU if there is one, or what a profile says.
+LOCAL = workflow.local_exec and not workflow.remote_exec
+TRAINING_GPUS = int(LOCAL)
+if LOCAL and PLAN.wants_gpus() and workflow.global_resources.get("gpu") is None:
+    workflow.register_resource("gpu", len(named_devices() or []))
 
 
 # Wildcards are the names of the config and nothing else.
@@ -42,3 +54,31 @@ wildcard_constraints:
     label=any_of(CONFIG.labels),
     trajectories=any_of(CONFIG.revisions),
     chain_labels=any_of(CONFIG.chain_labels),
+    shard=PLAN.shard_pattern(),
+
+
+def part(path):
+    """An output that is only a part, and goes when the parts are merged, where there are shards."""
+    return temp(path) if CONFIG.shards > 1 else path
+
+
+PARTS = {
+    "sample": "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet",
+    "search": "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet",
+    "score": "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet",
+}
+
+
+def part_input(stage, source):
+    """An input function of a stage's parts; `source` is a pattern, or a function of the wildcards.
+
+    A part that is gone is made when its table is, whose inputs are the same: the times of its own inputs say
+    nothing then, and there may be no record of what they held.
+    """
+
+    def inputs(w):
+        files = source(w) if callable(source) else [source.format(**w)]
+        gone = CONFIG.shards > 1 and not Path(PARTS[stage].format(**w)).exists()
+        return [ancient(file) for file in files] if gone else files
+
+    return inputs

@@ -23,6 +23,8 @@ rule fit:
         "results/{experiment}/fit/draws.parquet",
     log:
         "logs/{experiment}/fit.log",
+    group:
+        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:

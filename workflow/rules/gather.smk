@@ -12,11 +12,13 @@ for _pool in PLAN.searches():
             PLAN.gathered(_pool),
         log:
             f"logs/{CONFIG.experiment}/gather/{'/'.join(_pool)}.log",
+        group:
+            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
             mem_mb=2000,
         params:
-            spec=lambda w, pool=_pool: PLAN.gather(pool.generator),
+            spec=lambda w, pool=_pool: PLAN.gather(pool.policy, pool.generator),
         shell:
             "python -m isoflop.stages.gather {params.spec:q} {input} {output} 2> {log}"

@@ -6,6 +6,8 @@ rule grade:
         "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     # Comparisons of LaTeX, and programs, run in a process per thread.

@@ -5,6 +5,7 @@ rule publish:
         differences="results/{experiment}/tables/differences.csv",
         draws="results/{experiment}/fit/draws.parquet",
         evidence=PLAN.evidence(),
+        published=PLAN.published_files(),
         choice=CHOICE.tables(),
     output:
         report(
@@ -23,12 +24,18 @@ rule publish:
         "results/{experiment}/tables/table4.tex",
         "results/{experiment}/tables/headline.md",
         report(
+            "results/{experiment}/tables/plan.csv",
+            caption="../report/plan.rst",
+            category="Tables",
+            labels={"table": "plan and measurement"},
+        ),
+        report(
             "results/{experiment}/tables/claims.csv",
             caption="../report/claims.rst",
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
-        [f"results/{{experiment}}/tables/{name}" for name in PLAN.search_tables()],
+        [f"results/{{experiment}}/tables/{name}" for name in PLAN.further_tables()],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",
@@ -41,12 +48,16 @@ rule publish:
         [f"results/{{experiment}}/figures/{name}.png" for name in PLAN.figures()],
     log:
         "logs/{experiment}/publish.log",
+    group:
+        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
         mem_mb=2000,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PLAN.publish(),
     shell:
+        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.publish {params.spec:q} "
         "results/{wildcards.experiment} results/{wildcards.experiment} 2> {log}"

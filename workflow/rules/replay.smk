@@ -13,6 +13,8 @@ for _pool in PLAN.replays():
             PLAN.replay_outputs(_pool),
         log:
             f"logs/{CONFIG.experiment}/replay/{'/'.join(_pool)}.log",
+        group:
+            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:

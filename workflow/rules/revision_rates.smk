@@ -12,6 +12,8 @@ if REVISIONS.pools():
             ),
         log:
             "logs/{experiment}/revision_rates.log",
+        group:
+            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:

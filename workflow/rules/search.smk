@@ -1,13 +1,17 @@
 # A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
 rule search:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        models=lambda w: PLAN.search_models(w.policy, w.generator),
+        problems=part_input("search", "results/{experiment}/problems/{dataset}.parquet"),
+        models=part_input("search", lambda w: PLAN.search_models(w.policy, w.generator)),
     output:
-        trees="results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet",
-        ledger="results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.ledger.json",
+        trees=part(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet"
+        ),
+        ledger=part(
+            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.ledger.json"
+        ),
     log:
-        "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.log",
+        "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.log",
     wildcard_constraints:
         generator=any_of(CONFIG.searches),
         budget=r"\d+",
@@ -15,6 +19,7 @@ rule search:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
+        gpu=lambda w: PLAN.gpus([w.policy], PLAN.pool_verifiers(w.generator)),
         mem_mb=3000,
         batch_size=CONFIG.engine_settings.batch_size,
         batch_tokens=CONFIG.engine_settings.batch_tokens,
@@ -22,7 +27,7 @@ rule search:
     params:
         spec=lambda w: PLAN.search(w.policy, w.generator, int(w.budget)),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_BATCH_SIZE={resources.batch_size} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
         "ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.search {params.spec:q} {input.problems} {output} 2> {log}"

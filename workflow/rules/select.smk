@@ -9,11 +9,13 @@ rule select:
         "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet",
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: PLAN.select(w.generator),
+        spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
         "python -m isoflop.stages.select {params.spec:q} {input} {output} 2> {log}"

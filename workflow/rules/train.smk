@@ -11,9 +11,10 @@ rule train:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
+        gpu=TRAINING_GPUS,
         mem_mb=4000,
     params:
         spec=lambda w: PLAN.train(w.model),
     shell:
-        "OMP_NUM_THREADS={threads} "
+        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} "
         "python -m isoflop.stages.train {params.spec:q} {input.data} {input.start} {output} 2> {log}"

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     per_problem = settings.chains * settings.length
     line = ProgressLine(f"chain_labels {spec.name}", len(problems) * per_problem)
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
 
         def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
                 "right": right,
             }
 
-        both, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
+        both, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
     line.close()
     tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
     alone = both["alone"]

@@ -1,7 +1,8 @@
 """Long stages in chunks: each is a file, written when done, so a killed run repeats one chunk at most.
 
 The folder of chunks is named after what decides their content; a run with other settings or other
-inputs never takes up another's chunks.
+inputs never takes up another's chunks. All shards of a table keep their chunks in one folder, so that one
+that is begun in a number of shards is finished in any other.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.costs import ModelShape
+from isoflop.errors import UserError
+from isoflop.shards import Shard, shard_of
 from isoflop.stages.common import atomic_path, write_columns, write_text
 
 T = TypeVar("T")
@@ -43,37 +46,46 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
 def own_folder(target: Path, name: str, kind: str) -> Path:
     """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
     folder = target.with_name(f".{target.name}.{name}.{kind}")
-    for other in target.parent.glob(f".{target.name}.*.{kind}"):
+    for other in unfinished(target, kind):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
-class Chunks:
-    """The chunks of one output file."""
+def unfinished(target: Path, kind: str) -> list[Path]:
+    """The folders of unfinished work for `target`, whatever its name."""
+    return list(target.parent.glob(f".{target.name}.*.{kind}"))
 
-    def __init__(self, out: str | Path, name: str) -> None:
-        target = self._out = Path(out)
-        self._folder = own_folder(target, name, "chunks")
+
+class Chunks:
+    """The chunks of one output file, of `size` items each; those of a part where the file is one."""
+
+    def __init__(self, out: str | Path, name: str, size: int) -> None:
+        self._out = Path(out)
+        self._shard = shard_of(out, size)
+        self._folder = own_folder(self._shard.whole, name, "chunks")
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def run(
-        self, items: Sequence[T], size: int, work: Work[T], skip: Callable[[int], None]
+        self, items: Sequence[T], work: Work[T], skip: Callable[[int], None]
     ) -> tuple[pa.Table, dict[str, float]]:
         """`work` on every chunk that is not there yet; all tables in order, and the sums of the tallies.
 
-        `work` returns a table and a tally of numbers, to which its seconds are added; `skip` is told
-        how many items an earlier run has done.
+        `items` are those of the whole table. `work` returns a table and a tally of numbers, to which its
+        seconds are added; `skip` is told how many items an earlier run has done, or another shard does.
         """
         tables = []
         totals: dict[str, float] = {}
-        for number, start in enumerate(range(0, len(items), size)):
+        size, own = self._shard.size, self._shard.chunks(len(items))
+        skip(len(items) - len(items[own.start * size : own.stop * size]))
+        for number in own:
+            chunk = items[number * size : (number + 1) * size]
             path = self._folder / f"{number:06d}.parquet"
             if _is_whole(path):
-                skip(len(items[start : start + size]))
+                skip(len(chunk))
             else:
                 begun = time.perf_counter()
-                table, tally = work(items[start : start + size])
+                table, tally = work(chunk)
                 tally = tally | {"seconds": time.perf_counter() - begun}
                 with atomic_path(path) as temporary:
                     pq.write_table(
@@ -96,17 +108,39 @@ class Chunks:
     ) -> None:
         """Write the output and the ledger of the model's work, then remove the chunks.
 
-        `verifier`: the second model, where there are two.
+        `verifier`: the second model, where there are two. A part's chunks stay until the parts are merged.
         """
         model = shape.model_dump()
         guide = {} if verifier is None else {"verifier": verifier.model_dump()}
-        write_columns(self._out, table, schema, {"model": model, **guide})
+        write_columns(self._out, one_piece(table), schema, {"model": model, **guide})
         write_text(ledger_out, ledger(totals, model))
-        self.remove()
+        if self._shard.of == 1:
+            self.remove()
 
     def remove(self) -> None:
         """Remove the chunks, once the whole output is in place."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str) -> None:
+    """Write the part of a shard that no chunk is left for, without any model.
+
+    Raises UserError where it is all there is.
+    """
+    if shard.of == 1:
+        raise UserError(f"{out}: there are no problems; choose a data set or split with some")
+    print(
+        f"part {shard.number} of {shard.of} has nothing to do: there are fewer chunks of {shard.size} "
+        "problems (engine_settings.chunk_problems) than shards",
+        file=sys.stderr,
+    )
+    write_columns(out, schema.empty_table(), schema, {})
+    write_text(ledger_out, "{}\n")
+
+
+def one_piece(table: pa.Table) -> pa.Table:
+    """The table without seams, so that the file's bytes do not tell which chunks it was made of."""
+    return table.combine_chunks()
 
 
 def _is_whole(path: Path) -> bool:

@@ -26,7 +26,7 @@ from isoflop.stages.common import (
     unsandboxed_allowed,
     write_columns,
 )
-from isoflop.stages.models import open_policy
+from isoflop.stages.models import devices_for, open_policy
 from isoflop.step_labels import (
     Prefix,
     Written,
@@ -50,6 +50,7 @@ class Labeller:
         self._checkable = checkable
         self._grader = grader
         self._loaded: dict[str, Policy] = {}
+        self._devices = dict(zip(spec.policies, devices_for([*spec.policies.values()]), strict=True))
         self.line = ProgressLine(f"label {spec.name}", 0)
 
     def label(self, problems: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
@@ -132,7 +133,7 @@ class Labeller:
 
     def _policy(self, name: str) -> Policy:
         if name not in self._loaded:
-            self._loaded[name] = open_policy(self._spec.policies[name])
+            self._loaded[name] = open_policy(self._spec.policies[name], self._devices[name])
         return self._loaded[name]
 
 
@@ -147,10 +148,10 @@ def main(arguments: Sequence[str]) -> None:
     checkable = table_metadata(table).get("source") == "wordproblems"
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
     models = [policy.model for policy in spec.policies.values()]
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
         labeller = Labeller(spec, checkable, grader)
-        labels, totals = chunks.run(problems, size, labeller.label, lambda count: None)
+        labels, totals = chunks.run(problems, labeller.label, lambda count: None)
         labeller.line.close()
     write_columns(out, labels, LABELS, {"tally": {name: totals[name] for name in ("solutions", "rollouts")}})
     chunks.remove()

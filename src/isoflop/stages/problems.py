@@ -11,7 +11,7 @@ from pathlib import Path
 from isoflop.answers import make_grader
 from isoflop.config_entries import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.errors import UserError
-from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows
+from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows, rows_where
 from isoflop.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.specs import ProblemsSpec
 from isoflop.stages.common import read_spec, run_stage, unsandboxed_allowed, write_table
@@ -22,6 +22,9 @@ from isoflop.wordproblems import generate_problems
 LICENSES = {
     "wordproblems": "Apache-2.0",
     "openai/gsm8k": "MIT",
+    "openai/grade-school-math": "MIT",
+    "google-research/google-research": "CC-BY-4.0",
+    "meta-math/MetaMathQA": "MIT",
     "google-research-datasets/mbpp": "CC-BY-4.0",
     "HuggingFaceH4/MATH-500": "MIT",
     "mert-cemri/search-and-learn": "Apache-2.0",
@@ -58,12 +61,14 @@ def load_repository(
     if isinstance(dataset, HubSource):
         of_hub = {"config": dataset.config, "split": dataset.split}
         prefix = dataset.split
-    problems = build_problems(chain.from_iterable(rows), _mapping(dataset.fields), prefix, dataset.limit)
+    kept = rows_where(chain.from_iterable(rows), dataset.where)
+    problems = build_problems(kept, _mapping(dataset.fields), prefix, dataset.limit)
     return problems, {
         "repo": dataset.repo,
         **of_hub,
         "revision": dataset.revision,
         "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
+        "where": dataset.where,
         "limit": dataset.limit,
     }
 
@@ -73,9 +78,13 @@ def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
     path = Path(dataset.path)
     data = read_file(path)
     found = check_sha256(path, data, dataset.sha256)
-    rows = read_rows(dataset.path, data)
+    rows = rows_where(read_rows(dataset.path, data), dataset.where)
     problems = build_problems(rows, _mapping(dataset.fields), path.stem, dataset.limit)
-    return problems, {"files": [{"path": dataset.path, "sha256": found}], "limit": dataset.limit}
+    return problems, {
+        "files": [{"path": dataset.path, "sha256": found}],
+        "where": dataset.where,
+        "limit": dataset.limit,
+    }
 
 
 def _mapping(fields: FieldMap) -> FieldMapping:

@@ -29,6 +29,8 @@ from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
+from isoflop.plan_comparison import plan_csv, plan_table
+from isoflop.published import compare, published_csv, published_markdown, read_published
 from isoflop.publishing import (
     Choice,
     PublishSpec,
@@ -41,6 +43,7 @@ from isoflop.publishing import (
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
 from isoflop.stages.common import atomic_path, read_ledger, read_spec, read_table, run_stage, write_text
+from isoflop.stages.planned import compared
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 
@@ -81,10 +84,19 @@ def main(arguments: Sequence[str]) -> None:
         lower = table1(tables.curves, spec)
         write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
         write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
+    published = None
+    if spec.published:
+        numbers = [read_published(path, _csv(Path(path))) for path in spec.published.files]
+        published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
+        write_text(out / "tables" / "published.csv", published_csv(published))
+        write_text(out / "tables" / "published.md", published_markdown(published))
     tested = claims(tables, spec)
     written = claims_csv(tested, spec.experiment, CLAIMS).to_csv(index=False, lineterminator="\n")
     write_text(out / "tables" / "claims.csv", written)
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
+
+    planned = compared(results, spec.work)
+    write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment))
 
     figures = {}
     for name, figure in draw_all(tables, spec):
@@ -103,6 +115,8 @@ def main(arguments: Sequence[str]) -> None:
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=_provenance(results, spec),
+        planned=plan_table(planned, spec.work.planning),
+        published=published,
     )
     write_text(out / "report.html", html)
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from isoflop.errors import UserError
 from isoflop.revision_chains import Chain, write_chains
+from isoflop.shards import shard_of
 from isoflop.specs import ReviseSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.stages.models import open_policy
 from isoflop.steps import split_steps, tokens_per_step
@@ -72,8 +73,11 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(ReviseSpec, spec_text, "revise")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    if not shard.chunks(len(problems)):
+        finish_idle(shard, out, CANDIDATES, ledger_out)
+        return
     policy = open_policy(spec.policy)
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     per_problem = sum(spec.generator.chain_lengths)
     line = ProgressLine(f"revise {spec.policy.model}", len(problems) * per_problem)
 
@@ -94,8 +98,9 @@ def main(arguments: Sequence[str]) -> None:
             "revision_prompt_tokens": revising,
         }
 
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]))
-    candidates, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
+    name = fingerprint(f"{spec_text}{shard.size}", [problems_path], [spec.policy.model])
+    chunks = Chunks(out, name, shard.size)
+    candidates, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
     line.close()
     chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)
 

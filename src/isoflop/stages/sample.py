@@ -15,8 +15,9 @@ from isoflop.config_entries import Sampling
 from isoflop.engines import Completion, GenerationRequest
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
+from isoflop.shards import shard_of
 from isoflop.specs import SampleSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.stages.models import open_policy
 from isoflop.steps import split_steps, tokens_per_step
@@ -79,8 +80,11 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(SampleSpec, spec_text, "sample")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    if not shard.chunks(len(problems)):
+        finish_idle(shard, out, CANDIDATES, ledger_out)
+        return
     policy = open_policy(spec.policy)
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     per_problem = len(requests_for(spec, ("", "")))
     line = ProgressLine(f"sample {spec.policy.model}", len(problems) * per_problem)
 
@@ -94,8 +98,9 @@ def main(arguments: Sequence[str]) -> None:
             "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
         }
 
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]))
-    candidates, totals = chunks.run(problems, size, work, lambda count: line.skip(count * per_problem))
+    name = fingerprint(f"{spec_text}{shard.size}", [problems_path], [spec.policy.model])
+    chunks = Chunks(out, name, shard.size)
+    candidates, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
     line.close()
     chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)
 

@@ -13,8 +13,9 @@ from isoflop.config_models import CausalOrm, Running
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
 from isoflop.revision_texts import with_attempts
+from isoflop.shards import shard_of
 from isoflop.specs import ScoreSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.stages.models import open_verifier
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
@@ -52,8 +53,11 @@ def main(arguments: Sequence[str]) -> None:
     unknown = next((name for name in by_problem if name not in texts), None)
     if unknown is not None:
         raise UserError(f"{candidates_path}: problem {unknown!r} is not in {problems_path}")
+    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    if not shard.chunks(len(by_problem)):
+        finish_idle(shard, out, SCORES, ledger_out)
+        return
     verifier = open_verifier(spec.verifier)
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     line = ProgressLine(f"score {spec.verifier.model}", len(rows))
 
     def work(chunk: Sequence[str]) -> tuple[pa.Table, dict[str, float]]:
@@ -85,9 +89,10 @@ def main(arguments: Sequence[str]) -> None:
         }
 
     inputs = [problems_path, candidates_path]
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", inputs, [spec.verifier.model]))
+    name = fingerprint(f"{spec_text}{shard.size}", inputs, [spec.verifier.model])
+    chunks = Chunks(out, name, shard.size)
     scores, totals = chunks.run(
-        list(by_problem), size, work, lambda count: line.skip(count * len(rows) // max(1, len(by_problem)))
+        list(by_problem), work, lambda count: line.skip(count * len(rows) // len(by_problem))
     )
     line.close()
     chunks.finish(scores, SCORES, ledger_out, totals, verifier.shape)

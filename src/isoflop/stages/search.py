@@ -16,8 +16,9 @@ import pyarrow as pa
 from isoflop.errors import UserError
 from isoflop.search_driver import Driver, Task, Texts
 from isoflop.searches import new_tree, nominal_samples, start
+from isoflop.shards import shard_of
 from isoflop.specs import SearchSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.stages.models import open_both
 from isoflop.tables import PROBLEMS, TREES
@@ -85,11 +86,14 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
     table = read_table(problems_path, PROBLEMS)
     problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    if not shard.chunks(len(problems)):
+        finish_idle(shard, out, TREES, ledger_out)
+        return
     policy, verifier = open_both(spec.policy, spec.verifier)
     # What is loaded stays: the collector, which visits all that lives again and again, may pass it by.
     gc.freeze()
     driver = Driver(policy, verifier, spec.seed)
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     runs = spec.generator.runs
     line = ProgressLine(f"{spec.generator.kind} {spec.policy.model}", len(problems) * runs)
 
@@ -112,8 +116,9 @@ def main(arguments: Sequence[str]) -> None:
         }
 
     models = [spec.policy.model, spec.verifier.model]
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models))
-    trees, totals = chunks.run(problems, size, work, lambda count: line.skip(count * runs))
+    name = fingerprint(f"{spec_text}{shard.size}", [problems_path], models)
+    chunks = Chunks(out, name, shard.size)
+    trees, totals = chunks.run(problems, work, lambda count: line.skip(count * runs))
     line.close()
     chunks.finish(trees, TREES, ledger_out, totals, policy.shape, verifier.shape)
 

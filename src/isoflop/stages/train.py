@@ -21,8 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -33,7 +31,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from isoflop.answers import is_right, make_grader
-from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape
+from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape, new_llama
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
@@ -45,6 +43,7 @@ from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.chunks import fingerprint, own_folder
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed
+from isoflop.stages.devices import job_devices
 from isoflop.step_auc import step_auc
 from isoflop.surprise import SurpriseTask, freeze_start, llama_layers
 from isoflop.tables import LABELS, PROBLEMS
@@ -59,7 +58,6 @@ from isoflop.training import (
 from isoflop.verifier_heads import Head
 from isoflop.verifier_texts import token_id
 from isoflop.verifier_transformers import score_encoded
-from isoflop.word_tokenizer import build_tokenizer
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]
@@ -97,6 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(TrainSpec, arguments[0], "train")
     train_path, held_out_path, *start, out = arguments[1:]
     training = spec.training
+    # The trainer would spread over every GPU it sees.
+    job_devices(1, 0)
     torch.use_deterministic_algorithms(True)
     set_seed(training.seed)
     model, tokenizer = _start(spec, start[0] if start else None)
@@ -226,24 +226,7 @@ def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     init = spec.training.init
     shape = init.architecture
     if shape is not None:
-        tokenizer = build_tokenizer()
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=shape.hidden_size,
-                num_hidden_layers=shape.layers,
-                num_attention_heads=shape.heads,
-                num_key_value_heads=shape.kv_heads,
-                intermediate_size=shape.intermediate_size,
-                max_position_embeddings=tokenizer.model_max_length,
-                # The library's 0.02 suits widths of thousands; at these it delays copying many times over.
-                initializer_range=shape.hidden_size**-0.5,
-                tie_word_embeddings=True,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        ), tokenizer
+        return new_llama(shape)
     name = trained or str(init.model)
     tokenizer = load_tokenizer(name, init.revision)
     if tokenizer.pad_token_id is None:
@@ -284,12 +267,33 @@ def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]
         if None in table["solution"]:
             raise UserError(f"{path}: row {table['solution'].index(None)} has no solution to train on")
         pairs = list(zip(table["prompt"], table["solution"], strict=True))
-        return encode_policy_examples(tokenizer, training.prompt, pairs, training.max_length)
+        return _told(
+            path,
+            len(pairs),
+            encode_policy_examples(
+                tokenizer, training.prompt, pairs, training.max_length, training.too_long == "drop"
+            ),
+        )
     solutions = [
         ScoredSolution(row["prompt"], tuple(row["steps"]), tuple(row["labels"]))
         for row in read_table(path, LABELS).to_pylist()
     ]
-    return encode_prm_examples(tokenizer, training.prompt, training.step_tag, solutions, training.max_length)
+    examples = encode_prm_examples(
+        tokenizer,
+        training.prompt,
+        training.step_tag,
+        solutions,
+        training.max_length,
+        training.too_long == "drop",
+    )
+    return _told(path, len(solutions), examples)
+
+
+def _told(path: str, rows: int, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The examples, after a line for the log where some rows were too long."""
+    if len(examples) < rows:
+        print(f"{path}: {rows - len(examples)} of {rows} rows are too long and left out", file=sys.stderr)
+    return examples
 
 
 def _trainer(
@@ -399,7 +403,7 @@ def _accuracy_by_level(
 ) -> dict[str, float]:
     """Share of right solutions at temperature 1 on held-out problems: of all, and of each level."""
     rows = read_table(path, PROBLEMS).select(["problem_id", "prompt", "answer", "level"]).to_pylist()
-    rows = [row for row in rows for _ in range(training.held_out_samples)]
+    rows = [rows[example["row"]] for example in examples for _ in range(training.held_out_samples)]
     prompts = [
         example["labels"].count(IGNORED) for example in examples for _ in range(training.held_out_samples)
     ]
@@ -437,7 +441,8 @@ def _prm_measures(
     ]
     output = model.get_output_embeddings()
     scores = score_encoded(model, encoded, Head.pair(output.weight, output.bias, (good, bad)))
-    rows = read_table(path, LABELS).to_pylist()
+    table = read_table(path, LABELS).to_pylist()
+    rows = [table[example["row"]] for example in examples]
     what = "step AUC" if training.data.chain_labels is None else "AUC"
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
     samples = spec.trajectories.samples_per_problem
     size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
     line = ProgressLine(f"trajectories {spec.name}", len(problems) * samples)
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]))
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
 
         def work(chunk: Sequence[Row]) -> tuple[pa.Table, dict[str, float]]:
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
             table = pa.Table.from_pylist([row for row, _ in built], schema=PROBLEMS)
             return table, {"samples": len(requests), "trajectories": len(built), **tally}
 
-        table, totals = chunks.run(problems, size, work, lambda count: line.skip(count * samples))
+        table, totals = chunks.run(problems, work, lambda count: line.skip(count * samples))
     line.close()
     if not len(table):
         raise UserError(

@@ -21,7 +21,10 @@ from isoflop.word_tokenizer import build_tokenizer
 
 
 def save_tiny(folder: Path, architecture: str = "llama", seed: int = 0, scale: float = 3.0) -> str:
-    """A random model with the word-problem tokenizer; `scale` widens its logits to be less than uniform."""
+    """A random model with the word-problem tokenizer; `scale` widens its logits to be less than uniform.
+
+    Returns its folder.
+    """
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
     shared = {

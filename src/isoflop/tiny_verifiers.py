@@ -1,13 +1,23 @@
 """Tiny random reward models of the real architectures, with tokenizers of the real kinds."""
 
+import copy
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import save_widened
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -21,6 +31,9 @@ from transformers import (
     Qwen2Model,
 )
 
+from isoflop.errors import UserError
+from isoflop.tiny_models import save_widened
+from isoflop.verifier_texts import token_id
 from isoflop.wordproblems import generate_problems
 
 QWEN_TEMPLATE = (
@@ -96,7 +109,8 @@ def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _shape(tokenizer: Any) -> dict[str, Any]:
+def tiny_shape(tokenizer: Any, positions: int = 1024) -> dict[str, Any]:
+    """The sizes of a model of this tokenizer, as arguments of a config of Llama's kind."""
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": HIDDEN,
@@ -104,7 +118,7 @@ def _shape(tokenizer: Any) -> dict[str, Any]:
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
         "intermediate_size": 48,
-        "max_position_embeddings": 1024,
+        "max_position_embeddings": positions,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
@@ -112,14 +126,20 @@ def _shape(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def save_verifier(folder: Path, kind: str, seed: int = 0) -> str:
-    """A checkpoint for a verifier of `kind` (isoflop.config_models); returns its folder."""
+def save_verifier(
+    folder: Path, kind: str, seed: int = 0, marks: Sequence[str] = (), positions: int = 1024
+) -> str:
+    """A checkpoint for a verifier of `kind` (isoflop.config_models); returns its folder.
+
+    `marks` are tokens that its tokenizer must have. `positions`: the longest sequence.
+    """
     torch.manual_seed(seed)
     if kind in ("math-shepherd", "llemma-rm"):
         tokenizer = sentencepiece_tokenizer()
     else:
         tokenizer = byte_tokenizer("llama3" if kind in ("rlhflow", "orm", "orm-classes") else "qwen")
-    saved = save_widened(folder, _model(kind, _shape(tokenizer)), tokenizer, 6.0)
+    tokenizer = with_tokens(tokenizer, [mark for mark in marks if not _is_token(tokenizer, mark)])
+    saved = save_widened(folder, _model(kind, tiny_shape(tokenizer, positions)), tokenizer, 6.0)
     if kind == "skywork-prm":
         _change(
             saved,
@@ -139,6 +159,21 @@ def save_verifier(folder: Path, kind: str, seed: int = 0) -> str:
         config = Path(saved) / "config.json"
         config.write_text(config.read_text().replace('"Qwen2Model"', '"Qwen2ForProcessRewardModel"'))
     return saved
+
+
+def with_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A copy of a tokenizer with texts that are one token each."""
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens([AddedToken(text, normalized=False) for text in texts])
+    return own
+
+
+def _is_token(tokenizer: Any, text: str) -> bool:
+    try:
+        token_id(tokenizer, text)
+    except UserError:
+        return False
+    return True
 
 
 def _model(kind: str, shape: dict[str, Any]) -> Any:

@@ -1,0 +1,82 @@
+"""The parts that shards made as one table, the same bytes as if one job had made it.
+
+python -m isoflop.stages.merge [PART.parquet PART.ledger.json]... OUT.parquet OUT.ledger.json
+
+Parts come in their order, all that there are; the ledger is the sum of theirs.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isoflop.errors import UserError
+from isoflop.shards import merged_ledger, shard_of
+from isoflop.stages.chunks import one_piece, unfinished
+from isoflop.stages.common import (
+    read_ledger,
+    read_table,
+    run_stage,
+    table_metadata,
+    write_columns,
+    write_text,
+)
+from isoflop.tables import CANDIDATES, SCORES, TREES
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Merge the parts; raises UserError if they are not all the parts of OUT."""
+    if len(arguments) < 4 or len(arguments) % 2:
+        raise UserError("usage: python -m isoflop.stages.merge [PART LEDGER]... OUT LEDGER_OUT")
+    parts, ledgers, out = arguments[:-2:2], arguments[1:-2:2], Path(arguments[-2])
+    _check_names(parts, out)
+    schema = _schema(parts[0])
+    tables = [read_table(path, schema) for path in parts]
+    with_rows = [table for table in tables if table.num_rows]
+    if not with_rows:
+        raise UserError(f"{out}: all parts are empty; choose a data set or split with problems")
+    metadata = table_metadata(with_rows[0])
+    for path, table in zip(parts, tables, strict=True):
+        if table.num_rows and table_metadata(table) != metadata:
+            raise UserError(f"{path}: made by other models than {parts[0]}; delete the parts and run again")
+    merged = one_piece(pa.concat_tables(table.replace_schema_metadata(None) for table in tables))
+    write_columns(out, merged, schema, metadata)
+    ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
+    write_text(arguments[-1], json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+    _tidy(parts, ledgers, out)
+
+
+def _check_names(parts: Sequence[str], out: Path) -> None:
+    shards = [shard_of(path, 1) for path in parts]
+    for number, (path, shard) in enumerate(zip(parts, shards, strict=True), start=1):
+        if shard.whole != out or shard != (out, number, len(parts), shards[0].size):
+            raise UserError(f"{path}: is not part {number} of the {len(parts)} parts of {out}")
+
+
+def _schema(part: str) -> pa.Schema:
+    """Which of the tables that shards make this is a part of."""
+    try:
+        found = pq.read_schema(part)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{part}: cannot be read as Parquet ({error}); delete it and run again") from error
+    for schema in (CANDIDATES, SCORES, TREES):
+        if found.equals(schema):
+            return schema
+    raise UserError(f"{part}: holds neither candidates nor scores nor trees; delete it and run again")
+
+
+def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
+    """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
+    for folder in unfinished(out, "chunks"):
+        shutil.rmtree(folder, ignore_errors=True)
+    own = {Path(path).name for path in (*parts, *ledgers)}
+    for path in Path(parts[0]).parent.iterdir():
+        if path.name not in own and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run_stage(main)

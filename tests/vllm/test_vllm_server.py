@@ -1,0 +1,81 @@
+"""A real vLLM server that dies in the middle of a sampling job and comes back."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from vllm_server import VllmServer
+
+from isoflop.config_models import Policy
+from isoflop.engine_server import ServerPolicy
+from isoflop.errors import UserError
+from isoflop.specs import SAMPLE_VERSION, SampleSpec
+from isoflop.stages import sample
+from isoflop.stages.common import read_table, write_table
+from isoflop.tables import CANDIDATES, PROBLEMS
+from isoflop.wordproblems import generate_problems
+
+MODEL = str(Path(__file__).parents[2] / "resources" / "models" / "policy-0.9M")
+_EXACT = ["problem_id", "candidate", "steps", "step_tokens", "finish", "prompt_tokens", "tokens"]
+
+
+def test_another_model_than_the_servers_is_refused(vllm_server: VllmServer) -> None:
+    with pytest.raises(UserError, match=r"does not serve 'other' \(it serves: served\)"):
+        ServerPolicy(Policy(model=MODEL, engine="server"), vllm_server.settings(name="other"))
+
+
+def test_a_job_whose_server_dies_resumes(
+    vllm_server: VllmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = generate_problems("test", 48, seed=5)
+    columns: dict[str, list[object]] = {
+        "problem_id": [problem.problem_id for problem in drawn],
+        "prompt": [problem.prompt for problem in drawn],
+        "answer": [problem.answer for problem in drawn],
+        "level": [problem.level for problem in drawn],
+        "subject": [None] * len(drawn),
+        "solution": [problem.solution for problem in drawn],
+    }
+    write_table(tmp_path / "problems.parquet", columns, PROBLEMS, {"source": "wordproblems"})
+    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "4")
+    monkeypatch.setenv(
+        "ISOFLOP_MACHINE", json.dumps({MODEL: {"server": vllm_server.settings(retries=1).model_dump()}})
+    )
+
+    def run(engine: str, name: str) -> Path:
+        content = {
+            "policy": {"model": MODEL, "engine": engine},
+            "generator": {"kind": "greedy", "max_tokens": 224},
+            "seed": 1,
+            "version": SAMPLE_VERSION,
+        }
+        spec = SampleSpec.model_validate_json(json.dumps(content)).model_dump_json()
+        out = tmp_path / name / "c.parquet"
+        sample.main([spec, str(tmp_path / "problems.parquet"), str(out), str(out.with_name("l.json"))])
+        return out
+
+    def done() -> dict[str, int]:
+        found = (tmp_path / "killed").glob(".*.chunks/*.parquet")
+        return {path.name: path.stat().st_mtime_ns for path in found}
+
+    def kill_after_two_chunks() -> None:
+        while len(done()) < 2:
+            time.sleep(0.01)
+        vllm_server.kill()
+
+    killer = threading.Thread(target=kill_after_two_chunks)
+    killer.start()
+    with pytest.raises(UserError, match=r"asked 2 times.*only what is unfinished is repeated"):
+        run("server", "killed")
+    killer.join()
+    kept = done()
+    assert 2 <= len(kept) < 12
+    assert not (tmp_path / "killed" / "c.parquet").exists()
+
+    vllm_server.start()
+    resumed = read_table(run("server", "killed"), CANDIDATES)
+    plain = read_table(run("transformers", "plain"), CANDIDATES)
+    assert resumed.select(_EXACT).equals(plain.select(_EXACT))
+    assert resumed["logprob"].to_pylist() == pytest.approx(plain["logprob"].to_pylist(), abs=1e-3)
