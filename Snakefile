@@ -11,6 +11,7 @@ from isoflop.config_checks import unpinned
 from isoflop.errors import UserError
 from isoflop.plan import Plan
 from isoflop.plan_choice import ChoicePlan
+from isoflop.plan_revisions import RevisionPlan
 
 min_version("9.8")
 
@@ -25,6 +26,7 @@ except UserError as error:
 
 PLAN = Plan(CONFIG)
 CHOICE = ChoicePlan(PLAN)
+REVISIONS = RevisionPlan(PLAN)
 
 
 # Not before: a dry run asks no hub for anything.
@@ -40,7 +42,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/problems.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/label.smk"
+include: "workflow/rules/trajectories.smk"
+include: "workflow/rules/chain_labels.smk"
 include: "workflow/rules/sample.smk"
+include: "workflow/rules/revise.smk"
 include: "workflow/rules/replay.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/gather.smk"
@@ -48,6 +53,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/grade.smk"
 include: "workflow/rules/select.smk"
+include: "workflow/rules/revision_rates.smk"
 include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/fit.smk"
@@ -60,3 +66,4 @@ rule all:
         PLAN.targets(),
         CHOICE.difficulties(),
         CHOICE.tables(),
+        REVISIONS.table(),

@@ -103,8 +103,9 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
 def _member(name: str, pair: Pair, spec: ChooseSpec) -> Member:
     """`generator[+selector[+aggregation]]`; what is left out is the headline's."""
     generator, *how = name.split("+")
-    selector, aggregation, *_ = [*how, *(spec.selector, spec.step_aggregation)[len(how) :]]
-    return Member(name, pair.credits[generator], selector, spec.verifier, aggregation)
+    verifier, usual = spec.judges.get(generator, (spec.verifier, spec.step_aggregation))
+    selector, aggregation, *_ = [*how, *(spec.selector, usual)[len(how) :]]
+    return Member(name, pair.credits[generator], selector, verifier, aggregation)
 
 
 def difficulty_bins(pair: Pair, problems: Sequence[str]) -> list[Bins]:

@@ -33,6 +33,7 @@ from isoflop.config_faults import describe_faults
 from isoflop.config_models import Policy, Verifier
 from isoflop.config_planning import Planning
 from isoflop.config_reading import merge, read_overrides, read_yaml
+from isoflop.config_revisions import ChainLabelConfig, Revisions, TrajectoryConfig
 from isoflop.config_search import AnySearch, Generator, TreeSearch
 from isoflop.config_training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
@@ -95,6 +96,10 @@ class Config(Entry):
     """Models to train, by name."""
     labels: dict[Name, LabelConfig] = Field(default_factory=dict)
     """Step labels from rollouts, by name: what a PRM learns from."""
+    revisions: dict[Name, TrajectoryConfig] = Field(default_factory=dict)
+    """Trajectories of wrong answers and a right one, by name: what a revision model learns from."""
+    chain_labels: dict[Name, ChainLabelConfig] = Field(default_factory=dict)
+    """Right and wrong answers of chains, by name: what an outcome verifier of revisions learns from."""
 
     @property
     def studies(self) -> bool:
@@ -112,11 +117,18 @@ class Config(Entry):
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
 
     @property
+    def chains(self) -> dict[str, Revisions]:
+        """The generators that write chains of revisions."""
+        return {name: entry for name, entry in self.generators.items() if isinstance(entry, Revisions)}
+
+    @property
     def studied_datasets(self) -> tuple[str, ...]:
         """The data sets to sample on: all that neither training nor labels use."""
         used = {label.problems for label in self.labels.values()}
+        used |= {one.problems for one in self.revisions.values()}
+        used |= {one.problems for one in self.chain_labels.values()}
         for training in self.training.values():
-            if training.kind == "policy":
+            if training.kind == "policy" and training.data.dataset is not None:
                 used |= {training.data.dataset, training.data.held_out}
         return tuple(name for name in self.datasets if name not in used)
 

@@ -17,7 +17,16 @@ from isoflop.config_entries import (
     WordproblemsSource,
 )
 from isoflop.config_faults import suggest
-from isoflop.config_models import AnyVerifier, MathShepherd, Policy, RunningVerifier, Server, TokenPair
+from isoflop.config_models import (
+    AnyVerifier,
+    CausalOrm,
+    MathShepherd,
+    Policy,
+    RunningVerifier,
+    Server,
+    TokenPair,
+)
+from isoflop.config_revisions import Revisions
 from isoflop.config_search import Generator, TreeSearch
 from isoflop.config_training import Init, PolicyTraining
 from isoflop.import_files import local_files
@@ -39,12 +48,14 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
         *_models(config, root),
         *_training(config),
         *_labels(config),
+        *_revision_data(config),
         *_planning(config),
     ]
     if config.studies:
         faults += [
             *_pools(config),
             *_reach(config),
+            *_scoring(config),
             *_searches(config),
             *_imports(config, root),
             *_selection(config),
@@ -150,8 +161,11 @@ def _trained(config: Config, place: str, entry: Policy | AnyVerifier, kind: str)
     elif config.training[entry.trained].kind != kind:
         found = config.training[entry.trained].kind
         yield f"{place}.trained: {entry.trained!r} trains a {found}; a {kind} is needed here"
-    elif isinstance(entry, RunningVerifier) and not isinstance(entry, MathShepherd | TokenPair):
-        yield f"{place}.trained: {entry.trained!r} is of kind math-shepherd or token-pair, as trained here"
+    elif isinstance(entry, RunningVerifier) and not isinstance(entry, MathShepherd | TokenPair | CausalOrm):
+        yield (
+            f"{place}.trained: {entry.trained!r} is of kind math-shepherd, token-pair or causal-orm, as "
+            "trained here"
+        )
 
 
 def _training(config: Config) -> Iterator[str]:
@@ -159,13 +173,18 @@ def _training(config: Config) -> Iterator[str]:
     for name, training in config.training.items():
         place = f"training.{name}"
         yield from _start(config, place, training.init, above, training.kind)
-        if isinstance(training, PolicyTraining):
-            for key, dataset in (("dataset", training.data.dataset), ("held_out", training.data.held_out)):
+        data = training.data
+        if isinstance(training, PolicyTraining) and training.data.dataset is not None:
+            for key, dataset in (("dataset", data.learned), ("held_out", data.held_out)):
                 yield from _solved(config, f"{place}.data.{key}", dataset)
         else:
-            for key, label in (("labels", training.data.labels), ("held_out", training.data.held_out)):
-                if label not in config.labels:
-                    yield _unknown(f"{place}.data.{key}", label, "labels", config.labels)
+            sections: dict[str, Collection[str]] = {
+                "labels": config.labels, "chain_labels": config.chain_labels, "revisions": config.revisions
+            }  # fmt: skip
+            section = next(key for key in sections if getattr(data, key, None) is not None)
+            for key, entry in ((section, data.learned), ("held_out", data.held_out)):
+                if entry not in sections[section]:
+                    yield _unknown(f"{place}.data.{key}", entry, section, sections[section])
         above.append(name)
 
 
@@ -203,6 +222,19 @@ def _labels(config: Config) -> Iterator[str]:
         yield from _repeated(f"labels.{name}.policies", label.policies)
 
 
+def _revision_data(config: Config) -> Iterator[str]:
+    """What revision models and verifiers of revisions learn from."""
+    for section, entries in (("revisions", config.revisions), ("chain_labels", config.chain_labels)):
+        for name, entry in entries.items():
+            place = f"{section}.{name}"
+            if entry.problems not in config.datasets:
+                yield _unknown(f"{place}.problems", entry.problems, "datasets", config.datasets)
+            if entry.policy not in config.policies:
+                yield _unknown(f"{place}.policy", entry.policy, "policies", config.policies)
+            elif not config.policies[entry.policy].runs:
+                yield f"{place}.policy: {entry.policy!r} has no checkpoint, so it cannot write answers"
+
+
 def _planning(config: Config) -> Iterator[str]:
     """Assumptions are about entries that there are."""
     models = {**config.policies, **config.verifiers, **config.training}
@@ -230,7 +262,7 @@ def _pools(config: Config) -> Iterator[str]:
         yield "policies: none; the generators need at least one to sample from"
     pools = {name: entry for name, entry in config.generators.items() if isinstance(entry, Sampling)}
     if not pools and not config.imports and not config.searches:
-        yield "generators: none of kind sampling, import or a tree search; curves over budgets need one"
+        yield "generators: none of kind sampling, import or a tree search; the report is about one of these"
         return
     if not pools and not config.imports:
         if config.budgets:
@@ -248,6 +280,23 @@ def _pools(config: Config) -> Iterator[str]:
                 f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
                 f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
             )
+
+
+def _scoring(config: Config) -> Iterator[str]:
+    """The verifiers that a generator is scored by."""
+    for name, entry in config.generators.items():
+        if not isinstance(entry, Sampling | Revisions):
+            continue
+        place = f"generators.{name}.verifiers"
+        for verifier in entry.verifiers or ():
+            if verifier not in config.verifiers:
+                yield _unknown(place, verifier, "verifiers", config.verifiers)
+            elif not config.verifiers[verifier].runs:
+                yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
+        yield from _repeated(place, entry.verifiers or ())
+        scored = [one for one in config.selectors if one in NEEDS_VERIFIER]
+        if entry.verifiers == () and scored:
+            yield f"{place}: none, but the selectors {', '.join(scored)} need one"
 
 
 def _reach(config: Config) -> Iterator[str]:
@@ -282,6 +331,8 @@ def _caps(config: Config, place: str, entry: Generator, only: Reach) -> Iterator
     for policy, most in (only.at_most or {}).items():
         if isinstance(entry, Greedy):
             yield f"{place}.at_most: greedy has one candidate and no budgets; leave it out"
+        elif isinstance(entry, Revisions):
+            yield f"{place}.at_most: what revisions spend at most is `largest`; set that, and leave this out"
         elif budgets and not only.cap(policy, budgets):
             yield f"{place}.at_most.{policy}: {most} is less than every budget (the smallest is {budgets[0]})"
 
@@ -296,6 +347,8 @@ def _unreached(config: Config) -> Iterator[str]:
     ):
         reached = {pool[place] for pool in pools}
         trains = {policy for label in config.labels.values() for policy in (*label.policies, label.completer)}
+        trains |= {one.policy for one in config.revisions.values()}
+        trains |= {one.policy for one in config.chain_labels.values()}
         for name in names:
             idle = section == "policies" and (not config.policies[name].runs or name in trains)
             if pools and name not in reached and not idle:
@@ -470,16 +523,40 @@ def _families(config: Config) -> Iterator[str]:
     for family, members in config.compute_optimal.families.items() if config.compute_optimal else ():
         place = f"compute_optimal.families.{family}"
         yield from _repeated(place, members)
-        yield from _pool_of(f"{place}[0]", members[0].partition("+")[0], config)
+        if len(members) == 1 and not members[0].partition("+")[0].endswith("/*"):
+            yield f"{place}: {members[0]!r} alone leaves nothing to choose; name two strategies or more"
+        baseline = members[0].partition("+")[0]
+        if _chain_fault(baseline, config) is None and baseline.partition("/")[0] in config.chains:
+            if baseline.partition("/")[2] not in ("1", "*"):
+                yield (
+                    f"{place}[0]: {members[0]!r} is not parallel sampling; the baseline of revisions is "
+                    f"{baseline.partition('/')[0]}/1"
+                )
+        else:
+            yield from _pool_of(f"{place}[0]", baseline, config)
         for member in members:
             generator, *how = member.split("+")
-            if generator not in config.generators:
+            fault = _chain_fault(generator, config)
+            if fault is not None:
+                yield f"{place}: {member!r}: {fault}"
+            elif "/" not in generator and generator not in config.generators:
                 yield _unknown(place, generator, "generators", config.generators)
             known = (config.selectors, config.step_aggregations)
             for part, allowed in zip(how, known, strict=False):
                 if part not in allowed:
                     key = "selectors" if allowed is known[0] else "step_aggregations"
                     yield f"{place}: {member!r}: {part!r} is not among {key} ({', '.join(allowed) or 'none'})"
+
+
+def _chain_fault(generator: str, config: Config) -> str | None:
+    """What is wrong with a name of the form NAME/LENGTH, or with one of chains that lacks the length."""
+    name, slash, length = generator.partition("/")
+    if name not in config.chains:
+        return None if not slash else f"{name!r} is no generator of kind revisions, which alone has lengths"
+    lengths = [str(one) for one in config.chains[name].compared]
+    if length in (*lengths, "*"):
+        return None
+    return f"name a length of its chains: {name}/{', '.join(lengths)}, or {name}/* for all of them"
 
 
 def _exchange(config: Config) -> Iterator[str]:
@@ -499,7 +576,7 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
     """A generator that makes one pool with all its budgets as subsets."""
     if name not in config.generators:
         yield _unknown(place, name, "generators", config.generators)
-    elif not isinstance(config.generators[name], Sampling | Import):
+    elif not isinstance(config.generators[name], Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"
 
 

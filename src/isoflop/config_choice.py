@@ -6,14 +6,17 @@ from pydantic import Field, StringConstraints
 
 from isoflop.config_entries import Count, Entry, Name
 
-Strategy = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[a-z_]+){0,2}$")]
+Strategy = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$")
+]
 
 
 class Difficulty(Entry):
     """How hard each problem is for each policy: quantile bins (Snell et al. 2024)."""
 
     generator: Name
-    """The entry of `generators`, of kind `sampling` or `import`, whose whole pool tells."""
+    """The entry of `generators`, of kind `sampling` or `import`, whose whole pool tells. Of chains the
+    first answers tell, and so they do for a policy that revises and has not this generator."""
     bins: Annotated[int, Field(ge=2, le=20)] = 5
     """Number of quantile bins; problems that the pool cannot tell apart share one."""
     verifier: Name | None = None
@@ -25,10 +28,11 @@ class Difficulty(Entry):
 class ComputeOptimal(Entry):
     """The best strategy per difficulty bin and budget, chosen on other problems than it is measured on."""
 
-    families: Annotated[dict[Name, Annotated[tuple[Strategy, ...], Field(min_length=2)]], Field(min_length=1)]
+    families: Annotated[dict[Name, Annotated[tuple[Strategy, ...], Field(min_length=1)]], Field(min_length=1)]
     """What is chosen between, by a name for the choice: entries of `generators` under the headline's selector
     (`beam`), or with a selector and a step aggregation of their own (`sampling+best_of_n+product`). The first
-    is the baseline; it samples or is imported."""
+    is the baseline; it samples or is imported. Chains of revisions are named with their length
+    (`revisions/4`), of which 1 is the baseline; `revisions/*` is all lengths."""
     splits: Count = 20
     """How often the problems of each bin are split in two folds; the outcome is the mean."""
 

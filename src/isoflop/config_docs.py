@@ -38,7 +38,9 @@ _PATTERNS = {
     "^([0-9a-f]{40}|unpinned)$": "commit (40 hexadecimal digits)",
     "^([0-9a-f]{64}|unpinned)$": "SHA-256 (64 hexadecimal digits)",
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "name",
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[a-z_]+){0,2}$": "`generator[+selector[+aggregation]]`",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$": (
+        "`generator[/length][+selector[+aggregation]]`"
+    ),
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
     r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
     r"^https?://[^\s@?#]+$": "address (http or https)",

@@ -27,7 +27,8 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _template_fields(template: str) -> list[str]:
+def template_fields(template: str) -> list[str]:
+    """The names in the braces. Raises ValueError for what is no template."""
     try:
         return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
@@ -35,13 +36,13 @@ def _template_fields(template: str) -> list[str]:
 
 
 def _check_problem_text(prompt: str) -> str:
-    if "" in _template_fields(prompt):
+    if "" in template_fields(prompt):
         raise ValueError("has {}; name a column in the braces (a literal brace is written twice)")
     return prompt
 
 
 def _check_prompt(prompt: str) -> str:
-    fields = _template_fields(prompt)
+    fields = template_fields(prompt)
     if set(fields) != {"problem"}:
         wrong = ", ".join(f"{{{field}}}" for field in fields if field != "problem")
         found = f"has {wrong}" if wrong else "has no {problem}"
@@ -201,6 +202,13 @@ class FileSource(Entry):
 Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]
 
 
+class Scored(Entry):
+    """A generator whose answers verifiers score when they are there."""
+
+    verifiers: tuple[Name, ...] | None = None
+    """The entries of `verifiers` that score its answers; all that run if left out."""
+
+
 class Reach(Entry):
     """What a generator is limited to."""
 
@@ -228,7 +236,7 @@ class Greedy(Entry):
     """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
 
-class Sampling(Entry):
+class Sampling(Scored):
     """Independent samples; every smaller budget is a subset of them."""
 
     kind: Literal["sampling"]

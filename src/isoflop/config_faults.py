@@ -15,7 +15,7 @@ _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": (
         "becomes a file name: letters, digits, '.', '_' and '-', beginning with a letter or digit"
     ),
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[a-z_]+){0,2}$": (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$": (
         "must be a generator, or one with what picks: generator+selector, generator+selector+aggregation"
     ),
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",

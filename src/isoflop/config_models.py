@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from isoflop.config_entries import Count, Dtype, Entry, Name, Prompt, Revision, Text
+from isoflop.config_revisions import AttemptTexts
 
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
@@ -210,6 +211,25 @@ class TokenPair(_Chat, _Pair):
     """A causal language model that says good or bad at a tag after each step."""
 
 
+class CausalOrm(AttemptTexts, _Chat, _Pair):
+    """An outcome reward model that says good or bad once, at a tag after the whole solution.
+
+    Of an answer in a chain of revisions it may be shown the answers before it (Snell et al. 2024).
+    """
+
+    kind: Literal["causal-orm"]
+    """A causal language model as an outcome reward model."""
+    step_tag: Text = " ки"
+    """The tag after the solution; one token."""
+    good_token: Text = " +"
+    """The token whose probability at the tag is the score."""
+    bad_token: Text = " -"
+    """The token it is weighed against."""
+    history: Annotated[int, Field(ge=0)] = 0
+    """How many of the latest answers before the judged one are shown; 0 is none."""
+    outcome: ClassVar[bool] = True
+
+
 class Rlhflow(RunningVerifier):
     """P(+) against P(-) as the assistant's answer to each step (RLHFlow, Llama3.1-8B-PRM)."""
 
@@ -275,7 +295,7 @@ class Orm(_Chat, RunningVerifier):
     outcome: ClassVar[bool] = True
 
 
-Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | Orm
+Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | CausalOrm | Orm
 AnyVerifier = Running | ImportedVerifier
 Verifier = Annotated[AnyVerifier, Field(discriminator="kind")]
 RunningOne = Annotated[Running, Field(discriminator="kind")]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from isoflop.config_entries import Count, Entry, Greedy, Import, Name, Reach, Sampling
+from isoflop.config_revisions import Revisions
 
 
 class TreeSearch(Entry):
@@ -112,4 +113,4 @@ class Mcts(TreeSearch):
 
 AnySearch = Rebase | Beam | Dvts | Lookahead | Mcts
 Searched = Annotated[AnySearch, Field(discriminator="kind")]
-Generator = Annotated[Greedy | Sampling | Import | AnySearch, Field(discriminator="kind")]
+Generator = Annotated[Greedy | Sampling | Revisions | Import | AnySearch, Field(discriminator="kind")]

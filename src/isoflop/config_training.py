@@ -47,6 +47,8 @@ class Init(Entry):
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
     trained: Name | None = None
     """An entry of `training` above this one."""
+    positions: Count | None = None
+    """Longest sequence that the model reads from now on, in tokens, where it has rotary positions."""
     extra_layers: Annotated[int, Field(ge=0, le=64)] = 0
     """Layers to put on top of a checkpoint of Llama's kind; at first they pass on what they get."""
 
@@ -62,28 +64,69 @@ class Init(Entry):
 
 
 class SolutionData(Entry):
-    """Reference solutions of data sets."""
+    """Reference solutions of data sets, or trajectories that end in a right answer."""
 
-    dataset: Name
+    dataset: Name | None = None
     """The entry of `datasets` to learn from."""
+    revisions: Name | None = None
+    """Instead, the entry of `revisions` to learn from."""
     held_out: Name
-    """The entry of `datasets` to measure the loss on."""
+    """The entry of the same section to measure the loss on."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SolutionData":
+        if (self.dataset is None) == (self.revisions is None):
+            raise ValueError("give one of dataset (reference solutions) and revisions (trajectories)")
+        return self
+
+    @property
+    def learned(self) -> str:
+        """The entry to learn from."""
+        return self.dataset or str(self.revisions)
 
     def describe(self) -> str:
         """What the data is, for the model's card."""
+        if self.revisions is not None:
+            return (
+                f"Trajectories {self.revisions}: wrong answers, then a right one, which alone is learnt; "
+                f"{self.held_out} held out"
+            )
         return f"Reference solutions of the data set {self.dataset}; {self.held_out} held out"
 
 
 class LabelData(Entry):
-    """Solutions with a soft label per step."""
+    """Solutions with a soft label per step, or answers of chains that are right or wrong as a whole."""
 
-    labels: Name
+    labels: Name | None = None
     """The entry of `labels` to learn from."""
+    chain_labels: Name | None = None
+    """Instead, the entry of `chain_labels` to learn from."""
     held_out: Name
-    """The entry of `labels` to measure on."""
+    """The entry of the same section to measure on."""
+    history: bool = True
+    """Of chains: whether the answers before the judged one are shown."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "LabelData":
+        if (self.labels is None) == (self.chain_labels is None):
+            raise ValueError("give one of labels (of steps) and chain_labels (of whole answers)")
+        if not self.history and self.chain_labels is None:
+            raise ValueError("history: false goes with chain_labels; steps have no earlier answers")
+        return self
+
+    @property
+    def learned(self) -> str:
+        """The entry to learn from."""
+        return self.labels or str(self.chain_labels)
 
     def describe(self) -> str:
         """What the data is, for the model's card."""
+        if self.chain_labels is not None:
+            shown = "with" if self.history else "without"
+            return (
+                f"Whole answers of the chains {self.chain_labels}, right or wrong, {shown} the answers "
+                f"before them; {self.held_out} held out"
+            )
         return f"Monte Carlo step labels {self.labels}; {self.held_out} held out"
 
 

@@ -71,6 +71,11 @@ class CurveKey(NamedTuple):
     subset: str
 
     @property
+    def of_chains(self) -> bool:
+        """Whether it is about chains of revisions of one length (`revisions/4`): no law is fitted to it."""
+        return "/" in self.generator
+
+    @property
     def label(self) -> str:
         """`policy/generator/verifier/selector/step_aggregation`."""
         return "/".join((self.policy, self.generator, self.verifier, self.selector, self.step_aggregation))

@@ -22,6 +22,7 @@ DESCRIPTIONS = frozenset(
         "config_planning",
         "config_faults",
         "config_reading",
+        "config_revisions",
         "config_search",
         "config_training",
         "specs",

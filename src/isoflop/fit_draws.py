@@ -56,7 +56,8 @@ def draws_columns(outcome: Outcome, curves: Sequence[Curve], level: float) -> di
         _add_fit(table, named)
     for frontier in outcome.frontiers:
         _add_frontier(table, frontier, level)
-    _add_pareto(table, [curve for curve in curves if curve.key.subset == "all"], first_rows)
+    plain = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
+    _add_pareto(table, plain, first_rows)
     return table.columns
 
 

@@ -73,9 +73,12 @@ class Outcome:
 
 
 def fit_all(curves: Sequence[Curve], level: float) -> Outcome:
-    """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers."""
+    """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers.
+
+    Chains of revisions are compared with one another (isoflop.choice_study), not fitted.
+    """
     outcome = Outcome()
-    whole = [curve for curve in curves if curve.key.subset == "all"]
+    whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
     for curve in whole:
         if curve.budgets.size > 1:
             outcome.fits += _curve_fits(curve, level)

@@ -19,7 +19,7 @@ from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, Ranged, ranged, study_jobs
 from isoflop.forecast_inputs import gather
 from isoflop.forecast_tables import Forecast, as_csv, as_json, as_text
-from isoflop.forecast_training import label_job, train_job
+from isoflop.forecast_training import label_job, learns_chains, train_job
 from isoflop.plan import Plan
 from isoflop.stages.common import run_stage, write_text
 
@@ -48,6 +48,7 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
             *(
                 train_job(name, entry, config.labels, config.planning, known)
                 for name, entry in config.training.items()
+                if not learns_chains(entry)
             ),
             *(label_job(name, entry, config.planning, known) for name, entry in config.labels.items()),
             *study_jobs(plan.work(), known),
@@ -66,8 +67,8 @@ def light_jobs(plan: Plan) -> list[Job]:
     found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
     for stage, pools in (("gather", plan.searches()), ("replay", plan.replays())):
         found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
-    for stage in ("grade", "select"):
-        found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in plan.pools()]
+    for stage, pools in (("grade", plan.pools()), ("select", plan.picked())):
+        found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
         found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
     return found

@@ -24,6 +24,7 @@ from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.forecast import Known, assumed_lengths, search_gpus
 from isoflop.forecast_time import Placed, memory_fault, shared_fault, training_fault
+from isoflop.forecast_training import learns_chains
 from isoflop.model_sizes import (
     Size,
     counted_size,
@@ -93,7 +94,7 @@ def gather(plan: Plan, root: Path, *, offline: bool = False) -> Inputs:
         chunk_problems=config.engine_settings.chunk_problems,
     )
     notes = [f"{name}: {one.count:,} problems, {one.source}" for name, one in problems.items()]
-    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known)]
+    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known), *_left_out(config)]
     return Inputs(known, notes, _faults(config, known))
 
 
@@ -151,7 +152,7 @@ class _Lengths:
                 if (label.problems, name) not in found:
                     found[label.problems, name] = self._of_policy(label.problems, name, config.policies[name])
         for name, training in config.training.items():
-            if isinstance(training, PolicyTraining):
+            if isinstance(training, PolicyTraining) and training.data.dataset is not None:
                 found[training.data.dataset, name] = self._of_training(training.data.dataset, name, training)
         return found
 
@@ -349,6 +350,15 @@ def _together(plan: Plan, known: Known) -> list[str]:
             )
             found.append(f"{generator}: GPUs of {name} and {guide}: they {how}")
     return found
+
+
+def _left_out(config: Config) -> list[str]:
+    """The jobs with models that are not forecast."""
+    chains = [f"generators.{name}" for name in config.chains]
+    chains += [f"revisions.{name}" for name in config.revisions]
+    chains += [f"chain_labels.{name}" for name in config.chain_labels]
+    chains += [f"training.{name}" for name, entry in config.training.items() if learns_chains(entry)]
+    return [f"{', '.join(chains)}: not forecast; work on chains of revisions comes on top"] if chains else []
 
 
 def _faults(config: Config, known: Known) -> list[str]:

@@ -19,6 +19,13 @@ _BACKWARD = 2.0
 _RESUMED_BYTES = 12.0
 
 
+def learns_chains(entry: PolicyTraining | PrmTraining) -> bool:
+    """Whether a training learns from trajectories or chains of revisions, which are not forecast."""
+    if isinstance(entry, PolicyTraining):
+        return entry.data.revisions is not None
+    return entry.data.chain_labels is not None
+
+
 def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -> Job:
     """Solutions of every policy, and rollouts from every step but the last.
 
@@ -82,17 +89,18 @@ def train_job(
     planning: Planning,
     known: Known,
 ) -> Job:
-    """6 N FLOPs and attention per token, 2 N per held-out one, and the solutions of a card's accuracy."""
-    model = known.trained[name]
+    """6 N FLOPs and attention per token, 2 N per held-out one, and the solutions of a card's accuracy.
+
+    Not of a training that learns from chains.
+    """
+    model, learned = known.trained[name], entry.data.learned
     if isinstance(entry, PolicyTraining):
-        lengths = known.lengths[entry.data.dataset, name]
-        counts = [(float(known.problems[entry.data.dataset]), lengths.prompt + lengths.solution)]
+        lengths = known.lengths[learned, name]
+        counts = [(float(known.problems[learned]), lengths.prompt + lengths.solution)]
         held_out = [(float(known.problems[entry.data.held_out]), lengths.prompt + lengths.solution)]
         tests = known.problems[entry.data.held_out] * entry.held_out_samples
     else:
-        counts, held_out = (
-            _labelled(labels[one], planning, known) for one in (entry.data.labels, entry.data.held_out)
-        )
+        counts, held_out = (_labelled(labels[one], planning, known) for one in (learned, entry.data.held_out))
         tests, lengths = 0, None
     examples = sum(count for count, _ in counts) * entry.epochs
     tokens = sum(count * length for count, length in counts) * entry.epochs
@@ -113,7 +121,7 @@ def train_job(
     return Job(
         "train",
         f"train/{name}/config.json",
-        entry.data.dataset if isinstance(entry, PolicyTraining) else entry.data.labels,
+        learned,
         name,
         requests=examples + tests,
         read=tokens,

@@ -11,7 +11,7 @@ class TrainingRecord:
     """What happened in one training run; everything a card reports."""
 
     name: str
-    kind: str  # policy | prm
+    kind: str  # policy | prm | orm
     parameters: int
     recipe: Mapping[str, Any]
     data: str
@@ -34,6 +34,8 @@ def card(record: TrainingRecord) -> str:
         "policy": "A language model that writes solutions step by step.",
         "prm": "A process reward model in the Math-Shepherd convention: at the tag after each step, "
         "P(good) against P(bad). Its labels come from Monte Carlo rollouts; no person labelled anything.",
+        "orm": "An outcome reward model: at the tag after the whole solution, P(good) against P(bad). Its "
+        "labels say whether the answers of sampled chains were right; no person labelled anything.",
     }[record.kind]
     lines = [
         "---",

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -13,8 +13,9 @@ from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
 from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
 from isoflop.config_planning import ModelUse
+from isoflop.config_revisions import Revisions
 from isoflop.config_search import TreeSearch
-from isoflop.config_training import PolicyTraining
+from isoflop.config_training import SolutionData, TrainingConfig
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.digests import code_digest
 from isoflop.forecast import StudyWork
@@ -98,8 +99,21 @@ class Plan:
 
     def sampled(self) -> list[str]:
         """The generators that sample."""
-        others = self.config.imports | self.config.searches
+        others = self.config.imports | self.config.searches | self.config.chains
         return [name for name in self.config.generators if name not in others]
+
+    def picked(self) -> list[Pool]:
+        """What answers are picked from: every pool, one of chains at each length (`revisions/4`)."""
+        chains = self.config.chains
+        return [
+            pool._replace(generator=name)
+            for pool in self.pools()
+            for name in (
+                [f"{pool.generator}/{length}" for length in chains[pool.generator].compared]
+                if pool.generator in chains
+                else [pool.generator]
+            )
+        ]
 
     def search(self, policy: str, generator: str, budget: int) -> str:
         """Specification of one search at one budget."""
@@ -109,7 +123,7 @@ class Plan:
         content |= {"budgets": (budget,), "verifier": None, "only": None}
         return canonical(
             SearchSpec(
-                policy=self._located(self.config.policies[policy]),
+                policy=self.located(self.config.policies[policy]),
                 verifier=self._running(verifier),
                 generator=type(entry).model_validate(content),
                 seed=self.config.seed,
@@ -179,6 +193,8 @@ class Plan:
             return (entry.verifier or next(iter(self.config.verifiers)),)
         if isinstance(entry, Greedy):
             return ()
+        if entry.verifiers is not None:
+            return entry.verifiers
         return tuple(name for name, verifier in self.config.verifiers.items() if verifier.runs)
 
     def replay(self, policy: str, generator: str) -> str:
@@ -223,9 +239,9 @@ class Plan:
         """The names of the study's figures."""
         config = self.config
         return figure_names(
-            len(config.policies),
+            len(self._shown_policies()),
             len(config.searches),
-            judgements=len(config.verifiers) * len(config.step_aggregations),
+            judgements=len(self._shown_verifiers()) * len(config.step_aggregations),
             choice=config.compute_optimal is not None,
             exchange=config.exchange is not None,
         )
@@ -252,7 +268,7 @@ class Plan:
 
     def credits(self) -> list[str]:
         """The select stage's tables, in the order of the fit's specification."""
-        return [f"{self.results}/select/{'/'.join(pool)}.parquet" for pool in self.pools()]
+        return [f"{self.results}/select/{'/'.join(pool)}.parquet" for pool in self.picked()]
 
     def scores(self, dataset: str, policy: str, generator: str) -> list[str]:
         """Score table and ledger of every verifier, in the order of the select stage's specification."""
@@ -288,9 +304,7 @@ class Plan:
     def train(self, model: str) -> str:
         """Specification of a training."""
         training = self.config.training[model]
-        held_out = training.data.held_out
-        if not isinstance(training, PolicyTraining):
-            held_out = self.config.labels[held_out].problems
+        held_out = self._measured_on(training)
         return canonical(
             TrainSpec(
                 name=model,
@@ -304,15 +318,13 @@ class Plan:
 
     def train_data(self, model: str) -> list[str]:
         """The tables that a training learns from and is measured on."""
-        training = self.config.training[model]
-        if isinstance(training, PolicyTraining):
-            return [
-                f"{self.results}/problems/{name}.parquet"
-                for name in (training.data.dataset, training.data.held_out)
-            ]
-        return [
-            f"{self.results}/label/{name}.parquet" for name in (training.data.labels, training.data.held_out)
-        ]
+        data = self.config.training[model].data
+        if isinstance(data, SolutionData):
+            folder, ending = "problems" if data.revisions is None else "trajectories", ""
+        else:
+            folder = "label" if data.chain_labels is None else "chain_labels"
+            ending = "" if data.history else ".alone"
+        return [f"{self.results}/{folder}/{name}{ending}.parquet" for name in (data.learned, data.held_out)]
 
     def train_start(self, model: str) -> list[str]:
         """The folder of the trained model that a training starts from, if it does."""
@@ -331,7 +343,7 @@ class Plan:
                 name=label,
                 label=entry,
                 policies={
-                    name: self._located(self.config.policies[name]) for name in self._label_policies(label)
+                    name: self.located(self.config.policies[name]) for name in self._label_policies(label)
                 },
                 grader=self.config.datasets[entry.problems].grader,
                 seed=self.config.seed,
@@ -351,13 +363,14 @@ class Plan:
     def sample(self, policy: str, generator: str) -> str:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
-        assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no import
+        assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
         own: dict[str, object] = {"only": None}
-        if isinstance(entry, Sampling) and entry.only is not None:
-            own["samples"] = min(entry.samples, (entry.only.at_most or {}).get(policy, entry.samples))
+        if isinstance(entry, Sampling):
+            most = (entry.only.at_most if entry.only else None) or {}
+            own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
-                policy=self._located(self.config.policies[policy]),
+                policy=self.located(self.config.policies[policy]),
                 generator=entry.model_copy(update=own),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
@@ -393,14 +406,28 @@ class Plan:
 
     def select(self, policy: str, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""
-        config, code = self.config, code_digest("isoflop.stages.select")
+        config = self.config
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
+            code = code_digest("isoflop.stages.select")
             return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
-        searched, imported = isinstance(entry, TreeSearch), isinstance(entry, Import)
+        kind: Literal["search", "import", "sampling"] = "sampling"
+        if isinstance(entry, TreeSearch | Import):
+            kind = "search" if isinstance(entry, TreeSearch) else "import"
+        return self.select_from(generator, kind, self.budgets(policy, generator))
+
+    def select_from(
+        self,
+        generator: str,
+        kind: Literal["sampling", "import", "search", "revisions"],
+        budgets: tuple[int, ...],
+        length: int | None = None,
+    ) -> str:
+        """Specification of a table of credits of what leaves something to pick; `length`: of chains."""
+        config = self.config
         return canonical(
             SelectSpec(
-                budgets=self.budgets(policy, generator),
+                budgets=budgets,
                 selectors=config.selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pool_verifiers(generator),
@@ -408,8 +435,9 @@ class Plan:
                     name for name in self.pool_verifiers(generator) if config.verifiers[name].outcome
                 ),
                 seed=config.seed,
-                generator_kind="search" if searched else "import" if imported else "sampling",
-                code=code,
+                generator_kind=kind,
+                length=length,
+                code=code_digest("isoflop.stages.select"),
             )
         )
 
@@ -421,7 +449,7 @@ class Plan:
                 experiment=config.experiment,
                 inputs=tuple(
                     CreditsInput(**pool._asdict(), tokens_estimated=self._estimated(pool.generator))
-                    for pool in self.pools()
+                    for pool in self.picked()
                 ),
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
@@ -439,12 +467,12 @@ class Plan:
                 experiment=config.experiment,
                 title=config.title or config.experiment,
                 datasets=config.studied_datasets,
-                policies=tuple(config.policies),
-                generators=tuple(config.generators),
+                policies=self._shown_policies(),
+                generators=tuple(name for name in config.generators if name not in config.chains),
                 searches={name: entry.kind for name, entry in config.searches.items()},
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
-                verifiers=tuple(config.verifiers),
+                verifiers=self._shown_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
@@ -460,10 +488,15 @@ class Plan:
         )
 
     def work(self) -> StudyWork:
-        """What a forecast of the study needs to know; settings of the machine are no part of it."""
+        """What a forecast of the study needs to know; settings of the machine are no part of it.
+
+        Chains of revisions are left out.
+        """
         config = self.config
         generators = {
-            name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)
+            name: entry
+            for name, entry in config.generators.items()
+            if not isinstance(entry, Import | Revisions)
         }
         limits = {
             name: entry.only.at_most
@@ -509,6 +542,29 @@ class Plan:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
 
+    def _shown_policies(self) -> tuple[str, ...]:
+        """The policies of the figures: not those that only revise, or only answer greedily."""
+        aside = (Greedy, Revisions)
+        shown = {
+            one.policy for one in self.pools() if not isinstance(self.config.generators[one.generator], aside)
+        }
+        return tuple(name for name in self.config.policies if name in shown)
+
+    def _shown_verifiers(self) -> tuple[str, ...]:
+        """The verifiers of the figures: not those that only judge chains of revisions."""
+        generators = (name for name in self.config.generators if name not in self.config.chains)
+        scoring = {verifier for name in generators for verifier in self.pool_verifiers(name)}
+        return tuple(name for name in self.config.verifiers if name in scoring)
+
+    def _measured_on(self, training: TrainingConfig) -> str:
+        """The data set whose problems a training's held-out examples come from."""
+        config, data, name = self.config, training.data, training.data.held_out
+        if isinstance(data, SolutionData):
+            return name if data.revisions is None else config.revisions[name].problems
+        return (
+            config.labels[name].problems if data.chain_labels is None else config.chain_labels[name].problems
+        )
+
     def _trained_folder(self, name: str) -> str:
         return f"{self.results}/train/{name}"
 
@@ -550,14 +606,14 @@ class Plan:
     def _running(self, name: str) -> Running:
         entry = self.config.verifiers[name]
         assert not isinstance(entry, ImportedVerifier)  # only those that run are given work
-        return self._located(entry)
+        return self.located(entry)
 
     def _imported(self, name: str) -> ImportedVerifier:
         entry = self.config.verifiers[name]
         assert isinstance(entry, ImportedVerifier)  # checked with the config
         return entry
 
-    def _located(self, entry: _Model) -> _Model:
+    def located(self, entry: _Model) -> _Model:
         """The entry as specifications have it: with its folder, where it is trained here."""
         folder: dict[str, str | None] = {}
         if entry.trained is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from isoflop.config import Config
 from isoflop.config_entries import FileSource, Greedy, Import, Reach, Sampling, WordproblemsSource
 from isoflop.config_models import ImportedVerifier, Policy, RunningVerifier
+from isoflop.config_revisions import Revisions
 from isoflop.config_search import Beam, Dvts, Lookahead, Mcts, TreeSearch
 from isoflop.errors import UserError
 from isoflop.rehearsal_problems import PROBLEMS
@@ -44,6 +45,12 @@ def override(
         raise UserError(
             f"generators.{name}: imports solutions, for which no model runs; there is nothing to rehearse"
         )
+    if config.revisions:
+        name = next(iter(config.revisions))
+        raise UserError(
+            f"revisions.{name}: learns from right answers, which random models do not write; a config that "
+            "trains revision models cannot be rehearsed"
+        )
     changed: dict[str, Any] = {
         "experiment": f"rehearsal-{config.experiment}",
         "title": f"Rehearsal of {config.experiment}: random models, invented problems, no result",
@@ -71,6 +78,7 @@ def override(
             name: {"samples_per_problem": 1, "rollouts": 1, "max_tokens": MAX_TOKENS}
             for name in config.labels
         },
+        "chain_labels": {name: {"chains": 1, "max_tokens": MAX_TOKENS} for name in config.chain_labels},
         "bootstrap": {"draws": 100},
         "engine_settings": {"batch_size": 64, "chunk_problems": 2, "threads": 1},
     }
@@ -107,6 +115,9 @@ def _generator(entry: object) -> dict[str, Any]:
     if isinstance(entry, Sampling):
         changed: dict[str, Any] = {"samples": _BUDGETS[-1], "max_tokens": MAX_TOKENS}
         return changed | _limits(entry.only, _BUDGETS)
+    if isinstance(entry, Revisions):
+        # Its length stays, for families of a choice name it.
+        return {"chains": min(entry.chains, 2), "max_tokens": MAX_TOKENS}
     assert isinstance(entry, TreeSearch)
     budgets: tuple[int, ...] = (2, 4)
     if isinstance(entry, Beam | Dvts | Lookahead):

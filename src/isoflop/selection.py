@@ -45,7 +45,8 @@ class SelectSpec(BaseModel):
 
     `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
     them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
-    greedy, which has one candidate, budgets, selectors and step aggregations have no effect.
+    greedy, which has one candidate, budgets, selectors and step aggregations have no effect. `length`: of the
+    chains of revisions that are picked from.
     `code`: digest of the stage's import closure.
     """
 
@@ -58,7 +59,8 @@ class SelectSpec(BaseModel):
     outcome_verifiers: tuple[str, ...] = ()
     cost_models: tuple[str, ...] = COST_MODELS
     seed: int
-    generator_kind: Literal["greedy", "sampling", "import", "search"]
+    generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
+    length: int | None = None
     code: str
 
     @model_validator(mode="after")
@@ -75,6 +77,8 @@ class SelectSpec(BaseModel):
             raise ValueError("outcome_verifiers: must be among verifiers")
         if self.outcome_verifiers and "last" not in self.step_aggregations:
             raise ValueError("step_aggregations: an outcome verifier needs last")
+        if (self.length is not None) != (self.generator_kind == "revisions"):
+            raise ValueError("length: goes with generator_kind revisions")
         if NONE in self.verifiers:
             raise ValueError(f"verifiers: {NONE!r} stands for no verifier; give it another name")
         if self.generator_kind != "greedy":
@@ -186,12 +190,12 @@ def expected_costs(
         "tokens": tokens,
         "flops_wu2024": flops_wu2024(policy.model, tokens),
         "flops_kaplan": flops_kaplan(policy.model, prompt, tokens),
-        "seconds": policy.seconds * _shares(tokens),
+        "seconds": policy.seconds * shares(tokens),
     }
     shape, read = None, np.zeros_like(tokens)
     if verifier is not None:
         shape, read = verifier.model, verifier.tokens
-        per_candidate["seconds"] = per_candidate["seconds"] + verifier.seconds * _shares(read)
+        per_candidate["seconds"] = per_candidate["seconds"] + verifier.seconds * shares(read)
     per_candidate["flops_total"] = flops_total(policy.model, prompt, tokens, 0.0, shape, read)
     once = {"flops_total": _pool_means(flops_total(policy.model, prompt, 0.0, 1.0), sizes)}
     samples = np.array(budgets, dtype=np.float64)[:, None]
@@ -316,7 +320,7 @@ def _vote(ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, seed: i
     return np.hstack([credit, limit]), np.hstack([error, np.zeros_like(limit)])
 
 
-def _shares(tokens: Floats) -> Floats:
+def shares(tokens: Floats) -> Floats:
     """Each candidate's share of all tokens; equal shares where there are none."""
     total = float(tokens.sum())
     return tokens / total if total > 0 else np.full(tokens.size, 1.0 / tokens.size)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from isoflop.config_entries import Dataset, Grader, Import, Sampled, Selector
 from isoflop.config_models import ImportedVerifier, Policy, RunningOne
+from isoflop.config_revisions import ChainLabelConfig, Revisions, TrajectoryConfig
 from isoflop.config_search import Searched
 from isoflop.config_training import LabelConfig, TrainingConfig
 
@@ -22,6 +23,9 @@ SEARCH_VERSION = 1
 SCORE_VERSION = 1
 TRAIN_VERSION = 2
 LABEL_VERSION = 2
+REVISE_VERSION = 1
+TRAJECTORIES_VERSION = 1
+CHAIN_LABELS_VERSION = 1
 
 
 class Spec(BaseModel):
@@ -94,6 +98,7 @@ class GradeSpec(Spec):
 
 class DifficultySpec(Spec):
     """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
+    `chains`: the pool is one of chains of revisions, whose first answers tell.
 
     A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
     """
@@ -103,6 +108,7 @@ class DifficultySpec(Spec):
     outcome: bool = False
     step_aggregation: Literal["last", "min", "mean"] = "last"
     imported: bool = False
+    chains: bool = False
     code: str
 
 
@@ -125,6 +131,56 @@ class LabelSpec(Spec):
     grader: Grader
     seed: int
     version: int
+
+
+class ReviseSpec(Spec):
+    """Chains of one policy's revisions; `seed` is the experiment's."""
+
+    policy: Policy
+    generator: Revisions
+    seed: int
+    version: int
+
+
+class TrajectoriesSpec(Spec):
+    """Trajectories of one policy's samples; `seed` is the experiment's."""
+
+    name: str
+    trajectories: TrajectoryConfig
+    policy: Policy
+    grader: Grader
+    seed: int
+    version: int
+
+
+class ChainLabelsSpec(Spec):
+    """Right and wrong answers of one policy's chains; `seed` is the experiment's."""
+
+    name: str
+    chains: ChainLabelConfig
+    policy: Policy
+    grader: Grader
+    seed: int
+    version: int
+
+
+class ChainsOfPool(Spec):
+    """A table of chains and its grades."""
+
+    dataset: str
+    policy: str
+    generator: str
+
+
+class RevisionRatesSpec(Spec):
+    """What becomes of answers along chains; `pools`: one per pair of tables, in their order."""
+
+    experiment: str
+    pools: tuple[ChainsOfPool, ...]
+    draws: int
+    level: float
+    seed: int
+    code: str
 
 
 class StudiedPool(Spec):
@@ -151,7 +207,8 @@ class ExchangePair(Spec):
 class ChooseSpec(Spec):
     """Compute-optimal choice. `pools`: one per credits table, in their order; `difficulties`: data set and
     policy of each difficulty table, in theirs. Families name generators (`sampling`, or with what picks:
-    `sampling+majority`, `sampling+best_of_n+product`), the baseline first.
+    `sampling+majority`, `sampling+best_of_n+product`), the baseline first. `judges`: verifier and step
+    aggregation of the generators that have others than `verifier` and `step_aggregation`.
     """
 
     experiment: str
@@ -161,6 +218,7 @@ class ChooseSpec(Spec):
     selector: Selector
     verifier: str
     step_aggregation: str
+    judges: Mapping[str, tuple[str, str]] = {}
     cost_model: str
     splits: int
     exchange: tuple[ExchangePair, ...] = ()

@@ -17,6 +17,7 @@ from transformers import (
 
 from isoflop.checkpoints import load_output_embeddings, load_tensors
 from isoflop.config_models import (
+    CausalOrm,
     LlemmaRm,
     MathShepherd,
     Orm,
@@ -31,7 +32,7 @@ from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.verifier_texts import token_id
 
-_CAUSAL = (MathShepherd, TokenPair, Rlhflow, LlemmaRm, SkyworkPrm)
+_CAUSAL = (MathShepherd, TokenPair, CausalOrm, Rlhflow, LlemmaRm, SkyworkPrm)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def model_class(entry: Running) -> Any:
     )
 
 
-def saved_head(entry: MathShepherd | TokenPair | Rlhflow | LlemmaRm, tokenizer: Any) -> Head:
+def saved_head(entry: MathShepherd | TokenPair | CausalOrm | Rlhflow | LlemmaRm, tokenizer: Any) -> Head:
     """The head of a causal language model that is not loaded here."""
     assert entry.model is not None  # what is trained here has been located
     weight, bias = load_output_embeddings(entry.model, entry.revision)
@@ -108,7 +109,10 @@ def saved_head(entry: MathShepherd | TokenPair | Rlhflow | LlemmaRm, tokenizer: 
 
 
 def _of_last_layer(
-    entry: MathShepherd | TokenPair | Rlhflow | LlemmaRm, weight: Tensor, bias: Tensor | None, tokenizer: Any
+    entry: MathShepherd | TokenPair | CausalOrm | Rlhflow | LlemmaRm,
+    weight: Tensor,
+    bias: Tensor | None,
+    tokenizer: Any,
 ) -> Head:
     if isinstance(entry, LlemmaRm):
         mean = weight.detach().double().mean(0, keepdim=True)
@@ -133,7 +137,7 @@ def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:
     """The head of a loaded model. Raises UserError where the checkpoint has none of the kind."""
     device = model.device
     match entry:
-        case MathShepherd() | TokenPair() | Rlhflow() | LlemmaRm():
+        case MathShepherd() | TokenPair() | CausalOrm() | Rlhflow() | LlemmaRm():
             output = model.get_output_embeddings()
             return _of_last_layer(entry, output.weight, output.bias, tokenizer)
         case SkyworkPrm():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isoflop.config_models import (
+    CausalOrm,
     LlemmaRm,
     MathShepherd,
     Orm,
@@ -54,7 +55,9 @@ def tag_solutions(tokenizer: Any, entry: Running, solutions: Sequence[Solution])
         case MathShepherd() | LlemmaRm():
             layouts = [_marked(prompt, steps, entry.step_tag) for prompt, steps in solutions]
             return _located(tokenizer, layouts, token_id(tokenizer, entry.step_tag), special=True)
-        case TokenPair() | TokenClass():
+        case TokenPair() | TokenClass() | CausalOrm():
+            if isinstance(entry, CausalOrm):
+                solutions = [(prompt, ("".join(steps),)) for prompt, steps in solutions]
             layouts = [
                 _marked("" if entry.chat else prompt, steps, entry.step_tag) for prompt, steps in solutions
             ]

@@ -34,7 +34,7 @@ Bools = NDArray[np.bool_]
 NO_ANSWER = -1
 
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
-_MOST_SUBSETS = 4096
+MOST_SUBSETS = 4096
 _MOST_OPERATIONS = 4e8
 # Binomial coefficients of larger pools overflow a float.
 _LARGEST_EXACT_POOL = 1000
@@ -107,7 +107,7 @@ def make_ballot(answer_class: Ints, correct: Bools, weight: Floats | None = None
 def whole_pool_vote(ballot: Ballot) -> float:
     """Credit of the vote of the whole pool: budget n, and the estimate of the limit k -> infinity."""
     everyone = np.arange(ballot.size)[:, None]
-    return float(_subset_credits(ballot, everyone, (ballot.size,))[0, 0])
+    return float(subset_credits(ballot, everyone, (ballot.size,))[0, 0])
 
 
 def limit_bounds(ballot: Ballot) -> tuple[float, float]:
@@ -116,7 +116,7 @@ def limit_bounds(ballot: Ballot) -> tuple[float, float]:
     A vote is open if pools drawn anew from this one, with replacement, are sometimes right and sometimes
     not: right in more than 2.5% and in less than 97.5% of them. Returns two credits, each 0 or 1.
     """
-    right = float(_subset_credits(ballot, _resamples(ballot.size), (ballot.size,)).mean())
+    right = float(subset_credits(ballot, _resamples(ballot.size), (ballot.size,)).mean())
     return float(right >= 1.0 - _OPEN), float(right > _OPEN)
 
 
@@ -267,13 +267,13 @@ def _exact(ballot: Ballot, budgets: Sequence[int]) -> dict[int, float]:
     for budget in budgets:
         if budget == pool:
             known[budget] = whole_pool_vote(ballot)
-        elif budget not in known and math.comb(pool, budget) <= _MOST_SUBSETS:
-            known[budget] = float(_subset_credits(ballot, _all_subsets(pool, budget), (budget,)).mean())
+        elif budget not in known and math.comb(pool, budget) <= MOST_SUBSETS:
+            known[budget] = float(subset_credits(ballot, all_subsets(pool, budget), (budget,)).mean())
     return known
 
 
 @lru_cache(maxsize=16)
-def _all_subsets(pool: int, budget: int) -> Ints:
+def all_subsets(pool: int, budget: int) -> Ints:
     """Every subset of `budget` of `pool` candidates, shape [budget, subsets]."""
     masks = np.zeros((1, pool), dtype=bool)
     for chosen in range(budget):
@@ -296,9 +296,9 @@ def _monte_carlo(
     """
     total, squares = np.zeros((2, len(ballots), len(budgets)))
     for start in range(0, draws, _CHUNK):
-        drawn = _random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), generator)
+        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), generator)
         for row, ballot in enumerate(ballots):
-            credits = _subset_credits(ballot, drawn, budgets)
+            credits = subset_credits(ballot, drawn, budgets)
             total[row] += credits.sum(axis=1)
             squares[row] += (credits**2).sum(axis=1)
     mean = total / draws
@@ -306,7 +306,7 @@ def _monte_carlo(
     return mean, np.sqrt(variance / draws)
 
 
-def _random_orders(pool: int, length: int, draws: int, generator: np.random.Generator) -> Ints:
+def random_orders(pool: int, length: int, draws: int, generator: np.random.Generator) -> Ints:
     """The first `length` candidates of `draws` random orders of the pool, shape [length, draws]."""
     # Fisher-Yates, one position of all draws at a time.
     remaining = pool - np.arange(length)[:, None]
@@ -319,7 +319,7 @@ def _random_orders(pool: int, length: int, draws: int, generator: np.random.Gene
     return orders[:length]
 
 
-def _subset_credits(ballot: Ballot, drawn: Ints, budgets: Sequence[int]) -> Floats:
+def subset_credits(ballot: Ballot, drawn: Ints, budgets: Sequence[int]) -> Floats:
     """Credit of the vote among the first k drawn candidates, for each rising budget k and each draw.
 
     `drawn`: candidates of the ballot, shape [at least the last budget, draws]. Returns shape

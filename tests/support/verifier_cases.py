@@ -69,6 +69,13 @@ def math_shepherd(folder: str, problem: str, steps: Steps) -> list[float]:
     return pair[ids[0] == tag].tolist()
 
 
+def causal_orm(folder: str, problem: str, steps: Steps) -> list[float]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = _ids(tokenizer, f"{problem}\n" + "".join(steps).rstrip("\n") + " ки", special=True)
+    good, bad = (_last_id(tokenizer, token) for token in ("+", "-"))
+    return [float(_logits(folder, ids)[-1, [good, bad]].softmax(-1)[0])]
+
+
 def llemma(folder: str, problem: str, steps: Steps) -> list[float]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = _ids(
@@ -178,6 +185,7 @@ CASES = [
     Case("token-class", token_class, {"step_tag": "<extra_0>", "good_class": 2}),
     Case("orm", orm, {}),
     Case("orm", orm_classes, {"chat": True, "good_class": 0}, "orm-classes"),
+    Case("causal-orm", causal_orm, {}, "math-shepherd"),
 ]
 NAMES = [case.checkpoint or case.kind for case in CASES]
 

@@ -92,3 +92,16 @@ def test_tables_that_do_not_fit_are_refused(study: Study) -> None:
         run(study, SPEC)
     with pytest.raises(UserError, match="usage"):
         difficulty.main([json.dumps(SPEC), "a"])
+
+
+def test_chains_tell_difficulty_by_their_first_answers(study: Study) -> None:
+    study.candidates |= {"run": [0, 0, 1, 1] * 3, "budget": [1, 2, 1, 2] * 3}
+    table = run(study, SPEC | {"chains": True})
+    assert table["samples"].to_pylist() == [2, 2, 2]
+    assert table["oracle"].to_pylist() == [0.5, 1.0, 0.0]
+    firsts = [row for place, row in enumerate(study.candidates["tokens"]) if place % 2 == 0]
+    tokens = np.array(firsts).reshape(3, 2).sum(axis=1)
+    assert table["flops_wu2024"].to_pylist() == pytest.approx(2000.0 * tokens)
+    study.candidates["budget"] = [2] * 12
+    with pytest.raises(UserError, match="its candidates are no chains"):
+        run(study, SPEC | {"chains": True})

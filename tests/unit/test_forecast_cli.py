@@ -88,7 +88,8 @@ def test_every_shipped_config_can_be_planned(
     content = json.loads(as_json(forecast))
     assert content["total"]["jobs"] == len(content["jobs"]) > 0
     runs = plan.config.training or any(policy.runs for policy in plan.config.policies.values())
-    assert (content["total"]["flops"] > 0) is bool(runs)
+    # What trains on chains alone is not forecast.
+    assert (content["total"]["flops"] > 0) is (bool(runs) and not plan.config.revisions)
     assert content["total"]["done"] == 0
     lines = as_text(forecast).splitlines()
     assert lines[0].startswith(plan.config.experiment)
@@ -132,6 +133,48 @@ def test_a_study_of_the_papers_models_without_a_network(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(forecast))))
     assert len(rows) == content["total"]["jobs"]
     assert sum(float(row["gpu_hours"]) for row in rows) == pytest.approx(content["total"]["gpu_hours"])
+
+
+def test_chains_are_not_forecast_and_the_plan_says_so(tmp_path: Path) -> None:
+    recipe = {"kind": "policy", "epochs": 1, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    usual = {"problems": "train", "policy": "pythia-12b", "max_tokens": 64}
+    extra = {
+        "generators__chains": {
+            "kind": "revisions", "chains": 4, "length": 4, "max_tokens": 64,
+            "only": {"policies": ["reviser"]}, "verifiers": ["orm"],
+        },
+        "revisions": {"wrong": usual | {"samples_per_problem": 8}},
+        "chain_labels": {"judged": usual | {"policy": "reviser", "chains": 2, "length": 2}},
+        "policies__reviser": {"trained": "reviser"},
+        "verifiers__orm": {"kind": "causal-orm", "trained": "orm", "history": 4},
+        "training__reviser": recipe | {
+            "init": {"trained": "pythia-70m-sft"}, "data": {"revisions": "wrong", "held_out": "wrong"},
+        },
+        "training__orm": recipe | {
+            "kind": "prm", "init": {"trained": "reviser"},
+            "data": {"chain_labels": "judged", "held_out": "judged"},
+        },
+    }  # fmt: skip
+    usual_policies = ["pythia-70m", "pythia-12b", "llemma-34b"]
+    for name in ("greedy", "sampling", "rebase"):
+        extra[f"generators__{name}__only"] = {"policies": usual_policies}
+    extra["generators__sampling__verifiers"] = ["reward"]
+    before, plan = paper(), paper(**extra)
+    before.results = plan.results = str(tmp_path)
+    forecast, usually = (make_forecast(one, Path(), offline=True) for one in (plan, before))
+    content, unchanged = (json.loads(as_json(one)) for one in (forecast, usually))
+    assert content["total"]["flops"] == unchanged["total"]["flops"]
+    told = (
+        "generators.chains, revisions.wrong, chain_labels.judged, training.reviser, training.orm: "
+        "not forecast"
+    )
+    assert any(note.startswith(told) for note in forecast.notes)
+    jobs = {name: one["jobs"] for name, one in content["stages"].items()}
+    # On three data sets: chains of three lengths.
+    assert (jobs["grade"], jobs["select"]) == (27 + 3, 27 + 9)
+    assert {job["generator"] for job in content["jobs"] if job["stage"] in ("sample", "score")} == {
+        "greedy", "sampling",
+    }  # fmt: skip
 
 
 def test_models_that_do_not_fit_are_told_by_key() -> None:

@@ -14,7 +14,7 @@ from isoflop.config_reading import merge, read_yaml
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, build_problems, read_rows, rows_where
 from isoflop.rehearsal import main
-from isoflop.rehearsal_override import architecture, override
+from isoflop.rehearsal_override import MAX_TOKENS, architecture, override
 from isoflop.rehearsal_problems import PROBLEMS, file_content, problem_rows, sentences
 from isoflop.specs import GradeSpec
 from isoflop.stages.common import write_table
@@ -121,6 +121,22 @@ def test_imported_solutions_are_not_rehearsed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=r"generators\.published: imports solutions"):
         main(["configs/replay-qwen2-math-100.yaml", str(tmp_path / "made")])
+
+
+def test_chains_are_rehearsed_at_their_length() -> None:
+    raw = read_yaml(ROOT / "config.yaml")
+    chains = {"kind": "revisions", "chains": 8, "length": 6, "largest": 16, "max_tokens": 224}
+    raw = merge(raw, {"generators": {"chains": chains}})
+    changed = override(build_config(raw, "chains", ROOT), {}, {}, "transformers")
+    small = build_config(merge(raw, json.loads(json.dumps(changed))), "override", ROOT).chains["chains"]
+    assert (small.chains, small.compared, small.chain_lengths) == (2, (1, 2, 4, 6), (6, 6))
+    assert small.max_tokens == MAX_TOKENS
+
+
+def test_a_config_that_trains_revision_models_is_not_rehearsed() -> None:
+    config = load_config([ROOT / "configs/train-revisions.yaml"], root=ROOT)
+    with pytest.raises(UserError, match=r"revisions\.attempts: learns from right answers"):
+        override(config, {}, {}, "transformers")
 
 
 def test_sentences_hold_steps_answers_and_programs() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -144,6 +145,105 @@ def test_the_order_of_samples_changes_no_bit(tmp_path):
     other = study.run()
     for name in CREDITS.names:
         assert one[name].equals(other[name]), name
+
+
+def chains_study(folder: Path, length: int, budgets: list[int]) -> Study:
+    """Two chains of two answers per problem; the prompts of revisions are longer by the first answer."""
+    study = Study(folder)
+    study.candidates["run"] = [0, 0, 1, 1] * 3
+    study.candidates["budget"] = [1, 2, 1, 2] * 3
+    study.candidates["prompt_tokens"] = [10, 35, 10, 45, 20, 50, 20, 60, 30, 60, 30, 70]
+    study.candidates["steps"] = [["x"]] * 12
+    study.scores["step_scores"] = [[0.5]] * 12
+    study.grades["answer_class"] = [0, 1, 1, 2, 0, 0, 1, 1, -1, -1, 1, 0]
+    study.grades["correct"] = [c == 0 for c in study.grades["answer_class"]]
+    study.spec |= {"generator_kind": "revisions", "length": length, "budgets": budgets}
+    study.spec["outcome_verifiers"] = ["prm"]
+    return study
+
+
+def test_chains_of_revisions_by_hand(tmp_path):
+    study = chains_study(tmp_path, 2, [2, 4])
+    table = study.run()
+    assert not table.filter(pc.equal(table["budget"], 0)).num_rows, "chains have no limit"
+    assert pick(table, "credit", "none", "pass", "none", 2) == pytest.approx([1 / 2, 1 / 2, 1 / 2])
+    # One chain: of "b", classes 0 and 1 share it, then 1 and 2. Both: class 1 has two votes of four.
+    assert pick(table, "credit", "none", "majority", "none", 2) == pytest.approx([1 / 4, 1 / 2, 1 / 4])
+    assert pick(table, "credit", "none", "majority", "none", 4) == pytest.approx([0, 1 / 2, 1 / 2])
+    # Representatives: of "b" 0 or 1 against 1 or 2, so class 1 wins one way of four and shares two.
+    # (0, 1), (0, 2), (1, 1), (1, 2): 1/2, 1/2, 0, 0.
+    assert pick(table, "credit", "prm", "weighted", "last", 4) == pytest.approx([1 / 4, 1 / 2, 1 / 2])
+    firsts = chains_study(tmp_path, 1, [1, 2]).run()
+    assert pick(firsts, "credit", "none", "pass", "none", 2) == pytest.approx([1, 1, 0])
+    assert pick(firsts, "credit", "none", "majority", "none", 1) == pytest.approx([1 / 2, 1 / 2, 0])
+
+
+def test_every_revision_reads_its_own_prompt(tmp_path):
+    study = chains_study(tmp_path, 2, [2, 4])
+    table = study.run()
+    policy, verifier = ModelShape(**POLICY), ModelShape(**VERIFIER)
+    tokens = np.array(study.candidates["tokens"], dtype=float).reshape(3, 2, 2)
+    prompt = np.array(study.candidates["prompt_tokens"], dtype=float).reshape(3, 2, 2)
+    for budget in (2, 4):
+        plain, verified = ("none", "majority", "none", budget), ("prm", "weighted", "last", budget)
+        share = budget / 4
+        assert pick(table, "tokens", *plain) == pytest.approx(share * tokens.sum(axis=(1, 2)))
+        revising = flops_total(policy, prompt[:, :, 1], tokens[:, :, 1]).sum(axis=1)
+        first = flops_kaplan(policy, prompt[:, :, 0], tokens[:, :, 0]).sum(axis=1)
+        once = flops_total(policy, prompt[:, 0, 0], 0.0)
+        expected = share * (revising + first) + once
+        assert pick(table, "flops_total", *plain) == pytest.approx(expected, rel=1e-12)
+        reading = flops_total(policy, 0.0, 0.0, 1.0, verifier, tokens + 12).sum(axis=(1, 2))
+        assert pick(table, "flops_total", *verified) == pytest.approx(expected + share * reading, rel=1e-12)
+        assert pick(table, "seconds", *plain) == pytest.approx(
+            share * 6.0 * tokens.sum(axis=(1, 2)) / tokens.sum()
+        )
+
+
+def test_the_first_answers_of_chains_cost_what_samples_cost(tmp_path):
+    study = chains_study(tmp_path, 1, [1, 2])
+    table = study.run()
+    firsts = Study(tmp_path, size=2)
+    for name in ("candidates", "grades", "scores"):
+        kept = {key: list(column[0::2]) for key, column in getattr(study, name).items()}
+        setattr(firsts, name, kept | {"candidate": [0, 1] * 3})
+    firsts.candidates |= {"run": [None] * 6, "budget": [None] * 6}
+    firsts.spec |= {"budgets": [1, 2], "outcome_verifiers": ["prm"]}
+    for ledger, column, table_ in (
+        ("sample_ledger", "tokens", "candidates"), ("score_ledger", "verifier_tokens", "scores"),
+    ):  # fmt: skip
+        total = sum(getattr(firsts, table_)[column])
+        name = {"tokens": "generated_tokens"}.get(column, column)
+        getattr(firsts, ledger)[name] = total
+    firsts.sample_ledger["candidates"] = 6
+    plain = firsts.run()
+    for column in ("credit", "tokens", "flops_wu2024", "flops_kaplan", "flops_total"):
+        for strategy in (("none", "majority", "none", 2), ("prm", "weighted", "last", 1)):
+            assert pick(table, column, *strategy) == pytest.approx(pick(plain, column, *strategy), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda study: study.candidates.update(run=[None] * 12), "row 0 is not the next answer of a chain"),
+        (lambda study: study.candidates.update(budget=[1, 1, 2, 2] * 3), "row 1 is not the next answer"),
+        (
+            lambda study: study.candidates.update(
+                run=[0, 0, 1, 1, *[0, 0, 1, 2] * 2], budget=[1, 2, 1, 2, *[1, 2, 1, 1] * 2]
+            ),
+            "1 to 2 chains of 2 answers",
+        ),
+        (lambda study: study.spec.update(length=3), "0 to 0 chains of 3 answers"),
+        (lambda study: study.spec.update(budgets=[2, 3]), "3 answers are not up to 2 chains of 2"),
+        (lambda study: study.spec.update(budgets=[8]), "8 answers are not up to 2 chains of 2"),
+        (lambda study: study.spec.update(length=None), "length: goes with generator_kind revisions"),
+    ],
+)  # fmt: skip
+def test_candidates_that_are_no_chains_are_refused(tmp_path, change, message):
+    study = chains_study(tmp_path, 2, [2, 4])
+    change(study)
+    with pytest.raises(UserError, match=message):
+        study.run()
 
 
 def test_greedy_has_one_row_per_problem(tmp_path):

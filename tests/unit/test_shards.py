@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.shards import merged_ledger, shard_names, shard_of, shard_pattern
-from isoflop.stages import merge, sample, score, search
+from isoflop.stages import merge, revise, sample, score, search
 from isoflop.stages.chunks import Chunks
 from isoflop.stages.common import write_table
 from isoflop.tables import PROBLEMS, SCORES
@@ -93,10 +93,12 @@ def _specs(model: str) -> dict[ModuleType, dict[str, Any]]:
     common = {"policy": {"model": model}, "seed": 5, "version": 1}
     sampling = {"kind": "sampling", "samples": 3, "max_tokens": 20}
     rebase = {"kind": "rebase", "budgets": [3], "max_tokens": 20, "max_step_tokens": 8}
+    chains = {"kind": "revisions", "chains": 2, "length": 3, "largest": 3, "max_tokens": 20}
     return {
         sample: common | {"generator": sampling},
         score: {"verifier": verifier, "version": 1},
         search: common | {"generator": rebase, "verifier": verifier},
+        revise: common | {"generator": chains},
     }
 
 
@@ -116,7 +118,7 @@ def _counts(table: Path) -> dict[str, Any]:
     return {name: value for name, value in ledger.items() if name != "ended" and "seconds" not in name}
 
 
-@pytest.mark.parametrize("stage", [sample, score, search])
+@pytest.mark.parametrize("stage", [sample, score, search, revise])
 def test_any_number_of_shards_makes_the_same_bytes(
     stage: ModuleType, model: str, problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

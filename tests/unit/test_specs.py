@@ -17,7 +17,21 @@ from isoflop.config import build_config
 from isoflop.config_models import Server
 from isoflop.digests import code_digest, import_closure
 from isoflop.plan import Plan
-from isoflop.specs import GradeSpec, LabelSpec, ProblemsSpec, SampleSpec, ScoreSpec, SearchSpec, TrainSpec
+from isoflop.plan_choice import ChoicePlan
+from isoflop.plan_revisions import RevisionPlan
+from isoflop.specs import (
+    ChainLabelsSpec,
+    ChooseSpec,
+    GradeSpec,
+    LabelSpec,
+    ProblemsSpec,
+    ReviseSpec,
+    SampleSpec,
+    ScoreSpec,
+    SearchSpec,
+    TrainSpec,
+    TrajectoriesSpec,
+)
 
 CHEAP = ("grade", "select", "fit", "publish")
 ROOT = Path(__file__).parents[2]
@@ -179,6 +193,104 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     assert (spec.generator.budgets, spec.verifier.step_tag) == ((4,), " ки")
 
 
+def _with_revisions(raw: dict[str, Any]) -> dict[str, Any]:
+    """The study with a revision model, its chains and a verifier of chains."""
+    raw["datasets"]["more"] = {"source": "wordproblems", "split": "train", "size": 6, "seed": 2}
+    recipe = {"epochs": 1, "batch_size": 8, "learning_rate": 0.001, "seed": 1}
+    raw["revisions"] = {
+        "wrong": {"problems": "more", "policy": "small", "samples_per_problem": 4, "max_tokens": 16}
+    }
+    raw["training"]["reviser"] = recipe | {
+        "kind": "policy",
+        "init": {"model": "models/small", "positions": 64},
+        "data": {"revisions": "wrong", "held_out": "wrong"},
+    }
+    raw["policies"]["reviser"] = {"trained": "reviser"}
+    raw["chain_labels"] = {
+        "judged": {"problems": "more", "policy": "reviser", "chains": 2, "length": 3, "max_tokens": 16}
+    }
+    for name, history in (("orm", True), ("blind", False)):
+        raw["training"][name] = recipe | {
+            "kind": "prm",
+            "init": {"model": "models/small"},
+            "data": {"chain_labels": "judged", "held_out": "judged", "history": history},
+        }
+        raw["verifiers"][name] = {"kind": "causal-orm", "trained": name, "history": 4 * history}
+    for name in ("greedy", "sampling"):
+        raw["generators"][name]["only"] = {"policies": ["small", "tuned"]}
+    raw["generators"]["sampling"]["verifiers"] = ["prm"]
+    raw["generators"]["revisions"] = {
+        "kind": "revisions", "chains": 4, "length": 4, "largest": 8, "max_tokens": 16,
+        "only": {"policies": ["reviser"]}, "verifiers": ["orm", "blind"],
+    }  # fmt: skip
+    raw["difficulty"] = {"generator": "sampling"}
+    raw["compute_optimal"] = {"families": {"ratios": ["revisions/*", "revisions/4+majority"]}}
+    return raw
+
+
+def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
+    plan = Plan(build_config(_with_revisions(raw), "demo.yaml", folder), folder)
+    revisions, choice = RevisionPlan(plan), ChoicePlan(plan)
+    assert plan.config.studied_datasets == ("words", "own")
+    assert [tuple(pool) for pool in revisions.pools()] == [
+        ("words", "reviser", "revisions"), ("own", "reviser", "revisions"),
+    ]  # fmt: skip
+    assert [pool.generator for pool in plan.picked() if pool.policy == "reviser"] == [
+        "revisions/1", "revisions/2", "revisions/4",
+    ] * 2  # fmt: skip
+    assert "results/demo/select/words/reviser/revisions/4.parquet" in plan.credits()
+    assert plan.scores("words", "reviser", "revisions")[::2] == [
+        f"results/demo/score/words/reviser/revisions/{name}.parquet" for name in ("orm", "blind")
+    ]
+    assert plan.scores("words", "small", "sampling") == [
+        f"results/demo/score/words/small/sampling/prm.{ending}" for ending in ("parquet", "ledger.json")
+    ]
+    assert plan.train_data("reviser") == ["results/demo/trajectories/wrong.parquet"] * 2
+    assert plan.train_data("orm") == ["results/demo/chain_labels/judged.parquet"] * 2
+    assert plan.train_data("blind") == ["results/demo/chain_labels/judged.alone.parquet"] * 2
+    assert revisions.trajectories_inputs("wrong") == [
+        "results/demo/problems/more.parquet", *plan.policy_files("small"),
+    ]  # fmt: skip
+    assert revisions.chain_labels_inputs("judged")[1:] == ["results/demo/train/reviser"]
+    spec = ReviseSpec.model_validate_json(revisions.revise("reviser", "revisions"))
+    assert (spec.generator.only, spec.generator.verifiers) == (None, None)
+    select = json.loads(revisions.select("revisions", 4))
+    assert (select["budgets"], select["length"], select["outcome_verifiers"]) == ([4, 8], 4, ["orm", "blind"])
+    publish = json.loads(plan.publish())
+    assert publish["policies"] == ["small", "tuned"]
+    assert publish["generators"] == ["greedy", "sampling"]
+    # Chains are not forecast.
+    assert list(publish["work"]["generators"]) == ["greedy", "sampling"]
+    assert "reviser" not in {policy for _, policy, _ in publish["work"]["pools"]}
+    chosen = ChooseSpec.model_validate_json(choice.choose())
+    assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
+    assert {pool.kind for pool in chosen.pools} == {"revisions"}
+    assert chosen.judges["revisions/4"] == ("orm", "last")
+    judged = {(pool.dataset, pool.policy): pool.generator for pool in choice.judged()}
+    assert judged["words", "reviser"] == "revisions"
+    assert judged["words", "small"] == "sampling"
+    told = json.loads(choice.difficulty("words", "reviser"))
+    assert (told["chains"], told["verifier"], told["outcome"]) == (True, "orm", True)
+    assert json.loads(choice.difficulty("words", "small"))["verifier"] == "prm"
+    for text in (
+        revisions.trajectories("wrong"), revisions.chain_labels("judged"), revisions.rates(),
+        plan.train("orm"),
+    ):  # fmt: skip
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+
+def test_what_a_generator_is_for_is_in_no_specification(raw: dict[str, Any], folder: Path) -> None:
+    plain = Plan(build_config(raw, "demo.yaml", folder), folder)
+    before = plain.sample("small", "sampling"), plain.sample("small", "greedy")
+    _with_revisions(raw)
+    plan = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert (plan.sample("small", "sampling"), plan.sample("small", "greedy")) == before
+    written = RevisionPlan(plan).revise("reviser", "revisions")
+    raw["generators"]["revisions"]["verifiers"] = ["orm"]
+    again = RevisionPlan(Plan(build_config(raw, "demo.yaml", folder), folder))
+    assert again.revise("reviser", "revisions") == written
+
+
 def test_limits_choose_pools_and_budgets_and_are_in_no_specification(
     plan: Plan, raw: dict[str, Any], folder: Path
 ) -> None:
@@ -250,7 +362,17 @@ def test_defaults_that_expensive_stages_rely_on_are_as_they_were() -> None:
     pinned = yaml.safe_load((Path(__file__).parents[1] / "data" / "spec_defaults.yaml").read_text())
     found = {
         model.__name__: _defaults(model)
-        for model in (ProblemsSpec, SampleSpec, SearchSpec, ScoreSpec, TrainSpec, LabelSpec)
+        for model in (
+            ProblemsSpec,
+            SampleSpec,
+            SearchSpec,
+            ScoreSpec,
+            TrainSpec,
+            LabelSpec,
+            ReviseSpec,
+            TrajectoriesSpec,
+            ChainLabelsSpec,
+        )
     }
     assert found == pinned
 

@@ -291,6 +291,42 @@ def test_a_reward_model_learns_from_soft_labels(tmp_path: Path, capsys: pytest.C
     assert auc > 0.95
 
 
+def test_an_outcome_model_learns_whole_answers_at_more_positions(tmp_path: Path) -> None:
+    """Right and wrong last lines, which the tag after the whole answer must tell apart."""
+    rows: dict[str, list[object]] = {name: [] for name in LABELS.names}
+    for problem in generate_problems("train", 96, seed=4, levels=(1,)):
+        for right in (False, True):
+            rows["problem_id"].append(problem.problem_id)
+            rows["prompt"].append(f"{problem.prompt}\n\n{problem.solution}")
+            rows["policy"].append("p")
+            rows["steps"].append([problem.solution if right else "How many?\n"])
+            rows["labels"].append([float(right)])
+            rows["truth"].append(None)
+    write_table(tmp_path / "labels.parquet", rows, LABELS, {})
+    labels = str(tmp_path / "labels.parquet")
+    settings = {
+        "init": {"model": save_tiny(tmp_path / "start"), "positions": 700},
+        "data": {"chain_labels": "a", "held_out": "b"},
+        "max_length": 700,
+    }
+    train.main(
+        [train_spec("prm", epochs=4, optimizer="muon", **settings), labels, labels, str(tmp_path / "orm")]
+    )
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "orm").config.max_position_embeddings == 700
+    assert load_tokenizer(str(tmp_path / "orm"), None).model_max_length == 700
+    card = (tmp_path / "orm" / "README.md").read_text(encoding="utf-8")
+    assert "An outcome reward model" in card
+    assert "right or wrong, with the answers before them" in card
+    assert float(card.split("\n| AUC, solutions of p |")[1].split("|")[0]) > 0.95
+
+
+@pytest.mark.parametrize("rotary", [None, {"rope_type": "yarn", "factor": 4.0}])
+def test_only_plain_rotary_positions_can_be_more(rotary: dict[str, object] | None) -> None:
+    model = SimpleNamespace(config=SimpleNamespace(rope_parameters=rotary, max_position_embeddings=512))
+    with pytest.raises(UserError, match="x has no plain rotary positions; leave positions out"):
+        train._set_positions(model, SimpleNamespace(), 700, "x")
+
+
 def test_problems_without_solutions_cannot_be_learnt_from(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = {
         "problem_id": ["a"], "prompt": ["b"], "answer": ["1"], "level": [None], "subject": [None],

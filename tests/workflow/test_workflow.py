@@ -94,6 +94,23 @@ def test_a_training_config_plans_training_in_order(workspace: Path) -> None:
     assert set(jobs) == {"problems", "train", "label"}
 
 
+def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
+    limits = "max_tokens: 24, only: {policies: [small]}"
+    chains = f"  revisions: {{kind: revisions, chains: 4, length: 4, {limits}}}\n"
+    choice = "difficulty: {generator: revisions}\ncompute_optimal: {families: {ratios: [revisions/*]}}\n"
+    finished_tiny_study(tmp_path, TINY.replace("budgets:", f"{chains}{choice}budgets:"))
+    jobs = planned(snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall"))
+    assert jobs == {
+        "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
+        "revision_rates": 1, "difficulty": 1, "choose": 1, "fit": 1, "publish": 1,
+    }  # fmt: skip
+    sharded = planned(
+        snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--config", "shards=2")
+    )
+    parts = {"sample": 8, "revise": 2, "score": 6, "merge_sample": 4, "merge_revise": 1, "merge_score": 3}
+    assert sharded == jobs | parts
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -52,6 +52,8 @@ wildcard_constraints:
     verifier=any_of(CONFIG.verifiers),
     model=any_of(CONFIG.training),
     label=any_of(CONFIG.labels),
+    trajectories=any_of(CONFIG.revisions),
+    chain_labels=any_of(CONFIG.chain_labels),
     shard=PLAN.shard_pattern(),
 
 

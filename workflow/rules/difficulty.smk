@@ -13,6 +13,6 @@ if CONFIG.difficulty is not None:
         resources:
             mem_mb=2000,
         params:
-            spec=lambda w: CHOICE.difficulty(),
+            spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
         shell:
             "python -m isoflop.stages.difficulty {params.spec:q} {input} {output} 2> {log}"

@@ -23,6 +23,14 @@ if CONFIG.shards > 1:
         shell:
             "python -m isoflop.stages.merge {input.parts} {output} 2> {log}"
 
+    use rule merge_sample as merge_revise with:
+        log:
+            "logs/{experiment}/revise/{dataset}/{policy}/{generator}.log",
+        wildcard_constraints:
+            generator=any_of(CONFIG.chains),
+        params:
+            spec=lambda w: REVISIONS.revise(w.policy, w.generator),
+
     use rule merge_sample as merge_search with:
         input:
             "results/{experiment}/problems/{dataset}.parquet",
@@ -54,5 +62,7 @@ if CONFIG.shards > 1:
             "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.ledger.json",
         log:
             "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
+        wildcard_constraints:
+            generator=any_of([*PLAN.sampled(), *CONFIG.chains]),
         params:
             spec=lambda w: PLAN.score(w.verifier),

@@ -16,7 +16,7 @@ rule score:
     log:
         "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
     wildcard_constraints:
-        generator=any_of(PLAN.sampled()),
+        generator=any_of([*PLAN.sampled(), *CONFIG.chains]),
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads

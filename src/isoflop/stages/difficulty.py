@@ -8,17 +8,18 @@ verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.errors import UserError
-from isoflop.selection import expected_costs, solution_scores
+from isoflop.selection import StepScores, Usage, expected_costs, solution_scores
 from isoflop.specs import DifficultySpec
-from isoflop.stages.common import read_spec, run_stage, write_table
+from isoflop.stages.common import read_spec, read_table, run_stage, write_table
 from isoflop.stages.pools import ReadPool, read_pool
-from isoflop.tables import DIFFICULTY
+from isoflop.tables import CANDIDATES, DIFFICULTY
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str]) -> None:
         outcome_verifiers=[spec.verifier] if spec.verifier and spec.outcome else [],
         imported=spec.imported,
     )
+    if spec.chains:
+        pool = first_answers(pool, arguments[2])
     count = len(pool.problems)
     oracle = pass_rates(pool.pools.correct, pool.pools.sizes)
     columns: dict[str, list[object]] = {
@@ -65,6 +68,33 @@ def main(arguments: Sequence[str]) -> None:
     write_table(arguments[-1], columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
     sizes = np.bincount(columns["oracle_bin"], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
     print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
+
+
+def first_answers(pool: ReadPool, candidates_path: str) -> ReadPool:
+    """The pool of the first answers of all chains. Raises UserError where there are no chains."""
+    first = read_table(candidates_path, CANDIDATES)["budget"].to_numpy() == 1
+    pools, problem = pool.pools, np.repeat(np.arange(pool.pools.sizes.size), pool.pools.sizes)
+    sizes = np.bincount(problem[first], minlength=pools.sizes.size)
+    if not sizes.all():
+        raise UserError(f"{candidates_path}: its candidates are no chains; delete it and run again")
+
+    def kept(usage: Usage) -> Usage:
+        share = float(usage.tokens[first].sum()) / max(float(usage.tokens.sum()), 1.0)
+        return replace(usage, tokens=usage.tokens[first], seconds=usage.seconds * share)
+
+    return replace(
+        pool,
+        pools=replace(
+            pools, sizes=sizes, answer_class=pools.answer_class[first], correct=pools.correct[first]
+        ),
+        prompt=pool.prompt[first],
+        policy=kept(pool.policy),
+        scores={
+            name: StepScores(one.scores[np.repeat(first, one.counts)], one.counts[first])
+            for name, one in pool.scores.items()
+        },
+        verifiers={name: kept(one) for name, one in pool.verifiers.items()},
+    )
 
 
 def _whole(pool: ReadPool, verifier: str | None) -> dict[str, Floats]:

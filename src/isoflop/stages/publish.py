@@ -10,6 +10,7 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = read_tables(results, choice=spec.choice)
+    tables = _without_chains(read_tables(results, choice=spec.choice), spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -145,6 +146,12 @@ def _choice(results: Path) -> Choice:
     """The tables that the choose stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
     return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
+
+
+def _without_chains(tables: Tables, spec: PublishSpec) -> Tables:
+    """The tables without what the figures are not about, as chains of revisions; rows keep their numbers."""
+    shown = tables.curves["generator"].isin(spec.generators) & tables.curves["policy"].isin(spec.policies)
+    return replace(tables, curves=tables.curves[shown])
 
 
 def _csv(path: Path) -> pd.DataFrame:

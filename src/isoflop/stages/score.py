@@ -9,14 +9,30 @@ from typing import Any
 
 import pyarrow as pa
 
+from isoflop.config_models import CausalOrm, Running
 from isoflop.engines import ScoreRequest
 from isoflop.errors import UserError
+from isoflop.revision_texts import with_attempts
 from isoflop.shards import shard_of
 from isoflop.specs import ScoreSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import read_spec, read_table, run_stage
 from isoflop.stages.models import open_verifier
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+
+
+def requests_for(verifier: Running, problem: str, candidates: Sequence[dict[str, Any]]) -> list[ScoreRequest]:
+    """One request per candidate of a problem, with the answers before it in its chain if they are shown."""
+    chains: dict[int, list[str]] = {}
+    requests = []
+    for row in candidates:
+        told = problem
+        if isinstance(verifier, CausalOrm) and row["run"] is not None:
+            before = chains.setdefault(row["run"], [])
+            told = with_attempts(verifier, problem, before, verifier.history)
+            before.append("".join(row["steps"]))
+        requests.append(ScoreRequest(verifier.prompt.format(problem=told), tuple(row["steps"])))
+    return requests
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,7 +45,8 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(ScoreSpec, spec_text, "score")
     table = read_table(problems_path, PROBLEMS)
     texts = dict(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    rows = read_table(candidates_path, CANDIDATES).select(["problem_id", "candidate", "steps"]).to_pylist()
+    columns = ["problem_id", "candidate", "steps", "budget", "run"]
+    rows = read_table(candidates_path, CANDIDATES).select(columns).to_pylist()
     by_problem: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_problem.setdefault(row["problem_id"], []).append(row)
@@ -46,8 +63,9 @@ def main(arguments: Sequence[str]) -> None:
     def work(chunk: Sequence[str]) -> tuple[pa.Table, dict[str, float]]:
         members = [row for problem in chunk for row in by_problem[problem]]
         requests = [
-            ScoreRequest(spec.verifier.prompt.format(problem=texts[row["problem_id"]]), tuple(row["steps"]))
-            for row in members
+            request
+            for name in chunk
+            for request in requests_for(spec.verifier, texts[name], by_problem[name])
         ]
         answers = verifier.score(requests, line)
         for row, answer in zip(members, answers, strict=True):

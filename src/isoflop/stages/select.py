@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.revision_selection import ChainPool, arrange_chains, revision_costs, revision_credits
 from isoflop.search_selection import Searches, arranged, search_costs, search_credits
 from isoflop.search_tree import STOP
 from isoflop.selection import (
@@ -65,11 +66,18 @@ def main(arguments: Sequence[str]) -> None:
         imported=spec.generator_kind == "import",
     )
     sizes = pool.pools.sizes
-    credits = select_credits(pool.pools, pool.scores, spec)
+    chains = None if spec.length is None else _chains(pool.pools, arguments[2], spec.length)
+    if chains is None:
+        credits = select_credits(pool.pools, pool.scores, spec)
+    else:
+        credits = revision_credits(chains, pool.scores, spec)
 
     @cache
     def costs(verifier: str, budgets: tuple[int, ...]) -> dict[str, Floats]:
-        return expected_costs(budgets, sizes, pool.prompt, pool.policy, pool.verifiers.get(verifier))
+        used = (pool.prompt, pool.policy, pool.verifiers.get(verifier))
+        if chains is None:
+            return expected_costs(budgets, sizes, *used)
+        return revision_costs(chains, *used, budgets)
 
     columns = _columns(credits, pool.problems, costs)
     largest = max(float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits) / sizes.size
@@ -89,6 +97,13 @@ def main(arguments: Sequence[str]) -> None:
         f"largest Monte Carlo standard error of an accuracy: {largest:.2g}",
         file=sys.stderr,
     )
+
+
+def _chains(pools: Pools, candidates_path: str, length: int) -> ChainPool:
+    """The chains of `length` answers among the candidates."""
+    table = read_table(candidates_path, CANDIDATES).select(["run", "budget"]).to_pydict()
+    rows = arrange_chains(pools.problem_ids, pools.sizes, table["run"], table["budget"], length)
+    return ChainPool(pools, rows)
 
 
 def _select_from_searches(spec: SelectSpec, arguments: Sequence[str]) -> None:

@@ -135,9 +135,10 @@ def main(arguments: Sequence[str]) -> None:
     tokenizer.save_pretrained(finished)
     if isinstance(training, PolicyTraining) and training.held_out_samples:
         measures |= _accuracy_by_level(spec, training, finished, held_out, held_out_path)
+    outcome = isinstance(training, PrmTraining) and training.data.chain_labels is not None
     record = TrainingRecord(
         name=spec.name,
-        kind=training.kind,
+        kind="orm" if outcome else training.kind,
         parameters=parameters,
         recipe=training.model_dump(mode="json"),
         data=f"{training.data.describe()}.",
@@ -231,8 +232,18 @@ def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = load_model(name, init.revision, "float32", shared_prefix=False)
+    if init.positions is not None:
+        _set_positions(model, tokenizer, init.positions, name)
     _add_layers(model, init.extra_layers, name)
     return model.train(), tokenizer
+
+
+def _set_positions(model: Any, tokenizer: Any, positions: int, name: str) -> None:
+    """Let the model read up to `positions` tokens. Rotary positions are computed, not learnt one by one."""
+    rotary = getattr(model.config, "rope_parameters", None) or {}
+    if rotary.get("rope_type") != "default":
+        raise UserError(f"init.positions: {name} has no plain rotary positions; leave positions out")
+    model.config.max_position_embeddings = tokenizer.model_max_length = positions
 
 
 def _add_layers(model: Any, count: int, name: str) -> None:
@@ -422,7 +433,7 @@ def _accuracy_by_level(
 def _prm_measures(
     training: PrmTraining, model: Any, tokenizer: Any, examples: list[dict[str, Any]], path: str
 ) -> dict[str, float]:
-    """Step AUC on held-out solutions of each policy."""
+    """AUC of the steps, or whole answers, of each policy's held-out solutions."""
     good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
     encoded = [
         (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
@@ -432,13 +443,14 @@ def _prm_measures(
     scores = score_encoded(model, encoded, Head.pair(output.weight, output.bias, (good, bad)))
     table = read_table(path, LABELS).to_pylist()
     rows = [table[example["row"]] for example in examples]
+    what = "step AUC" if training.data.chain_labels is None else "AUC"
     measures = {}
     for policy in dict.fromkeys(row["policy"] for row in rows):
         chosen = [place for place, row in enumerate(rows) if row["policy"] == policy]
         truth = np.concatenate([_truth(rows[place]) for place in chosen])
         # Where all steps are right, or all wrong, there is nothing to tell apart.
         if truth.any() and not truth.all():
-            measures[f"step AUC, solutions of {policy}"] = step_auc(
+            measures[f"{what}, solutions of {policy}"] = step_auc(
                 np.concatenate([scores[place] for place in chosen]), truth
             )
     return measures

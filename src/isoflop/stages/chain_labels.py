@@ -1,0 +1,103 @@
+"""Label the answers of chains right or wrong: what an outcome verifier of revisions learns from.
+
+    python -m isoflop.stages.chain_labels SPEC PROBLEMS OUT.parquet ALONE.parquet
+
+Both outputs are tables of labels whose solutions have one step, the whole answer. The prompts of OUT have
+the answers before it in them; those of ALONE are the problem's own.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isoflop.answers import Grader, is_right, make_grader
+from isoflop.errors import UserError
+from isoflop.revision_chains import Chain, write_chains
+from isoflop.revision_texts import with_attempts
+from isoflop.specs import ChainLabelsSpec
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_columns
+from isoflop.stages.models import open_policy
+from isoflop.tables import LABELS, PROBLEMS
+
+Problem = dict[str, str]
+Row = dict[str, object]
+
+# In the chunks, which hold both outputs.
+_BOTH = LABELS.append(pa.field("alone", pa.bool_(), nullable=False))
+
+
+def label_rows(
+    spec: ChainLabelsSpec, problem: Problem, chains: Sequence[Chain], grader: Grader
+) -> Iterator[Row]:
+    """Rows of both outputs, each distinct answer after the same attempts once; `alone` tells them apart."""
+    seen: set[tuple[str, str]] = set()
+    for chain in chains:
+        texts = [answer.text for answer in chain.answers]
+        for place, answer in enumerate(chain.answers):
+            right = is_right(grader, answer.text, problem["answer"], truncated=answer.finish == "length")
+            shown = with_attempts(spec.chains, chain.problem, texts[:place], spec.chains.history)
+            for alone, prompt in ((False, shown), (True, chain.problem)):
+                key = (f"{alone}{prompt}", answer.text)
+                if key not in seen:
+                    seen.add(key)
+                    yield {
+                        "problem_id": problem["problem_id"],
+                        "prompt": prompt,
+                        "policy": spec.chains.policy,
+                        "steps": [answer.text],
+                        "labels": [float(right)],
+                        "truth": None,
+                        "alone": alone,
+                    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the chains that SPEC asks for and label their answers."""
+    if len(arguments) != 4:
+        raise UserError("usage: python -m isoflop.stages.chain_labels SPEC PROBLEMS OUT ALONE_OUT")
+    spec_text, problems_path, out, alone_out = arguments
+    spec = read_spec(ChainLabelsSpec, spec_text, "chain_labels")
+    settings = spec.chains
+    problems = read_table(problems_path, PROBLEMS).select(["problem_id", "prompt", "answer"]).to_pylist()
+    policy = open_policy(spec.policy)
+    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    per_problem = settings.chains * settings.length
+    line = ProgressLine(f"chain_labels {spec.name}", len(problems) * per_problem)
+    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
+    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
+
+        def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+            own = [
+                [
+                    Chain(one["prompt"], settings.length, (spec.seed, one["problem_id"], number))
+                    for number in range(settings.chains)
+                ]
+                for one in chunk
+            ]
+            write_chains(policy, spec.policy.prompt, settings, [chain for one in own for chain in one], line)
+            rows = [
+                row
+                for problem, chains in zip(chunk, own, strict=True)
+                for row in label_rows(spec, problem, chains, grader)
+            ]
+            right = sum(1 for row in rows if row["labels"] == [1.0] and not row["alone"])
+            return pa.Table.from_pylist(rows, schema=_BOTH), {
+                "answers": len(chunk) * per_problem,
+                "labels": sum(1 for row in rows if not row["alone"]),
+                "right": right,
+            }
+
+        both, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
+    line.close()
+    tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
+    alone = both["alone"]
+    for path, kept in ((alone_out, alone), (out, pc.invert(alone))):
+        write_columns(path, both.filter(kept).drop_columns(["alone"]), LABELS, {"tally": tally})
+    chunks.remove()
+
+
+if __name__ == "__main__":
+    run_stage(main)

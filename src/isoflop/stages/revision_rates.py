@@ -1,0 +1,58 @@
+"""Write how right and wrong answers change along chains of revisions.
+
+    python -m isoflop.stages.revision_rates SPEC [CANDIDATES GRADES]... REVISIONS_CSV
+
+One pair of tables for each pool that SPEC names, in that order.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.bootstrap import problem_weights
+from isoflop.errors import UserError
+from isoflop.revision_rates import GradedChains, Rate, rates_csv, revision_rates
+from isoflop.seeds import derive_seed
+from isoflop.specs import RevisionRatesSpec
+from isoflop.stages.common import read_spec, read_table, run_stage, write_text
+from isoflop.stages.pools import check_aligned
+from isoflop.tables import CANDIDATES, GRADES
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read every pool and write the table; raises UserError on bad input."""
+    spec = read_spec(RevisionRatesSpec, arguments[0], "revision_rates") if arguments else None
+    if spec is None or len(arguments) != 2 + 2 * len(spec.pools):
+        raise UserError(
+            "usage: python -m isoflop.stages.revision_rates SPEC [CANDIDATES GRADES]... REVISIONS_CSV"
+        )
+    pairs = arguments[1:-1]
+    rows: list[tuple[Sequence[str], Rate]] = []
+    for pool, candidates, grades in zip(spec.pools, pairs[::2], pairs[1::2], strict=True):
+        chains, problems = read_chains(candidates, grades)
+        seed = derive_seed("fit", spec.seed, pool.dataset)
+        weights = problem_weights(problems, spec.draws, seed, "all")
+        about = (spec.experiment, pool.dataset, pool.policy, pool.generator)
+        rows += [(about, rate) for rate in revision_rates(chains, weights, spec.level)]
+    write_text(arguments[-1], rates_csv(rows))
+
+
+def read_chains(candidates_path: str, grades_path: str) -> tuple[GradedChains, int]:
+    """The graded chains, problems by identifier, and how many problems there are."""
+    candidates, grades = read_table(candidates_path, CANDIDATES), read_table(grades_path, GRADES)
+    check_aligned(grades, grades_path, candidates, candidates_path)
+    if candidates["run"].null_count or candidates["budget"].null_count or not len(candidates):
+        raise UserError(f"{candidates_path}: its candidates are no chains; delete it and run again")
+    place = candidates["budget"].to_numpy() - 1
+    chain = candidates["run"].to_numpy()
+    names, problem = np.unique(candidates["problem_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    shape = (names.size, int(chain.max()) + 1, int(place.max()) + 1)
+    right, there = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
+    where: tuple[NDArray[np.int64], ...] = (problem, chain, place)
+    right[where], there[where] = grades["correct"].to_numpy(), True
+    return GradedChains(list(right), list(there)), names.size
+
+
+if __name__ == "__main__":
+    run_stage(main)
