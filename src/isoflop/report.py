@@ -138,6 +138,9 @@ class StageCost:
     seconds: float | None
     tokens: int | None
     parameters: int | None
+    # Solutions that a verifier could not read, and all that it was given.
+    too_long: int = 0
+    candidates: int | None = None
 
     @property
     def flops(self) -> float | None:
@@ -198,6 +201,7 @@ def render(
         cost=cost_label(spec),
         intervals=intervals_note(tables.curves, spec),
         assumption=assumption(spec),
+        too_long=[unread(cost) for cost in provenance.costs if cost.too_long],
         strategy=SELECTOR_NAMES[spec.headline.selector],
         headlines=found,
         choice=[] if tables.choice is None else list(worth_telling(tables.choice)),
@@ -348,6 +352,15 @@ def _fit_row(policy: str, name: str, x: str, fit: Fitted) -> list[Cell]:
     r_squared = "–" if pd.isna(fit.r_squared) else f"{fit.r_squared:.3f}"
     texts = (policy, name.replace("_", " "), x, parameters or "–", status, str(fit.points), r_squared)
     return [Cell(text) for text in texts]
+
+
+def unread(cost: StageCost) -> str:
+    """What became of the solutions of a scoring job that were too long for its verifier."""
+    of_all = f" of {cost.candidates:,}" if cost.candidates else ""
+    return (
+        f"{cost.job}: {cost.too_long:,}{of_all} solutions were too long for the verifier and took no part in "
+        "its selections."
+    )
 
 
 def cost_table(costs: Sequence[StageCost]) -> HtmlTable:

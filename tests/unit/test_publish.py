@@ -376,3 +376,17 @@ def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, PublishSpec]
     shutil.copy(folder / "fit" / "draws.parquet", tmp_path / "fit")
     with pytest.raises(UserError, match=r"curves\.csv: cannot be read"):
         publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+
+
+def test_solutions_too_long_for_the_verifier_are_told(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+    folder, spec = made
+    shutil.copytree(folder, tmp_path / "study")
+    path = tmp_path / "study/score/wordproblems/policy-0.1M/sampling/prm.ledger.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"too_long": 1234, "candidates": 5000}))
+    publish.main([spec.model_dump_json(), str(tmp_path / "study"), str(tmp_path / "out")])
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert (
+        "wordproblems/policy-0.1M/sampling/prm: 1,234 of 5,000 solutions were too long for the verifier"
+        in html
+    )
+    assert "too long for the verifier" not in (folder / "report.html").read_text(encoding="utf-8")

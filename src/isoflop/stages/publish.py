@@ -289,6 +289,8 @@ def _provenance(results: Path, spec: PublishSpec) -> Provenance:
                 seconds=float(seconds) if isinstance(seconds, int | float) else None,
                 tokens=sum(tokens) if tokens else None,
                 parameters=size if isinstance(size, int) else None,
+                too_long=int(ledger.get("too_long", 0)),
+                candidates=ledger.get("candidates"),
             )
         )
         machine = ledger.get("machine")
