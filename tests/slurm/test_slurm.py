@@ -149,14 +149,14 @@ def finished(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def jobs(slurm: Path) -> pd.DataFrame:
-    """State, time limit and rule of every SLURM job, in the order of submission."""
+    """State, time limit, GPUs and rule of every SLURM job, in the order of submission."""
     listed = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%l|%k|%b"],
+        ["squeue", "--states=all", "--noheader", "--sort=i", "--Format=State:|,TimeLimit:|,tres-per-job:|,Comment:500"],
         env=os.environ | {"SLURM_CONF": str(slurm / "slurm.conf")},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    rows = [line.split("|") for line in listed.splitlines()]
-    return pd.DataFrame(rows, columns=["id", "state", "limit", "what", "gpus"])
+    rows = [line.strip().split("|") for line in listed.splitlines()]
+    return pd.DataFrame(rows, columns=["state", "limit", "gpus", "what"])
 
 
 def _comparable(path: Path) -> bytes:
