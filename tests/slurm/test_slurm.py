@@ -150,8 +150,9 @@ def finished(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def jobs(slurm: Path) -> pd.DataFrame:
     """State, time limit, GPUs and rule of every SLURM job, in the order of submission."""
+    columns = "State:|,TimeLimit:|,tres-per-job:|,Comment:500"
     listed = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--sort=i", "--Format=State:|,TimeLimit:|,tres-per-job:|,Comment:500"],
+        ["squeue", "--states=all", "--noheader", "--sort=i", f"--Format={columns}"],
         env=os.environ | {"SLURM_CONF": str(slurm / "slurm.conf")},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
