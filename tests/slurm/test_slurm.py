@@ -37,7 +37,8 @@ def reduced() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["policies"] = {name: config["policies"][name] for name in POLICIES}
     config["datasets"]["wordproblems"]["size"] = 24
-    del config["generators"]["greedy"]
+    # What needs other policies, or a greedy solution.
+    del config["generators"]["greedy"], config["exchange"]
     config["generators"]["sampling"]["samples"] = 8
     config["generators"]["rebase"]["budgets"] = [4]
     config["budgets"] = [1, 2, 4, 8]
