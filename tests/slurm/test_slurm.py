@@ -37,7 +37,8 @@ def reduced() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["policies"] = {name: config["policies"][name] for name in POLICIES}
     config["datasets"]["wordproblems"]["size"] = 24
-    del config["generators"]["greedy"]
+    # What needs other policies, or a greedy solution.
+    del config["generators"]["greedy"], config["exchange"]
     config["generators"]["sampling"]["samples"] = 8
     config["generators"]["rebase"]["budgets"] = [4]
     config["budgets"] = [1, 2, 4, 8]
@@ -149,14 +150,15 @@ def finished(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def jobs(slurm: Path) -> pd.DataFrame:
-    """State, time limit and rule of every SLURM job, in the order of submission."""
+    """State, time limit, GPUs and rule of every SLURM job, in the order of submission."""
+    columns = "State:|,TimeLimit:|,tres-per-job:|,Comment:500"
     listed = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%l|%k|%b"],
+        ["squeue", "--states=all", "--noheader", "--sort=i", f"--Format={columns}"],
         env=os.environ | {"SLURM_CONF": str(slurm / "slurm.conf")},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    rows = [line.split("|") for line in listed.splitlines()]
-    return pd.DataFrame(rows, columns=["id", "state", "limit", "what", "gpus"])
+    rows = [line.strip().split("|") for line in listed.splitlines()]
+    return pd.DataFrame(rows, columns=["state", "limit", "gpus", "what"])
 
 
 def _comparable(path: Path) -> bytes:

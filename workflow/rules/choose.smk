@@ -31,6 +31,8 @@ if CONFIG.compute_optimal is not None:
             ),
         log:
             "logs/{experiment}/choose.log",
+        group:
+            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:

@@ -8,6 +8,8 @@ if CONFIG.difficulty is not None:
             "results/{experiment}/difficulty/{dataset}/{policy}.parquet",
         log:
             "logs/{experiment}/difficulty/{dataset}/{policy}.log",
+        group:
+            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
