@@ -134,7 +134,7 @@ def save_verifier(
     `marks` are tokens that its tokenizer must have. `positions`: the longest sequence.
     """
     torch.manual_seed(seed)
-    if kind in ("math-shepherd", "llemma-rm"):
+    if kind in ("math-shepherd", "causal-orm", "llemma-rm"):
         tokenizer = sentencepiece_tokenizer()
     else:
         tokenizer = byte_tokenizer("llama3" if kind in ("rlhflow", "orm", "orm-classes") else "qwen")
@@ -179,6 +179,7 @@ def _is_token(tokenizer: Any, text: str) -> bool:
 def _model(kind: str, shape: dict[str, Any]) -> Any:
     makers = {
         "math-shepherd": lambda: MistralForCausalLM(MistralConfig(**shape, sliding_window=None)),
+        "causal-orm": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
         "llemma-rm": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
         "rlhflow": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
         "token-pair": lambda: Qwen2ForCausalLM(Qwen2Config(**shape)),

@@ -185,7 +185,7 @@ CASES = [
     Case("token-class", token_class, {"step_tag": "<extra_0>", "good_class": 2}),
     Case("orm", orm, {}),
     Case("orm", orm_classes, {"chat": True, "good_class": 0}, "orm-classes"),
-    Case("causal-orm", causal_orm, {}, "math-shepherd"),
+    Case("causal-orm", causal_orm, {}),
 ]
 NAMES = [case.checkpoint or case.kind for case in CASES]
 
