@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import problem_weights
 from isoflop.choice import NO_DIFFICULTY, Bins, ChoiceCurve, all_curves
+from isoflop.difficulty import join_singles
 from isoflop.errors import UserError
 from isoflop.options import GENERATIONS, CreditsTable, Member, Options, gather_options
 from isoflop.seeds import derive_seed
@@ -109,7 +110,7 @@ def _member(name: str, pair: Pair, spec: ChooseSpec) -> Member:
 
 
 def difficulty_bins(pair: Pair, problems: Sequence[str]) -> list[Bins]:
-    """Every way of telling difficulty apart that the problems allow, none first.
+    """Every way of telling difficulty apart that the problems allow, none first; no bin is of one problem.
 
     Raises UserError where the difficulty is not of these problems.
     """
@@ -129,4 +130,4 @@ def difficulty_bins(pair: Pair, problems: Sequence[str]) -> list[Bins]:
         read = sampled | {"flops_total": float(table["flops_total_verified"].mean())}
         hows.append(Bins("predicted", table["predicted_bin"].to_numpy(np.int64), read))
     hows.append(Bins("oracle", table["oracle_bin"].to_numpy(np.int64), sampled))
-    return hows
+    return [replace(how, bins=join_singles(how.bins)) for how in hows]

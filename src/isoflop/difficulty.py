@@ -55,6 +55,20 @@ def quantile_bins(values: Floats, bins: int) -> Ints:
     return result
 
 
+def join_singles(bins: Ints) -> Ints:
+    """The bins with each of a single problem joined to the next harder one, the hardest to the next easier.
+
+    Choosing and measuring need a problem each, and a study should not end for want of one. [problems].
+    """
+    joined = bins.copy()
+    names, counts = np.unique(joined, return_counts=True)
+    while names.size > 1 and counts.min() == 1:
+        place = int(np.argmin(counts))
+        joined[joined == names[place]] = names[place + 1 if place + 1 < names.size else place - 1]
+        names, counts = np.unique(joined, return_counts=True)
+    return joined
+
+
 def _means(values: Floats, sizes: Ints) -> Floats:
     return _sums(values, sizes) / sizes
 

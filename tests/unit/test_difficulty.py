@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isoflop.difficulty import mean_scores, pass_rates, quantile_bins
+from isoflop.difficulty import join_singles, mean_scores, pass_rates, quantile_bins
 from isoflop.errors import UserError
 from isoflop.exchange import PAPER_RATIOS, inference_flops, inference_multiplier, pretraining_flops
 
@@ -76,3 +76,19 @@ def test_an_exchange_with_nothing_to_exchange_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=match):
         inference_multiplier(size_ratio, ratio, data_ratio)
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ([1, 1, 2, 2], [1, 1, 2, 2]),
+        ([1, 2, 2, 3, 3], [2, 2, 2, 3, 3]),
+        ([1, 1, 2, 3, 3], [1, 1, 3, 3, 3]),
+        ([1, 1, 2, 2, 5], [1, 1, 2, 2, 2]),
+        ([1, 2, 3, 4], [2, 2, 4, 4]),
+        ([1, 2], [2, 2]),
+        ([3], [3]),
+    ],
+)
+def test_a_bin_of_one_problem_joins_its_neighbour(bins: list[int], expected: list[int]) -> None:
+    assert join_singles(np.array(bins)).tolist() == expected
