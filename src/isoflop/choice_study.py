@@ -24,12 +24,15 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pair:
-    """A policy's parameters and tables on one data set: its difficulty and its generators' credits."""
+    """A policy's parameters and tables on one data set: its difficulty and its generators' credits.
+
+    Without difficulty nothing is chosen for it; it may be an exchange's larger model.
+    """
 
     dataset: str
     policy: str
     parameters: int
-    difficulty: pd.DataFrame
+    difficulty: pd.DataFrame | None
     credits: Mapping[str, CreditsTable]
 
 
@@ -74,7 +77,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
     """
     axes = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_total")))
     found = []
-    for pair in pairs:
+    for pair in (one for one in pairs if one.difficulty is not None):
         for family, members in spec.families.items():
             if not {name.partition("+")[0] for name in members} <= set(pair.credits):
                 continue
@@ -114,6 +117,7 @@ def difficulty_bins(pair: Pair, problems: Sequence[str]) -> list[Bins]:
 
     Raises UserError where the difficulty is not of these problems.
     """
+    assert pair.difficulty is not None  # only such pairs are studied
     table = pair.difficulty.sort_values("problem_id", kind="stable")
     if table["problem_id"].tolist() != list(problems):
         raise UserError(

@@ -122,7 +122,8 @@ class World:
             }
             write_table(path, columns, CREDITS, {"policy": shape})
             paths.append(str(path))
-        for policy, size in SIZES.items():
+        for policy in (policy for _, policy in self.spec["difficulties"]):
+            size = SIZES[policy]
             path = self.folder / policy / "difficulty.parquet"
             pool = 2.0 * size * 50 * 64
             columns = {
@@ -271,3 +272,9 @@ def test_budgets_that_leave_no_choice_are_marked(told: dict[str, pd.DataFrame]) 
     assert counts["revising", 16.0] == {2}
     shown = _choices(told["compute_optimal"][told["compute_optimal"]["budget"] < 4])
     assert set(shown["family"]) == {"search"}
+
+
+def test_a_larger_model_needs_no_difficulty_of_its_own(tmp_path: Path, told: dict[str, pd.DataFrame]) -> None:
+    world = World(tmp_path, paper, {1: 0.92, 2: 0.75, 3: 0.6, 4: 0.33, 5: 0.7})
+    world.spec["difficulties"] = [["d", "small"]]
+    pd.testing.assert_frame_equal(world.run()["exchange"], told["exchange"])

@@ -41,15 +41,18 @@ def main(arguments: Sequence[str]) -> None:
     if len(paths) != expected:
         raise UserError(f"the specification names {expected} tables, {len(paths)} are given")
     credits, parameters = _credits(spec, paths[: len(spec.pools)])
+    difficulties = dict(zip(spec.difficulties, paths[len(spec.pools) :], strict=True))
     pairs = [
         Pair(
             dataset=dataset,
             policy=policy,
             parameters=parameters[policy],
-            difficulty=read_table(path, DIFFICULTY).to_pandas(),
+            difficulty=read_table(difficulties[dataset, policy], DIFFICULTY).to_pandas()
+            if (dataset, policy) in difficulties
+            else None,
             credits=credits.get((dataset, policy), {}),
         )
-        for (dataset, policy), path in zip(spec.difficulties, paths[len(spec.pools) :], strict=True)
+        for dataset, policy in dict.fromkeys((*spec.difficulties, *credits))
     ]
     studied = study_choice(pairs, spec)
     swaps = exchanges(studied, pairs, spec)
