@@ -75,7 +75,8 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
 
     Raises UserError for tables that do not fit together, and for bins of one problem.
     """
-    axes = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_total")))
+    # Generated tokens alone are what an exchange is reckoned in.
+    axes = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
     found = []
     for pair in (one for one in pairs if one.difficulty is not None):
         for family, members in spec.families.items():

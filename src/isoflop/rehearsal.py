@@ -90,10 +90,11 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     starts = {f"policies.{name}": entry.model for name, entry in config.policies.items()}
     starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
     made: dict[str, str] = {}
-    for place, model in starts.items():
+    # Sizes rise in the order of the config, as those of the study do.
+    for growth, (place, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
-            made[place] = save_policy(folder / place, kind, said, _seed(place), _POSITIONS)
+            made[place] = save_policy(folder / place, kind, said, _seed(place), _POSITIONS, growth)
             print(f"rehearsal: {place}: {model} as a random {kind} model", file=sys.stderr)
     for name, entry in config.verifiers.items():
         if isinstance(entry, RunningVerifier) and entry.model is not None:

@@ -33,12 +33,18 @@ _MEAN, _SPREAD = 10.0, 1.5
 
 
 def save_policy(
-    folder: Path, architecture: str, sentences: Sequence[str], seed: int = 0, positions: int = 4096
+    folder: Path,
+    architecture: str,
+    sentences: Sequence[str],
+    seed: int = 0,
+    positions: int = 4096,
+    growth: int = 0,
 ) -> str:
-    """A policy of one of ARCHITECTURES that says `sentences`; returns its folder."""
+    """A policy of one of ARCHITECTURES that says `sentences`, the larger the `growth`; returns its folder."""
     torch.manual_seed(seed)
     tokenizer = with_tokens(byte_tokenizer("qwen" if architecture == "qwen2" else "llama3"), sentences)
     shape = tiny_shape(tokenizer, positions)
+    shape["intermediate_size"] += 16 * growth
     config, model = ARCHITECTURES[architecture]
     if architecture == "gpt_neox":
         del shape["num_key_value_heads"]

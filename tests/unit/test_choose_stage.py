@@ -278,3 +278,11 @@ def test_a_larger_model_needs_no_difficulty_of_its_own(tmp_path: Path, told: dic
     world = World(tmp_path, paper, {1: 0.92, 2: 0.75, 3: 0.6, 4: 0.33, 5: 0.7})
     world.spec["difficulties"] = [["d", "small"]]
     pd.testing.assert_frame_equal(world.run()["exchange"], told["exchange"])
+
+
+def test_the_exchange_is_there_whatever_the_headline_counts(
+    tmp_path: Path, told: dict[str, pd.DataFrame]
+) -> None:
+    world = World(tmp_path, paper, {1: 0.92, 2: 0.75, 3: 0.6, 4: 0.33, 5: 0.7})
+    world.spec["cost_model"] = "total"
+    pd.testing.assert_frame_equal(world.run()["exchange"], told["exchange"])
