@@ -45,6 +45,11 @@ class Server(Entry):
     """The environment variable that has the server's API key, where it wants one."""
 
 
+def checkpoint_name(model: str, revision: str | None) -> str:
+    """What a checkpoint goes by among the settings of a machine."""
+    return model if revision is None else f"{model}@{revision}"
+
+
 class _Model(Entry):
     """What all models that may run here have in common: where they are, and what runs them."""
 
@@ -71,7 +76,7 @@ class _Model(Entry):
     @property
     def checkpoint(self) -> str:
         """Which weights these are: folder or hub id, with its commit."""
-        return f"{self.model}@{self.revision}" if self.revision else str(self.model)
+        return checkpoint_name(str(self.model), self.revision)
 
 
 class _Chat(Entry):

@@ -105,6 +105,8 @@ def _model(entry: Policy | RunningVerifier, folder: str | None, engine: str) -> 
         "gpus": 1,
         "memory_share": 0.4,
     }
+    if isinstance(entry, Policy):
+        changed["server"] = None
     return changed if folder is None else changed | {"model": folder, "revision": None}
 
 

@@ -133,6 +133,17 @@ def test_the_machine_decides_seconds_alone(results: Path, monkeypatch: pytest.Mo
         assert replace(other, seconds=one.seconds, gpus=one.gpus) == one
 
 
+def test_the_machine_knows_a_hub_model_by_its_commit(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = work()
+    pinned = {name: use.model_copy(update={"revision": "0" * 40}) for name, use in plain.policies.items()}
+    hub = plain.model_copy(update={"policies": pinned})
+    gpus = []
+    for key in ("models/m", f"models/m@{'0' * 40}"):
+        monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({key: {"gpus": 2, "memory_share": 0.5}}))
+        gpus.append([compared(results, one)[0].planned.gpus for one in (plain, hub)])
+    assert gpus == [[2, 1], [1, 2]]
+
+
 def test_the_table_has_sums_and_ratios(results: Path) -> None:
     jobs = compared(results, work())
     rows = list(csv.DictReader(io.StringIO(plan_csv(jobs, "made"))))

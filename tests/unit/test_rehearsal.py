@@ -117,6 +117,15 @@ def test_an_override_keeps_every_entry_and_changes_sizes_only(name: str, engine:
         assert generator.max_tokens == 24
 
 
+def test_a_policy_behind_a_server_is_rehearsed_here() -> None:
+    raw = read_yaml(ROOT / "config.yaml")
+    name = next(iter(raw["policies"]))
+    raw["policies"][name] |= {"engine": "server", "server": {"url": "http://127.0.0.1:1/v1"}}
+    changed = override(build_config(raw, "served", ROOT), {}, {}, "transformers")
+    small = build_config(merge(raw, json.loads(json.dumps(changed))), "override", ROOT)
+    assert (small.policies[name].engine, small.policies[name].server) == ("transformers", None)
+
+
 def test_imported_solutions_are_not_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=r"generators\.published: imports solutions"):

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from isoflop.checkpoint_configs import CheckpointConfigs, key_width
+from isoflop.config_models import checkpoint_name
 from isoflop.config_planning import ModelUse
 from isoflop.costs import ModelShape, flops_kaplan, flops_of_positions, flops_total
 from isoflop.errors import UserError
@@ -63,7 +64,7 @@ class _Found:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
         shape = next(self._shapes(name, stage), None) or _shape({})
         content = self._configs.config(use.model, use.revision)
-        given = self._machine.get(use.model, {})
+        given = self._machine.get(checkpoint_name(use.model, use.revision), {})
         return Placed(
             shape,
             shape.attention_width if content is None else key_width(content),
