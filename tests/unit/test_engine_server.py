@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from loopback_server import Fault, LoopbackServer, drop, hang, status
+from problem_tables import write_problems
 from transformers import AutoTokenizer
 
 from isoflop import server_client
@@ -20,10 +21,8 @@ from isoflop.engines import Completion, GenerationRequest
 from isoflop.errors import UserError
 from isoflop.specs import SampleSpec
 from isoflop.stages import sample
-from isoflop.stages.common import write_table
 from isoflop.stages.models import open_policy
 from isoflop.steps import ended_steps
-from isoflop.tables import PROBLEMS
 from isoflop.tiny_models import save_tiny
 from isoflop.wordproblems import generate_problems
 
@@ -373,18 +372,7 @@ def test_seeds_without_effect_are_noted(model: str, capfd: pytest.CaptureFixture
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Path:
-    drawn = generate_problems("dev", 12, seed=9)
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    path = tmp_path / "problems.parquet"
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-    return path
+    return write_problems(tmp_path / "problems.parquet", "dev", 12, seed=9)
 
 
 def test_a_run_whose_server_died_resumes_to_the_same_bytes(

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pyarrow as pa
 import pytest
+from problem_tables import write_problems
 
 from isoflop.config_models import CausalOrm
 from isoflop.config_revisions import ChainWriting
@@ -17,13 +18,12 @@ from isoflop.revision_chains import Chain, write_chains
 from isoflop.specs import ChainLabelsSpec, ReviseSpec, TrajectoriesSpec
 from isoflop.stages import chain_labels, revise, score, trajectories
 from isoflop.stages.chunks import Chunks
-from isoflop.stages.common import read_table, table_metadata, write_table
+from isoflop.stages.common import read_table, table_metadata
 from isoflop.stages.models import open_policy
 from isoflop.tables import CANDIDATES, LABELS, PROBLEMS, SCORES
 from isoflop.tiny_models import save_tiny
 from isoflop.verifier_texts import token_id
 from isoflop.word_tokenizer import build_tokenizer
-from isoflop.wordproblems import generate_problems
 
 
 class Scribe:
@@ -89,18 +89,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Path:
-    drawn = generate_problems("dev", 5, seed=9, levels=(1, 2))
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    path = tmp_path / "problems.parquet"
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-    return path
+    return write_problems(tmp_path / "problems.parquet", "dev", 5, seed=9, levels=(1, 2))
 
 
 GENERATOR = {"kind": "revisions", "chains": 3, "length": 3, "largest": 3, "max_tokens": 12}

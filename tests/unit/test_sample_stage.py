@@ -12,16 +12,16 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
+from problem_tables import write_problems
 
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages import label, sample, score
 from isoflop.stages.chunks import Chunks, fingerprint
-from isoflop.stages.common import read_table, table_metadata, write_table
-from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.stages.common import read_table, table_metadata
+from isoflop.tables import CANDIDATES, SCORES
 from isoflop.tiny_models import save_tiny
-from isoflop.wordproblems import generate_problems
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Path:
-    drawn = generate_problems("dev", 12, seed=9)
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    path = tmp_path / "problems.parquet"
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-    return path
+    return write_problems(tmp_path / "problems.parquet", "dev", 12, seed=9)
 
 
 def sample_spec(model: str, samples: int = 6, max_tokens: int = 20, seed: int = 5) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from problem_tables import write_problems
 
 from isoflop.config_models import MathShepherd, Policy
 from isoflop.engine_transformers import TransformersPolicy
@@ -15,9 +16,9 @@ from isoflop.engines import GenerationRequest, ScoreRequest
 from isoflop.errors import UserError
 from isoflop.stages import gather, grade, search, select
 from isoflop.stages.chunks import Chunks
-from isoflop.stages.common import read_table, table_metadata, write_table
+from isoflop.stages.common import read_table, table_metadata
 from isoflop.steps import ended_steps
-from isoflop.tables import CANDIDATES, CREDITS, PROBLEMS, SCORES, TREES, USAGE
+from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
 from isoflop.tiny_models import save_tiny
 from isoflop.verifier_transformers import GRID, TransformersVerifier, close
 from isoflop.wordproblems import generate_problems
@@ -35,18 +36,7 @@ def policy() -> TransformersPolicy:
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Path:
-    drawn = generate_problems("dev", 6, seed=9)
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    path = tmp_path / "problems.parquet"
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-    return path
+    return write_problems(tmp_path / "problems.parquet", "dev", 6, seed=9)
 
 
 def spec(generator: dict[str, Any], budget: int = 4, **models: str) -> str:

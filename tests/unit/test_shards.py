@@ -13,16 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from problem_tables import write_problems
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.shards import merged_ledger, shard_names, shard_of, shard_pattern
 from isoflop.stages import merge, revise, sample, score, search
 from isoflop.stages.chunks import Chunks
-from isoflop.stages.common import write_table
-from isoflop.tables import PROBLEMS, SCORES
+from isoflop.tables import SCORES
 from isoflop.tiny_models import save_tiny
-from isoflop.wordproblems import generate_problems
 
 SHAPE = ModelShape(parameters=10, embedding_parameters=2, layers=1, attention_width=4)
 
@@ -74,18 +73,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory: pytest.TempPathFactory) -> str:
-    drawn = generate_problems("dev", 11, seed=9)
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    path = tmp_path_factory.mktemp("problems") / "problems.parquet"
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-    return str(path)
+    return str(write_problems(tmp_path_factory.mktemp("problems") / "problems.parquet", "dev", 11, seed=9))
 
 
 def _specs(model: str) -> dict[ModuleType, dict[str, Any]]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from problem_tables import write_problems
 from transformers import AutoModelForCausalLM, TrainerState
 
 from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
@@ -186,19 +187,6 @@ def test_thin_keeps_the_ends() -> None:
     assert thin(points[:5], 10) == points[:5]
 
 
-def write_problems(path: Path, split: str, size: int) -> None:
-    drawn = generate_problems(split, size, seed=3, levels=(1, 2))
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * size,
-        "solution": [problem.solution for problem in drawn],
-    }
-    write_table(path, columns, PROBLEMS, {"source": "wordproblems"})
-
-
 def train_spec(kind: str, **changes: object) -> str:
     recipe: dict[str, object] = {
         "kind": kind,
@@ -224,8 +212,8 @@ def train_spec(kind: str, **changes: object) -> str:
 
 
 def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
-    write_problems(tmp_path / "train.parquet", "train", 64)
-    write_problems(tmp_path / "dev.parquet", "dev", 16)
+    write_problems(tmp_path / "train.parquet", "train", 64, seed=3, levels=(1, 2))
+    write_problems(tmp_path / "dev.parquet", "dev", 16, seed=3, levels=(1, 2))
     paths = [str(tmp_path / "train.parquet"), str(tmp_path / "dev.parquet")]
     policy = tmp_path / "policy"
     train.main([train_spec("policy", optimizer="muon", epochs=3, held_out_samples=2), *paths, str(policy)])
@@ -353,8 +341,8 @@ def test_a_stopped_training_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
     """In the first epoch of two and in the second; beside half a checkpoint and another recipe's."""
-    write_problems(tmp_path / "train.parquet", "train", 128)
-    write_problems(tmp_path / "dev.parquet", "dev", 8)
+    write_problems(tmp_path / "train.parquet", "train", 128, seed=3, levels=(1, 2))
+    write_problems(tmp_path / "dev.parquet", "dev", 8, seed=3, levels=(1, 2))
     paths = [str(tmp_path / "train.parquet"), str(tmp_path / "dev.parquet")]
     spec = train_spec("policy", optimizer="muon", epochs=2)
     train.main([spec, *paths, str(tmp_path / "whole")])
@@ -385,7 +373,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(
 
 
 def test_sequences_longer_than_the_context_are_refused_before_training(tmp_path: Path) -> None:
-    write_problems(tmp_path / "p.parquet", "train", 8)
+    write_problems(tmp_path / "p.parquet", "train", 8, seed=3, levels=(1, 2))
     with pytest.raises(UserError, match="max_length 513 is more than the model's 512 positions"):
         train.main(
             [train_spec("policy", max_length=513), *[str(tmp_path / "p.parquet")] * 2, str(tmp_path / "o")]

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from problem_tables import write_problems
 from vllm_server import VllmServer
 
 from isoflop.config_models import Policy
@@ -13,9 +14,8 @@ from isoflop.engine_server import ServerPolicy
 from isoflop.errors import UserError
 from isoflop.specs import SAMPLE_VERSION, SampleSpec
 from isoflop.stages import sample
-from isoflop.stages.common import read_table, write_table
-from isoflop.tables import CANDIDATES, PROBLEMS
-from isoflop.wordproblems import generate_problems
+from isoflop.stages.common import read_table
+from isoflop.tables import CANDIDATES
 
 MODEL = str(Path(__file__).parents[2] / "resources" / "models" / "policy-0.9M")
 _EXACT = ["problem_id", "candidate", "steps", "step_tokens", "finish", "prompt_tokens", "tokens"]
@@ -29,16 +29,7 @@ def test_another_model_than_the_servers_is_refused(vllm_server: VllmServer) -> N
 def test_a_job_whose_server_dies_resumes(
     vllm_server: VllmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = generate_problems("test", 48, seed=5)
-    columns: dict[str, list[object]] = {
-        "problem_id": [problem.problem_id for problem in drawn],
-        "prompt": [problem.prompt for problem in drawn],
-        "answer": [problem.answer for problem in drawn],
-        "level": [problem.level for problem in drawn],
-        "subject": [None] * len(drawn),
-        "solution": [problem.solution for problem in drawn],
-    }
-    write_table(tmp_path / "problems.parquet", columns, PROBLEMS, {"source": "wordproblems"})
+    write_problems(tmp_path / "problems.parquet", "test", 48, seed=5)
     monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "4")
     monkeypatch.setenv(
         "ISOFLOP_MACHINE", json.dumps({MODEL: {"server": vllm_server.settings(retries=1).model_dump()}})
