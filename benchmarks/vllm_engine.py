@@ -25,7 +25,8 @@ from isoflop.engine_vllm import VllmPolicy
 from isoflop.engines import Policy
 from isoflop.open_requests import JoiningPolicy
 from isoflop.specs import SAMPLE_VERSION, SampleSpec
-from isoflop.stages.sample import Problem, candidates_table, requests_for
+from isoflop.stages.common import Problem
+from isoflop.stages.sample import candidates_table, requests_for
 from isoflop.vllm_settings import VllmSettings, engine_arguments, settle_environment
 from isoflop.wordproblems import generate_problems
 

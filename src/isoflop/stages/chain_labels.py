@@ -6,7 +6,6 @@ Both outputs are tables of labels whose solutions have one step, the whole answe
 the answers before it in them; those of ALONE are the problem's own.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from isoflop.errors import UserError
 from isoflop.revision_chains import Chain, write_chains
 from isoflop.revision_texts import with_attempts
 from isoflop.specs import ChainLabelsSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_columns
 from isoflop.stages.models import open_policy
 from isoflop.tables import LABELS, PROBLEMS
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = spec.chains
     problems = read_table(problems_path, PROBLEMS).select(["problem_id", "prompt", "answer"]).to_pylist()
     policy = open_policy(spec.policy)
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    size = chunk_problems()
     per_problem = settings.chains * settings.length
     line = ProgressLine(f"chain_labels {spec.name}", len(problems) * per_problem)
     chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)

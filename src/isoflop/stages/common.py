@@ -14,8 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from isoflop.config_faults import describe_faults
 from isoflop.errors import UserError
+from isoflop.tables import PROBLEMS
 
 Spec = TypeVar("Spec", bound=BaseModel)
+Problem = tuple[str, str]
+"""A problem's name and its text."""
 
 
 @contextmanager
@@ -72,6 +75,12 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
         )
         raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
     return table
+
+
+def read_prompts(path: str | Path) -> list[Problem]:
+    """The problems of a table, in its order; raises UserError as `read_table` does."""
+    table = read_table(path, PROBLEMS)
+    return list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
 
 
 def table_metadata(table: pa.Table) -> dict[str, object]:

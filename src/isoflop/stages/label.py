@@ -6,7 +6,6 @@ Every policy of the spec writes solutions; the completer continues from every st
 and no reference solution is asked: only whether a rollout's final answer is right.
 """
 
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from isoflop.engines import Completion, GenerationRequest, Policy
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint
 from isoflop.stages.common import (
     read_spec,
     read_table,
@@ -146,7 +145,7 @@ def main(arguments: Sequence[str]) -> None:
     table = read_table(problems_path, PROBLEMS)
     problems = table.select(["problem_id", "prompt", "answer"]).to_pylist()
     checkable = table_metadata(table).get("source") == "wordproblems"
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "100"))
+    size = chunk_problems(100)
     models = [policy.model for policy in spec.policies.values()]
     chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:

@@ -21,6 +21,7 @@ from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, StudyWork, assumed_lengths, study_jobs
 from isoflop.forecast_time import Placed
 from isoflop.plan_comparison import Compared
+from isoflop.stages.chunks import chunk_problems
 from isoflop.stages.common import read_ledger
 
 
@@ -36,7 +37,7 @@ def compared(results: Path, work: StudyWork) -> list[Compared]:
         policies={name: found.placed(name, use, "sample") for name, use in work.policies.items()},
         verifiers={name: found.placed(name, use, "score") for name, use in work.verifiers.items()},
         trained={},
-        chunk_problems=int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")),
+        chunk_problems=chunk_problems(),
     )
     return [Compared(job, found.measured(job, known)) for job in study_jobs(work, known)]
 

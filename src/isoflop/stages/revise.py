@@ -7,22 +7,19 @@ in it. Each draws on its own randomness, fixed by the experiment's seed, the pro
 in it, whatever the batch, chunk or shard it is in.
 """
 
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
 
+from isoflop.candidates import completion_columns
 from isoflop.errors import UserError
 from isoflop.revision_chains import Chain, write_chains
 from isoflop.shards import shard_of
 from isoflop.specs import ReviseSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
+from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_policy
-from isoflop.steps import split_steps, tokens_per_step
-from isoflop.tables import CANDIDATES, PROBLEMS
-
-Problem = tuple[str, str]
+from isoflop.tables import CANDIDATES
 
 
 def chains_for(spec: ReviseSpec, problem: Problem) -> list[Chain]:
@@ -37,32 +34,18 @@ def chains_for(spec: ReviseSpec, problem: Problem) -> list[Chain]:
 def candidates_table(problem_ids: Sequence[str], chains: Sequence[Chain], separator: str) -> pa.Table:
     """Written chains, as many of each problem, as a CANDIDATES table."""
     per_problem = len(chains) // len(problem_ids)
-    rows = []
+    keys: dict[str, list[object]] = {"problem_id": [], "candidate": [], "budget": [], "run": []}
     for place, problem_id in enumerate(problem_ids):
         own = chains[place * per_problem : (place + 1) * per_problem]
-        answers = [
-            (number, position, answer)
-            for number, chain in enumerate(own)
-            for position, answer in enumerate(chain.answers, start=1)
+        placed = [
+            (position, run) for run, chain in enumerate(own) for position in range(1, len(chain.answers) + 1)
         ]
-        for candidate, (number, position, answer) in enumerate(answers):
-            steps = split_steps(answer.text, separator)
-            rows.append(
-                {
-                    "problem_id": problem_id,
-                    "candidate": candidate,
-                    "steps": steps,
-                    "step_tokens": tokens_per_step(answer.pieces, steps, separator),
-                    "finish": answer.finish,
-                    "prompt_tokens": answer.prompt_tokens,
-                    "tokens": len(answer.pieces),
-                    "logprob": answer.logprob,
-                    "source": None,
-                    "budget": position,
-                    "run": number,
-                }
-            )
-    return pa.Table.from_pylist(rows, schema=CANDIDATES)
+        keys["problem_id"] += [problem_id] * len(placed)
+        keys["candidate"] += range(len(placed))
+        keys["budget"] += [position for position, _ in placed]
+        keys["run"] += [run for _, run in placed]
+    answers = [answer for chain in chains for answer in chain.answers]
+    return pa.table(keys | completion_columns(answers, separator), schema=CANDIDATES)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -71,9 +54,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.revise SPEC PROBLEMS OUT LEDGER_OUT")
     spec_text, problems_path, out, ledger_out = arguments
     spec = read_spec(ReviseSpec, spec_text, "revise")
-    table = read_table(problems_path, PROBLEMS)
-    problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    problems = read_prompts(problems_path)
+    shard = shard_of(out, chunk_problems())
     if not shard.chunks(len(problems)):
         finish_idle(shard, out, CANDIDATES, ledger_out)
         return

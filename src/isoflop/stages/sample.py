@@ -6,24 +6,21 @@ Candidates are sampled once, at the largest budget. Each draws on its own random
 experiment's seed, the problem and the candidate's number, whatever the batch, chunk or shard it is in.
 """
 
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
 
+from isoflop.candidates import completion_columns
 from isoflop.config_entries import Sampling
 from isoflop.engines import Completion, GenerationRequest
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.shards import shard_of
 from isoflop.specs import SampleSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
+from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_policy
-from isoflop.steps import split_steps, tokens_per_step
-from isoflop.tables import CANDIDATES, PROBLEMS
-
-Problem = tuple[str, str]
+from isoflop.tables import CANDIDATES
 
 
 def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
@@ -50,21 +47,11 @@ def candidates_table(
     problems: Sequence[Problem], per_problem: int, completions: Sequence[Completion], separator: str
 ) -> pa.Table:
     """The completions of `problems`, `per_problem` of each in turn, as a CANDIDATES table."""
-    steps = [split_steps(completion.text, separator) for completion in completions]
     return pa.table(
         {
             "problem_id": [problem_id for problem_id, _ in problems for _ in range(per_problem)],
             "candidate": list(range(per_problem)) * len(problems),
-            "steps": steps,
-            "step_tokens": [
-                tokens_per_step(c.pieces, parts, separator)
-                for c, parts in zip(completions, steps, strict=True)
-            ],
-            "finish": [completion.finish for completion in completions],
-            "prompt_tokens": [completion.prompt_tokens for completion in completions],
-            "tokens": [len(completion.pieces) for completion in completions],
-            "logprob": [completion.logprob for completion in completions],
-            "source": [None] * len(completions),
+            **completion_columns(completions, separator),
             "budget": [None] * len(completions),
             "run": [None] * len(completions),
         },
@@ -78,9 +65,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.sample SPEC PROBLEMS OUT LEDGER_OUT")
     spec_text, problems_path, out, ledger_out = arguments
     spec = read_spec(SampleSpec, spec_text, "sample")
-    table = read_table(problems_path, PROBLEMS)
-    problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    problems = read_prompts(problems_path)
+    shard = shard_of(out, chunk_problems())
     if not shard.chunks(len(problems)):
         finish_idle(shard, out, CANDIDATES, ledger_out)
         return

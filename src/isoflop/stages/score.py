@@ -3,7 +3,6 @@
 python -m isoflop.stages.score SPEC PROBLEMS CANDIDATES OUT.parquet OUT.ledger.json
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,10 @@ from isoflop.errors import UserError
 from isoflop.revision_texts import with_attempts
 from isoflop.shards import shard_of
 from isoflop.specs import ScoreSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
+from isoflop.stages.common import read_prompts, read_spec, read_table, run_stage
 from isoflop.stages.models import open_verifier
-from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, SCORES
 
 
 def requests_for(verifier: Running, problem: str, candidates: Sequence[dict[str, Any]]) -> list[ScoreRequest]:
@@ -43,8 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     spec_text, problems_path, candidates_path, out, ledger_out = arguments
     spec = read_spec(ScoreSpec, spec_text, "score")
-    table = read_table(problems_path, PROBLEMS)
-    texts = dict(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+    texts = dict(read_prompts(problems_path))
     columns = ["problem_id", "candidate", "steps", "budget", "run"]
     rows = read_table(candidates_path, CANDIDATES).select(columns).to_pylist()
     by_problem: dict[str, list[dict[str, Any]]] = {}
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     unknown = next((name for name in by_problem if name not in texts), None)
     if unknown is not None:
         raise UserError(f"{candidates_path}: problem {unknown!r} is not in {problems_path}")
-    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    shard = shard_of(out, chunk_problems())
     if not shard.chunks(len(by_problem)):
         finish_idle(shard, out, SCORES, ledger_out)
         return

@@ -8,7 +8,6 @@ place in the tree, whatever the batch, chunk or shard it is in.
 """
 
 import gc
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -18,12 +17,10 @@ from isoflop.search_driver import Driver, Task, Texts
 from isoflop.searches import new_tree, nominal_samples, start
 from isoflop.shards import shard_of
 from isoflop.specs import SearchSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import read_spec, read_table, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
+from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_both
-from isoflop.tables import PROBLEMS, TREES
-
-Problem = tuple[str, str]
+from isoflop.tables import TREES
 
 
 def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
@@ -84,9 +81,8 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(SearchSpec, spec_text, "search")
     if len(spec.generator.budgets) != 1:
         raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
-    table = read_table(problems_path, PROBLEMS)
-    problems = list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
-    shard = shard_of(out, int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25")))
+    problems = read_prompts(problems_path)
+    shard = shard_of(out, chunk_problems())
     if not shard.chunks(len(problems)):
         finish_idle(shard, out, TREES, ledger_out)
         return

@@ -6,7 +6,6 @@ OUT is a table of problems: the prompt has the attempts in it, the solution is t
 `train` makes a revision model of it like any other policy.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +17,7 @@ from isoflop.errors import UserError
 from isoflop.revision_texts import with_attempts
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrajectoriesSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_columns
 from isoflop.stages.models import open_policy
 from isoflop.tables import PROBLEMS
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     problems = read_table(problems_path, PROBLEMS).to_pylist()
     policy = open_policy(spec.policy)
     samples = spec.trajectories.samples_per_problem
-    size = int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", "25"))
+    size = chunk_problems()
     line = ProgressLine(f"trajectories {spec.name}", len(problems) * samples)
     chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
     with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
