@@ -40,6 +40,23 @@ def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "al
     return weights
 
 
+def with_measurement(weights: Floats) -> Floats:
+    """The weights with those of the measurement, all equal, before them: [1 + draws, problems]."""
+    count = weights.shape[1]
+    return np.vstack([np.full((1, count), 1.0 / count), weights])
+
+
+def subset_means(values: Floats, weights: Floats, members: NDArray[np.bool_]) -> Floats:
+    """Weighted means over some of the problems, [..., draws]; nan where a draw has none of them.
+
+    `values`: [..., problems]. `weights`: [draws, problems]. `members`: which problems, [problems].
+    """
+    part = weights[:, members]
+    with np.errstate(invalid="ignore"):
+        means: Floats = values[..., members] @ part.T / part.sum(axis=1)
+    return means
+
+
 def accuracy_interval(credits: Floats, weights: Floats, confidence: float = 0.95) -> Interval:
     """Interval of the mean credit over problems: what the bootstrap's percentiles and a score interval span.
 
@@ -69,6 +86,11 @@ def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(samples, [tail, 1.0 - tail], method="nearest")
     return Interval(float(low), float(high))
+
+
+def known_interval(samples: Floats, confidence: float = 0.95) -> Interval:
+    """`percentile_interval` of the draws that are numbers: one may be without any of what is measured."""
+    return percentile_interval(samples[~np.isnan(samples)], confidence)
 
 
 def _interval(

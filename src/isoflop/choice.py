@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.bootstrap import subset_means, with_measurement
 from isoflop.compute_optimal import Chosen, choose
 from isoflop.monotone import Line, saved
 from isoflop.options import GENERATIONS, Options, affordable
@@ -40,11 +41,11 @@ class Bins:
 class ChoiceCurve:
     """The choice and the baseline over the budgets of one axis.
 
-    `targets`: [budgets]. `accuracy`, `baseline`: [budgets, 1 + draws]. `by_bin`, `baseline_by_bin`: [bins,
-    budgets, 1 + draws], bins named by `names`. `spent`, `baseline_spent`: mean cost, [budgets]. `saved`,
-    `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws],
-    without and with what difficulty costs. `shares`: [bins, budgets, options]. `between`: how many options a
-    budget can pay, [budgets]; with one there is no choice.
+    `targets`: what the baseline spends, [budgets]; `spent`: what the choice does. `accuracy`, `baseline`:
+    [budgets, 1 + draws]. `by_bin`, `baseline_by_bin`: [bins, budgets, 1 + draws], bins named by `names`.
+    `saved`, `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 +
+    draws], without and with what difficulty costs. `shares`: [bins, budgets, options]. `between`: how many
+    options a budget can pay, [budgets]; with one there is no choice.
     """
 
     axis: str
@@ -56,7 +57,6 @@ class ChoiceCurve:
     by_bin: Floats
     baseline_by_bin: Floats
     spent: Floats
-    baseline_spent: Floats
     saved: Floats
     saved_charged: Floats
     shares: Floats
@@ -90,17 +90,9 @@ def choice_curve(
         splits=splits,
         seed=derive_seed("choice", seed, axis, how.kind) % 2**31,
     )
-    drawn = np.vstack([np.full((1, how.bins.size), 1.0 / how.bins.size), weights])
+    drawn = with_measurement(weights)
     fixed = options.credits[own] @ drawn.T
     names = np.unique(how.bins).tolist()
-    with np.errstate(invalid="ignore"):
-        by_bin = np.array(
-            [
-                (options.credits[own][:, how.bins == name] @ drawn[:, how.bins == name].T)
-                / drawn[:, how.bins == name].sum(axis=1)
-                for name in names
-            ]
-        )
     spent = found.cost[:, 0]
     # In generations a choice costs what it counts as; in FLOPs what was chosen took, which may be less.
     x = targets if axis == GENERATIONS else np.maximum.accumulate(spent)
@@ -116,9 +108,10 @@ def choice_curve(
         accuracy=found.accuracy,
         baseline=fixed,
         by_bin=found.by_bin,
-        baseline_by_bin=by_bin,
+        baseline_by_bin=np.array(
+            [subset_means(options.credits[own], drawn, how.bins == name) for name in names]
+        ),
         spent=spent,
-        baseline_spent=targets,
         saved=np.array([saved(line, plain, place) for place in places]),
         saved_charged=np.array([saved(paid, plain, place) for place in places]),
         shares=found.shares,

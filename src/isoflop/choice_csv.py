@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import Interval, accuracy_interval, percentile_interval
+from isoflop.bootstrap import accuracy_interval, known_interval
 from isoflop.choice import NO_DIFFICULTY, ChoiceCurve
 from isoflop.choice_study import Studied
 from isoflop.curves import fraction, number
@@ -116,7 +116,7 @@ def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> p
     rows = []
     for one in exchanged:
         gap = one.small - one.large
-        low, high = _interval(gap, level)
+        low, high = known_interval(gap[1:], level)
         rows.append(
             [
                 experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.kind,
@@ -133,21 +133,15 @@ def _compared(accuracy: Floats, baseline: Floats, level: float) -> list[str]:
     gain = accuracy - baseline
     return [
         fraction(float(accuracy[0])),
-        *map(fraction, _interval(accuracy, level)),
+        *map(fraction, known_interval(accuracy[1:], level)),
         fraction(float(baseline[0])),
         fraction(float(gain[0])),
-        *map(fraction, _interval(gain, level)),
+        *map(fraction, known_interval(gain[1:], level)),
     ]
 
 
 def _numbers(draws: Floats, level: float) -> list[str]:
-    return [number(float(draws[0])), *map(number, _interval(draws, level))]
-
-
-def _interval(draws: Floats, level: float) -> Interval:
-    """Of draws whose first is the measurement; those of a bin that a draw leaves empty do not count."""
-    known = draws[1:][~np.isnan(draws[1:])]
-    return percentile_interval(known, level)
+    return [number(float(draws[0])), *map(number, known_interval(draws[1:], level))]
 
 
 def _within(weights: Floats, members: NDArray[np.bool_]) -> Floats:

@@ -5,12 +5,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import problem_weights
+from isoflop.bootstrap import problem_weights, subset_means, with_measurement
 from isoflop.choice import NO_DIFFICULTY, Bins, ChoiceCurve, all_curves
 from isoflop.difficulty import join_singles
 from isoflop.errors import UserError
@@ -53,21 +54,18 @@ class Studied:
     bins: Mapping[str, Bins]
     curves: Mapping[tuple[str, str], ChoiceCurve]
 
-    @property
+    @cached_property
     def drawn(self) -> Floats:
-        """The weights with those of the measurement, all equal, before them: [1 + draws, problems]."""
-        count = self.weights.shape[1]
-        return np.vstack([np.full((1, count), 1.0 / count), self.weights])
+        """The weights with those of the measurement before them, [1 + draws, problems]."""
+        return with_measurement(self.weights)
 
     def accuracy(self, option: int, members: NDArray[np.bool_] | None = None) -> Floats:
         """Accuracy of one option, on some of the problems or all, [1 + draws]; nan where a draw has none."""
-        drawn, credit = self.drawn, self.options.credits[option]
+        credit = self.options.credits[option]
         if members is None:
-            whole: Floats = drawn @ credit
+            whole: Floats = self.drawn @ credit
             return whole
-        with np.errstate(invalid="ignore"):
-            part: Floats = drawn[:, members] @ credit[members] / drawn[:, members].sum(axis=1)
-        return part
+        return subset_means(credit, self.drawn, members)
 
 
 def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import percentile_interval
+from isoflop.bootstrap import known_interval
 
 Floats = NDArray[np.float64]
 
@@ -49,8 +49,7 @@ def measured_part(
     note: str = "",
 ) -> Part:
     """A part whose statistic is `draws[0]`, [1 + draws]; draws that are not a number are left out."""
-    known = draws[1:][~np.isnan(draws[1:])]
-    low, high = percentile_interval(known, level)
+    low, high = known_interval(draws[1:], level)
     return Part(claim, dataset, cost, part, statistic, float(draws[0]), low, high, decided(low, high), note)
 
 

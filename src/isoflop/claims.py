@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import percentile_interval
-from isoflop.claim_parts import ANY, UNDECIDED, Part, decided
+from isoflop.claim_parts import ANY, UNDECIDED, Part, decided, measured_part
 from isoflop.monotone import Line
 from isoflop.publishing import (
     NEEDS_VERIFIER,
@@ -100,9 +99,7 @@ class _Tests:
         self, claim: int, dataset: str, cost: str, part: str, statistic: str, draws: Floats, note: str = ""
     ) -> Part:
         """A part whose statistic is `draws[0]`, [1 + draws]."""
-        low, high = percentile_interval(draws[1:], self._spec.level)
-        found = decided(low, high)
-        return Part(claim, dataset, cost, part, statistic, float(draws[0]), low, high, found, note)
+        return measured_part(claim, dataset, cost, part, statistic, draws, self._spec.level, note)
 
     def _draws(self, rows: pd.DataFrame) -> Floats:
         """Accuracies and their draws, [rows, 1 + draws]."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.bootstrap import with_measurement
 from isoflop.errors import UserError
 from isoflop.estimators import TIE
 
@@ -61,8 +62,7 @@ def choose(
     unpaid = ~affordable.any(axis=1)
     if unpaid.any():
         raise UserError(f"budget number {int(np.argmax(unpaid)) + 1} can pay no strategy; leave it out")
-    everyone = np.full((1, bins.size), 1.0 / bins.size)
-    drawn = np.vstack([everyone, weights])
+    drawn = with_measurement(weights)
     names = np.unique(bins)
     budgets, options = affordable.shape
     credit_sums, cost_sums = np.zeros((2, names.size, budgets, drawn.shape[0]))

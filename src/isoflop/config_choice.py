@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from isoflop.config_entries import Count, Entry, Name
+from isoflop.exchange import PAPER_RATIOS
 
 Strategy = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$")
@@ -55,5 +56,5 @@ class Exchange(Entry):
     """Which policies."""
     greedy: Name
     """The entry of `generators`, of kind `greedy`, that the larger one answers with."""
-    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.16, 0.79, 22.0)
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = PAPER_RATIOS
     """R: tokens of all inference over tokens of the smaller one's pretraining."""

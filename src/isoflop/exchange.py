@@ -11,16 +11,6 @@ from isoflop.errors import UserError
 PAPER_RATIOS = (0.16, 0.79, 22.0)
 
 
-def pretraining_flops(parameters: float, tokens: float) -> float:
-    """X = 6 N D_pretrain."""
-    return 6.0 * parameters * tokens
-
-
-def inference_flops(parameters: float, tokens: float) -> float:
-    """Y = 2 N D_inference."""
-    return 2.0 * parameters * tokens
-
-
 def inference_multiplier(size_ratio: float, ratio: float, data_ratio: float = 1.0) -> float:
     """How many times its inference compute the small model may spend for the larger one's total.
 

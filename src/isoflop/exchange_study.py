@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.bootstrap import subset_means
 from isoflop.choice import at_cost
 from isoflop.choice_study import Pair, Studied
 from isoflop.errors import UserError
@@ -87,9 +88,6 @@ def _compared(one: Studied, other: Pair, match: ExchangePair, ratios: Sequence[f
             }
             for name, accuracy in small.items():
                 members = np.ones(bins.size, dtype=np.bool_) if name == _WHOLE else bins == name
-                drawn = one.drawn[:, members]
-                with np.errstate(invalid="ignore"):
-                    large = drawn @ greedy[members] / drawn.sum(axis=1)
                 found.append(
                     Exchanged(
                         dataset=one.dataset,
@@ -106,7 +104,7 @@ def _compared(one: Studied, other: Pair, match: ExchangePair, ratios: Sequence[f
                         bin=name,
                         problems=int(members.sum()),
                         small=accuracy,
-                        large=large,
+                        large=subset_means(greedy, one.drawn, members),
                     )
                 )
     return found

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import accuracy_interval, percentile_interval
+from isoflop.bootstrap import accuracy_interval, known_interval
 from isoflop.curves import csv_text, fraction
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,7 @@ def _rate(
     value = float(hits.sum() / answers.sum())
     with np.errstate(invalid="ignore"):
         drawn = (weights @ hits) / (weights @ answers)
-    low, high = percentile_interval(drawn[np.isfinite(drawn)], level)
+    low, high = known_interval(drawn, level)
     if value in (0.0, 1.0):
         # The draws know no other share: as wide as for so many problems with one answer each.
         alike = np.full(int(np.count_nonzero(asked)), value)

@@ -3,7 +3,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from isoflop.bootstrap import accuracy_interval, difference_interval, percentile_interval, problem_weights
+from isoflop.bootstrap import (
+    accuracy_interval,
+    difference_interval,
+    known_interval,
+    percentile_interval,
+    problem_weights,
+    subset_means,
+    with_measurement,
+)
 
 
 def test_weights_are_shares_and_fixed_by_the_arguments():
@@ -104,3 +112,17 @@ def test_one_problem_says_nothing_about_others():
 def test_percentiles_allow_infinite_draws():
     samples = np.array([*range(1, 95), *[np.inf] * 6], dtype=float)
     assert percentile_interval(samples, confidence=0.9) == (6.0, np.inf)
+
+
+def test_means_over_a_subset_are_those_of_its_own_problems():
+    weights = np.array([[0.25, 0.25, 0.5, 0.0], [0.0, 0.0, 0.5, 0.5]])
+    drawn = with_measurement(weights)
+    assert np.array_equal(drawn, [[0.25] * 4, *weights])
+    values, members = (
+        np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0]]),
+        np.array([1, 1, 0, 0], dtype=bool),
+    )
+    means = subset_means(values, drawn, members)
+    assert means == pytest.approx(np.array([[0.5, 0.5, np.nan], [0.5, 0.5, np.nan]]), nan_ok=True)
+    assert known_interval(means[0]) == (0.5, 0.5)
+    assert known_interval(np.array([-np.inf, np.nan, 1.0])) == (-np.inf, 1.0)

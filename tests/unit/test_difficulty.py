@@ -5,7 +5,7 @@ import pytest
 
 from isoflop.difficulty import join_singles, mean_scores, pass_rates, quantile_bins
 from isoflop.errors import UserError
-from isoflop.exchange import PAPER_RATIOS, inference_flops, inference_multiplier, pretraining_flops
+from isoflop.exchange import PAPER_RATIOS, inference_multiplier
 
 BINS = {
     "distinct values": ([0.9, 0.1, 0.5, 0.3, 0.7], 5, [1, 5, 3, 4, 2]),
@@ -48,6 +48,13 @@ def test_a_difficulty_that_is_no_number_is_refused() -> None:
 def test_the_exchange_is_what_makes_both_totals_equal(size_ratio: float, data_ratio: float) -> None:
     small, pretrained, answered = 3e9, 2e12, 4e11
     large = size_ratio * small
+
+    def pretraining_flops(parameters: float, tokens: float) -> float:
+        return 6.0 * parameters * tokens
+
+    def inference_flops(parameters: float, tokens: float) -> float:
+        return 2.0 * parameters * tokens
+
     paid = pretraining_flops(large, data_ratio * pretrained) + inference_flops(large, answered)
     more = inference_multiplier(size_ratio, answered / pretrained, data_ratio) * inference_flops(
         small, answered
