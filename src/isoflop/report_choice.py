@@ -9,7 +9,7 @@ from isoflop.choice_figures import KIND_LABELS
 from isoflop.claim_parts import ANY, Part, verdict
 from isoflop.options import GENERATIONS
 from isoflop.publishing import Choice, Estimate, PublishSpec, scientific
-from isoflop.report_claims import evidence_table
+from isoflop.report_claims import HOW_DECIDED, evidence_table, verdict_cell
 from isoflop.report_tables import Cell, HtmlTable
 from isoflop.snell_claims import CHARGED, CLAIMS
 
@@ -45,18 +45,8 @@ def _claims_table(parts: Sequence[Part], dataset: str, *, several: bool) -> Html
         free = verdict(one for one in own if CHARGED not in one.cost_model)
         charged = [one for one in own if CHARGED in one.cost_model]
         paid = verdict(charged) if charged else ""
-        rows.append(
-            [
-                Cell(str(number)),
-                Cell(sentence),
-                Cell(free, free != "undecided"),
-                Cell(paid, paid != "undecided"),
-            ]
-        )
-    note = (
-        "A claim is supported where some part of it is and none is contradicted, by intervals that exclude "
-        "0. The paper does not charge what telling difficulty costs; the last column does."
-    )
+        rows.append([Cell(str(number)), Cell(sentence), verdict_cell(free), verdict_cell(paid)])
+    note = f"{HOW_DECIDED} The paper does not charge what telling difficulty costs; the last column does."
     title = "Claims of Snell et al. 2024 on these models"
     header = ["", "Claim", "As in the paper", "Difficulty charged"]
     return HtmlTable(f"{title}: {dataset}" if several else title, note, header, rows, text_columns=4)

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 
-from isoflop.claim_parts import ANY, Part, verdict
+from isoflop.claim_parts import ANY, UNDECIDED, Part, verdict
 from isoflop.claims import CLAIMS, COST_MODELS
 from isoflop.publishing import COST_LABELS, PublishSpec
 from isoflop.report_tables import Cell, HtmlTable
 
 _TITLE = "Claims of Wu et al. 2024 on these models"
+HOW_DECIDED = (
+    "A claim is supported where some part of it is and none is contradicted, by intervals that exclude 0."
+)
 _NOTE = (
-    "A claim is supported where some part of it is and none is contradicted, by intervals that exclude 0. "
-    "Leaving the verifier out of the compute favours search, so every claim that is about compute is tested "
-    "with and without it."
+    f"{HOW_DECIDED} Leaving the verifier out of the compute favours search, so every claim that is about "
+    "compute is tested with and without it."
 )
 
 
@@ -25,12 +27,16 @@ def claims_table(parts: Sequence[Part], spec: PublishSpec, dataset: str) -> Html
             continue
         cells = [Cell(str(number)), Cell(sentence)]
         for cost in COST_MODELS:
-            found = verdict(part for part in own if part.cost_model in {cost, ANY})
-            cells.append(Cell(found, bold=found != "undecided"))
+            cells.append(verdict_cell(verdict(part for part in own if part.cost_model in {cost, ANY})))
         rows.append(cells)
     title = _TITLE if len(spec.datasets) == 1 else f"{_TITLE}: {dataset}"
     header = ["", "Claim", *(COST_LABELS[cost] for cost in COST_MODELS)]
     return HtmlTable(title, _NOTE, header, rows, text_columns=4)
+
+
+def verdict_cell(found: str) -> Cell:
+    """A verdict, which stands out where there is one."""
+    return Cell(found, bold=found != UNDECIDED)
 
 
 def evidence_table(parts: Sequence[Part], dataset: str) -> HtmlTable:
@@ -42,7 +48,7 @@ def evidence_table(parts: Sequence[Part], dataset: str) -> HtmlTable:
             Cell(part.statistic),
             Cell("" if part.cost_model == ANY else part.cost_model),
             Cell(_estimate(part)),
-            Cell(part.verdict, bold=part.verdict != "undecided"),
+            verdict_cell(part.verdict),
         ]
         for part in parts
         if part.dataset == dataset and part.statistic != "none"

@@ -81,6 +81,15 @@ def _credit(selector: str, answer_class: Ints, correct: Bools, weight: Floats | 
     return whole_pool_vote(make_ballot(answer_class, correct, weight))
 
 
+def search_flops(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> Floats:
+    """FLOPs of all that ran, by searches' usage: columns of USAGE, of any one shape, which is returned."""
+    return (
+        flops_of_positions(policy, usage["generated"], usage["attended"])
+        + flops_total(policy, usage["prompt"], 0.0)
+        + flops_of_positions(verifier, usage["scored"], usage["scored_attended"])
+    )
+
+
 def search_costs(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> dict[str, Floats]:
     """Cost of a search by its usage: columns of CREDITS, [budgets, problems], means over runs.
 
@@ -88,14 +97,11 @@ def search_costs(usage: Mapping[str, Floats], policy: ModelShape, verifier: Mode
     whatever picks the answer. Paths are read once, by either model: what a step follows is kept.
     """
     generated, attended = usage["generated"], usage["attended"]
-    kaplan = flops_of_positions(policy, generated, attended)
     costs = {
         "tokens": generated,
         "flops_wu2024": flops_of_positions(policy, generated, np.zeros_like(attended)),
-        "flops_kaplan": kaplan,
-        "flops_total": kaplan
-        + flops_total(policy, usage["prompt"], 0.0)
-        + flops_of_positions(verifier, usage["scored"], usage["scored_attended"]),
+        "flops_kaplan": flops_of_positions(policy, generated, attended),
+        "flops_total": search_flops(usage, policy, verifier),
         "seconds": usage["seconds"],
     }
     return {name: values.mean(axis=2).T for name, values in costs.items()}

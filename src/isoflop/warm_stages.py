@@ -8,6 +8,7 @@ errors, working directory, environment and exit code are the job's own.
 import importlib
 import json
 import os
+import pkgutil
 import shlex
 import signal
 import socket
@@ -19,19 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STAGES = (
-    "problems",
-    "train",
-    "label",
-    "sample",
-    "search",
-    "gather",
-    "score",
-    "grade",
-    "select",
-    "fit",
-    "publish",
-)
+from isoflop import stages
+
 _PREFIX = "isoflop.stages."
 _LONGEST = 2**20  # bytes of a request
 _PATIENCE = 5.0  # seconds between looks at whether anybody is left to ask
@@ -78,8 +68,8 @@ with socket.socket(socket.AF_UNIX) as connection:
 
 def serve(address: str) -> None:
     """Import what stages import, say so, and fork a process per request, until nobody is left to ask."""
-    for name in STAGES:
-        importlib.import_module(_PREFIX + name)
+    for module in pkgutil.iter_modules(stages.__path__, _PREFIX):
+        importlib.import_module(module.name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from isoflop.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.config_models import checkpoint_name
 from isoflop.config_planning import ModelUse
-from isoflop.costs import ModelShape, flops_kaplan, flops_of_positions, flops_total
+from isoflop.costs import ModelShape, flops_kaplan, flops_total
 from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, StudyWork, assumed_lengths, study_jobs
 from isoflop.forecast_time import Placed
 from isoflop.plan_comparison import Compared
+from isoflop.search_selection import search_flops
 from isoflop.stages.chunks import chunk_problems
 from isoflop.stages.common import read_ledger
 
@@ -109,12 +110,7 @@ class _Found:
             taken = {"read": 0.0, "written": 0.0, "judged": float(read.sum())}
         else:
             usage = _columns(table, "prompt", "generated", "attended", "scored", "scored_attended")
-            guide = known.verifiers[job.verifier].shape
-            flops = (
-                flops_kaplan(policy, 0, usage["prompt"])
-                + flops_of_positions(policy, usage["generated"], usage["attended"])
-                + flops_of_positions(guide, usage["scored"], usage["scored_attended"])
-            )
+            flops = search_flops(usage, policy, known.verifiers[job.verifier].shape)
             taken = {
                 "read": float(usage["prompt"].sum()),
                 "written": float(usage["generated"].sum()),
