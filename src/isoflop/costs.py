@@ -18,6 +18,7 @@ over a candidate's last token is charged though a sampler does not run it, so th
 `wu2024` plus attention.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -113,6 +114,15 @@ def flops_of_positions(model: ModelShape, tokens: ArrayLike, attended: ArrayLike
     """
     return 2.0 * model.parameters * _counts("tokens", tokens) + (
         _ATTENTION_FLOPS * model.layers * model.attention_width * _counts("attended", attended)
+    )
+
+
+def search_flops(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> Floats:
+    """FLOPs of all that ran, by searches' usage: columns of USAGE, of any one shape, which is returned."""
+    return (
+        flops_of_positions(policy, usage["generated"], usage["attended"])
+        + flops_total(policy, usage["prompt"], 0.0)
+        + flops_of_positions(verifier, usage["scored"], usage["scored_attended"])
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.costs import ModelShape, flops_of_positions, flops_total
+from isoflop.costs import ModelShape, flops_of_positions, search_flops
 from isoflop.errors import UserError
 from isoflop.estimators import best_of_k
 from isoflop.selection import NONE, Pools, SelectSpec, StepScores, Strategy, StrategyCredits, candidate_scores
@@ -79,15 +79,6 @@ def _credit(selector: str, answer_class: Ints, correct: Bools, weight: Floats | 
         assert weight is not None
         return float(best_of_k(weight, correct, (correct.size,))[0])
     return whole_pool_vote(make_ballot(answer_class, correct, weight))
-
-
-def search_flops(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> Floats:
-    """FLOPs of all that ran, by searches' usage: columns of USAGE, of any one shape, which is returned."""
-    return (
-        flops_of_positions(policy, usage["generated"], usage["attended"])
-        + flops_total(policy, usage["prompt"], 0.0)
-        + flops_of_positions(verifier, usage["scored"], usage["scored_attended"])
-    )
 
 
 def search_costs(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> dict[str, Floats]:

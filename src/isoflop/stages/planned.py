@@ -16,12 +16,11 @@ import pyarrow.parquet as pq
 from isoflop.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.config_models import checkpoint_name
 from isoflop.config_planning import ModelUse
-from isoflop.costs import ModelShape, flops_kaplan, flops_total
+from isoflop.costs import ModelShape, flops_kaplan, flops_total, search_flops
 from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, StudyWork, assumed_lengths, study_jobs
 from isoflop.forecast_time import Placed
 from isoflop.plan_comparison import Compared
-from isoflop.search_selection import search_flops
 from isoflop.stages.chunks import chunk_problems
 from isoflop.stages.common import read_ledger
 
