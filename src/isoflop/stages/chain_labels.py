@@ -16,8 +16,15 @@ from isoflop.errors import UserError
 from isoflop.revision_chains import Chain, write_chains
 from isoflop.revision_texts import with_attempts
 from isoflop.specs import ChainLabelsSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint
-from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_columns
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.common import (
+    chunk_problems,
+    read_spec,
+    read_table,
+    run_stage,
+    unsandboxed_allowed,
+    write_columns,
+)
 from isoflop.stages.models import open_policy
 from isoflop.tables import LABELS, PROBLEMS
 

@@ -43,11 +43,6 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
     return digest.hexdigest()[:16]
 
 
-def chunk_problems(default: int = 25) -> int:
-    """How many problems a chunk has: as the workflow says, or else `default`."""
-    return int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", default))
-
-
 def own_folder(target: Path, name: str, kind: str) -> Path:
     """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
     folder = target.with_name(f".{target.name}.{name}.{kind}")

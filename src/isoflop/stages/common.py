@@ -123,6 +123,11 @@ def run_stage(main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(2)
 
 
+def chunk_problems(default: int = 25) -> int:
+    """How many problems a chunk has: as the workflow says, or else `default`."""
+    return int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", default))
+
+
 def unsandboxed_allowed() -> bool:
     """Whether the config allows programs that a model wrote to run where there is no sandbox."""
     return os.environ.get("ISOFLOP_ALLOW_UNSANDBOXED") == "1"

@@ -16,8 +16,9 @@ from isoflop.engines import Completion, GenerationRequest, Policy
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.common import (
+    chunk_problems,
     read_spec,
     read_table,
     run_stage,

@@ -21,8 +21,7 @@ from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, StudyWork, assumed_lengths, study_jobs
 from isoflop.forecast_time import Placed
 from isoflop.plan_comparison import Compared
-from isoflop.stages.chunks import chunk_problems
-from isoflop.stages.common import read_ledger
+from isoflop.stages.common import chunk_problems, read_ledger
 
 
 def compared(results: Path, work: StudyWork) -> list[Compared]:

@@ -16,8 +16,8 @@ from isoflop.errors import UserError
 from isoflop.revision_chains import Chain, write_chains
 from isoflop.shards import shard_of
 from isoflop.specs import ReviseSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
-from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.common import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_policy
 from isoflop.tables import CANDIDATES
 

@@ -17,8 +17,8 @@ from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.shards import shard_of
 from isoflop.specs import SampleSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
-from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.common import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_policy
 from isoflop.tables import CANDIDATES
 

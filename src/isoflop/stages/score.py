@@ -14,8 +14,8 @@ from isoflop.errors import UserError
 from isoflop.revision_texts import with_attempts
 from isoflop.shards import shard_of
 from isoflop.specs import ScoreSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
-from isoflop.stages.common import read_prompts, read_spec, read_table, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.common import chunk_problems, read_prompts, read_spec, read_table, run_stage
 from isoflop.stages.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
 

@@ -17,8 +17,8 @@ from isoflop.search_driver import Driver, Task, Texts
 from isoflop.searches import new_tree, nominal_samples, start
 from isoflop.shards import shard_of
 from isoflop.specs import SearchSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, chunk_problems, fingerprint, finish_idle
-from isoflop.stages.common import Problem, read_prompts, read_spec, run_stage
+from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.common import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.stages.models import open_both
 from isoflop.tables import TREES
 
