@@ -36,7 +36,7 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
     looks = fs.generator_styles(["baseline", *kinds])
     baselines = list(dict.fromkeys(rows["baseline"]))
     if len(baselines) > 1:
-        rows = rows.assign(family=rows["family"] + ": all by\n" + rows["baseline"].map(baseline_label))
+        rows = rows.assign(family=rows["family"] + "; baseline:\n" + rows["baseline"].map(baseline_label))
     figure, panels = grouped_panels(rows, _ROWS, "samples per problem", "accuracy (%)")
     for axes, part in panels:
         fs.samples_axis(axes, [int(budget) for budget in part["budget"]])
@@ -89,9 +89,13 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(FixedLocator(list(range(len(bins)))))
         axes.set_xticklabels(bins)
         axes.set_ylim(-0.03, 1.03)
-    budgets = ", ".join(f"{samples:g}" for samples in _shown_budgets(rows))
+    told = [", ".join(f"{samples:g}" for samples in _shown_budgets(part)) for _, part in panels]
     handles = [handle(looks[name], name) for name in strategies]
-    handles[0].set_label(f"{strategies[0]} (each at {budgets} samples)")
+    if len(set(told)) == 1:
+        handles[0].set_label(f"{strategies[0]} (each at {told[0]} samples)")
+    else:
+        for (axes, _), budgets in zip(panels, told, strict=True):
+            axes.set_title(f"{axes.get_title(loc='left')}\nat {budgets} samples", loc="left")
     fs.legend_above(figure, handles)
     return figure
 

@@ -298,6 +298,11 @@ def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     return found
 
 
+def without_length(generators: pd.Series) -> pd.Series:
+    """NAME of the chains `NAME/S` of revisions; other generators as they are."""
+    return generators.str.replace(r"/\d+$", "", regex=True)
+
+
 def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
     single = set(curves.loc[curves["selector"] == "none", "generator"])

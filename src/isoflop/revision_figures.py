@@ -18,14 +18,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from isoflop import figure_style as fs
 from isoflop.figure_parts import grouped_panels, handle, joined_bars, message
-from isoflop.publishing import NEEDS_VERIFIER, SELECTOR_NAMES, PublishSpec
+from isoflop.publishing import NEEDS_VERIFIER, SELECTOR_NAMES, PublishSpec, without_length
 from isoflop.revision_rates import MENDED, PASS, SPOILT
 
 _ROWS = ("dataset", "generator")
 # Lengths of chains that a budget is shown with at least, in all and by bin.
 _FEWEST_RATIOS = 2
 _FEWEST_RATIOS_BY_BIN = 3
-_MOST_RATIO_TICKS = 7
+_MOST_RATIO_TICKS = 6
 _REFERENCE: dict[str, Any] = {"color": fs.INK, "linewidth": 0.8, "linestyle": (0, (7, 2))}
 
 
@@ -187,19 +187,18 @@ def longest_chains(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _with_ratio(rows: pd.DataFrame, generators: pd.Series) -> pd.DataFrame:
     """`generators`: NAME/S."""
-    named = generators.str.rpartition("/")
-    length = named[2].astype(int)
-    return rows.assign(generator=named[0], length=length, ratio=length**2 / rows["budget"])
+    length = generators.str.extract(r"/(\d+)$")[0].astype(int)
+    return rows.assign(generator=without_length(generators), length=length, ratio=length**2 / rows["budget"])
 
 
 def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     """The chains within oracle bins: under the headline's selector as every family has them, and majority."""
-    parts = by_difficulty["strategy"].str.partition("+")
-    selection = parts[2].where(parts[2] != "", spec.headline.selector)
-    chains = parts[0].str.rpartition("/")[0].isin(list(spec.revisions))
-    kept = chains & (by_difficulty["difficulty"] == "oracle") & parts[2].isin(["", "majority"])
-    rows = by_difficulty[kept].assign(selection=selection.map(SELECTOR_NAMES))
-    rows = _with_ratio(rows, parts.loc[kept, 0])
+    generators = by_difficulty["strategy"].str.replace(r"\+.*$", "", regex=True)
+    how = by_difficulty["strategy"].str.extract(r"\+(.*)$")[0].fillna(spec.headline.selector)
+    wanted = how.isin([spec.headline.selector, "majority"]) & (by_difficulty["difficulty"] == "oracle")
+    kept = wanted & without_length(generators).isin(list(spec.revisions))
+    rows = by_difficulty[kept].assign(selection=how.map(SELECTOR_NAMES))
+    rows = _with_ratio(rows, generators[kept])
     # A strategy may be in several families.
     return rows.drop_duplicates([*_ROWS, "policy", "length", "budget", "bin", "selection"])
 
@@ -212,11 +211,13 @@ def _ratio_line(axes: Axes, rows: pd.DataFrame, place: int, count: int, look: fs
 
 
 def _ratio_axis(axes: Axes, ratios: pd.Series) -> None:
-    """A base-2 logarithmic axis labelled with ratios as 1:4, with at most seven labels."""
+    """A base-2 logarithmic axis labelled with the ratios as 1:4, or some powers of two where they are many."""
     axes.set_xscale("log", base=2)
-    low, high = math.ceil(math.log2(ratios.min())), math.floor(math.log2(ratios.max()))
-    stride = -(-(high - low + 1) // _MOST_RATIO_TICKS)
-    ticks = [2.0**power for power in range(low, high + 1) if power % stride == 0]
+    ticks = sorted(set(ratios))
+    if len(ticks) > _MOST_RATIO_TICKS:
+        low, high = math.ceil(math.log2(ticks[0])), math.floor(math.log2(ticks[-1]))
+        stride = -(-(high - low + 1) // _MOST_RATIO_TICKS)
+        ticks = [2.0**power for power in range(low, high + 1) if power % stride == 0]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: ratio_text(value)))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -39,6 +39,7 @@ from isoflop.publishing import (
     cost_label,
     headline_strategy,
     intervals_note,
+    without_length,
 )
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
@@ -136,7 +137,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
     curves = _csv(results / "tables" / "curves.csv")
     revised = None
     if spec.revisions:
-        chains = curves["generator"].str.rpartition("/")[0].isin(list(spec.revisions))
+        chains = without_length(curves["generator"]).isin(list(spec.revisions))
         revised = Revised(curves[chains], _csv(results / "tables" / "revisions.csv"))
         # Rows keep their numbers, which are those of the draws.
         curves = curves[curves["generator"].isin(spec.generators) & curves["policy"].isin(spec.policies)]
