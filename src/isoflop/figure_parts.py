@@ -16,6 +16,8 @@ from isoflop.publishing import COST_LABELS, PublishSpec, Tables, size_label
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
+# Of a line beside a row of panels.
+_MOST_LABEL_LETTERS = 30
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -67,7 +69,8 @@ def grouped_panels(
     for (keys, panels), height in zip(groups, heights, strict=True):
         own, grid = grid[:height], grid[height:]
         label = ", ".join(str(keys[index]) for index in telling)
-        fs.percent_axis(own[0][0], "\n".join(filter(None, (label, y_label))))
+        told = [textwrap.fill(line, _MOST_LABEL_LETTERS) for line in label.splitlines()]
+        fs.percent_axis(own[0][0], "\n".join(filter(None, (*told, y_label))))
         flat = [axes for row in own for axes in row]
         for axes, (policy, part) in zip(flat, panels, strict=False):
             axes.set_title(textwrap.fill(policy, _MOST_TITLE_LETTERS * 4 // max(columns, 2)), loc="left")

@@ -211,7 +211,7 @@ def _ratio_line(axes: Axes, rows: pd.DataFrame, place: int, count: int, look: fs
 
 
 def _ratio_axis(axes: Axes, ratios: pd.Series) -> None:
-    """A base-2 logarithmic axis labelled with the ratios as 1:4, or some powers of two where they are many."""
+    """A base-2 logarithmic axis labelled with the ratios as 1:4, or some powers of two for many."""
     axes.set_xscale("log", base=2)
     ticks = sorted(set(ratios))
     if len(ticks) > _MOST_RATIO_TICKS:
