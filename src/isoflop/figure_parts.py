@@ -17,7 +17,7 @@ from isoflop.publishing import COST_LABELS, PublishSpec, Tables, size_label
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
 # Of a line beside a row of panels.
-_MOST_LABEL_LETTERS = 30
+_MOST_LABEL_LETTERS = 32
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 

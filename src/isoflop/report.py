@@ -118,8 +118,8 @@ FIGURE_CAPTIONS = {
     ),
     "revision_chain": (
         "Every answer after the first is written with earlier ones in view. Above, the share of right "
-        "answers at each place of a chain; first answers are parallel samples. Below, at the place of a "
-        "revision, the share of right answers that it spoils and of wrong ones that it mends."
+        "answers at each place of the chains that reach it; first answers are parallel samples. Below, at "
+        "the place of a revision, the share of right answers that it spoils and of wrong ones that it mends."
     ),
     "revision_sequential": (
         "Sequential: at each number of answers the longest chains that make it up, one alone up to the "

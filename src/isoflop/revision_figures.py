@@ -118,7 +118,10 @@ def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Fig
     rows = rows.assign(policy=rows["policy"] + ", " + rows["budget"].astype(str) + " answers")
     bins = sorted(set(rows["bin"]), key=int)
     looks = fs.policy_styles(bins)
-    figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", "accuracy (%)")
+    # Where there is one selection, no row is named by it.
+    selections = list(dict.fromkeys(rows["selection"]))
+    label = f"accuracy of {selections[0]} (%)" if len(selections) == 1 else "accuracy (%)"
+    figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", label)
     for axes, part in panels:
         for place, name in enumerate(bins):
             _ratio_line(axes, part[part["bin"] == name], place, len(bins), looks[name])
@@ -232,5 +235,5 @@ def ratio_text(ratio: float) -> str:
 def _band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
     line = rows.sort_values("budget")
     bounds = line["ci_low"], line["ci_high"]
-    axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 2, linewidth=0)
+    axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
     axes.plot(line["budget"], line["accuracy"], **look.plot())

@@ -208,6 +208,12 @@ def test_bins_are_at_the_largest_number_of_answers_with_three_lengths() -> None:
             assert [y for _, y in line] == pytest.approx(wanted)
 
 
+def test_one_selection_by_bin_is_named_at_the_axis() -> None:
+    rows = by_difficulty()
+    figure = revision_ratio_by_bin(rows[~rows["strategy"].str.contains("majority")], spec())
+    assert figure.axes[0].get_ylabel() == "accuracy of weighted voting (%)"
+
+
 def test_verifiers_of_revisions_have_a_line_each() -> None:
     with figure_style.style():
         figure = revision_verifiers(curves(), spec())
