@@ -16,19 +16,17 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
             cells = [*map(str, keys), str(place)]
             for measure in (PASS, SPOILT, MENDED):
                 row = by_measure.get(measure)
-                if row is None:
-                    cells += ["–", "–"]
-                    continue
-                share = Estimate(*(float(row[name]) for name in ("value", "ci_low", "ci_high")))
-                cells += [share.in_percent, f"{int(row['answers']):,}"]
+                cells.append("–" if row is None else _share(row))
             rows.append([Cell(text, bold=place == "all") for text in cells])
     note = (
         "Pass@1 is the share of right answers among those at a place. What a revision does is at the place "
         "it was written for: the share of right answers before it that it spoils, of wrong ones that it "
-        "mends, beside the number of such answers."
+        "mends. After each share, of how many answers."
     )
-    header = [
-        "Data", "Chains", "Model", "Place", "pass@1", "Answers", "Right turned wrong", "Of right",
-        "Wrong turned right", "Of wrong",
-    ]  # fmt: skip
+    header = ["Data", "Chains", "Model", "Place", "pass@1", "Right turned wrong", "Wrong turned right"]
     return HtmlTable("Right and wrong answers along the chains", note, header, rows, text_columns=3)
+
+
+def _share(row: pd.Series) -> str:
+    share = Estimate(*(float(row[name]) for name in ("value", "ci_low", "ci_high")))
+    return f"{share.in_percent} of {int(row['answers']):,}"

@@ -274,10 +274,10 @@ def test_the_table_has_every_place_and_all_of_them() -> None:
     table = rates_table(rates())
     rows = [[cell.text for cell in row] for row in table.rows]
     assert rows[1] == [
-        "d", "revisions", "reviser", "2", "50.0% (40.0–60.0)", "1,200", "20.0% (10.0–30.0)", "1,200",
-        "30.0% (20.0–40.0)", "1,200",
+        "d", "revisions", "reviser", "2", "50.0% (40.0–60.0) of 1,200", "20.0% (10.0–30.0) of 1,200",
+        "30.0% (20.0–40.0) of 1,200",
     ]  # fmt: skip
-    assert rows[2][-2:] == ["–", "–"]
+    assert rows[2][-2:] == ["10.0% (0.0–20.0) of 1,200", "–"]
     assert rows[3][3:5] == ["all", "–"]
     assert [row[0].bold for row in table.rows] == [False, False, False, True]
     assert {len(row) for row in rows} == {len(table.header)}
