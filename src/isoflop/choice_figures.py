@@ -1,20 +1,18 @@
 """Figures of compute-optimal choice and exchange (Snell et al. 2024, Figures 3, 4, 8 and 9)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from isoflop import figure_style as fs
 from isoflop.choice import KINDS, NO_DIFFICULTY
 from isoflop.choice_csv import ALL
-from isoflop.figure_parts import bars, handle, message
+from isoflop.figure_parts import bars, grouped_panels, handle, joined_bars, message
 from isoflop.options import GENERATIONS
 
-_MOST_COLUMNS = 4
+# What a row of panels is about.
+_ROWS = ("dataset", "family")
 # Budgets shown inside every bin, at most.
 _MOST_BUDGETS = 4
 
@@ -36,7 +34,10 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
         return message("This experiment chooses nothing at equal numbers of samples.")
     kinds = [kind for kind in KINDS if kind in set(rows["difficulty"])]
     looks = fs.generator_styles(["baseline", *kinds])
-    figure, panels = _panels(rows, "samples per problem", "accuracy (%)")
+    baselines = list(dict.fromkeys(rows["baseline"]))
+    if len(baselines) > 1:
+        rows = rows.assign(family=rows["family"] + "; baseline:\n" + rows["baseline"].map(baseline_label))
+    figure, panels = grouped_panels(rows, _ROWS, "samples per problem", "accuracy (%)")
     for axes, part in panels:
         fs.samples_axis(axes, [int(budget) for budget in part["budget"]])
         base = part.drop_duplicates("budget").sort_values("budget")
@@ -48,12 +49,16 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
                 bounds = line["ci_low"], line["ci_high"]
                 axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND, linewidth=0)
             axes.plot(line["budget"], line["accuracy"], **look.plot())
-    names = " or ".join(dict.fromkeys(rows["baseline"]))
-    fs.legend_above(
-        figure,
-        [handle(looks["baseline"], f"{names} for all"), *(handle(looks[k], KIND_LABELS[k]) for k in kinds)],
-    )
+    name = baseline_label(baselines[0]) if len(baselines) == 1 else "baseline"
+    handles = [handle(looks["baseline"], f"{name} for all problems")]
+    fs.legend_above(figure, [*handles, *(handle(looks[kind], KIND_LABELS[kind]) for kind in kinds)])
     return figure
+
+
+def baseline_label(baseline: str) -> str:
+    """The baseline's name; of chains of revisions it is those of one answer, which only look like chains."""
+    name, _, length = baseline.partition("/")
+    return f"parallel samples ({name}/{length})" if length else baseline
 
 
 def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
@@ -66,7 +71,7 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
         return message("This experiment has no bins of difficulty.")
     strategies = list(dict.fromkeys(rows["strategy"]))
     looks = fs.generator_styles(strategies)
-    figure, panels = _panels(rows, "difficulty bin of the policy (1: easiest)", "accuracy (%)")
+    figure, panels = grouped_panels(rows, _ROWS, "difficulty bin of the policy (1: easiest)", "accuracy (%)")
     for axes, part in panels:
         bins = sorted(set(part["bin"]), key=int)
         shown = _shown_budgets(part)
@@ -80,15 +85,17 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
                 x = place + width * (
                     np.array([shown.index(n) for n in own["samples"]]) - (len(shown) - 1) / 2
                 )
-                look = looks[strategy]
-                axes.plot(x, own["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
-                bars(axes, x, own, look)
+                joined_bars(axes, x, own, looks[strategy])
         axes.xaxis.set_major_locator(FixedLocator(list(range(len(bins)))))
         axes.set_xticklabels(bins)
         axes.set_ylim(-0.03, 1.03)
-    budgets = ", ".join(f"{samples:g}" for samples in _shown_budgets(rows))
+    told = [", ".join(f"{samples:g}" for samples in _shown_budgets(part)) for _, part in panels]
     handles = [handle(looks[name], name) for name in strategies]
-    handles[0].set_label(f"{strategies[0]} (each at {budgets} samples)")
+    if len(set(told)) == 1:
+        handles[0].set_label(f"{strategies[0]} (each at {told[0]} samples)")
+    else:
+        for (axes, _), budgets in zip(panels, told, strict=True):
+            axes.set_title(f"{axes.get_title(loc='left')}\nat {budgets} samples", loc="left")
     fs.legend_above(figure, handles)
     return figure
 
@@ -104,7 +111,8 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
     ratios = sorted(set(rows["ratio"]))
     looks = fs.generator_styles([f"{ratio:g}" for ratio in ratios])
     titled = rows.assign(policy=rows["small"] + " and " + rows["large"])
-    figure, panels = _panels(titled, "difficulty bin of the small policy", "small minus large (points)")
+    x_label, y_label = "difficulty bin of the small policy", "small minus large (points)"
+    figure, panels = grouped_panels(titled, _ROWS, x_label, y_label)
     for axes, part in panels:
         bins = [ALL, *sorted(set(part["bin"]) - {ALL}, key=int)]
         axes.axhline(0, color=fs.INK, linewidth=0.7)
@@ -120,40 +128,6 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
         axes.set_xticklabels(bins)
     fs.legend_above(figure, [handle(looks[f"{one:g}"], f"R = {one:g}", line=False) for one in ratios])
     return figure
-
-
-def _panels(rows: pd.DataFrame, x_label: str, y_label: str) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """A row per data set and family, a panel per policy, at most four in a row."""
-    policies = list(dict.fromkeys(rows["policy"]))
-    groups = list(dict.fromkeys(zip(rows["dataset"], rows["family"], strict=True)))
-    columns = min(len(policies), _MOST_COLUMNS)
-    each = -(-len(policies) // columns)
-    count = each * len(groups)
-    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
-    figure, grid = fs.new_figure(width, 1.85 * count + 0.55, count, columns, sharey="all")
-    panels = []
-    for place, (dataset, family) in enumerate(groups):
-        own = grid[place * each : (place + 1) * each]
-        fs.percent_axis(own[0][0], f"{_group_name(groups, dataset, family)}{y_label}")
-        flat = [axes for row in own for axes in row]
-        for axes, policy in zip(flat, policies, strict=False):
-            axes.set_title(policy, loc="left")
-            mask = (rows["dataset"] == dataset) & (rows["family"] == family) & (rows["policy"] == policy)
-            panels.append((axes, rows[mask]))
-        for axes in flat[len(policies) :]:
-            axes.set_axis_off()
-    figure.supxlabel(x_label, fontsize=7.5)
-    return figure, panels
-
-
-def _group_name(groups: Sequence[tuple[str, str]], dataset: str, family: str) -> str:
-    """What tells a row apart, if there are several."""
-    parts = []
-    if len({one for one, _ in groups}) > 1:
-        parts.append(dataset)
-    if len({one for _, one in groups}) > 1:
-        parts.append(family)
-    return f"{', '.join(parts)}\n" if parts else ""
 
 
 def _shown_budgets(rows: pd.DataFrame) -> list[float]:

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from isoflop.publishing import COST_LABELS, PublishSpec, Tables, size_label
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
+# Of a line beside a row of panels.
+_MOST_LABEL_LETTERS = 32
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -43,6 +46,39 @@ def policy_panels(
             flat[index - columns].tick_params(labelbottom=True)
     figure.supxlabel(x_label, fontsize=7.5)
     return figure, panels
+
+
+def grouped_panels(
+    rows: pd.DataFrame, by: Sequence[str], x_label: str, y_label: str = "", *, sharey: str = "all"
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """Panels of a table with a column `policy`: one per policy and group of `rows`, at most four in a row.
+
+    `by`: the columns that make the groups; those that tell them apart are on the left. A policy that has
+    nothing of a group has no panel there.
+    """
+    groups = [
+        (keys, [(str(policy), own) for policy, own in part.groupby("policy", sort=False)])
+        for keys, part in rows.groupby(list(by), sort=False)
+    ]
+    columns = min(max(len(panels) for _, panels in groups), _MOST_COLUMNS)
+    heights = [-(-len(panels) // columns) for _, panels in groups]
+    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
+    figure, grid = fs.new_figure(width, 1.85 * sum(heights) + 0.55, sum(heights), columns, sharey=sharey)
+    telling = [index for index, name in enumerate(by) if rows[name].nunique() > 1]
+    found = []
+    for (keys, panels), height in zip(groups, heights, strict=True):
+        own, grid = grid[:height], grid[height:]
+        label = ", ".join(str(keys[index]) for index in telling)
+        told = [textwrap.fill(line, _MOST_LABEL_LETTERS) for line in label.splitlines()]
+        fs.percent_axis(own[0][0], "\n".join(filter(None, (*told, y_label))))
+        flat = [axes for row in own for axes in row]
+        for axes, (policy, part) in zip(flat, panels, strict=False):
+            axes.set_title(textwrap.fill(policy, _MOST_TITLE_LETTERS * 4 // max(columns, 2)), loc="left")
+            found.append((axes, part))
+        for axes in flat[len(panels) :]:
+            axes.set_axis_off()
+    figure.supxlabel(x_label, fontsize=7.5)
+    return figure, found
 
 
 def flops_label(spec: PublishSpec) -> str:
@@ -79,6 +115,12 @@ def bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: f
     high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
     marks = look.plot() | {"linestyle": "none"}
     axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
+
+
+def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+    """Points with interval bars, joined by a thin line."""
+    axes.plot(places, points["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
+    bars(axes, places, points, look)
 
 
 def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:

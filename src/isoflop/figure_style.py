@@ -61,7 +61,8 @@ STYLE: dict[str, Any] = {
 BAND = 0.18
 INK = "#333333"
 FRONTIER_COLOUR = "#b5b5b5"
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+# The open ones last: at this size their white edges leave little of them.
+_MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P", "X", "*")
 _SOLID_OR_DASHED: tuple[Any, ...] = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)), (0, (7, 2)))
 
 
@@ -115,7 +116,7 @@ def generator_styles(generators: Sequence[str]) -> dict[str, LineStyle]:
     """A style per generator, in their order; the first, which the others are compared with, is solid."""
     return {
         generator: LineStyle(
-            _COLOURBLIND[(7, 3, 0, 2, 1, 4, 5)[i % 7]],
+            _COLOURBLIND[(7, 3, 0, 2, 1, 4, 5, 9)[i % 8]],
             _MARKERS[i % len(_MARKERS)],
             _SOLID_OR_DASHED[i % len(_SOLID_OR_DASHED)],
         )

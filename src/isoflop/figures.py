@@ -46,6 +46,13 @@ from isoflop.publishing import (
     size_label,
     strategies,
 )
+from isoflop.revision_figures import (
+    revision_chain,
+    revision_ratio,
+    revision_ratio_by_bin,
+    revision_sequential,
+    revision_verifiers,
+)
 from isoflop.search_figures import search_by_level, search_methods, search_voting
 from isoflop.verifier_figures import verifiers
 
@@ -72,11 +79,19 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "search_by_level": search_by_level,
         "verifiers": verifiers,
     }
+    if (revised := tables.revised) is not None:
+        functions |= {
+            "revision_chain": lambda *_: revision_chain(revised.rates),
+            "revision_sequential": lambda _, spec: revision_sequential(revised.curves, spec),
+            "revision_ratio": lambda _, spec: revision_ratio(revised.curves, spec),
+            "revision_verifiers": lambda _, spec: revision_verifiers(revised.curves, spec),
+        }
     if (choice := tables.choice) is not None:
         functions |= {
             "compute_optimal": lambda *_: compute_optimal_figure(choice.compute_optimal),
             "accuracy_by_bin": lambda *_: accuracy_by_bin_figure(choice.by_difficulty),
             "exchange": lambda *_: exchange_figure(choice.exchange),
+            "revision_ratio_by_bin": lambda _, spec: revision_ratio_by_bin(choice.by_difficulty, spec),
         }
     for name in spec.figures:
         if name not in functions:

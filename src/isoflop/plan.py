@@ -29,6 +29,7 @@ from isoflop.publishing import (
     PublishedTables,
     PublishSpec,
     figure_names,
+    judgements,
 )
 from isoflop.selection import SelectSpec
 from isoflop.shards import shard_names, shard_pattern
@@ -241,7 +242,10 @@ class Plan:
         return figure_names(
             len(self._shown_policies()),
             len(config.searches),
-            judgements=len(self._shown_verifiers()) * len(config.step_aggregations),
+            judgements=judgements(
+                self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
+            ),
+            revisions=[len(names) for names in self._revised().values()],
             choice=config.compute_optimal is not None,
             exchange=config.exchange is not None,
         )
@@ -473,6 +477,8 @@ class Plan:
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
                 verifiers=self._shown_verifiers(),
+                revisions=self._revised(),
+                outcome_verifiers=self._outcome_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 level=config.bootstrap.level,
@@ -555,6 +561,15 @@ class Plan:
         generators = (name for name in self.config.generators if name not in self.config.chains)
         scoring = {verifier for name in generators for verifier in self.pool_verifiers(name)}
         return tuple(name for name in self.config.verifiers if name in scoring)
+
+    def _revised(self) -> dict[str, tuple[str, ...]]:
+        """The verifiers of every generator of chains that some policy has."""
+        made = {pool.generator for pool in self.pools()}
+        return {name: self.pool_verifiers(name) for name in self.config.chains if name in made}
+
+    def _outcome_verifiers(self) -> tuple[str, ...]:
+        """The verifiers that score whole solutions."""
+        return tuple(name for name, verifier in self.config.verifiers.items() if verifier.outcome)
 
     def _measured_on(self, training: TrainingConfig) -> str:
         """The data set whose problems a training's held-out examples come from."""

@@ -5,7 +5,7 @@ that "the headline strategy" or "the largest common budget" means the same thing
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,6 +30,9 @@ FIGURES = (
     "search_trees",
 )
 VERIFIER_FIGURES = ("verifiers",)
+REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
+REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
+REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
 CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
 EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
@@ -60,21 +63,40 @@ COST_LABELS = {
 
 
 def figure_names(
-    policies: int, searches: int, *, judgements: int = 0, choice: bool = False, exchange: bool = False
+    policies: int,
+    searches: int,
+    *,
+    judgements: int = 0,
+    revisions: Sequence[int] = (),
+    choice: bool = False,
+    exchange: bool = False,
 ) -> tuple[str, ...]:
     """The figures of a study of so many policies and tree searches; one size leaves none to choose.
 
-    `judgements`: ways of scoring a solution, verifiers by step aggregations. `choice`, `exchange`: whether
-    strategies are chosen by difficulty, and models exchanged.
+    `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
+    of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
+    difficulty, and models exchanged.
     """
     always = tuple(
         name
         for name in FIGURES
         if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
     )
+    revised = bool(revisions)
     return (
-        always + VERIFIER_FIGURES * (judgements > 1) + CHOICE_FIGURES * choice + EXCHANGE_FIGURES * exchange
+        always
+        + VERIFIER_FIGURES * (judgements > 1)
+        + REVISION_FIGURES * revised
+        + REVISION_CHOICE_FIGURES * (revised and choice)
+        + REVISION_VERIFIER_FIGURES * (max(revisions, default=0) > 1)
+        + CHOICE_FIGURES * choice
+        + EXCHANGE_FIGURES * exchange
     )
+
+
+def judgements(verifiers: Sequence[str], outcome: Collection[str], step_aggregations: Sequence[str]) -> int:
+    """Ways of scoring a solution: one by a verifier of whole solutions, one by others' every aggregation."""
+    return sum(1 if name in outcome else len(step_aggregations) for name in verifiers)
 
 
 class Headline(BaseModel):
@@ -104,6 +126,8 @@ class PublishSpec(BaseModel):
     `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
+    `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
@@ -122,6 +146,8 @@ class PublishSpec(BaseModel):
     choice: bool = False
     exchange: bool = False
     verifiers: tuple[str, ...] = ()
+    revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    outcome_verifiers: tuple[str, ...] = ()
     step_aggregations: tuple[StepAggregation, ...] = ()
     headline: Headline
     level: float = Field(gt=0.0, lt=1.0)
@@ -140,10 +166,15 @@ class PublishSpec(BaseModel):
         return figure_names(
             len(self.policies),
             len(self.searches),
-            judgements=len(self.verifiers) * len(self.step_aggregations),
+            judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
+            revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,
         )
+
+    def aggregation(self, verifier: str) -> StepAggregation:
+        """How the headline makes one score of a verifier's step scores."""
+        return "last" if verifier in self.outcome_verifiers else self.headline.step_aggregation
 
     @property
     def search_names(self) -> tuple[str, ...]:
@@ -184,11 +215,20 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Revised:
+    """Chains of revisions: their rows of curves.csv, by generators `NAME/LENGTH`, and revisions.csv."""
+
+    curves: pd.DataFrame
+    rates: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Tables:
     """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet.
 
     `draws` is without its column of draws; `paired` has those of accuracy, [rows of curves, draws]: the same
-    draw of the problems down each column. `choice`: where strategies are chosen by difficulty.
+    draw of the problems down each column. `choice`: where strategies are chosen by difficulty. `revised`:
+    where there are chains of revisions, which `curves` is then without.
     """
 
     curves: pd.DataFrame
@@ -197,6 +237,7 @@ class Tables:
     draws: pd.DataFrame
     paired: NDArray[np.float32]
     choice: Choice | None = None
+    revised: Revised | None = None
 
 
 def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
@@ -257,6 +298,11 @@ def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     return found
 
 
+def without_length(generators: pd.Series) -> pd.Series:
+    """NAME of the chains `NAME/S` of revisions; other generators as they are."""
+    return generators.str.replace(r"/\d+$", "", regex=True)
+
+
 def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
     single = set(curves.loc[curves["selector"] == "none", "generator"])
@@ -279,9 +325,7 @@ def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False)
                 continue
             if selector in NEEDS_VERIFIER:
                 names = [name for name in spec.verifiers if name in set(rows["verifier"])]
-                found += [
-                    Strategy(generator, selector, name, spec.headline.step_aggregation) for name in names
-                ]
+                found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
             else:
                 found.append(Strategy(generator, selector))
     return found
@@ -298,7 +342,7 @@ def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | N
         return Strategy(generator, chosen)
     if not spec.verifiers:
         raise UserError(f"headline.selector: {chosen!r} needs a verifier, and the experiment has none")
-    return Strategy(generator, chosen, spec.verifiers[0], spec.headline.step_aggregation)
+    return Strategy(generator, chosen, spec.verifiers[0], spec.aggregation(spec.verifiers[0]))
 
 
 def curve(

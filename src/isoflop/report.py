@@ -36,6 +36,7 @@ from isoflop.publishing import (
 )
 from isoflop.report_choice import choice_tables, claim_tables, worth_telling
 from isoflop.report_claims import claims_table, evidence_table
+from isoflop.report_revisions import rates_table
 from isoflop.report_samples import Sample
 from isoflop.report_tables import Cell, HtmlTable
 
@@ -51,6 +52,11 @@ FIGURE_TITLES = {
     "search_by_level": "Tree search by difficulty",
     "search_trees": "Trees",
     "verifiers": "Verifiers and step aggregations",
+    "revision_chain": "Right and wrong answers along chains of revisions",
+    "revision_sequential": "Sequential revisions against parallel samples",
+    "revision_ratio": "The ratio of sequential to parallel",
+    "revision_ratio_by_bin": "The ratio of sequential to parallel, by difficulty",
+    "revision_verifiers": "Verifiers of revisions",
     "compute_optimal": "The best strategy for a problem's difficulty",
     "accuracy_by_bin": "Strategies by difficulty",
     "exchange": "Pretraining against test-time compute",
@@ -110,10 +116,33 @@ FIGURE_CAPTIONS = {
         "The same samples and selector, scored in different ways: by each verifier, with its step scores "
         "made one score by the last, the least, the product or the mean of them."
     ),
+    "revision_chain": (
+        "Every answer after the first is written with earlier ones in view. Above, the share of right "
+        "answers at each place of the chains that reach it; first answers are parallel samples. Below, at "
+        "the place of a revision, the share of right answers that it spoils and of wrong ones that it mends."
+    ),
+    "revision_sequential": (
+        "Sequential: at each number of answers the longest chains that make it up, one alone up to the "
+        "chains' length. Parallel: as many first answers. Under a verifier each chain is represented by its "
+        "best answer, and the representatives are picked from; majority is over all answers."
+    ),
+    "revision_ratio": (
+        "Every line spends one number of answers, on many short chains at the left and few long ones at "
+        "the right: 4:1 is the length of the chains over their number. Marks of one ratio are set apart."
+    ),
+    "revision_ratio_by_bin": (
+        "Bins are quantiles of how often the policy's first answers or samples are right. The number of "
+        "answers is the largest that is measured at three ratios or more. Marks of one ratio are set apart."
+    ),
+    "revision_verifiers": (
+        "The same chains, the longest at each number of answers, under different verifiers: those that see "
+        "the answers before, and those that see the one they judge alone."
+    ),
     "compute_optimal": (
         "At each number of samples, one strategy for all problems against the best one per bin, chosen on "
         "half of the bin's problems and measured on the other. The first choice is a single one for all "
-        "problems: what the others gain beyond it is difficulty's. The band is the last one's interval; "
+        "problems: what the others gain beyond it is difficulty's. Chains of revisions are chosen between by "
+        "their length, the baseline being parallel samples. The band is the last one's interval; "
         "telling difficulty is not charged here, but in the table."
     ),
     "accuracy_by_bin": (
@@ -228,6 +257,8 @@ def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> li
     shown = [table4_html(table4, spec)]
     if spec.searches:
         shown.append(table1_html(table1(tables.curves, spec), spec))
+    if tables.revised is not None:
+        shown.append(rates_table(tables.revised.rates))
     if tables.choice is not None:
         shown += choice_tables(tables.choice, spec)
     for dataset in spec.datasets:

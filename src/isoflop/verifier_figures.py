@@ -27,6 +27,8 @@ def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
     for verifier in (name for name in spec.verifiers if name in set(rows["verifier"])):
         for how in dict.fromkeys(rows.loc[rows["verifier"] == verifier, "step_aggregation"]):
             name = how if len(spec.verifiers) == 1 else f"{verifier}, {how}"
+            if verifier in spec.outcome_verifiers:
+                name = verifier  # one score of a solution is the same under every aggregation
             found[name] = Strategy(generator, selector, verifier, str(how))
     return found
 
@@ -35,7 +37,7 @@ def verifiers(tables: Tables, spec: PublishSpec) -> Figure:
     """Accuracy over the number of samples by verifier and step aggregation, a panel per policy."""
     series = compared(tables, spec)
     if len(series) < 2:
-        return message("This experiment has one verifier and one step aggregation.")
+        return message("This experiment scores solutions in one way.")
     styles = fs.generator_styles(list(series))
     (selector,) = {one.selector for one in series.values()}
     label = f"accuracy of {SELECTOR_NAMES[selector]} (%)"

@@ -7,18 +7,20 @@ formula below, and the real fit stage makes the tables from them. None of it is 
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from isoflop.bootstrap import problem_weights
 from isoflop.config_entries import Sampling
 from isoflop.config_planning import ModelUse
 from isoflop.curves import CreditsInput, FitSpec
 from isoflop.difficulty import quantile_bins
 from isoflop.forecast import StudyWork
 from isoflop.publishing import Headline, PublishSpec
+from isoflop.revision_rates import GradedChains, Rate, rates_csv, revision_rates
 from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.stages.choose import main as choose_main
 from isoflop.stages.common import write_table
@@ -33,6 +35,12 @@ VERIFIER = "prm"
 HOSTILE = '<script>alert("x")</script><img src="http://evil.example/a.png" onerror=alert(1)> & done'
 TOKENS = 46.0
 GENERATORS = ("greedy", "rebase", "sampling", "mcts")
+# Chains of revisions: their lengths, most answers, verifiers, the first of which decides, and a policy that
+# does nothing else beside one of the study.
+LENGTHS, LARGEST = (1, 2, 4, 8), 32
+JUDGES = ("orm-history", "orm")
+CHAINS = {f"revisions/{length}": length for length in LENGTHS}
+REVISERS = ("policy-0.9M", "reviser-2.7M")
 # A search's budgets, and what it adds to the chance of a right answer.
 SEARCHES = {"rebase": ((4, 16), 0.1), "mcts": ((32,), -0.1)}
 
@@ -59,6 +67,8 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         generators=GENERATORS,
         searches={"rebase": "rebase", "mcts": "mcts"},
         choice=True,
+        revisions={"revisions": JUDGES},
+        outcome_verifiers=JUDGES,
         exchange=len(shape.policies) > 1,
         verifiers=(VERIFIER,),
         step_aggregations=AGGREGATIONS,
@@ -80,7 +90,7 @@ def spec(shape: Shape | None = None) -> PublishSpec:
 
 def chance(dataset: int, policy: str, level: int, problem: str) -> float:
     """The invented probability that one sample is right: higher for larger policies and lower levels."""
-    size = list(SIZES).index(policy)
+    size = list(SIZES).index(_trained_from(policy))
     luck = random.Random(problem).gauss(0.0, 1.6)
     return 1 / (1 + math.exp(-(1.35 * size - 2.6 + 0.6 * (3 - level) - 0.8 * dataset + luck)))
 
@@ -101,7 +111,7 @@ def credit(selector: str, right: float, budget: int) -> float:
 
 def cost(policy: str, selector: str, budget: int, *, searched: bool = False) -> dict[str, float]:
     """FLOPs under the three models, tokens and seconds per problem."""
-    params = SIZES[policy]
+    params = SIZES[_trained_from(policy)]
     generated = TOKENS * budget
     wu = 2.0 * params * generated
     verifier = 2.0 * 900_000 * 110 * budget if searched or selector in {"weighted", "best_of_n"} else 0.0
@@ -114,11 +124,18 @@ def cost(policy: str, selector: str, budget: int, *, searched: bool = False) -> 
     }
 
 
+def _trained_from(policy: str) -> str:
+    """The policy of the study that a policy is as good and large as."""
+    return policy.replace("reviser", "policy")
+
+
 def strategies(generator: str) -> list[tuple[str, str, str]]:
     """Verifier, selector and step aggregation of every strategy of a generator."""
     if generator == "greedy":
         return [("none", "none", "none")]
     voted = [("none", "majority", "none"), ("none", "pass", "none")]
+    if generator in CHAINS:
+        return voted + [(judge, s, "last") for judge in JUDGES for s in ("best_of_n", "weighted")]
     return voted + [(VERIFIER, s, a) for s in ("best_of_n", "weighted") for a in AGGREGATIONS]
 
 
@@ -128,14 +145,18 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
         budgets: tuple[int, ...] = (1,) if generator == "greedy" else BUDGETS
         budgets, better = SEARCHES.get(generator, (budgets, 0.0))
         searched = generator in SEARCHES
-        if selector in {"majority", "weighted"} and not searched:
+        if length := CHAINS.get(generator, 0):
+            budgets = tuple(n for n in BUDGETS if length <= n <= LARGEST)
+            better = 0.02 * length.bit_length() * (2 if verifier == JUDGES[0] else 1)
+        elif selector in {"majority", "weighted"} and not searched:
             budgets = (0, *budgets)
         for budget in budgets:
             spent = cost(policy, selector, budget or BUDGETS[-1], searched=searched)
             for index in range(shape.problems):
                 level = index % 5 + 1
                 right = chance(dataset, policy, level, f"{dataset}-{index}")
-                right = min(max(right + better, 0.01), 0.99)
+                # Chains help where answers are mostly right, and do harm where they are not.
+                right = min(max(right + (better if right > 0.3 or not length else -better), 0.01), 0.99)
                 rows.append(
                     {
                         "problem_id": f"test-{index:05d}",
@@ -157,7 +178,7 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
 
 def model(policy: str) -> dict[str, int]:
     return {
-        "parameters": SIZES[policy],
+        "parameters": SIZES[_trained_from(policy)],
         "embedding_parameters": 9000,
         "layers": 4,
         "attention_width": 64,
@@ -178,7 +199,15 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
                 write_credits(path, place, policy, generator, shape)
                 inputs.append(CreditsInput(dataset=dataset, policy=policy, generator=generator))
                 paths.append(str(path))
+        for policy in revisers(shape):
+            for generator in CHAINS:
+                path = folder / "select" / dataset / policy / f"{generator}.parquet"
+                write_credits(path, place, policy, generator, shape)
+                inputs.append(CreditsInput(dataset=dataset, policy=policy, generator=generator))
+                paths.append(str(path))
         _write_samples(folder, dataset, shape)
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    (folder / "tables" / "revisions.csv").write_text(rates_csv(_rates(shape)), encoding="utf-8")
     fit = FitSpec(experiment="synthetic", inputs=tuple(inputs), draws=100, seed=7, code="")
     tables = [str(folder / "tables" / f"{name}.csv") for name in ("curves", "fits", "differences")]
     fit_main([fit.model_dump_json(), *paths, *tables, str(folder / "fit" / "draws.parquet")])
@@ -186,9 +215,35 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
     return spec(shape)
 
 
+def revisers(shape: Shape) -> list[str]:
+    """The policies that write chains."""
+    return [name for name in REVISERS if name in shape.policies or name not in SIZES]
+
+
+def _rates(shape: Shape) -> list[tuple[Sequence[str], Rate]]:
+    """What becomes of answers of invented chains, by the stage's own function."""
+    found: list[tuple[Sequence[str], Rate]] = []
+    for place, dataset in enumerate(shape.datasets):
+        for policy in revisers(shape):
+            chains = []
+            for index in range(shape.problems):
+                rng = np.random.default_rng([place, REVISERS.index(policy), index])
+                first = chance(place, policy, index % 5 + 1, f"{place}-{index}")
+                right = np.empty((4, LENGTHS[-1]), dtype=np.bool_)
+                right[:, 0] = rng.random(4) < shape.certain.get(policy, first)
+                for at in range(1, LENGTHS[-1]):
+                    right[:, at] = rng.random(4) < np.where(right[:, at - 1], 0.9, 0.15)
+                chains.append(right)
+            graded = GradedChains(chains, [np.ones_like(right) for right in chains])
+            rates = revision_rates(graded, problem_weights(shape.problems, 100, 7, "all"), 0.95)
+            found += [(("synthetic", dataset, policy, "revisions"), rate) for rate in rates]
+    return found
+
+
 def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[str]) -> None:
     """The choose stage's tables, by the stage itself, from bins that follow the invented chances."""
-    pairs = [(dataset, policy) for dataset in shape.datasets for policy in shape.policies]
+    policies = dict.fromkeys((*shape.policies, *revisers(shape)))
+    pairs = [(dataset, policy) for dataset in shape.datasets for policy in policies]
     difficulties = []
     for dataset, policy in pairs:
         place, count = shape.datasets.index(dataset), shape.problems
@@ -210,14 +265,21 @@ def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[
     choice = ChooseSpec(
         experiment="synthetic",
         pools=tuple(
-            StudiedPool(dataset=one.dataset, policy=one.policy, generator=one.generator, kind=one.generator)
+            StudiedPool(
+                dataset=one.dataset,
+                policy=one.policy,
+                generator=one.generator,
+                kind=one.generator.partition("/")[0],
+            )
             for one in inputs
         ),
         difficulties=tuple(pairs),
         families={
             "search": ("sampling", "rebase"),
             "selectors": ("sampling", "sampling+majority", "sampling+best_of_n+last"),
+            "ratios": tuple(CHAINS),
         },
+        judges=dict.fromkeys(CHAINS, (JUDGES[0], "last")),
         selector="weighted",
         verifier=VERIFIER,
         step_aggregation="min",

@@ -43,8 +43,8 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpe
     return folder, spec
 
 
-def read(folder: Path) -> Tables:
-    return publish.read_tables(folder, choice=True)
+def read(made: tuple[Path, PublishSpec]) -> Tables:
+    return publish.read_tables(*made)
 
 
 def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
@@ -52,7 +52,7 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Publi
     wanted = {f"{name}.{end}" for name in spec.figures for end in ("png", "svg")}
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
     inputs = {"curves.csv", "fits.csv", "differences.csv", "by_difficulty.csv", "compute_optimal.csv"}
-    inputs |= {"exchange.csv", "claims_snell2024.csv"}
+    inputs |= {"exchange.csv", "claims_snell2024.csv", "revisions.csv"}
     assert {path.name for path in (folder / "tables").iterdir()} == {*TABLES, *SEARCH_TABLES} | inputs
 
 
@@ -77,7 +77,7 @@ def test_policies_that_are_never_or_always_right_are_published_too(
 
 def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, PublishSpec]) -> None:
     folder, spec = made
-    curves = read(folder).curves
+    curves = read((folder, spec)).curves
     rows = pd.read_csv(folder / "tables" / "table1.csv")
     assert set(rows["strategy"]) == {"sampling+wv", "rebase+wv", "mcts+wv"}
     for policy in spec.policies:
@@ -120,7 +120,7 @@ def figures(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) 
     return {
         f"{name} of {len(spec.datasets)} data sets": laid_out(figure)
         for folder, spec in (made, two_sets)
-        for name, figure in draw_all(read(folder), spec)
+        for name, figure in draw_all(read((folder, spec)), spec)
     }
 
 
@@ -170,7 +170,7 @@ def test_legends_cover_no_data(figures: dict[str, Figure]) -> None:
 def test_a_figure_shows_the_numbers_of_the_table(
     made: tuple[Path, PublishSpec], figures: dict[str, Figure]
 ) -> None:
-    rows = read(made[0]).curves.query(
+    rows = read(made).curves.query(
         "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' "
         "and subset == 'all' and generator == 'sampling'"
     )
@@ -182,7 +182,7 @@ def test_a_figure_shows_the_numbers_of_the_table(
 def test_the_fit_drawn_is_the_one_of_the_largest_weight(made: tuple[Path, PublishSpec]) -> None:
     """Of a strategy's fits under one cost model that hold; without one, the legend has none either."""
     folder, spec = made
-    tables = read(folder)
+    tables = read((folder, spec))
     axes = figures_module.error_by_size(tables, spec).axes[0]
     dashed = [line for line in axes.lines if line.is_dashed() and len(line.get_xdata())]
     strategy = (
@@ -212,7 +212,7 @@ def test_without_levels_the_figure_says_so(figures: dict[str, Figure]) -> None:
 
 def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, PublishSpec]) -> None:
     folder, spec = made
-    tables = read(folder)
+    tables = read((folder, spec))
     curves = tables.curves
     majority = spec.headline.model_copy(update={"selector": "majority"})
     best_of_n = spec.headline.model_copy(update={"selector": "best_of_n"})
@@ -244,7 +244,7 @@ def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, Publis
 
 def test_only_greedy_candidates_are_refused_by_name(made: tuple[Path, PublishSpec]) -> None:
     folder, spec = made
-    tables = read(folder)
+    tables = read((folder, spec))
     greedy = dataclasses.replace(tables, curves=tables.curves[tables.curves["generator"] == "greedy"])
     with pytest.raises(UserError, match="add a generator that samples"):
         headlines(greedy, spec)

@@ -48,7 +48,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec
 
 @pytest.fixture(scope="module")
 def tables(results: tuple[Path, PublishSpec]) -> Tables:
-    return read_tables(results[0])
+    return read_tables(*results)
 
 
 def rows_of(results: tuple[Path, PublishSpec]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from isoflop.digests import code_digest, import_closure
 from isoflop.plan import Plan
 from isoflop.plan_choice import ChoicePlan
 from isoflop.plan_revisions import RevisionPlan
+from isoflop.publishing import PublishSpec
 from isoflop.specs import (
     ChainLabelsSpec,
     ChooseSpec,
@@ -259,6 +260,13 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     publish = json.loads(plan.publish())
     assert publish["policies"] == ["small", "tuned"]
     assert publish["generators"] == ["greedy", "sampling"]
+    assert publish["revisions"] == {"revisions": ["orm", "blind"]}
+    assert publish["outcome_verifiers"] == ["orm", "blind"]
+    assert PublishSpec.model_validate_json(plan.publish()).figures == plan.figures()
+    assert [name for name in plan.figures() if name.startswith("revision")] == [
+        "revision_chain", "revision_sequential", "revision_ratio", "revision_ratio_by_bin",
+        "revision_verifiers",
+    ]  # fmt: skip
     # Chains are not forecast.
     assert list(publish["work"]["generators"]) == ["greedy", "sampling"]
     assert "reviser" not in {policy for _, policy, _ in publish["work"]["pools"]}

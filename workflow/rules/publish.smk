@@ -7,6 +7,7 @@ rule publish:
         evidence=PLAN.evidence(),
         published=PLAN.published_files(),
         choice=CHOICE.tables(),
+        revisions=REVISIONS.table(),
     output:
         report(
             "results/{experiment}/report.html",

@@ -10,7 +10,6 @@ for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,13 @@ from isoflop.published import compare, published_csv, published_markdown, read_p
 from isoflop.publishing import (
     Choice,
     PublishSpec,
+    Revised,
     Tables,
     check_curves,
     cost_label,
     headline_strategy,
     intervals_note,
+    without_length,
 )
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
@@ -51,6 +52,7 @@ _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
     "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right", "bin", "difficulty",
     "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic", "verdict",
+    "place", "measure",
 )  # fmt: skip
 _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
     spec = read_spec(PublishSpec, arguments[0], "publish")
     results, out = Path(arguments[1]), Path(arguments[2])
-    tables = _without_chains(read_tables(results, choice=spec.choice), spec)
+    tables = read_tables(results, spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     found = headlines(tables, spec)
@@ -128,17 +130,25 @@ def _saved(figure: Figure, base: Path) -> bytes:
     return base.with_suffix(".svg").read_bytes()
 
 
-def read_tables(results: Path, *, choice: bool = False) -> Tables:
-    """The tables under `results`, which the fit stage wrote, and with `choice` the choose stage."""
+def read_tables(results: Path, spec: PublishSpec) -> Tables:
+    """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     accuracies = draws.filter(pc.equal(draws["kind"], "accuracy"))
+    curves = _csv(results / "tables" / "curves.csv")
+    revised = None
+    if spec.revisions:
+        chains = without_length(curves["generator"]).isin(list(spec.revisions))
+        revised = Revised(curves[chains], _csv(results / "tables" / "revisions.csv"))
+        # Rows keep their numbers, which are those of the draws.
+        curves = curves[curves["generator"].isin(spec.generators) & curves["policy"].isin(spec.policies)]
     return Tables(
-        curves=_csv(results / "tables" / "curves.csv"),
+        curves=curves,
         fits=_csv(results / "tables" / "fits.csv"),
         differences=_csv(results / "tables" / "differences.csv"),
         draws=draws.drop_columns(["draws"]).to_pandas(),
         paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
-        choice=_choice(results) if choice else None,
+        choice=_choice(results) if spec.choice else None,
+        revised=revised,
     )
 
 
@@ -146,12 +156,6 @@ def _choice(results: Path) -> Choice:
     """The tables that the choose stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
     return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
-
-
-def _without_chains(tables: Tables, spec: PublishSpec) -> Tables:
-    """The tables without what the figures are not about, as chains of revisions; rows keep their numbers."""
-    shown = tables.curves["generator"].isin(spec.generators) & tables.curves["policy"].isin(spec.policies)
-    return replace(tables, curves=tables.curves[shown])
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -1,0 +1,32 @@
+"""What becomes of answers along chains of revisions, in the report (Snell et al. 2024, section 6.1)."""
+
+import pandas as pd
+
+from isoflop.publishing import Estimate
+from isoflop.report_tables import Cell, HtmlTable
+from isoflop.revision_rates import MENDED, PASS, SPOILT
+
+
+def rates_table(rates: pd.DataFrame) -> HtmlTable:
+    """A row per place of the chains and one for all revisions. `rates`: revisions.csv, names as text."""
+    rows = []
+    for keys, part in rates.groupby(["dataset", "generator", "policy"], sort=False):
+        for place, here in part.groupby("place", sort=False):
+            by_measure = {str(row["measure"]): row for _, row in here.iterrows()}
+            cells = [*map(str, keys), str(place)]
+            for measure in (PASS, SPOILT, MENDED):
+                row = by_measure.get(measure)
+                cells.append("–" if row is None else _share(row))
+            rows.append([Cell(text, bold=place == "all") for text in cells])
+    note = (
+        "Pass@1 is the share of right answers among those at a place. What a revision does is at the place "
+        "it was written for: the share of right answers before it that it spoils, of wrong ones that it "
+        "mends. After each share, of how many answers."
+    )
+    header = ["Data", "Chains", "Model", "Place", "pass@1", "Right turned wrong", "Wrong turned right"]
+    return HtmlTable("Right and wrong answers along the chains", note, header, rows, text_columns=3)
+
+
+def _share(row: pd.Series) -> str:
+    share = Estimate(*(float(row[name]) for name in ("value", "ci_low", "ci_high")))
+    return f"{share.in_percent} of {int(row['answers']):,}"
