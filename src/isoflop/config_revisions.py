@@ -25,7 +25,7 @@ Attempt = Annotated[str, AfterValidator(_template("attempt"))]
 
 
 class AttemptTexts(Entry):
-    """How earlier attempts are shown. The defaults are those of configs/train-revisions.yaml."""
+    """How earlier attempts are shown: as they were when the model was trained."""
 
     asked: Asked = "{problem}\n{attempts}"
     """What takes the problem's place in the prompt of the policy or verifier once there are `{attempts}`."""
