@@ -89,10 +89,15 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     separators = list(dict.fromkeys(policy.step_separator for policy in config.policies.values())) or ["\n"]
     said = sentences(separators, graders, _answers(config))
     positions = max([_POSITIONS, *(entry.max_length for entry in config.training.values())])
-    starts = {f"policies.{name}": entry.model for name, entry in config.policies.items()}
+    starts: dict[str, str | None] = {}
+    for name, entry in config.policies.items():
+        if entry.trained is not None:
+            starts[f"training.{entry.trained}"] = config.training[entry.trained].init.model
+        else:
+            starts[f"policies.{name}"] = entry.model
     starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
     made: dict[str, str] = {}
-    # Sizes rise in the order of the config, as those of the study do.
+    # Sizes rise in the order of the policies, as those of the study do.
     for growth, (place, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
@@ -100,23 +105,24 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
                 folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)
             )
             print(f"rehearsal: {place}: {model} as a random {kind} model", file=sys.stderr)
-    for name, entry in config.verifiers.items():
-        if isinstance(entry, RunningVerifier) and entry.model is not None:
+    for name, judge in config.verifiers.items():
+        if isinstance(judge, RunningVerifier) and judge.model is not None:
             place = f"verifiers.{name}"
             marks = [
-                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(entry, key, None))
+                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(judge, key, None))
             ]
-            kind = str(getattr(entry, "kind", ""))
+            kind = str(getattr(judge, "kind", ""))
             made[place] = save_verifier(folder / place, kind, _seed(place), marks, positions)
-            print(f"rehearsal: {place}: {entry.model} as a random {kind}", file=sys.stderr)
+            print(f"rehearsal: {place}: {judge.model} as a random {kind}", file=sys.stderr)
     return made
 
 
 def _answers(config: Config) -> list[str]:
     """Right answers to the generated problems that revision models and their verifiers learn from."""
     found = []
-    for one in (*config.revisions.values(), *config.chain_labels.values()):
-        entry = config.datasets[one.problems]
+    learnt = [one.problems for one in config.revisions.values()]
+    learnt += [one.problems for one in config.chain_labels.values()]
+    for entry in (config.datasets[name] for name in dict.fromkeys(learnt)):
         if isinstance(entry, WordproblemsSource):
             problems, _ = load_wordproblems(entry.model_copy(update={"size": PROBLEMS}))
             found += [problem.answer for problem in problems]
