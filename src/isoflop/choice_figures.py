@@ -124,10 +124,15 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
 
 def _panels(rows: pd.DataFrame, x_label: str, y_label: str) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
     """A row per data set and family, a panel per policy, at most four in a row."""
-    policies = list(dict.fromkeys(rows["policy"]))
     groups = list(dict.fromkeys(zip(rows["dataset"], rows["family"], strict=True)))
-    columns = min(len(policies), _MOST_COLUMNS)
-    each = -(-len(policies) // columns)
+    # Not every policy has every family: one that revises has no searches.
+    parts = {
+        group: [part for _, part in rows[_of_group(rows, *group)].groupby("policy", sort=False)]
+        for group in groups
+    }
+    most = max(map(len, parts.values()))
+    columns = min(most, _MOST_COLUMNS)
+    each = -(-most // columns)
     count = each * len(groups)
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 1.85 * count + 0.55, count, columns, sharey="all")
@@ -136,14 +141,17 @@ def _panels(rows: pd.DataFrame, x_label: str, y_label: str) -> tuple[Figure, lis
         own = grid[place * each : (place + 1) * each]
         fs.percent_axis(own[0][0], f"{_group_name(groups, dataset, family)}{y_label}")
         flat = [axes for row in own for axes in row]
-        for axes, policy in zip(flat, policies, strict=False):
-            axes.set_title(policy, loc="left")
-            mask = (rows["dataset"] == dataset) & (rows["family"] == family) & (rows["policy"] == policy)
-            panels.append((axes, rows[mask]))
-        for axes in flat[len(policies) :]:
+        for axes, part in zip(flat, parts[dataset, family], strict=False):
+            axes.set_title(part["policy"].iloc[0], loc="left")
+            panels.append((axes, part))
+        for axes in flat[len(parts[dataset, family]) :]:
             axes.set_axis_off()
     figure.supxlabel(x_label, fontsize=7.5)
     return figure, panels
+
+
+def _of_group(rows: pd.DataFrame, dataset: str, family: str) -> "pd.Series[bool]":
+    return (rows["dataset"] == dataset) & (rows["family"] == family)
 
 
 def _group_name(groups: Sequence[tuple[str, str]], dataset: str, family: str) -> str:

@@ -191,7 +191,7 @@ def test_chains_are_measured_with_the_prompts_of_their_revisions(results: Path) 
     assert revise.measured == {
         "read": 315, "written": 360, "judged": 0, "seconds": 3.0, "flops": pytest.approx(3 * float(flops)),
     }  # fmt: skip
-    assert [row["stage"] for row in csv.DictReader(io.StringIO(plan_csv(jobs, "made")))][0] == "revise"
+    assert next(csv.DictReader(io.StringIO(plan_csv(jobs, "made"))))["stage"] == "revise"
 
 
 def test_jobs_without_a_ledger_are_left_out(results: Path) -> None:
