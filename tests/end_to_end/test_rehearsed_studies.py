@@ -66,7 +66,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
         by_bin = pd.read_csv(results / "tables/compute_optimal.csv")
         assert {"search", "ratios"} <= set(by_bin["family"])
         exchanged = pd.read_csv(results / "tables/exchange.csv")
-        assert {"qwen2.5-0.5b", "revision-0.5b"} == set(exchanged["small_policy"])
+        assert {"qwen2.5-0.5b", "revision-0.5b"} == set(exchanged["small"])
         learnt = pd.read_parquet(results / "trajectories/attempts.parquet")
         assert 0 < len(learnt) <= 8
         planned = pd.read_csv(results / "tables/plan.csv")
