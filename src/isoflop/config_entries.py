@@ -155,8 +155,10 @@ class HubSource(Entry):
     """How answers are read and compared."""
     where: Where | None = None
     """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leave out so many of the first problems."""
     limit: Count | None = None
-    """Keep only the first problems."""
+    """Keep only the first of the others."""
 
 
 class GithubSource(Entry):
@@ -176,8 +178,10 @@ class GithubSource(Entry):
     """How answers are read and compared."""
     where: Where | None = None
     """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leave out so many of the first problems."""
     limit: Count | None = None
-    """Keep only the first problems."""
+    """Keep only the first of the others."""
 
 
 class FileSource(Entry):
@@ -195,8 +199,10 @@ class FileSource(Entry):
     """How answers are read and compared."""
     where: Where | None = None
     """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leave out so many of the first problems."""
     limit: Count | None = None
-    """Keep only the first problems."""
+    """Keep only the first of the others."""
 
 
 Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]

@@ -94,6 +94,8 @@ class Planning(Entry):
     """Tokens of a solution, unless an earlier run measured them."""
     steps: Tokens = 8.0
     """Steps of a solution, unless an earlier run measured them."""
+    right_share: Share = 0.3
+    """Share of sampled answers that are right, each of which a trajectory of revisions may end in."""
     mark_tokens: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Tokens that a verifier reads beside each step: its tag, or the turns of a chat."""
     computed: Computed = Computed()
@@ -125,3 +127,5 @@ class ModelUse(Entry):
     """Precision of the weights."""
     quantization: str | None = None
     """How weights are quantised."""
+    history: int = 0
+    """Of a verifier of chains: how many attempts before the judged answer it sees."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.config_entries import Greedy, Sampling
 from isoflop.config_planning import ModelUse, Planning
+from isoflop.config_revisions import Revisions
 from isoflop.config_search import AnySearch
 from isoflop.costs import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast_time import (
@@ -21,9 +22,10 @@ from isoflop.forecast_time import (
     start_seconds,
     write_seconds,
 )
+from isoflop.revision_forecast import ChainWork, chain_work, judged_texts, places
 from isoflop.search_forecast import Lengths, expected_use
 
-Generating = Annotated[Greedy | Sampling | AnySearch, Field(discriminator="kind")]
+Generating = Annotated[Greedy | Sampling | Revisions | AnySearch, Field(discriminator="kind")]
 # Of a step in a table of trees, beside its text.
 _STEP_BYTES = 12.0
 
@@ -107,7 +109,7 @@ class Ranged:
 
 
 def study_jobs(work: StudyWork, known: Known) -> list[Job]:
-    """The jobs that sample, search and score."""
+    """The jobs that sample, revise, search and score."""
     found: list[Job] = []
     for dataset, policy, generator in work.pools:
         entry, most = work.generators[generator], work.at_most.get(generator, {}).get(policy)
@@ -116,6 +118,9 @@ def study_jobs(work: StudyWork, known: Known) -> list[Job]:
             if isinstance(entry, Sampling) and most is not None:
                 entry = entry.model_copy(update={"samples": min(entry.samples, most)})
             found.append(_sample(work, known, base, entry))
+            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+        elif isinstance(entry, Revisions):
+            found.append(_revise(work, known, base, entry))
             found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
         else:
             (guide,) = work.verifiers_of[generator]
@@ -176,14 +181,53 @@ def _sample(work: StudyWork, known: Known, base: Job, entry: Greedy | Sampling) 
     )
 
 
-def _score(work: StudyWork, known: Known, base: Job, entry: Greedy | Sampling, verifier: str) -> Job:
+def chain_job(base: Job, done: ChainWork, model: Placed, planning: Planning) -> Job:
+    """A job that writes chains."""
+    return replace(
+        base,
+        requests=done.requests,
+        read=done.read,
+        written=done.written,
+        flops=done.flops,
+        seconds=done.seconds,
+        start=start_seconds([model], planning),
+        gpus=model.gpus,
+        disk=done.written * planning.bytes_per_token,
+    )
+
+
+def _revise(work: StudyWork, known: Known, base: Job, entry: Revisions) -> Job:
+    model, problems = known.policies[base.policy], known.problems[base.dataset]
+    done = chain_work(
+        model,
+        work.planning,
+        known.lengths[base.dataset, base.policy],
+        places(entry.chain_lengths, entry.history),
+        max_tokens=entry.max_tokens,
+        problems=problems,
+        at_once=known.chunk_problems,
+    )
+    output = f"sample/{base.dataset}/{base.policy}/{base.generator}.parquet"
+    return chain_job(replace(base, stage="revise", output=output), done, model, work.planning)
+
+
+def _score(
+    work: StudyWork, known: Known, base: Job, entry: Greedy | Sampling | Revisions, verifier: str
+) -> Job:
     planning, model = work.planning, known.verifiers[verifier]
-    lengths = known.lengths[base.dataset, base.policy]
-    candidates = known.problems[base.dataset] * _samples(entry)
-    written = min(lengths.solution, entry.max_tokens)
-    steps = lengths.steps * written / lengths.solution
-    text = lengths.prompt + written + steps * planning.mark_tokens
-    flops = candidates * float(flops_kaplan(model.shape, 0, text))
+    lengths, problems = known.lengths[base.dataset, base.policy], known.problems[base.dataset]
+    steps = lengths.steps * min(1.0, entry.max_tokens / lengths.solution)
+    lasting = entry.chain_lengths if isinstance(entry, Revisions) else [1] * _samples(entry)
+    texts = judged_texts(
+        lengths,
+        places(lasting, 0),
+        max_tokens=entry.max_tokens,
+        problems=problems,
+        history=work.verifiers[verifier].history,
+        marks=steps * planning.mark_tokens,
+    )
+    candidates, judged = sum(count for count, _ in texts), sum(count * text for count, text in texts)
+    flops = sum(count * float(flops_kaplan(model.shape, 0, text)) for count, text in texts)
     share = planning.computed.verifier
     return replace(
         base,
@@ -191,9 +235,9 @@ def _score(work: StudyWork, known: Known, base: Job, entry: Greedy | Sampling, v
         verifier=verifier,
         output=f"score/{base.dataset}/{base.policy}/{base.generator}/{verifier}.parquet",
         requests=candidates,
-        judged=candidates * text,
+        judged=judged,
         flops=flops,
-        seconds=read_seconds(model, planning, share * flops, share * candidates * text),
+        seconds=read_seconds(model, planning, share * flops, share * judged),
         start=start_seconds([model], planning),
         gpus=model.gpus,
         disk=candidates * steps * planning.bytes_per_score,

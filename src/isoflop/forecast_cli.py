@@ -19,7 +19,7 @@ from isoflop.errors import UserError
 from isoflop.forecast import Job, Known, Ranged, ranged, study_jobs
 from isoflop.forecast_inputs import gather
 from isoflop.forecast_tables import Forecast, as_csv, as_json, as_text
-from isoflop.forecast_training import label_job, learns_chains, train_job
+from isoflop.forecast_training import LearntData, chain_labels_job, label_job, train_job, trajectories_job
 from isoflop.plan import Plan
 from isoflop.stages.common import run_stage, write_text
 
@@ -43,14 +43,13 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
     inputs = gather(plan, root, offline=offline)
 
     def with_models(known: Known) -> list[Job]:
-        config = plan.config
+        config, planning = plan.config, plan.config.planning
+        learnt = LearntData(config.labels, config.revisions, config.chain_labels)
         return [
-            *(
-                train_job(name, entry, config.labels, config.planning, known)
-                for name, entry in config.training.items()
-                if not learns_chains(entry)
-            ),
-            *(label_job(name, entry, config.planning, known) for name, entry in config.labels.items()),
+            *(train_job(name, entry, learnt, planning, known) for name, entry in config.training.items()),
+            *(label_job(name, entry, planning, known) for name, entry in config.labels.items()),
+            *(trajectories_job(name, entry, planning, known) for name, entry in config.revisions.items()),
+            *(chain_labels_job(name, entry, planning, known) for name, entry in config.chain_labels.items()),
             *study_jobs(plan.work(), known),
         ]
 

@@ -24,7 +24,6 @@ from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.forecast import Known, assumed_lengths, search_gpus
 from isoflop.forecast_time import Placed, memory_fault, shared_fault, training_fault
-from isoflop.forecast_training import learns_chains
 from isoflop.model_sizes import (
     Size,
     counted_size,
@@ -94,7 +93,7 @@ def gather(plan: Plan, root: Path, *, offline: bool = False) -> Inputs:
         chunk_problems=config.engine_settings.chunk_problems,
     )
     notes = [f"{name}: {one.count:,} problems, {one.source}" for name, one in problems.items()]
-    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known), *_left_out(config)]
+    notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known)]
     return Inputs(known, notes, _faults(config, known))
 
 
@@ -147,10 +146,16 @@ class _Lengths:
         for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools()):
             if config.policies[name].runs:
                 found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
-        for label in config.labels.values():
-            for name in (*label.policies, label.completer):
-                if (label.problems, name) not in found:
-                    found[label.problems, name] = self._of_policy(label.problems, name, config.policies[name])
+        pairs = [
+            (label.problems, name)
+            for label in config.labels.values()
+            for name in (*label.policies, label.completer)
+        ]
+        pairs += [(one.problems, one.policy) for one in config.revisions.values()]
+        pairs += [(one.problems, one.policy) for one in config.chain_labels.values()]
+        for dataset, name in dict.fromkeys(pairs):
+            if (dataset, name) not in found:
+                found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         for name, training in config.training.items():
             if isinstance(training, PolicyTraining) and training.data.dataset is not None:
                 found[training.data.dataset, name] = self._of_training(training.data.dataset, name, training)
@@ -352,15 +357,6 @@ def _together(plan: Plan, known: Known) -> list[str]:
     return found
 
 
-def _left_out(config: Config) -> list[str]:
-    """The jobs with models that are not forecast."""
-    chains = [f"generators.{name}" for name in config.chains]
-    chains += [f"revisions.{name}" for name in config.revisions]
-    chains += [f"chain_labels.{name}" for name in config.chain_labels]
-    chains += [f"training.{name}" for name, entry in config.training.items() if learns_chains(entry)]
-    return [f"{', '.join(chains)}: not forecast; work on chains of revisions comes on top"] if chains else []
-
-
 def _faults(config: Config, known: Known) -> list[str]:
     """What does not fit the accelerator, by entry."""
     planning, found = config.planning, []
@@ -368,7 +364,12 @@ def _faults(config: Config, known: Known) -> list[str]:
         one.max_tokens
         for one in config.generators.values()
         if isinstance(one, Greedy | Sampling | TreeSearch)
-    ] + [label.max_tokens for label in config.labels.values()]
+    ]
+    written += [label.max_tokens for label in config.labels.values()]
+    written += [one.max_tokens for one in config.revisions.values()]
+    chains = (*config.chains.values(), *config.chain_labels.values())
+    # The prompt of a revision holds the attempts before it.
+    written += [(1 + min(one.history, one.length - 1)) * one.max_tokens for one in chains]
     prompts = [lengths.prompt for lengths in known.lengths.values()]
     usual = max(prompts, default=0.0) + max(written, default=0)
     for section, models in (("policies", known.policies), ("verifiers", known.verifiers)):

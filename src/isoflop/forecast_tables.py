@@ -10,8 +10,8 @@ from isoflop.config_planning import Planning
 from isoflop.forecast import Job, Ranged
 
 STAGES = (
-    "problems", "train", "label", "sample", "search", "gather", "replay", "score", "grade", "select", "fit",
-    "publish",
+    "problems", "trajectories", "chain_labels", "label", "train", "sample", "revise", "search", "gather",
+    "replay", "score", "grade", "select", "fit", "publish",
 )  # fmt: skip
 _COUNTED = ("requests", "read", "written", "judged", "flops", "disk")
 _HEADER = (
@@ -185,6 +185,7 @@ def _assumptions(planning: Planning) -> list[str]:
         f"holds fewer; {planning.batch_tokens:,} tokens read in a pass (batch_tokens)",
         f"beside the GPU {planning.pass_seconds:g} s a pass, {planning.token_seconds:g} s a generated token; "
         f"{planning.start_seconds:g} s to start a job, weights loaded at {planning.load_bandwidth:.1e} B/s",
+        f"of sampled answers {planning.right_share:g} are right (right_share), which trajectories end in",
         f"policies compute {computed.policy:g} of the tokens, verifiers {computed.verifier:g} (computed); "
         f"a verifier reads {planning.mark_tokens:g} more a step (mark_tokens)",
         f"low to high: solutions shorter and longer by {spread.tokens:g}, speed by {spread.speed:g} (spread)",

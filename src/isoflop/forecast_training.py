@@ -1,9 +1,14 @@
-"""What labelling steps and training models will take; jobs as in isoflop.forecast."""
+"""What labels, trajectories and training will take; jobs as in isoflop.forecast."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from isoflop.config_planning import Planning
+from isoflop.config_revisions import ChainLabelConfig, TrajectoryConfig
 from isoflop.config_training import LabelConfig, PolicyTraining, PrmTraining
 from isoflop.costs import flops_kaplan
-from isoflop.forecast import Job, Known
+from isoflop.forecast import Job, Known, chain_job
 from isoflop.forecast_time import (
     batch,
     read_seconds,
@@ -12,6 +17,7 @@ from isoflop.forecast_time import (
     weight_bytes,
     write_seconds,
 )
+from isoflop.revision_forecast import chain_work, judged_texts, places
 
 # Backward passes take twice the forward's FLOPs (Kaplan et al. 2020): 6 N in all.
 _BACKWARD = 2.0
@@ -19,11 +25,56 @@ _BACKWARD = 2.0
 _RESUMED_BYTES = 12.0
 
 
-def learns_chains(entry: PolicyTraining | PrmTraining) -> bool:
-    """Whether a training learns from trajectories or chains of revisions, which are not forecast."""
-    if isinstance(entry, PolicyTraining):
-        return entry.data.revisions is not None
-    return entry.data.chain_labels is not None
+@dataclass(frozen=True)
+class LearntData:
+    """What trainings may learn from beside data sets, by name."""
+
+    labels: Mapping[str, LabelConfig] = field(default_factory=dict)
+    revisions: Mapping[str, TrajectoryConfig] = field(default_factory=dict)
+    chain_labels: Mapping[str, ChainLabelConfig] = field(default_factory=dict)
+
+
+class _Examples(NamedTuple):
+    """Examples of one length: how many, and the tokens of prompt and answer (or labelled text)."""
+
+    number: float
+    before: float
+    answer: float
+
+    @property
+    def text(self) -> float:
+        """Tokens of one example."""
+        return self.before + self.answer
+
+
+def trajectories_job(name: str, entry: TrajectoryConfig, planning: Planning, known: Known) -> Job:
+    """The samples that trajectories are built of."""
+    done = chain_work(
+        known.policies[entry.policy],
+        planning,
+        known.lengths[entry.problems, entry.policy],
+        places([1] * entry.samples_per_problem, 0),
+        max_tokens=entry.max_tokens,
+        problems=known.problems[entry.problems],
+        at_once=known.chunk_problems,
+    )
+    base = Job("trajectories", f"trajectories/{name}.parquet", entry.problems, entry.policy, name)
+    return chain_job(base, done, known.policies[entry.policy], planning)
+
+
+def chain_labels_job(name: str, entry: ChainLabelConfig, planning: Planning, known: Known) -> Job:
+    """The chains whose answers are labelled."""
+    done = chain_work(
+        known.policies[entry.policy],
+        planning,
+        known.lengths[entry.problems, entry.policy],
+        places([entry.length] * entry.chains, entry.history),
+        max_tokens=entry.max_tokens,
+        problems=known.problems[entry.problems],
+        at_once=known.chunk_problems,
+    )
+    base = Job("chain_labels", f"chain_labels/{name}.parquet", entry.problems, entry.policy, name)
+    return chain_job(base, done, known.policies[entry.policy], planning)
 
 
 def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -> Job:
@@ -83,39 +134,33 @@ def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -
 
 
 def train_job(
-    name: str,
-    entry: PolicyTraining | PrmTraining,
-    labels: dict[str, LabelConfig],
-    planning: Planning,
-    known: Known,
+    name: str, entry: PolicyTraining | PrmTraining, learnt: LearntData, planning: Planning, known: Known
 ) -> Job:
     """6 N FLOPs and attention per token, 2 N per held-out one, and the solutions of a card's accuracy.
 
-    Not of a training that learns from chains.
+    All examples count as distinct and none as too long.
     """
     model, learned = known.trained[name], entry.data.learned
-    if isinstance(entry, PolicyTraining):
-        lengths = known.lengths[learned, name]
-        counts = [(float(known.problems[learned]), lengths.prompt + lengths.solution)]
-        held_out = [(float(known.problems[entry.data.held_out]), lengths.prompt + lengths.solution)]
-        tests = known.problems[entry.data.held_out] * entry.held_out_samples
-    else:
-        counts, held_out = (_labelled(labels[one], planning, known) for one in (learned, entry.data.held_out))
-        tests, lengths = 0, None
-    examples = sum(count for count, _ in counts) * entry.epochs
-    tokens = sum(count * length for count, length in counts) * entry.epochs
-    forward = sum(count * float(flops_kaplan(model.shape, 0, length)) for count, length in counts)
+    examples, held_out = (
+        _examples(name, entry, one, learnt, planning, known) for one in (learned, entry.data.held_out)
+    )
+    taken = sum(one.number for one in examples) * entry.epochs
+    tokens = sum(one.number * one.text for one in examples) * entry.epochs
+    forward = sum(one.number * float(flops_kaplan(model.shape, 0, one.text)) for one in examples)
     trained = (1 + _BACKWARD) * forward * entry.epochs
-    measured = sum(count * float(flops_kaplan(model.shape, 0, length)) for count, length in held_out)
+    measured = sum(one.number * float(flops_kaplan(model.shape, 0, one.text)) for one in held_out)
     dtype = "bfloat16" if entry.bf16 else "float32"
-    seconds = train_seconds(dtype, planning, trained, examples / entry.batch_size)
-    seconds += read_seconds(model, planning, measured, sum(count * length for count, length in held_out))
-    written = 0.0
-    if lengths is not None and tests:
-        written = tests * lengths.solution
-        writing = tests * float(flops_kaplan(model.shape, lengths.prompt, lengths.solution))
-        at_once = batch(model, planning, tests, lengths.prompt + lengths.solution)
-        seconds += write_seconds(model, planning, writing, written, at_once, lengths.prompt)
+    seconds = train_seconds(dtype, planning, trained, taken / entry.batch_size)
+    seconds += read_seconds(model, planning, measured, sum(one.number * one.text for one in held_out))
+    samples = entry.held_out_samples if isinstance(entry, PolicyTraining) else 0
+    tests = written = 0.0
+    for one in held_out if samples else ():
+        count = one.number * samples
+        writing = count * float(flops_kaplan(model.shape, one.before, one.answer))
+        at_once = batch(model, planning, count, one.text)
+        seconds += write_seconds(model, planning, writing, count * one.answer, at_once, one.before)
+        tests += count
+        written += count * one.answer
         measured += writing
     parameters = model.shape.parameters
     return Job(
@@ -123,7 +168,7 @@ def train_job(
         f"train/{name}/config.json",
         learned,
         name,
-        requests=examples + tests,
+        requests=taken + tests,
         read=tokens,
         written=written,
         flops=trained + measured,
@@ -134,7 +179,45 @@ def train_job(
     )
 
 
-def _labelled(label: LabelConfig, planning: Planning, known: Known) -> list[tuple[float, float]]:
+def _examples(
+    name: str,
+    entry: PolicyTraining | PrmTraining,
+    data: str,
+    learnt: LearntData,
+    planning: Planning,
+    known: Known,
+) -> list[_Examples]:
+    """The examples of `data`, an entry of the section that the training learns from."""
+    if isinstance(entry, PolicyTraining):
+        if entry.data.revisions is not None:
+            return _trajectories(learnt.revisions[data], planning, known)
+        lengths = known.lengths[entry.data.learned, name]
+        return [_Examples(float(known.problems[data]), lengths.prompt, lengths.solution)]
+    if entry.data.chain_labels is None:
+        return _labelled(learnt.labels[data], planning, known)
+    chains = learnt.chain_labels[data]
+    texts = judged_texts(
+        known.lengths[chains.problems, chains.policy],
+        places([chains.length] * chains.chains, chains.history),
+        max_tokens=chains.max_tokens,
+        problems=known.problems[chains.problems],
+        history=chains.history if entry.data.history else 0,
+        marks=planning.mark_tokens,
+    )
+    return [_Examples(count, 0.0, text) for count, text in texts]
+
+
+def _trajectories(entry: TrajectoryConfig, planning: Planning, known: Known) -> list[_Examples]:
+    """As many as there are right answers, with every number of attempts equally often."""
+    lengths = known.lengths[entry.problems, entry.policy]
+    answer = min(lengths.solution, entry.max_tokens)
+    right = entry.samples_per_problem * planning.right_share
+    of_problem = right if entry.most_per_problem is None else min(entry.most_per_problem, right)
+    each = known.problems[entry.problems] * of_problem / (entry.wrong + 1)
+    return [_Examples(each, lengths.prompt + shown * answer, answer) for shown in range(entry.wrong + 1)]
+
+
+def _labelled(label: LabelConfig, planning: Planning, known: Known) -> list[_Examples]:
     """Labelled solutions by policy, and the tokens of one with its tags."""
     found = []
     for policy in label.policies:
@@ -142,5 +225,6 @@ def _labelled(label: LabelConfig, planning: Planning, known: Known) -> list[tupl
         written = min(lengths.solution, label.max_tokens)
         steps = lengths.steps * written / lengths.solution
         text = lengths.prompt + written + steps * planning.mark_tokens
-        found.append((float(known.problems[label.problems] * label.samples_per_problem), text))
+        count = float(known.problems[label.problems] * label.samples_per_problem)
+        found.append(_Examples(count, 0.0, text))
     return found

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
-from isoflop.config_models import AnyVerifier, ImportedVerifier, Policy, Running
+from isoflop.config_models import AnyVerifier, CausalOrm, ImportedVerifier, Policy, Running
 from isoflop.config_planning import ModelUse
 from isoflop.config_revisions import Revisions
 from isoflop.config_search import TreeSearch
@@ -494,15 +494,10 @@ class Plan:
         )
 
     def work(self) -> StudyWork:
-        """What a forecast of the study needs to know; settings of the machine are no part of it.
-
-        Chains of revisions are left out.
-        """
+        """What a forecast of the study needs to know; settings of the machine are no part of it."""
         config = self.config
         generators = {
-            name: entry
-            for name, entry in config.generators.items()
-            if not isinstance(entry, Import | Revisions)
+            name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)
         }
         limits = {
             name: entry.only.at_most
@@ -538,6 +533,7 @@ class Plan:
             engine=entry.engine,
             dtype=entry.dtype,
             quantization=entry.quantization,
+            history=entry.history if isinstance(entry, CausalOrm) else 0,
         )
 
     def _estimated(self, generator: str) -> bool:

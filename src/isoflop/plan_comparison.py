@@ -12,7 +12,7 @@ from isoflop.report_tables import Cell, HtmlTable
 
 QUANTITIES = ("read", "written", "judged", "flops", "seconds")
 COLUMNS = ("experiment", "stage", "policy", "generator", "quantity", "planned", "measured", "ratio")
-_STAGES = ("sample", "search", "score")
+_STAGES = ("sample", "revise", "search", "score")
 
 
 @dataclass(frozen=True)

@@ -177,9 +177,9 @@ def rows_where(rows: Iterable[Row], where: Mapping[str, Sequence[str]] | None) -
 
 
 def build_problems(
-    rows: Iterable[Row], mapping: FieldMapping, id_prefix: str, limit: int | None = None
+    rows: Iterable[Row], mapping: FieldMapping, id_prefix: str, limit: int | None = None, skip: int = 0
 ) -> list[Problem]:
-    """The first `limit` rows (all, if None) as problems, in their order.
+    """The first `limit` rows (all, if None) after the first `skip` as problems, in their order.
 
     Without an id field, a problem is called by `id_prefix` and its row's number from 0: "test-00017". Raises
     UserError naming the row: a missing or empty field, a level that is no number, an answer pattern
@@ -187,7 +187,8 @@ def build_problems(
     """
     problems: list[Problem] = []
     places: dict[str, str] = {}
-    for index, (place, values) in enumerate(islice(rows, limit)):
+    last = None if limit is None else skip + limit
+    for index, (place, values) in enumerate(islice(rows, skip, last), start=skip):
         answer = _tests(values, mapping.tests, place) if mapping.tests else _answer(values, mapping, place)
         identifier = _text(values, "id", mapping.id, place) if mapping.id else f"{id_prefix}-{index:05d}"
         if identifier in places:
@@ -207,7 +208,7 @@ def build_problems(
         )
     if not problems:
         raise UserError(
-            f"data set '{id_prefix}' has no problems; its files hold no rows, or `where` keeps none"
+            f"data set '{id_prefix}' has no problems; its files hold no rows, or `where` and `skip` keep none"
         )
     return problems
 

@@ -25,9 +25,10 @@ from isoflop.config_entries import FileSource, WordproblemsSource
 from isoflop.config_models import RunningVerifier
 from isoflop.errors import UserError
 from isoflop.rehearsal_override import architecture, file_override, override
-from isoflop.rehearsal_problems import Filed, file_content, problem_rows, sentences
+from isoflop.rehearsal_problems import PROBLEMS, Filed, file_content, problem_rows, sentences
 from isoflop.seeds import derive_seed
 from isoflop.stages.common import run_stage
+from isoflop.stages.problems import load_wordproblems
 from isoflop.warm_stages import warm
 
 OVERRIDE = "override.yaml"
@@ -86,26 +87,58 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
 
     graders = [entry.grader for entry in config.datasets.values()]
     separators = list(dict.fromkeys(policy.step_separator for policy in config.policies.values())) or ["\n"]
-    said = sentences(separators, graders)
-    starts = {f"policies.{name}": entry.model for name, entry in config.policies.items()}
+    said = sentences(separators, graders, _answers(config))
+    positions = max([_POSITIONS, *(entry.max_length for entry in config.training.values())])
+    starts: dict[str, str | None] = {}
+    for name, entry in config.policies.items():
+        if entry.trained is not None:
+            starts[f"training.{entry.trained}"] = config.training[entry.trained].init.model
+        else:
+            starts[f"policies.{name}"] = entry.model
     starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
     made: dict[str, str] = {}
-    # Sizes rise in the order of the config, as those of the study do.
+    # Sizes rise in the order of the policies, as those of the study do.
     for growth, (place, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
-            made[place] = save_policy(folder / place, kind, said, _seed(place), _POSITIONS, growth)
+            made[place] = save_policy(
+                folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)
+            )
             print(f"rehearsal: {place}: {model} as a random {kind} model", file=sys.stderr)
-    for name, entry in config.verifiers.items():
-        if isinstance(entry, RunningVerifier) and entry.model is not None:
+    for name, judge in config.verifiers.items():
+        if isinstance(judge, RunningVerifier) and judge.model is not None:
             place = f"verifiers.{name}"
             marks = [
-                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(entry, key, None))
+                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(judge, key, None))
             ]
-            kind = str(getattr(entry, "kind", ""))
-            made[place] = save_verifier(folder / place, kind, _seed(place), marks, _POSITIONS)
-            print(f"rehearsal: {place}: {entry.model} as a random {kind}", file=sys.stderr)
+            kind = str(getattr(judge, "kind", ""))
+            made[place] = save_verifier(folder / place, kind, _seed(place), marks, positions)
+            print(f"rehearsal: {place}: {judge.model} as a random {kind}", file=sys.stderr)
     return made
+
+
+def _answers(config: Config) -> list[str]:
+    """Right answers to the generated problems that revision models and their verifiers learn from."""
+    found = []
+    learnt = [one.problems for one in config.revisions.values()]
+    learnt += [one.problems for one in config.chain_labels.values()]
+    for entry in (config.datasets[name] for name in dict.fromkeys(learnt)):
+        if isinstance(entry, WordproblemsSource):
+            problems, _ = load_wordproblems(entry.model_copy(update={"size": PROBLEMS}))
+            found += [problem.answer for problem in problems]
+    return found
+
+
+def _trained_marks(config: Config) -> list[str]:
+    """What verifiers that are trained here read and say; each is one token of what they start from."""
+    return list(
+        dict.fromkeys(
+            mark
+            for entry in config.training.values()
+            if entry.kind == "prm"
+            for mark in (entry.step_tag, entry.good_token, entry.bad_token)
+        )
+    )
 
 
 def _seed(place: str) -> int:

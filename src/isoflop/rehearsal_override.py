@@ -10,7 +10,7 @@ from typing import Any
 from isoflop.config import Config
 from isoflop.config_entries import FileSource, Greedy, Import, Reach, Sampling, WordproblemsSource
 from isoflop.config_models import ImportedVerifier, Policy, RunningVerifier
-from isoflop.config_revisions import Revisions
+from isoflop.config_revisions import Revisions, TrajectoryConfig
 from isoflop.config_search import Beam, Dvts, Lookahead, Mcts, TreeSearch
 from isoflop.errors import UserError
 from isoflop.rehearsal_problems import PROBLEMS
@@ -19,6 +19,9 @@ MAX_TOKENS = 24
 _STEP_TOKENS = 8
 _DEPTH = 4
 _BUDGETS = (1, 2, 4)
+# So many that some are right, whatever a random model likes to say; no more than two of a problem are learnt.
+_SAMPLES = 64
+_TRAJECTORIES = 2
 _ARCHITECTURE = {"hidden_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "intermediate_size": 48}
 # Of hub names, which say what a checkpoint is; all else is taken for Llama's kind.
 _NAMES = {"pythia": "gpt_neox", "neox": "gpt_neox", "qwen": "qwen2", "mistral": "mistral"}
@@ -44,12 +47,6 @@ def override(
         name = next(iter(config.imports))
         raise UserError(
             f"generators.{name}: imports solutions, for which no model runs; there is nothing to rehearse"
-        )
-    if config.revisions:
-        name = next(iter(config.revisions))
-        raise UserError(
-            f"revisions.{name}: learns from right answers, which random models do not write; a config that "
-            "trains revision models cannot be rehearsed"
         )
     changed: dict[str, Any] = {
         "experiment": f"rehearsal-{config.experiment}",
@@ -78,13 +75,22 @@ def override(
             name: {"samples_per_problem": 1, "rollouts": 1, "max_tokens": MAX_TOKENS}
             for name in config.labels
         },
-        "chain_labels": {name: {"chains": 1, "max_tokens": MAX_TOKENS} for name in config.chain_labels},
+        "revisions": {name: _trajectories(entry) for name, entry in config.revisions.items()},
+        "chain_labels": {
+            name: {"chains": min(entry.chains, 2), "max_tokens": MAX_TOKENS}
+            for name, entry in config.chain_labels.items()
+        },
         "bootstrap": {"draws": 100},
         "engine_settings": {"batch_size": 64, "chunk_problems": 2, "threads": 1},
     }
     if config.budgets:
         changed["budgets"] = list(_BUDGETS)
     return {key: value for key, value in changed.items() if value != {}}
+
+
+def _trajectories(entry: TrajectoryConfig) -> dict[str, int]:
+    most = min(entry.most_per_problem or _TRAJECTORIES, _TRAJECTORIES)
+    return {"samples_per_problem": _SAMPLES, "most_per_problem": most, "max_tokens": MAX_TOKENS}
 
 
 def _dataset(name: str, entry: object, files: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,5 +172,5 @@ def _training(
 def file_override(entry: object, path: str | None, files: list[dict[str, str]]) -> dict[str, Any]:
     """What to lay over a data set that is read from files: a local path, or files of the mirror."""
     if isinstance(entry, FileSource):
-        return {"path": path, "sha256": None, "limit": None}
-    return {"revision": "0" * 40, "files": files, "limit": None}
+        return {"path": path, "sha256": None, "skip": 0, "limit": None}
+    return {"revision": "0" * 40, "files": files, "skip": 0, "limit": None}

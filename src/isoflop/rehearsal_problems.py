@@ -24,10 +24,14 @@ _TESTS = ["assert solve(1) == 1", "assert solve(2) == 2"]
 _PROGRAM = "def solve(x):\n    return x\n"
 
 
-def sentences(separators: Sequence[str], graders: Sequence[str]) -> list[str]:
-    """What policies say: steps with each separator, answers that the graders read, and programs."""
+def sentences(separators: Sequence[str], graders: Sequence[str], answers: Sequence[str] = ()) -> list[str]:
+    """What policies say: steps with each separator, answers that the graders read, and programs.
+
+    `answers`: further ones, right for problems that are not invented here.
+    """
     said = [f"{words}{end}" for end in separators for words in ("Count them.", "So it is more.", "Add one.")]
-    said += [f"The answer is \\boxed{{{answer}}}." for answer in (*_ANSWERS, r"\frac{1}{2}")]
+    known = dict.fromkeys((*_ANSWERS, r"\frac{1}{2}", *answers))
+    said += [f"The answer is \\boxed{{{answer}}}." for answer in known]
     if "code" in graders:
         said += [f"\n```python\n{body}```\n" for body in (_PROGRAM, _PROGRAM.replace("x\n", "x + 1\n"))]
     return said

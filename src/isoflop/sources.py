@@ -17,6 +17,9 @@ from isoflop.errors import UserError
 from isoflop.problems import Row, read_rows
 
 _GITHUB = "https://raw.githubusercontent.com"
+# Where GitHub has the files of which a repository holds only a pointer (Git LFS), and how a pointer begins.
+_GITHUB_LARGE = "https://media.githubusercontent.com/media"
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _PIECE = 2**20  # bytes read at once
 _TIMEOUT = 60.0  # seconds without an answer
 
@@ -81,7 +84,9 @@ def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path |
         cache = Path(os.environ.get("ISOFLOP_CACHE", Path.home() / ".cache" / "isoflop"))
         local = cache / "github" / repo / revision / path
         if not local.is_file():
-            _download(f"{_GITHUB}/{repo}/{revision}/{quote(path)}", local, sha256)
+            place = f"{repo}/{revision}/{quote(path)}"
+            if _download(f"{_GITHUB}/{place}", local, sha256):
+                _download(f"{_GITHUB_LARGE}/{place}", local, sha256)
     check_sha256(local, read_file(local), sha256)
     return local
 
@@ -93,8 +98,8 @@ def _mirrored(mirror: Path, repo: str, revision: str, path: str) -> Path:
     return local
 
 
-def _download(url: str, target: Path, sha256: str) -> None:
-    """Fetch `url` to `target`, going on from what an earlier attempt left."""
+def _download(url: str, target: Path, sha256: str) -> bool:
+    """Fetch `url` to `target`, going on from what an earlier attempt left; whether it only pointed to it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{sha256[:16]}.part")
     have = part.stat().st_size if part.is_file() else 0
@@ -120,12 +125,17 @@ def _download(url: str, target: Path, sha256: str) -> None:
             f"{url}: cannot be downloaded ({error}); run again to go on, or without a network set `mirror` "
             "to a folder that holds it"
         ) from error
+    data = part.read_bytes()
+    if data.startswith(_POINTER) and sha256.encode() in data:
+        part.unlink()
+        return True
     try:
-        check_sha256(part, part.read_bytes(), sha256)
+        check_sha256(part, data, sha256)
     except UserError:
         part.unlink()
         raise
     os.replace(part, target)
+    return False
 
 
 def read_hub_rows(path: Path, name: str) -> Iterator[Row]:

@@ -138,7 +138,7 @@ def save_verifier(
         tokenizer = sentencepiece_tokenizer()
     else:
         tokenizer = byte_tokenizer("llama3" if kind in ("rlhflow", "orm", "orm-classes") else "qwen")
-    tokenizer = with_tokens(tokenizer, [mark for mark in marks if not _is_token(tokenizer, mark)])
+    tokenizer = with_tokens(tokenizer, missing_tokens(tokenizer, marks))
     saved = save_widened(folder, _model(kind, tiny_shape(tokenizer, positions)), tokenizer, 6.0)
     if kind == "skywork-prm":
         _change(
@@ -166,6 +166,11 @@ def with_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Pre
     own = copy.deepcopy(tokenizer)
     own.add_tokens([AddedToken(text, normalized=False) for text in texts])
     return own
+
+
+def missing_tokens(tokenizer: Any, marks: Sequence[str]) -> list[str]:
+    """The marks that are not one token of a tokenizer."""
+    return [mark for mark in marks if not _is_token(tokenizer, mark)]
 
 
 def _is_token(tokenizer: Any, text: str) -> bool:

@@ -57,11 +57,20 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
         assert (tmp_path / path).exists(), path
     curves = pd.read_csv(results / "tables/curves.csv", keep_default_na=False, dtype={"subset": str})
     pools = set(map(tuple, curves[["dataset", "policy", "generator"]].drop_duplicates().to_numpy().tolist()))
-    assert pools == set(map(tuple, plan.pools()))
+    assert pools == set(map(tuple, plan.picked()))
     # Random solutions: some right, some wrong, and more than one answer.
     assert curves["accuracy"].nunique() > 2
     grades = pd.concat(pd.read_parquet(path) for path in (results / "grade").rglob("*.parquet"))
     assert {True, False} <= set(grades["correct"])
+    if name == "snell2024":
+        by_bin = pd.read_csv(results / "tables/compute_optimal.csv")
+        assert {"search", "ratios"} <= set(by_bin["family"])
+        exchanged = pd.read_csv(results / "tables/exchange.csv")
+        assert {"qwen2.5-0.5b", "revision-0.5b"} == set(exchanged["small"])
+        learnt = pd.read_parquet(results / "trajectories/attempts.parquet")
+        assert 0 < len(learnt) <= 8
+        planned = pd.read_csv(results / "tables/plan.csv")
+        assert {"sample", "revise", "search", "score"} == set(planned["stage"])
     if name == "wu2024":
         programs = pd.concat(pd.read_parquet(path) for path in (results / "grade/mbpp").rglob("*.parquet"))
         assert {True, False} <= set(programs["correct"])

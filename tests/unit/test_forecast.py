@@ -11,6 +11,7 @@ from planned import LENGTHS, known, placed, study
 
 from isoflop.accelerators import ACCELERATORS
 from isoflop.config_planning import Planning
+from isoflop.config_revisions import ChainLabelConfig, TrajectoryConfig
 from isoflop.config_training import (
     Init,
     LabelConfig,
@@ -32,7 +33,13 @@ from isoflop.forecast_time import (
     weight_bytes,
     write_seconds,
 )
-from isoflop.forecast_training import label_job, train_job
+from isoflop.forecast_training import (
+    LearntData,
+    chain_labels_job,
+    label_job,
+    train_job,
+    trajectories_job,
+)
 from isoflop.search_forecast import Lengths
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data/forecasts.yaml").read_text(encoding="utf-8"))
@@ -205,7 +212,7 @@ def test_trainings_by_hand() -> None:
         **recipe,
     )
     facts = replace(known(), lengths={("words", "base"): LENGTHS}, trained={"base": placed()})
-    job = train_job("base", policy, {}, Planning(), facts)
+    job = train_job("base", policy, LearntData(), Planning(), facts)
     # 100 examples of 150 tokens, twice, at 6 N; held out once at 2 N; 100 solutions of 50 tokens at 2 N.
     assert job.read == 2 * 100 * 150
     assert job.written == 100 * 50
@@ -214,10 +221,76 @@ def test_trainings_by_hand() -> None:
     prm = PrmTraining(
         kind="prm", init=Init(trained="base"), data=LabelData(labels="l", held_out="l"), **recipe
     )
-    job = train_job("prm", prm, {"l": LABEL}, Planning(), replace(known(), trained={"prm": placed()}))
+    job = train_job(
+        "prm", prm, LearntData({"l": LABEL}), Planning(), replace(known(), trained={"prm": placed()})
+    )
     # 200 labelled solutions with five tags, twice.
     assert job.read == 2 * 200 * 155
     assert job.flops == pytest.approx(6e6 * 62_000 + 2e6 * 31_000)
+
+
+def test_a_verifier_with_history_reads_the_answers_before() -> None:
+    chains = {"kind": "revisions", "chains": 1, "length": 4, "history": 4, "max_tokens": 1000}
+    work = study({"made": chains}, ("prm",))
+    seeing = work.verifiers["prm"].model_copy(update={"history": 2})
+    _, score = study_jobs(work.model_copy(update={"verifiers": {"prm": seeing}}), known())
+    # 155 tokens, and 0, 1, 2 and 2 attempts of 50.
+    assert score.judged == 100 * (4 * 155 + 5 * 50)
+    assert score.flops == pytest.approx(2e6 * score.judged)
+
+
+def test_revisions_wait_for_the_answer_before() -> None:
+    chains = {"kind": "revisions", "chains": 4, "length": 4, "history": 1, "max_tokens": 1000}
+    sampling = {"kind": "sampling", "samples": 16, "max_tokens": 1000}
+    jobs = study_jobs(study({"chains": chains, "parallel": sampling}, gpu="H100-80"), known())
+    assert (jobs[0].requests, jobs[0].written) == (jobs[1].requests, jobs[1].written)
+    # 100 at once instead of 256, so more passes.
+    assert jobs[0].seconds > 1.5 * jobs[1].seconds
+
+
+TRAJECTORIES = TrajectoryConfig(
+    problems="words", policy="small", samples_per_problem=10, wrong=4, max_tokens=1000
+)
+CHAINS = ChainLabelConfig(problems="words", policy="small", chains=2, length=3, history=1, max_tokens=1000)
+
+
+def test_trajectories_and_labelled_chains_by_hand() -> None:
+    samples = trajectories_job("t", TRAJECTORIES, Planning(), known())
+    assert (samples.output, samples.requests) == ("trajectories/t.parquet", 1000)
+    assert (samples.read, samples.written, samples.flops) == (10_000, 50_000, pytest.approx(1.2e11))
+    chains = chain_labels_job("c", CHAINS, Planning(), known())
+    # 100 prompts of 100 tokens, and 400 with one attempt of 50.
+    assert (chains.output, chains.requests) == ("chain_labels/c.parquet", 600)
+    assert (chains.read, chains.written, chains.flops) == (70_000, 30_000, pytest.approx(2e11))
+
+
+def test_training_on_revisions_by_hand() -> None:
+    recipe: dict[str, Any] = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    facts = replace(known(), trained={"made": placed()})
+    learnt = LearntData(
+        revisions={"t": TRAJECTORIES, "few": TRAJECTORIES.model_copy(update={"most_per_problem": 1})},
+        chain_labels={"c": CHAINS},
+    )
+    policy = PolicyTraining(
+        kind="policy",
+        init=Init(model="m"),
+        data=SolutionData(revisions="t", held_out="few"),
+        held_out_samples=2,
+        **recipe,
+    )
+    job = train_job("made", policy, learnt, Planning(right_share=0.5), facts)
+    # Five right answers a problem, one with each number of attempts: 150 to 350 tokens.
+    assert job.read == pytest.approx(500 * 250)
+    # Of the held-out ones a single one, which two solutions are written for.
+    assert job.written == pytest.approx(100 * 2 * 50)
+    assert job.requests == pytest.approx(500 + 200)
+    assert job.flops == pytest.approx(6e6 * 125_000 + 2e6 * 25_000 + 2e6 * 10_000)
+    for history, tokens in ((True, 200 * 151 + 400 * 201), (False, 600 * 151)):
+        data = LabelData(chain_labels="c", held_out="c", history=history)
+        orm = PrmTraining(kind="prm", init=Init(model="m"), data=data, **recipe)
+        job = train_job("made", orm, learnt, Planning(), facts)
+        assert job.read == pytest.approx(tokens)
+        assert job.flops == pytest.approx(8e6 * tokens)
 
 
 def test_accelerators_are_what_their_data_sheets_say() -> None:

@@ -88,8 +88,7 @@ def test_every_shipped_config_can_be_planned(
     content = json.loads(as_json(forecast))
     assert content["total"]["jobs"] == len(content["jobs"]) > 0
     runs = plan.config.training or any(policy.runs for policy in plan.config.policies.values())
-    # What trains on chains alone is not forecast.
-    assert (content["total"]["flops"] > 0) is (bool(runs) and not plan.config.revisions)
+    assert (content["total"]["flops"] > 0) is bool(runs)
     assert content["total"]["done"] == 0
     lines = as_text(forecast).splitlines()
     assert lines[0].startswith(plan.config.experiment)
@@ -135,7 +134,7 @@ def test_a_study_of_the_papers_models_without_a_network(tmp_path: Path) -> None:
     assert sum(float(row["gpu_hours"]) for row in rows) == pytest.approx(content["total"]["gpu_hours"])
 
 
-def test_chains_are_not_forecast_and_the_plan_says_so(tmp_path: Path) -> None:
+def test_chains_and_training_on_them_are_in_the_plan(tmp_path: Path) -> None:
     recipe = {"kind": "policy", "epochs": 1, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
     usual = {"problems": "train", "policy": "pythia-12b", "max_tokens": 64}
     extra = {
@@ -163,17 +162,23 @@ def test_chains_are_not_forecast_and_the_plan_says_so(tmp_path: Path) -> None:
     before.results = plan.results = str(tmp_path)
     forecast, usually = (make_forecast(one, Path(), offline=True) for one in (plan, before))
     content, unchanged = (json.loads(as_json(one)) for one in (forecast, usually))
-    assert content["total"]["flops"] == unchanged["total"]["flops"]
-    told = (
-        "generators.chains, revisions.wrong, chain_labels.judged, training.reviser, training.orm: "
-        "not forecast"
-    )
-    assert any(note.startswith(told) for note in forecast.notes)
+    more = [
+        one for one in content["jobs"] if one["output"] not in {job["output"] for job in unchanged["jobs"]}
+    ]
+    with_models = {one["output"]: one for one in more if one["flops"]}
+    assert {one["stage"] for one in with_models.values()} == {
+        "trajectories", "chain_labels", "train", "revise", "score",
+    }  # fmt: skip
+    revise = with_models["sample/gsm8k/reviser/chains.parquet"]
+    # Chains of 4, 4, 4 and 4 answers of up to 64 tokens.
+    assert (revise["requests"], revise["written"]) == (1319 * 16, 1319 * 16 * 64)
+    score = with_models["score/gsm8k/reviser/chains/orm.parquet"]
+    assert score["judged"] > 1319 * 4 * (4 * 200 + (1 + 2 + 3 + 4) * 64)
     jobs = {name: one["jobs"] for name, one in content["stages"].items()}
     # On three data sets: chains of three lengths.
     assert (jobs["grade"], jobs["select"]) == (27 + 3, 27 + 9)
     assert {job["generator"] for job in content["jobs"] if job["stage"] in ("sample", "score")} == {
-        "greedy", "sampling",
+        "greedy", "sampling", "chains",
     }  # fmt: skip
 
 

@@ -164,6 +164,36 @@ def test_the_table_has_sums_and_ratios(results: Path) -> None:
     assert "for cpu" in table.note
 
 
+def test_chains_are_measured_with_the_prompts_of_their_revisions(results: Path) -> None:
+    ids = [str(place) for place in range(PROBLEM_COUNT)]
+    rows = PROBLEM_COUNT * 2
+    columns: dict[str, list[object]] = {
+        "problem_id": [one for one in ids for _ in range(2)],
+        "candidate": [0, 1] * PROBLEM_COUNT,
+        "steps": [["a"]] * rows,
+        "step_tokens": [[60]] * rows,
+        "finish": ["stop"] * rows,
+        "prompt_tokens": [20, 85] * PROBLEM_COUNT,
+        "tokens": [60] * rows,
+        "budget": [1, 2] * PROBLEM_COUNT,
+        "run": [0] * rows,
+        **{name: [None] * rows for name in ("logprob", "source")},
+    }
+    base = results / "sample/words/small"
+    write_table(base / "chains.parquet", columns, CANDIDATES, {})
+    ledger(base / "chains.ledger.json", POLICY, 3.0)
+    chains = {"kind": "revisions", "chains": 1, "length": 2, "max_tokens": 100}
+    planning = {"prompt_tokens": 10.0, "solution_tokens": 30.0, "steps": 3.0, "gpu": "cpu"}
+    jobs = compared(results, study({"chains": chains}, **planning))
+    [revise] = jobs
+    assert (revise.planned.stage, revise.planned.read, revise.planned.written) == ("revise", 3 * 50, 180)
+    flops = flops_total(POLICY, 20, 60, 1) + flops_total(POLICY, 85, 60, 1)
+    assert revise.measured == {
+        "read": 315, "written": 360, "judged": 0, "seconds": 3.0, "flops": pytest.approx(3 * float(flops)),
+    }  # fmt: skip
+    assert next(csv.DictReader(io.StringIO(plan_csv(jobs, "made"))))["stage"] == "revise"
+
+
 def test_jobs_without_a_ledger_are_left_out(results: Path) -> None:
     (results / "search/words/small/tree/2.ledger.json").unlink()
     jobs = compared(results, work())

@@ -114,9 +114,11 @@ def test_where_keeps_rows_by_the_values_of_their_columns(tmp_path):
     assert metadata["where"] == where
     kept, _ = run(tmp_path, local(path, fields=fields, where={"type": ["a"]}, limit=1))
     assert [row["problem_id"] for row in kept] == ["n1"]
+    kept, metadata = run(tmp_path, local(path, fields=fields, where={"type": ["a", "c"]}, skip=1, limit=1))
+    assert ([row["problem_id"] for row in kept], metadata["skip"]) == (["n3"], 1)
     with pytest.raises(UserError, match=r"set\.jsonl, line 1: no field 'kind' \(mapped as where\)"):
         run(tmp_path, local(path, fields=fields, where={"kind": ["a"]}))
-    with pytest.raises(UserError, match="has no problems; its files hold no rows, or `where` keeps none"):
+    with pytest.raises(UserError, match="has no problems; its files hold no rows, or `where` and"):
         run(tmp_path, local(path, fields=fields, where={"type": ["z"]}))
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from isoflop.answers import is_right, make_grader
 from isoflop.config import Config, build_config, load_config
 from isoflop.config_entries import Dataset, FileSource
+from isoflop.config_models import Policy
 from isoflop.config_reading import merge, read_yaml
+from isoflop.engine_transformers import TransformersPolicy
+from isoflop.engines import GenerationRequest
 from isoflop.errors import UserError
 from isoflop.problems import FieldMapping, build_problems, read_rows, rows_where
 from isoflop.rehearsal import main
@@ -20,6 +24,7 @@ from isoflop.specs import GradeSpec
 from isoflop.stages.common import write_table
 from isoflop.tables import CANDIDATES
 from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
+from isoflop.tiny_policies import save_policy
 from isoflop.warm_stages import warm
 
 ROOT = Path(__file__).parents[2]
@@ -142,10 +147,35 @@ def test_chains_are_rehearsed_at_their_length() -> None:
     assert small.max_tokens == MAX_TOKENS
 
 
-def test_a_config_that_trains_revision_models_is_not_rehearsed() -> None:
+def test_trajectories_and_chains_are_sampled_from_few_problems_as_they_are_configured() -> None:
     config = load_config([ROOT / "configs/train-revisions.yaml"], root=ROOT)
-    with pytest.raises(UserError, match=r"revisions\.attempts: learns from right answers"):
-        override(config, {}, {}, "transformers")
+    raw = read_yaml(ROOT / "configs/train-revisions.yaml")
+    changed = override(config, {}, {}, "transformers")
+    small = build_config(merge(raw, json.loads(json.dumps(changed))), "override", ROOT)
+    sizes = {"samples_per_problem", "most_per_problem", "max_tokens"}
+    for name, entry in small.revisions.items():
+        assert (entry.samples_per_problem, entry.most_per_problem, entry.max_tokens) == (64, 2, MAX_TOKENS)
+        assert entry.model_dump(exclude=sizes) == config.revisions[name].model_dump(exclude=sizes)
+    for name, chains in small.chain_labels.items():
+        assert (chains.chains, chains.max_tokens) == (1, MAX_TOKENS)
+        assert (chains.length, chains.history) == (6, config.chain_labels[name].history)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_policies_write_right_answers_and_end(seed: int, tmp_path: Path) -> None:
+    answers = [str(number) for number in range(10, 26)]
+    said = sentences(["\n"], ["number"], answers)
+    folder = save_policy(tmp_path, "llama", said, seed, marks=["<tag>"])
+    policy = TransformersPolicy(Policy(model=folder))
+    requests = [GenerationRequest("How many?\n", seed=one, max_tokens=MAX_TOKENS) for one in range(256)]
+    whole = [one.text for one in policy.generate(requests) if one.finish == "stop"]
+    assert len(whole) > 128
+    with make_grader("number") as grader:
+        # Those of any four problems, with a quarter of the samples each, are among them.
+        for four in (answers[start : start + 4] for start in range(0, 16, 4)):
+            assert (
+                sum(is_right(grader, text, answer, truncated=False) for text in whole for answer in four) >= 8
+            )
 
 
 def test_sentences_hold_steps_answers_and_programs() -> None:

@@ -141,17 +141,21 @@ class Server(http.server.BaseHTTPRequestHandler):
     """Sends `content`, in part where asked to, and breaks off once after `limit` bytes."""
 
     content = b""
+    large = b""
     limit: int | None = None
     ranges: list[str | None] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.ranges.append(asked)
+        content = self.content
+        if self.path.startswith("/media/"):
+            content, self.path = self.large, self.path.removeprefix("/media")
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         if self.path != f"/who/what/{COMMIT}/x/a%20b.jsonl":
             self.send_error(404)
             return
-        rest = self.content[start:]
+        rest = content[start:]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
@@ -168,6 +172,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(sources, "_GITHUB", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "_GITHUB_LARGE", f"{sources._GITHUB}/media")
     monkeypatch.setattr(Server, "ranges", [])
     yield Server
     server.shutdown()
@@ -183,6 +188,17 @@ def test_a_download_goes_on_where_it_broke_off_and_is_kept(tmp_path: Path, serve
     run(tmp_path, spec(source))
     out, *_ = run(tmp_path, spec(source))
     assert served.ranges == [None, "bytes=50-"]
+    assert read_table(out, CANDIDATES).num_rows == 3
+
+
+def test_a_pointer_to_a_large_file_is_followed(tmp_path: Path, served: type[Server]) -> None:
+    write_inputs(tmp_path)
+    source = pinned(tmp_path / "a.jsonl")
+    content = (tmp_path / "a.jsonl").read_bytes()
+    served.large = content
+    oid = hashlib.sha256(content).hexdigest()
+    served.content = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 9\n".encode()
+    out, *_ = run(tmp_path, spec(source))
     assert read_table(out, CANDIDATES).num_rows == 3
 
 

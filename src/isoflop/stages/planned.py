@@ -92,10 +92,10 @@ class _Found:
             return None
         ledger = read_ledger(path)
         policy = known.policies[job.policy].shape
-        if job.stage == "sample":
-            # Of one problem's samples the first pays for the prompt.
-            columns = _columns(table, "candidate", "prompt_tokens", "tokens")
-            copies = columns["candidate"] == 0
+        if job.stage in ("sample", "revise"):
+            # Of one problem's samples the first pays for the prompt; every revision has a prompt of its own.
+            columns = _columns(table, "candidate", "prompt_tokens", "tokens", "budget")
+            copies = (columns["candidate"] == 0) | (columns["budget"] > 1)
             flops = flops_total(policy, columns["prompt_tokens"], columns["tokens"], copies)
             taken = {
                 "read": float((copies * columns["prompt_tokens"]).sum()),

@@ -62,13 +62,14 @@ def load_repository(
         of_hub = {"config": dataset.config, "split": dataset.split}
         prefix = dataset.split
     kept = rows_where(chain.from_iterable(rows), dataset.where)
-    problems = build_problems(kept, _mapping(dataset.fields), prefix, dataset.limit)
+    problems = build_problems(kept, _mapping(dataset.fields), prefix, dataset.limit, dataset.skip)
     return problems, {
         "repo": dataset.repo,
         **of_hub,
         "revision": dataset.revision,
         "files": [{"path": file.path, "sha256": file.sha256} for file in dataset.files],
         "where": dataset.where,
+        "skip": dataset.skip,
         "limit": dataset.limit,
     }
 
@@ -79,10 +80,11 @@ def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
     data = read_file(path)
     found = check_sha256(path, data, dataset.sha256)
     rows = rows_where(read_rows(dataset.path, data), dataset.where)
-    problems = build_problems(rows, _mapping(dataset.fields), path.stem, dataset.limit)
+    problems = build_problems(rows, _mapping(dataset.fields), path.stem, dataset.limit, dataset.skip)
     return problems, {
         "files": [{"path": dataset.path, "sha256": found}],
         "where": dataset.where,
+        "skip": dataset.skip,
         "limit": dataset.limit,
     }
 
