@@ -3,6 +3,7 @@
 A sentence whose numbers the tables do not have is left out rather than guessed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import cast
@@ -27,6 +28,7 @@ from isoflop.publishing import (
     scientific,
     strategies,
 )
+from isoflop.revision_rates import MENDED, PASS, SPOILT
 
 # Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
 BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))
@@ -57,6 +59,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
                     over_optimisation(tables, spec, dataset),
                     _saturation(tables, spec, dataset),
                     _optimal_size(tables, spec, dataset),
+                    *_revisions(tables, dataset),
                 )
                 if sentence
             ),
@@ -269,3 +272,28 @@ def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
 def _voters(spec: PublishSpec) -> list[str]:
     """Majority voting, then the headline's selector where that is another."""
     return list(dict.fromkeys(("majority", spec.headline.selector)))
+
+
+def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
+    """What revisions do to answers, for every policy and generator of chains."""
+    if tables.revised is None:
+        return
+    rates = tables.revised.rates
+    rates = rates[rates["dataset"] == dataset]
+    for (generator, policy), rows in rates.groupby(["generator", "policy"], sort=False):
+        turned = {row["measure"]: row for _, row in rows[rows["place"] == "all"].iterrows()}
+        places = rows[rows["measure"] == PASS].assign(place=lambda own: own["place"].astype(int))
+        places = places.sort_values("place")
+        if len(places) < 2 or not {SPOILT, MENDED} <= set(turned):
+            continue
+        spoilt, mended = (_share(turned[name]) for name in (SPOILT, MENDED))
+        first, last = places.iloc[0], places.iloc[-1]
+        yield (
+            f"A revision by {policy} ({generator}) spoils {spoilt} of right answers and mends {mended} of "
+            f"wrong ones; {_share(first)} of first answers are right, {_share(last)} of those at place "
+            f"{last['place']}."
+        )
+
+
+def _share(row: pd.Series) -> str:
+    return Estimate(float(row["value"]), float(row["ci_low"]), float(row["ci_high"])).in_percent

@@ -17,8 +17,10 @@ from synthetic_results import HOSTILE, SIZES, Shape, model, write_results
 
 from isoflop import figure_style, outcome
 from isoflop import figures as figures_module
+from isoflop.config_planning import ModelUse
 from isoflop.errors import UserError
 from isoflop.figures import draw_all
+from isoflop.forecast import StudyWork
 from isoflop.headlines import headlines
 from isoflop.paper_tables import table4
 from isoflop.publishing import SEARCH_TABLES, TABLES, PublishSpec, Tables
@@ -390,3 +392,44 @@ def test_solutions_too_long_for_the_verifier_are_told(made: tuple[Path, PublishS
         in html
     )
     assert "too long for the verifier" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_finding_says_what_revisions_do(made: tuple[Path, PublishSpec]) -> None:
+    _, spec = made
+    tables = read(made)
+    assert tables.revised is not None
+    rates = tables.revised.rates.query("dataset == 'wordproblems' and policy == 'reviser-2.7M'")
+    shares = {(row["measure"], row["place"]): f"{100 * row['value']:.1f}%" for _, row in rates.iterrows()}
+    last = str(max(int(place) for measure, place in shares if measure == "pass@1"))
+    (said,) = [text for text in headlines(tables, spec)[0].findings if "reviser-2.7M" in text]
+    assert said.startswith("A revision by reviser-2.7M (revisions) spoils")
+    for told in (
+        ("right turned wrong", "all"),
+        ("wrong turned right", "all"),
+        ("pass@1", "1"),
+        ("pass@1", last),
+    ):
+        assert shares[told].rstrip("%") in said
+
+
+def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+    _, spec = made
+    use = {"reviser-2.7M": ModelUse(model="models/reviser-2.7M")}
+    work = StudyWork(pools=(("wordproblems", "reviser-2.7M", "revisions"),), policies=use)
+    ours = [
+        "sample/wordproblems/policy-0.1M/sampling.ledger.json",
+        "sample/wordproblems/reviser-2.7M/revisions.ledger.json",
+        "score/wordproblems/policy-0.1M/sampling/prm.ledger.json",
+        "score/wordproblems/reviser-2.7M/revisions/orm-history.ledger.json",
+    ]
+    others = [
+        "sample/wordproblems/policy-0.1M/earlier.ledger.json",
+        "sample/wordproblems/reviser-2.7M/sampling.ledger.json",
+        "sample/elsewhere/policy-0.1M/sampling.ledger.json",
+        "score/wordproblems/reviser-2.7M/revisions/earlier.ledger.json",
+    ]
+    for name in (*ours, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    found = publish._ledgers(tmp_path, spec.model_copy(update={"work": work}))
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ours

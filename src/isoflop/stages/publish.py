@@ -11,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -265,14 +266,18 @@ def _rows_by_problem(table: pa.Table, ids: pa.ChunkedArray) -> dict[str, list[di
 
 def _ledgers(results: Path, spec: PublishSpec) -> list[Path]:
     """The ledgers of this experiment's jobs, not those that an earlier config left in the folder."""
+    shown = product(spec.datasets, spec.policies, spec.generators)
+    pools = {*shown, *spec.work.pools}
+    verifiers = {*spec.verifiers, *chain.from_iterable(spec.revisions.values())}
+    policies = dict.fromkeys([*spec.policies, *spec.work.policies])
     return [
         path
         for stage in ("sample", "score")
         for dataset in spec.datasets
-        for policy in spec.policies
+        for policy in policies
         for path in sorted((results / stage / dataset / policy).rglob("*.ledger.json"))
-        if path.relative_to(results).parts[3].removesuffix(".ledger.json") in spec.generators
-        and (stage == "sample" or path.name.removesuffix(".ledger.json") in spec.verifiers)
+        if (dataset, policy, path.relative_to(results).parts[3].removesuffix(".ledger.json")) in pools
+        and (stage == "sample" or path.name.removesuffix(".ledger.json") in verifiers)
     ]
 
 
