@@ -102,7 +102,7 @@ def paper(name: str) -> Config:
 def test_an_override_keeps_every_entry_and_changes_sizes_only(name: str, engine: str) -> None:
     config = paper(name)
     places = [f"policies.{one}" for one, entry in config.policies.items() if entry.model]
-    places += [f"verifiers.{one}" for one in config.verifiers]
+    places += [f"verifiers.{one}" for one, entry in config.verifiers.items() if getattr(entry, "model", None)]
     places += [f"training.{one}" for one in config.training]
     files = {
         one: {"revision": "0" * 40, "files": [{"path": "x.json", "sha256": "0" * 64}]}
