@@ -267,9 +267,8 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
         "revision_chain", "revision_sequential", "revision_ratio", "revision_ratio_by_bin",
         "revision_verifiers",
     ]  # fmt: skip
-    # Chains are not forecast.
-    assert list(publish["work"]["generators"]) == ["greedy", "sampling"]
-    assert "reviser" not in {policy for _, policy, _ in publish["work"]["pools"]}
+    assert list(publish["work"]["generators"]) == ["greedy", "revisions", "sampling"]
+    assert ["words", "reviser", "revisions"] in publish["work"]["pools"]
     chosen = ChooseSpec.model_validate_json(choice.choose())
     assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
     assert {pool.kind for pool in chosen.pools} == {"revisions"}
