@@ -6,11 +6,15 @@ from isoflop.publishing import Estimate
 from isoflop.report_tables import Cell, HtmlTable
 from isoflop.revision_rates import MENDED, PASS, SPOILT
 
+_NAMES = {"dataset": "Data", "generator": "Chains", "policy": "Model"}
+
 
 def rates_table(rates: pd.DataFrame) -> HtmlTable:
     """A row per place of the chains and one for all revisions. `rates`: revisions.csv, names as text."""
     rows = []
-    for keys, part in rates.groupby(["dataset", "generator", "policy"], sort=False):
+    # What is the same in every row is in no column: the table would be wider than a page.
+    named = [name for name in _NAMES if name == "policy" or rates[name].nunique() > 1]
+    for keys, part in rates.groupby(named, sort=False):
         for place, here in part.groupby("place", sort=False):
             by_measure = {str(row["measure"]): row for _, row in here.iterrows()}
             cells = [*map(str, keys), str(place)]
@@ -23,8 +27,9 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
         "it was written for: the share of right answers before it that it spoils, of wrong ones that it "
         "mends. After each share, of how many answers."
     )
-    header = ["Data", "Chains", "Model", "Place", "pass@1", "Right turned wrong", "Wrong turned right"]
-    return HtmlTable("Right and wrong answers along the chains", note, header, rows, text_columns=3)
+    header = [_NAMES[name] for name in named]
+    header += ["Place", "pass@1", "Right turned wrong", "Wrong turned right"]
+    return HtmlTable("Right and wrong answers along the chains", note, header, rows, text_columns=len(named))
 
 
 def _share(row: pd.Series) -> str:

@@ -274,13 +274,16 @@ def test_the_table_has_every_place_and_all_of_them() -> None:
     table = rates_table(rates())
     rows = [[cell.text for cell in row] for row in table.rows]
     assert rows[1] == [
-        "d", "revisions", "reviser", "2", "50.0% (40.0–60.0) of 1,200", "20.0% (10.0–30.0) of 1,200",
+        "reviser", "2", "50.0% (40.0–60.0) of 1,200", "20.0% (10.0–30.0) of 1,200",
         "30.0% (20.0–40.0) of 1,200",
     ]  # fmt: skip
     assert rows[2][-2:] == ["10.0% (0.0–20.0) of 1,200", "–"]
-    assert rows[3][3:5] == ["all", "–"]
+    assert rows[3][1:3] == ["all", "–"]
     assert [row[0].bold for row in table.rows] == [False, False, False, True]
     assert {len(row) for row in rows} == {len(table.header)}
+    both = rates_table(pd.concat([rates(), rates().assign(dataset="e")]))
+    assert (both.header[:2], both.text_columns) == (["Data", "Model"], 2)
+    assert [row[0].text for row in both.rows] == ["d"] * 4 + ["e"] * 4
 
 
 def test_a_missing_table_of_revisions_is_named(tmp_path: Path) -> None:
