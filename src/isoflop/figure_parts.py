@@ -123,6 +123,14 @@ def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, 
     bars(axes, places, points, look)
 
 
+def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
+    """Accuracy over the budget with a faint band, where bands of several lines lie over one another."""
+    line = rows.sort_values("budget")
+    bounds = line["ci_low"], line["ci_high"]
+    axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
+    axes.plot(line["budget"], line["accuracy"], **look.plot())
+
+
 def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
     """An entry of a legend."""
     marks = look.plot() if line else look.plot() | {"linestyle": "none"}

@@ -4,7 +4,7 @@ Pure: the config's part (`StudyWork`) and what is known of problems and models (
 `make plan` shows it before anything runs, the report compares it with the ledgers afterwards.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -22,7 +22,7 @@ from isoflop.forecast_time import (
     start_seconds,
     write_seconds,
 )
-from isoflop.revision_forecast import ChainWork, chain_work, judged_texts, places
+from isoflop.revision_forecast import Place, chain_work, judged_texts, places
 from isoflop.search_forecast import Lengths, expected_use
 
 Generating = Annotated[Greedy | Sampling | Revisions | AnySearch, Field(discriminator="kind")]
@@ -181,8 +181,18 @@ def _sample(work: StudyWork, known: Known, base: Job, entry: Greedy | Sampling) 
     )
 
 
-def chain_job(base: Job, done: ChainWork, model: Placed, planning: Planning) -> Job:
-    """A job that writes chains."""
+def chain_job(base: Job, standing: Sequence[Place], max_tokens: int, planning: Planning, known: Known) -> Job:
+    """A job that writes chains with these places, for the data set and by the policy of `base`."""
+    model = known.policies[base.policy]
+    done = chain_work(
+        model,
+        planning,
+        known.lengths[base.dataset, base.policy],
+        standing,
+        max_tokens=max_tokens,
+        problems=known.problems[base.dataset],
+        at_once=known.chunk_problems,
+    )
     return replace(
         base,
         requests=done.requests,
@@ -197,18 +207,10 @@ def chain_job(base: Job, done: ChainWork, model: Placed, planning: Planning) -> 
 
 
 def _revise(work: StudyWork, known: Known, base: Job, entry: Revisions) -> Job:
-    model, problems = known.policies[base.policy], known.problems[base.dataset]
-    done = chain_work(
-        model,
-        work.planning,
-        known.lengths[base.dataset, base.policy],
-        places(entry.chain_lengths, entry.history),
-        max_tokens=entry.max_tokens,
-        problems=problems,
-        at_once=known.chunk_problems,
-    )
     output = f"sample/{base.dataset}/{base.policy}/{base.generator}.parquet"
-    return chain_job(replace(base, stage="revise", output=output), done, model, work.planning)
+    standing = places(entry.chain_lengths, entry.history)
+    base = replace(base, stage="revise", output=output)
+    return chain_job(base, standing, entry.max_tokens, work.planning, known)
 
 
 def _score(

@@ -17,7 +17,7 @@ from isoflop.forecast_time import (
     weight_bytes,
     write_seconds,
 )
-from isoflop.revision_forecast import chain_work, judged_texts, places
+from isoflop.revision_forecast import judged_texts, places
 
 # Backward passes take twice the forward's FLOPs (Kaplan et al. 2020): 6 N in all.
 _BACKWARD = 2.0
@@ -49,32 +49,16 @@ class _Examples(NamedTuple):
 
 def trajectories_job(name: str, entry: TrajectoryConfig, planning: Planning, known: Known) -> Job:
     """The samples that trajectories are built of."""
-    done = chain_work(
-        known.policies[entry.policy],
-        planning,
-        known.lengths[entry.problems, entry.policy],
-        places([1] * entry.samples_per_problem, 0),
-        max_tokens=entry.max_tokens,
-        problems=known.problems[entry.problems],
-        at_once=known.chunk_problems,
-    )
     base = Job("trajectories", f"trajectories/{name}.parquet", entry.problems, entry.policy, name)
-    return chain_job(base, done, known.policies[entry.policy], planning)
+    standing = places([1] * entry.samples_per_problem, 0)
+    return chain_job(base, standing, entry.max_tokens, planning, known)
 
 
 def chain_labels_job(name: str, entry: ChainLabelConfig, planning: Planning, known: Known) -> Job:
     """The chains whose answers are labelled."""
-    done = chain_work(
-        known.policies[entry.policy],
-        planning,
-        known.lengths[entry.problems, entry.policy],
-        places([entry.length] * entry.chains, entry.history),
-        max_tokens=entry.max_tokens,
-        problems=known.problems[entry.problems],
-        at_once=known.chunk_problems,
-    )
     base = Job("chain_labels", f"chain_labels/{name}.parquet", entry.problems, entry.policy, name)
-    return chain_job(base, done, known.policies[entry.policy], planning)
+    standing = places([entry.length] * entry.chains, entry.history)
+    return chain_job(base, standing, entry.max_tokens, planning, known)
 
 
 def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -> Job:

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from isoflop import figure_style as fs
-from isoflop.figure_parts import grouped_panels, handle, joined_bars, message
+from isoflop.figure_parts import band, grouped_panels, handle, joined_bars, message
 from isoflop.publishing import NEEDS_VERIFIER, SELECTOR_NAMES, PublishSpec, without_length
 from isoflop.revision_rates import MENDED, PASS, SPOILT
 
@@ -76,7 +76,7 @@ def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
         fs.samples_axis(axes, part["budget"].tolist())
         for (how, selector), look in shown.items():
             own = part[part["selector"] == selector]
-            _band(axes, longest_chains(own) if how == "sequential" else own[own["length"] == 1], look)
+            band(axes, longest_chains(own) if how == "sequential" else own[own["length"] == 1], look)
     handles = [handle(look, f"{how}, {SELECTOR_NAMES[selector]}") for (how, selector), look in shown.items()]
     fs.legend_above(figure, handles)
     return figure
@@ -149,7 +149,7 @@ def revision_verifiers(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     for axes, part in panels:
         fs.samples_axis(axes, part["budget"].tolist())
         for name in names:
-            _band(axes, longest_chains(part[part["verifier"] == name]), looks[name])
+            band(axes, longest_chains(part[part["verifier"] == name]), looks[name])
     fs.legend_above(figure, [handle(looks[name], name) for name in names])
     return figure
 
@@ -230,10 +230,3 @@ def ratio_text(ratio: float) -> str:
     """A ratio in whole numbers: 0.25 -> 1:4."""
     exact = Fraction(ratio).limit_denominator(1 << 20)
     return f"{exact.numerator}:{exact.denominator}"
-
-
-def _band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
-    line = rows.sort_values("budget")
-    bounds = line["ci_low"], line["ci_high"]
-    axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
-    axes.plot(line["budget"], line["accuracy"], **look.plot())

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from isoflop import figure_style as fs
-from isoflop.figure_parts import handle, message, policy_panels
+from isoflop.figure_parts import band, handle, message, policy_panels
 from isoflop.publishing import (
     NEEDS_VERIFIER,
     SELECTOR_NAMES,
@@ -47,10 +47,7 @@ def verifiers(tables: Tables, spec: PublishSpec) -> Figure:
         for name, strategy in series.items():
             line = curve(tables.curves, dataset, policy, strategy)
             budgets |= set(line["budget"].astype(int))
-            look = styles[name]
-            bounds = line["ci_low"], line["ci_high"]
-            axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
-            axes.plot(line["budget"], line["accuracy"], **look.plot())
+            band(axes, line, styles[name])
         if budgets:
             fs.samples_axis(axes, sorted(budgets))
     fs.legend_above(figure, [handle(styles[name], name) for name in series])
