@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 from isoflop.claim_parts import ANY, UNDECIDED, Part, decided, measured_part
 from isoflop.monotone import Line
 from isoflop.publishing import (
-    NEEDS_VERIFIER,
     PublishSpec,
-    Strategy,
     Tables,
     curve,
     headline_strategy,
@@ -33,6 +31,7 @@ from isoflop.publishing import (
     sampled_generators,
     strategies,
 )
+from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 Floats = NDArray[np.float64]
 

@@ -107,6 +107,8 @@ class Policy(_Chat, _Model):
     """What ends a step of a solution."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Entries of `datasets` that it is studied on; all that are studied if left out."""
+    family: Name = "all"
+    """The family it belongs to: sizes are compared, and laws of size fitted, inside one family only."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
     server: Server | None = None

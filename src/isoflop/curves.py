@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, cast
 
@@ -39,7 +39,8 @@ class CreditsInput(BaseModel):
 class FitSpec(BaseModel):
     """All that decides the fit stage's tables, next to the credits they are made from.
 
-    `inputs`: one per credits table, in their order. `draws`: bootstrap draws. `level`: confidence of all
+    `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
+    belongs to the family `all`. `draws`: bootstrap draws. `level`: confidence of all
     intervals. `code`: digest of the stage's import closure.
     """
 
@@ -47,6 +48,7 @@ class FitSpec(BaseModel):
 
     experiment: str = Field(min_length=1)
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
+    families: Mapping[str, str] = Field(default_factory=dict)
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int

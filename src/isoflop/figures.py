@@ -31,7 +31,6 @@ from isoflop.figure_parts import (
 from isoflop.publishing import (
     Fitted,
     PublishSpec,
-    Strategy,
     Tables,
     cost_column,
     curve,
@@ -54,6 +53,7 @@ from isoflop.revision_figures import (
     revision_verifiers,
 )
 from isoflop.search_figures import search_by_level, search_methods, search_voting
+from isoflop.strategy import Strategy
 from isoflop.verifier_figures import verifiers
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.

@@ -14,7 +14,6 @@ import pandas as pd
 from isoflop.publishing import (
     Estimate,
     PublishSpec,
-    Strategy,
     Tables,
     assumption,
     cost_column,
@@ -29,6 +28,7 @@ from isoflop.publishing import (
     strategies,
 )
 from isoflop.revision_rates import MENDED, PASS, SPOILT
+from isoflop.strategy import Strategy
 
 # Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
 BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))

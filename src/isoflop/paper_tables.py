@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from isoflop.publishing import (
-    NEEDS_VERIFIER,
     PublishSpec,
-    Strategy,
     cost_column,
     curve,
     headline_strategy,
@@ -24,6 +22,7 @@ from isoflop.publishing import (
     shown_budget,
     strategies,
 )
+from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 _LATEX = {
     "\\": r"\textbackslash{}",

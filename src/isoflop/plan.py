@@ -455,6 +455,7 @@ class Plan:
                     CreditsInput(**pool._asdict(), tokens_estimated=self._estimated(pool.generator))
                     for pool in self.picked()
                 ),
+                families=self.families(),
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -472,6 +473,7 @@ class Plan:
                 title=config.title or config.experiment,
                 datasets=config.studied_datasets,
                 policies=self._shown_policies(),
+                families=self.families(),
                 generators=tuple(name for name in config.generators if name not in config.chains),
                 searches={name: entry.kind for name, entry in config.searches.items()},
                 choice=config.compute_optimal is not None,
@@ -492,6 +494,10 @@ class Plan:
                 code=code_digest("isoflop.stages.publish", "templates"),
             )
         )
+
+    def families(self) -> dict[str, str]:
+        """The family of every policy."""
+        return {name: entry.family for name, entry in self.config.policies.items()}
 
     def work(self) -> StudyWork:
         """What a forecast of the study needs to know; settings of the machine are no part of it."""
@@ -631,7 +637,7 @@ class Plan:
             folder = {"model": self._trained_folder(entry.trained), "trained": None}
         # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
-        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets")
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family")
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 

@@ -12,17 +12,9 @@ import pandas as pd
 
 from isoflop.errors import UserError
 from isoflop.paper_tables import markdown_escape
-from isoflop.publishing import (
-    NEEDS_VERIFIER,
-    Estimate,
-    PublishedTables,
-    PublishSpec,
-    Strategy,
-    curve,
-    percent,
-    scientific,
-)
+from isoflop.publishing import Estimate, PublishedTables, PublishSpec, curve, percent, scientific
 from isoflop.report_tables import Cell, HtmlTable
+from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")
 _NAMES = ("source", "model", "policy", "dataset", "strategy", "samples")

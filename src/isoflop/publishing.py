@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.errors import UserError
 from isoflop.forecast import StudyWork
+from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
 
 FIGURES = (
     "error_by_size",
@@ -44,17 +45,6 @@ Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
 CostModel = Literal["wu2024", "kaplan", "total"]
 
-NEEDS_VERIFIER = frozenset({"weighted", "best_of_n"})
-SELECTOR_NAMES = {
-    "none": "greedy",
-    "majority": "majority voting",
-    "weighted": "weighted voting",
-    "best_of_n": "best-of-n",
-    "pass": "pass@k (oracle)",
-}
-SELECTOR_SHORT = {"none": "greedy", "majority": "mv", "weighted": "wv", "best_of_n": "bon", "pass": "pass"}
-# Greedy first, then the order of Wu et al. 2024, Table 4.
-SELECTOR_ORDER = ("none", "majority", "best_of_n", "weighted", "pass")
 COST_LABELS = {
     "wu2024": "2N × generated tokens",
     "kaplan": "generated tokens, with attention",
@@ -123,7 +113,8 @@ class PublishedTables(BaseModel):
 class PublishSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
-    `policies` are ordered from small to large, `datasets`, `generators` and `verifiers` as they are to be
+    `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
+    `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
@@ -141,6 +132,7 @@ class PublishSpec(BaseModel):
     title: str = Field(min_length=1)
     datasets: tuple[str, ...] = Field(min_length=1)
     policies: tuple[str, ...] = Field(min_length=1)
+    families: Mapping[str, str] = Field(default_factory=dict)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
     choice: bool = False
@@ -180,28 +172,6 @@ class PublishSpec(BaseModel):
     def search_names(self) -> tuple[str, ...]:
         """The tree searches in the order of the generators."""
         return tuple(name for name in self.generators if name in self.searches)
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How one answer comes about: a generator and, where there is something to pick, a selector."""
-
-    generator: str
-    selector: str
-    verifier: str = "none"
-    step_aggregation: str = "none"
-
-    @property
-    def short(self) -> str:
-        """The name in the layout of Wu et al. 2024, Table 4: `sampling+wv`, or `greedy`."""
-        if self.selector == "none":
-            return self.generator
-        return f"{self.generator}+{SELECTOR_SHORT.get(self.selector, self.selector)}"
-
-    @property
-    def name(self) -> str:
-        """The name in a sentence: `weighted voting`, or `greedy`."""
-        return SELECTOR_NAMES.get(self.selector, self.selector)
 
 
 @dataclass(frozen=True)

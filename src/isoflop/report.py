@@ -17,7 +17,6 @@ from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
 from isoflop.published import published_html
 from isoflop.publishing import (
-    SELECTOR_NAMES,
     Estimate,
     Fitted,
     PublishSpec,
@@ -39,6 +38,7 @@ from isoflop.report_claims import claims_table, evidence_table
 from isoflop.report_revisions import rates_table
 from isoflop.report_samples import Sample
 from isoflop.report_tables import Cell, HtmlTable
+from isoflop.strategy import SELECTOR_NAMES
 
 FIGURE_TITLES = {
     "error_by_size": "Error against compute, by model size",

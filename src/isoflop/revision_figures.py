@@ -18,8 +18,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from isoflop import figure_style as fs
 from isoflop.figure_parts import band, grouped_panels, handle, joined_bars, message
-from isoflop.publishing import NEEDS_VERIFIER, SELECTOR_NAMES, PublishSpec, without_length
+from isoflop.publishing import PublishSpec, without_length
 from isoflop.revision_rates import MENDED, PASS, SPOILT
+from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_NAMES
 
 _ROWS = ("dataset", "generator")
 # Lengths of chains that a budget is shown with at least, in all and by bin.

@@ -9,7 +9,6 @@ from isoflop import figure_style as fs
 from isoflop.figure_parts import bars, error_band, flops_label, handle, message, policy_panels
 from isoflop.publishing import (
     PublishSpec,
-    Strategy,
     Tables,
     cost_column,
     curve,
@@ -19,6 +18,7 @@ from isoflop.publishing import (
     sampled_generators,
     shown_budget,
 )
+from isoflop.strategy import Strategy
 
 
 def _series(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:

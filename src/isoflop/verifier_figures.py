@@ -4,15 +4,8 @@ from matplotlib.figure import Figure
 
 from isoflop import figure_style as fs
 from isoflop.figure_parts import band, handle, message, policy_panels
-from isoflop.publishing import (
-    NEEDS_VERIFIER,
-    SELECTOR_NAMES,
-    PublishSpec,
-    Strategy,
-    Tables,
-    curve,
-    headline_strategy,
-)
+from isoflop.publishing import PublishSpec, Tables, curve, headline_strategy
+from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_NAMES, Strategy
 
 
 def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:

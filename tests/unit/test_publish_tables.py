@@ -15,7 +15,6 @@ from isoflop.publishing import (
     Estimate,
     Headline,
     PublishSpec,
-    Strategy,
     Tables,
     fitted,
     largest_common_budget,
@@ -23,6 +22,7 @@ from isoflop.publishing import (
     size_label,
 )
 from isoflop.report_samples import MOST_STEPS, Pool, choose_samples, readable
+from isoflop.strategy import Strategy
 from isoflop.tables import CURVES_COLUMNS
 
 
