@@ -1,291 +1,372 @@
-"""Wu et al. 2024's eight claims as tests on the curves: a statistic, its interval, a verdict.
-
-Statistics are written so that a positive one speaks for the claim. A part (one policy, one pair of sizes) is
-supported where the interval of its statistic is above 0, contradicted where it is below, else undecided. A
-claim is supported if some part is and none is contradicted, contradicted if some part is and none supported,
-and undecided otherwise.
+"""Wu et al. 2024's claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts).
 
 Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of FLOPs,
-within what was measured; the draws of the bootstrap are common to all curves of a data set, so differences
-are paired. Where compute matters, every claim is tested under two cost models: `wu2024`, which leaves the
-verifier out, and `total`.
+within what was measured; beyond its largest budget a strategy keeps what that has, since compute can be left
+unspent. Where compute matters, a claim is tested under two cost models: `wu2024` (the paper's, generated
+tokens only) and `total`, which has prompts and the verifier in it. How often each verdict is false in worlds
+whose truth is known is in docs/design/verdicts.md.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.claim_parts import ANY, UNDECIDED, Part, decided, measured_part
-from isoflop.monotone import Line
-from isoflop.publishing import (
-    PublishSpec,
-    Tables,
-    curve,
-    headline_strategy,
-    levels,
-    of_generator,
-    of_strategy,
-    sampled_generators,
-    strategies,
+from isoflop.bootstrap import Interval, percentile_interval
+from isoflop.evidence import Evidence, Series
+from isoflop.factors import factor_saved
+from isoflop.optimal_size import optimal_size
+from isoflop.savings import knee
+from isoflop.strategy import Strategy
+from isoflop.verdicts import (
+    ANY,
+    FEWEST_PROBLEMS,
+    Claim,
+    ClaimJudged,
+    Element,
+    Part,
+    Statement,
+    judge,
+    mean_element,
+    mean_of_parts,
+    mean_part,
+    on_average,
+    subset_element,
 )
-from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 Floats = NDArray[np.float64]
 
 COST_MODELS = ("wu2024", "total")
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).
-_EASIEST_HARD_LEVEL = 3
-# What an accuracy may still gain from the second half of the budget where it counts as saturated.
+EASIEST_HARD_LEVEL = 3
+# What an accuracy may still gain from the second half of the budget where it counts as saturated, and the
+# least budget at which that says anything: the first few votes often gain nothing.
 SATURATED = 0.01
+FEWEST_SAMPLES = 16
 
 CLAIMS = {
     1: "With one strategy, small models are better at low compute, and larger ones later: curves cross.",
     2: "The compute-optimal size grows as a power of compute.",
     3: "REBASE is Pareto-optimal: at every compute no other strategy has a lower error.",
-    4: "REBASE at a fraction of the compute matches weighted voting over samples at its largest budget.",
+    4: "REBASE reaches what weighted voting over samples has at its knee with less compute.",
     5: "Weighted voting is at least as good as majority voting; under REBASE the gap is smaller.",
     6: "Search gains more on hard problems than on easy ones.",
     7: "MCTS is below sampling at equal compute.",
     8: "Accuracy saturates: the second half of the samples gains less than a point.",
+    9: "The smaller of two sizes needs less compute for the same error.",
 }
+_WITHOUT_COST = (5, 8)
 
 
-def claims(tables: Tables, spec: PublishSpec) -> list[Part]:
-    """Every part of every claim, by data set, claim, cost model and part."""
-    test = _Tests(tables, spec)
-    return [part for dataset in spec.datasets for number in CLAIMS for part in test.of(number, dataset)]
+@dataclass(frozen=True)
+class Setting:
+    """What the claims are about.
 
+    `policies`: from small to large. `families`: of the policies (`all` where one is not named). `parameters`:
+    of the policies. `searches`: kinds of tree searches by generator. `strategies`: all that can be used in
+    practice (not the oracle), greedy decoding among them. `headline`: one of them, over samples. `margin`:
+    how much worse still counts as no worse.
+    """
 
-class _Tests:
-    """The tests of one experiment."""
+    policies: Sequence[str]
+    families: Mapping[str, str]
+    parameters: Mapping[str, int]
+    searches: Mapping[str, str]
+    strategies: Sequence[Strategy]
+    headline: Strategy
+    margin: float
 
-    def __init__(self, tables: Tables, spec: PublishSpec) -> None:
-        self._tables, self._spec = tables, spec
-        self._kinds = {kind: name for name, kind in reversed(list(spec.searches.items()))}
-        generators = sampled_generators(tables.curves, spec)
-        self._sampling = generators[0] if generators[0] not in spec.searches else None
-        self._headline = headline_strategy(tables.curves, spec)
+    def family(self, policy: str) -> str:
+        """The family of a policy."""
+        return self.families.get(policy, "all")
 
-    def of(self, claim: int, dataset: str) -> Iterator[Part]:
-        """The parts of one claim."""
-        tests: dict[int, Callable[[str, str], Iterator[Part]]] = {
-            1: self._sizes_cross,
-            2: self._optimal_size,
-            3: self._pareto,
-            4: self._fraction,
-            6: self._by_level,
-            7: self._mcts,
-        }
-        found = False
-        if claim in tests:
-            for cost in COST_MODELS:
-                for part in tests[claim](dataset, cost):
-                    found = True
-                    yield part
-        else:
-            for part in self._gap(dataset) if claim == 5 else self._saturated(dataset):
-                found = True
-                yield part
-        if not found:
-            nan = float("nan")
-            note = "the experiment has not what this claim is about"
-            yield Part(claim, dataset, ANY, "all", "none", nan, nan, nan, UNDECIDED, note)
-
-    def _part(
-        self, claim: int, dataset: str, cost: str, part: str, statistic: str, draws: Floats, note: str = ""
-    ) -> Part:
-        """A part whose statistic is `draws[0]`, [1 + draws]."""
-        return measured_part(claim, dataset, cost, part, statistic, draws, self._spec.level, note)
-
-    def _draws(self, rows: pd.DataFrame) -> Floats:
-        """Accuracies and their draws, [rows, 1 + draws]."""
-        measured = rows["accuracy"].to_numpy(np.float64)[:, None]
-        return np.hstack([measured, self._tables.paired[rows.index.to_numpy()].astype(np.float64)])
-
-    def _line(
-        self, dataset: str, policy: str, strategy: Strategy, cost: str, subset: str = "all"
-    ) -> Line | None:
-        rows = curve(self._tables.curves, dataset, policy, strategy, subset)
-        if rows.empty:
-            return None
-        x = np.log(rows[f"flops_{cost}"].to_numpy(np.float64))
-        order = np.argsort(x, kind="stable")
-        return Line(x[order], self._draws(rows)[order])
-
-    def _at_budget(self, dataset: str, policy: str, strategy: Strategy, budget: int) -> Floats | None:
-        rows = curve(self._tables.curves, dataset, policy, strategy)
-        rows = rows[rows["budget"] == budget]
-        return None if rows.empty else self._draws(rows)[0]
-
-    def _sizes_cross(self, dataset: str, cost: str) -> Iterator[Part]:
-        """1: at the dearer model's least compute the smaller is ahead, at the smaller's most it is behind."""
-        for small, large in pairwise(self._spec.policies):
-            one = self._line(dataset, small, self._headline, cost)
-            other = self._line(dataset, large, self._headline, cost)
-            if one is None or other is None or one.x[-1] <= other.x[0]:
-                continue
-            first = one.at(other.x[0]) - other.at(other.x[0])
-            last = other.at(one.x[-1]) - one.at(one.x[-1])
-            name = "smaller of: small ahead at low compute, large ahead at high"
-            yield self._part(1, dataset, cost, f"{small} and {large}", name, np.minimum(first, last))
-
-    def _optimal_size(self, dataset: str, cost: str) -> Iterator[Part]:
-        """2: the exponent of the regression, where it holds."""
-        rows = of_strategy(self._tables.fits, dataset, "all", self._headline)
-        rows = rows[(rows["cost_model"] == f"flops_{cost}") & (rows["fit"] == "optimal_size")]
-        alpha = rows[rows["parameter"] == "alpha"]
-        if len(self._spec.policies) < 2 or rows.empty:
-            return
-        status = str(rows["status"].iloc[0])
-        if alpha.empty or status != "ok":
-            nan = float("nan")
-            yield Part(2, dataset, cost, "all sizes", "alpha", nan, nan, nan, UNDECIDED, f"no fit: {status}")
-            return
-        value, low, high = (float(alpha[name].iloc[0]) for name in ("value", "ci_low", "ci_high"))
-        yield Part(2, dataset, cost, "all sizes", "alpha", value, low, high, decided(low, high))
-
-    def _pareto(self, dataset: str, cost: str) -> Iterator[Part]:
-        """3: accuracy of REBASE minus that of the best other strategy, at its worst budget."""
-        if "rebase" not in self._kinds:
-            return
-        others = [
-            one
-            for one in strategies(self._tables.curves, self._spec)
-            if one.generator != self._kinds["rebase"]
+    def pairs(self) -> list[tuple[str, str]]:
+        """Next sizes of one family, smaller and larger; policies of equal size are no pair."""
+        groups: dict[str, list[str]] = {}
+        for policy in sorted(self.policies, key=lambda name: self.parameters[name]):
+            groups.setdefault(self.family(policy), []).append(policy)
+        return [
+            (small, large)
+            for group in groups.values()
+            for small, large in pairwise(group)
+            if self.parameters[small] < self.parameters[large]
         ]
-        for policy in self._spec.policies:
-            own = self._line(dataset, policy, of_generator(self._headline, self._kinds["rebase"]), cost)
-            lines = [self._line(dataset, policy, one, cost) for one in others]
-            if own is None:
-                continue
-            ahead = []
-            for x, accuracy in zip(own.x, own.draws, strict=True):
-                # A cheaper choice counts at its dearest point: spending less is allowed.
-                rivals = [
-                    line.at(min(x, line.x[-1])) for line in lines if line is not None and line.x[0] <= x
-                ]
-                if rivals:
-                    ahead.append(accuracy - np.max(rivals, axis=0))
-            if ahead:
-                name = "accuracy ahead of the best other strategy, at the worst budget"
-                yield self._part(3, dataset, cost, policy, name, np.min(ahead, axis=0))
 
-    def _fraction(self, dataset: str, cost: str) -> Iterator[Part]:
-        """4: how many times less compute (as a logarithm) REBASE needs for sampling's last accuracy."""
-        if "rebase" not in self._kinds or self._sampling is None:
-            return
-        for policy in self._spec.policies:
-            own = self._line(dataset, policy, of_generator(self._headline, self._kinds["rebase"]), cost)
-            sampled = self._line(dataset, policy, self._headline, cost)
-            if own is None or sampled is None:
-                continue
-            needed = own.first_reached(sampled.draws[-1])
-            saved = np.where(np.isfinite(needed), (sampled.x[-1] - needed) / np.log(10), -np.inf)
-            note = "" if np.isfinite(saved[0]) else "sampling's last accuracy is not reached"
-            yield self._part(4, dataset, cost, policy, "log10 of the factor of compute saved", saved, note)
+    def search(self, kind: str) -> Strategy | None:
+        """The headline's selection over the first search of a kind."""
+        name = next((name for name, found in self.searches.items() if found == kind), None)
+        return None if name is None else replace(self.headline, generator=name)
 
-    def _gap(self, dataset: str) -> Iterator[Part]:
-        """5: weighted minus majority at the largest budget; and how much smaller that is under REBASE."""
-        weighted, majority = (self._selector(name) for name in ("weighted", "majority"))
-        if self._sampling is None or weighted is None or majority is None:
-            return
-        for policy in self._spec.policies:
-            rows = curve(self._tables.curves, dataset, policy, weighted)
-            if rows.empty:
-                continue
-            gap = self._gap_at(dataset, policy, int(rows["budget"].max()), self._sampling)
-            if gap is not None:
-                yield self._part(5, dataset, ANY, policy, "weighted minus majority, most samples", gap)
-            search = self._kinds.get("rebase")
-            if search is None:
-                continue
-            shared = set(rows["budget"]) & set(
-                curve(self._tables.curves, dataset, policy, of_generator(weighted, search))["budget"]
-            )
-            if shared:
-                budget = int(max(shared))
-                pair = [self._gap_at(dataset, policy, budget, name) for name in (self._sampling, search)]
-                if pair[0] is not None and pair[1] is not None:
-                    name = f"gap over samples minus gap under REBASE, budget {budget}"
-                    yield self._part(5, dataset, ANY, policy, name, pair[0] - pair[1])
-
-    def _gap_at(self, dataset: str, policy: str, budget: int, generator: str) -> Floats | None:
-        found = []
-        for name in ("weighted", "majority"):
-            strategy = self._selector(name)
-            if strategy is None:
-                return None
-            values = self._at_budget(dataset, policy, of_generator(strategy, generator), budget)
-            if values is None:
-                return None
-            found.append(values)
-        return found[0] - found[1]
-
-    def _selector(self, name: str) -> Strategy | None:
-        """The headline's strategy with another selector, where the curves have it."""
-        if name in NEEDS_VERIFIER and not self._spec.verifiers:
-            return None
-        strategy = headline_strategy(self._tables.curves, self._spec, name)
-        have = self._tables.curves[["generator", "selector"]].eq([strategy.generator, name]).all(axis=1)
-        return strategy if have.any() else None
-
-    def _by_level(self, dataset: str, cost: str) -> Iterator[Part]:
-        """6: what REBASE gains over sampling at its largest budget, on hard problems minus on easy ones."""
-        names = levels(self._tables.curves, dataset)
-        if "rebase" not in self._kinds or self._sampling is None or not names:
-            return
-        search = of_generator(self._headline, self._kinds["rebase"])
-        for policy in self._spec.policies:
-            gains: dict[bool, list[tuple[int, Floats]]] = {True: [], False: []}
-            for level in names:
-                own = self._line(dataset, policy, search, cost, level)
-                sampled = self._line(dataset, policy, self._headline, cost, level)
-                if own is None or sampled is None or not sampled.holds(own.x[-1]):
-                    continue
-                rows = curve(self._tables.curves, dataset, policy, search, level)
-                hard = int(level) >= _EASIEST_HARD_LEVEL
-                gain = own.draws[-1] - sampled.at(own.x[-1])
-                gains[hard].append((int(rows["problems"].iloc[0]), gain))
-            if gains[True] and gains[False]:
-                hard_gain, easy_gain = (_mean(gains[hard]) for hard in (True, False))
-                name = "gain of REBASE on hard problems minus on easy ones"
-                yield self._part(6, dataset, cost, policy, name, hard_gain - easy_gain)
-
-    def _mcts(self, dataset: str, cost: str) -> Iterator[Part]:
-        """7: sampling minus MCTS at the same compute, mean over its budgets."""
-        if "mcts" not in self._kinds or self._sampling is None:
-            return
-        for policy in self._spec.policies:
-            own = self._line(dataset, policy, of_generator(self._headline, self._kinds["mcts"]), cost)
-            sampled = self._line(dataset, policy, self._headline, cost)
-            if own is None or sampled is None:
-                continue
-            ahead = [
-                sampled.at(x) - accuracy
-                for x, accuracy in zip(own.x, own.draws, strict=True)
-                if sampled.holds(x)
-            ]
-            if ahead:
-                yield self._part(7, dataset, cost, policy, "sampling minus MCTS", np.mean(ahead, axis=0))
-
-    def _saturated(self, dataset: str) -> Iterator[Part]:
-        """8: a point minus what the second half of the samples gains."""
-        if self._sampling is None:
-            return
-        for policy in self._spec.policies:
-            rows = curve(self._tables.curves, dataset, policy, self._headline)
-            most = int(rows["budget"].max()) if not rows.empty else 0
-            pair = [self._at_budget(dataset, policy, self._headline, one) for one in (most, most // 2)]
-            if pair[0] is not None and pair[1] is not None:
-                name = f"one point minus the gain from {most // 2} to {most} samples"
-                yield self._part(8, dataset, ANY, policy, name, SATURATED - (pair[0] - pair[1]))
+    def selecting(self, selector: str, generator: str | None = None) -> Strategy | None:
+        """The strategy of a generator (the headline's) with another selector, the headline's verifier."""
+        wanted = generator or self.headline.generator
+        found = [one for one in self.strategies if (one.generator, one.selector) == (wanted, selector)]
+        same = [one for one in found if one.verifier == self.headline.verifier]
+        return next(iter(same or found), None)
 
 
-def _mean(weighted: Sequence[tuple[int, Floats]]) -> Floats:
-    """The mean of the levels' gains, by their numbers of problems."""
-    total = sum(count for count, _ in weighted)
-    result: Floats = np.sum([count * gain for count, gain in weighted], axis=0) / total
-    return result
+def wu_claims(evidence: Evidence, setting: Setting) -> list[ClaimJudged]:
+    """Every claim on one data set, under every cost model that it depends on."""
+    tests: Mapping[int, Callable[[Evidence, Setting, str], Found]] = {
+        1: _sizes_cross,
+        2: _power_law,
+        3: _pareto,
+        4: _less_compute,
+        5: _gap,
+        6: _by_level,
+        7: _mcts,
+        8: _saturated,
+        9: _smaller,
+    }
+    judged = []
+    for number, sentence in CLAIMS.items():
+        for cost in (ANY,) if number in _WITHOUT_COST else COST_MODELS:
+            found = tests[number](evidence, setting, cost)
+            statements, missing = ((), found) if isinstance(found, str) else (found, "")
+            claim = Claim(number, sentence, evidence.dataset, cost, statements, missing)
+            judged.append(judge(claim, evidence.count, evidence.level))
+    return judged
+
+
+# The statements of a claim, or what is missing to test it.
+Found = tuple[Statement, ...] | str
+
+
+def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    parts = []
+    for small, large in setting.pairs():
+        smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
+        if smaller is None or larger is None:
+            continue
+        low, high = larger.costs[cost][0], smaller.costs[cost][-1]
+        if high <= low:
+            continue
+        gaps = (
+            (smaller.at_cost(low, cost), larger.credits[0]),
+            (larger.at_cost(high, cost), smaller.credits[-1]),
+        )
+        elements = tuple(mean_element(one - other, evidence) for one, other in gaps if one is not None)
+        statistic = "least of: smaller ahead at the least shared compute, larger ahead at the most"
+        parts.append(Part(f"{small} and {large}", statistic, elements))
+    if not parts:
+        return "needs two sizes of one family whose compute overlaps"
+    return (Statement("some two sizes cross", "there is", tuple(parts)),)
+
+
+def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    groups: dict[str, list[str]] = {}
+    for policy in setting.policies:
+        groups.setdefault(setting.family(policy), []).append(policy)
+    parts, missing = [], []
+    for family, policies in groups.items():
+        series = [one for policy in policies if (one := evidence.get(policy, setting.headline)) is not None]
+        sizes = [setting.parameters[one.policy] for one in series]
+        if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
+            continue
+        law = optimal_size(series, sizes, evidence, cost)
+        if law.alpha is None or law.fit.status != "ok":
+            missing.append(f"{family}: {law.fit.status} ({law.fit.note})")
+            continue
+        parts.append(Part(f"family {family}", "alpha", (_element(law.alpha, evidence.level),)))
+    if not parts:
+        return "; ".join(missing) or "needs two sizes of one family"
+    return (mean_of_parts("alpha is above 0", parts, evidence.level),)
+
+
+def _element(draws: Floats, level: float) -> Element:
+    """Of a parameter, [1 + draws]; a draw that does not have it counts at both ends."""
+    known = np.isfinite(draws)
+    low, high = (
+        percentile_interval(np.where(known, draws, end)[1:], level)[side]
+        for side, end in enumerate((-np.inf, np.inf))
+    )
+    filled = np.where(known, draws, draws[0])
+    return Element(filled, max(float(filled[1:].std()), np.finfo(np.float64).eps), Interval(low, high))
+
+
+def _pareto(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    rebase = setting.search("rebase")
+    if rebase is None:
+        return "needs a generator of kind rebase"
+    parts = []
+    for policy in setting.policies:
+        search = evidence.get(policy, rebase)
+        if search is None:
+            continue
+        for budget, price, credits in zip(search.budgets, search.costs[cost], search.credits, strict=True):
+            for rival, other in _rivals(evidence, setting, policy, rebase):
+                bought = other.at_cost(float(price), cost)
+                if bought is not None:
+                    name = f"{policy}, REBASE at {budget} against {rival.short}"
+                    parts.append(
+                        mean_part(name, "accuracy ahead at equal compute", credits - bought, evidence)
+                    )
+    if not parts:
+        return "needs another strategy that some budget of REBASE can buy"
+    text = "no other strategy is better at any budget"
+    return (Statement(text, "for all", tuple(parts), margin=setting.margin),)
+
+
+def _rivals(
+    evidence: Evidence, setting: Setting, policy: str, strategy: Strategy
+) -> Iterator[tuple[Strategy, Series]]:
+    for rival in setting.strategies:
+        found = evidence.get(policy, rival)
+        if found is not None and rival.generator != strategy.generator:
+            yield rival, found
+
+
+def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    rebase = setting.search("rebase")
+    if rebase is None:
+        return "needs a generator of kind rebase"
+    values, notes = {}, {}
+    for policy in setting.policies:
+        found = _at_knee(evidence, evidence.get(policy, rebase), evidence.get(policy, setting.headline), cost)
+        if found is not None:
+            values[policy], notes[policy] = found
+    if not values:
+        return "needs budgets of REBASE that cost no more than the knee of sampling"
+    statistic = "REBASE minus sampling at the compute of sampling's knee"
+    return (on_average("REBASE needs less compute", statistic, values, evidence, notes),)
+
+
+def _at_knee(
+    evidence: Evidence, method: Series | None, baseline: Series | None, cost: str
+) -> tuple[Floats, str] | None:
+    """The method minus the baseline at the compute of the baseline's knee, and the factor of compute saved.
+
+    The method needs less compute exactly where it is ahead there; [problems]. None where it costs more.
+    """
+    if method is None or baseline is None:
+        return None
+    place = knee(baseline.accuracy)
+    bought = method.at_cost(float(baseline.costs[cost][place]), cost)
+    if bought is None:
+        return None
+    factor = factor_saved(method, baseline, place, cost, evidence)
+    return bought - baseline.credits[place], f"knee at {baseline.budgets[place]}; compute saved {factor.text}"
+
+
+def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    pair = setting.selecting("weighted"), setting.selecting("majority")
+    if pair[0] is None or pair[1] is None:
+        return "needs the selectors weighted and majority over samples"
+    gaps: dict[str, Floats] = {}
+    shrinks: dict[str, Floats] = {}
+    rebase = setting.search("rebase")
+    for policy in setting.policies:
+        sampled = [evidence.get(policy, one) for one in pair]
+        if sampled[0] is None or sampled[1] is None:
+            continue
+        gaps[policy] = sampled[0].credits[-1] - sampled[1].credits[-1]
+        if rebase is None:
+            continue
+        searched = [
+            evidence.get(policy, setting.selecting(name, rebase.generator))
+            for name in ("weighted", "majority")
+        ]
+        if searched[0] is None or searched[1] is None:
+            continue
+        shared = sorted(set(sampled[0].budgets.tolist()) & set(searched[0].budgets.tolist()))
+        if shared:
+            over = _at(sampled[0], shared[-1]) - _at(sampled[1], shared[-1])
+            under = _at(searched[0], shared[-1]) - _at(searched[1], shared[-1])
+            # Halved, so that it is a difference of accuracies, in [-1, 1].
+            shrinks[policy] = (over - under) / 2
+    if not gaps:
+        return "needs a policy with weighted and majority voting over samples"
+    statements = [
+        on_average("weighted is ahead of majority", "weighted minus majority, most samples", gaps, evidence)
+    ]
+    if shrinks:
+        statistic = "half of: gap over samples minus gap under REBASE, largest shared budget"
+        statements.append(on_average("the gap is smaller under REBASE", statistic, shrinks, evidence))
+    return tuple(statements)
+
+
+def _at(series: Series, budget: int) -> Floats:
+    """Credits at a budget that the series has."""
+    found: Floats = series.credits[int(np.searchsorted(series.budgets, budget))]
+    return found
+
+
+def _by_level(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    rebase = setting.search("rebase")
+    if rebase is None:
+        return "needs a generator of kind rebase"
+    if evidence.levels is None:
+        return "needs problems with levels"
+    hard = evidence.levels >= EASIEST_HARD_LEVEL
+    if min(hard.sum(), (~hard).sum()) < FEWEST_PROBLEMS:
+        return f"needs {FEWEST_PROBLEMS} problems of levels 1 and 2, and as many above"
+    parts = []
+    for policy in setting.policies:
+        search, sampled = (evidence.get(policy, one) for one in (rebase, setting.headline))
+        if search is None or sampled is None:
+            continue
+        bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
+        if bought is not None:
+            element = subset_element(search.credits[-1] - bought, evidence, hard, ~hard)
+            statistic = "gain of REBASE over sampling on hard problems minus on easy ones"
+            parts.append(Part(policy, statistic, (element,)))
+    if not parts:
+        return "needs REBASE and sampling of one policy"
+    return (mean_of_parts("the gain is larger on hard problems", parts, evidence.level),)
+
+
+def _mcts(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    mcts = setting.search("mcts")
+    if mcts is None:
+        return "needs a generator of kind mcts"
+    values = {}
+    for policy in setting.policies:
+        search, sampled = (evidence.get(policy, one) for one in (mcts, setting.headline))
+        if search is None or sampled is None:
+            continue
+        bought = [sampled.at_cost(float(price), cost) for price in search.costs[cost]]
+        gaps = [one - credit for one, credit in zip(bought, search.credits, strict=True) if one is not None]
+        if gaps:
+            values[policy] = np.mean(gaps, axis=0)
+    if not values:
+        return "needs MCTS and sampling of one policy"
+    statistic = "sampling minus MCTS at equal compute, mean over budgets"
+    return (on_average("MCTS is below sampling", statistic, values, evidence),)
+
+
+def _saturated(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    parts = []
+    for policy in setting.policies:
+        series = evidence.get(policy, setting.headline)
+        if series is None or series.budgets[-1] < FEWEST_SAMPLES:
+            continue
+        most = int(series.budgets[-1])
+        half = series.at_budget(most // 2)
+        if half is not None:
+            statistic = f"{SATURATED:g} minus the gain from {most // 2} to {most} samples"
+            element = mean_element(half - series.credits[-1], evidence)
+            parts.append(Part(policy, statistic, (_shifted(element, SATURATED),)))
+    if not parts:
+        return f"needs budgets of {FEWEST_SAMPLES} samples or more, and half as many"
+    return (Statement("every accuracy has saturated", "for all", tuple(parts)),)
+
+
+def _shifted(element: Element, by: float) -> Element:
+    low, high = element.interval
+    return Element(element.draws + by, element.error, Interval(low + by, high + by))
+
+
+def _smaller(evidence: Evidence, setting: Setting, cost: str) -> Found:
+    values, notes = {}, {}
+    for small, large in setting.pairs():
+        smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
+        found = _at_knee(evidence, smaller, larger, cost)
+        if found is not None:
+            name = f"{small} and {large}"
+            values[name], notes[name] = found
+    if not values:
+        return "needs two sizes of one family"
+    statistic = "smaller minus larger at the compute of the larger's knee"
+    return (on_average("the smaller size needs less compute", statistic, values, evidence, notes),)

@@ -16,6 +16,7 @@ from isoflop.config_checks import check_config
 from isoflop.config_choice import ComputeOptimal, Difficulty, Exchange
 from isoflop.config_entries import (
     Bootstrap,
+    Claims,
     Count,
     Dataset,
     EngineSettings,
@@ -85,6 +86,8 @@ class Config(Entry):
     """Small models with test-time compute against larger ones; needs `compute_optimal`."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
+    claims: Claims = Claims()
+    """How the papers' claims are tested."""
     shards: Shards = 1
     """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks. No result
     depends on it."""

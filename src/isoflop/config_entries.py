@@ -348,7 +348,7 @@ class HeadlineChoice(Entry):
     """How the answer is picked."""
     step_aggregation: StepAggregation = "last"
     """How step scores become a solution's score."""
-    cost_model: Literal["wu2024", "kaplan", "total"] = "wu2024"
+    cost_model: Literal["wu2024", "kaplan", "total"] = "total"
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
 
 
@@ -372,6 +372,13 @@ class Bootstrap(Entry):
     """Number of resamples."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Coverage of the intervals."""
+
+
+class Claims(Entry):
+    """How the claims of the papers are tested."""
+
+    margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """How much less accurate still counts as no worse, where a claim is about every budget and rival."""
 
 
 class EngineSettings(Entry):

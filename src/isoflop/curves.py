@@ -49,6 +49,7 @@ class FitSpec(BaseModel):
     experiment: str = Field(min_length=1)
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
+    searches: tuple[str, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int
@@ -122,10 +123,14 @@ class Curve:
 
 @dataclass
 class Resampling:
-    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared."""
+    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
+
+    `levels`: of every data set's problems, [problems]; -1 where one has none.
+    """
 
     draws: int
     seed: int
+    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     _problems: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     _weights: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
@@ -139,13 +144,21 @@ class Resampling:
                 f"(first: {differing[0]}); delete both and run again"
             )
 
+    def problems(self, dataset: str) -> list[str]:
+        """The identifiers of a data set's problems, in the order of all credits."""
+        return self._problems[dataset][1]
+
     def weights(self, dataset: str, subset: str, problem_count: int) -> Floats:
         """Weights of shape [draws, problem_count]."""
         key = (dataset, subset)
         if key not in self._weights:
-            seed = derive_seed("fit", self.seed, dataset)
-            self._weights[key] = problem_weights(problem_count, self.draws, seed, subset)
+            self._weights[key] = dataset_weights(dataset, problem_count, self.draws, self.seed, subset)
         return self._weights[key]
+
+
+def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: str = "all") -> Floats:
+    """The bootstrap weights of a data set in the experiment of that seed, [draws, problems]."""
+    return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
 
 
 def build_curves(
@@ -167,7 +180,7 @@ def build_curves(
     problems = sorted(set(credits["problem_id"]))
     resampling.check(about.dataset, problems, source)
     ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
-    levels = _levels(ordered, source)
+    levels = resampling.levels.setdefault(about.dataset, _levels(ordered, source))
     subsets = {"all": np.ones(len(problems), dtype=np.bool_)}
     subsets |= {str(number): levels == number for number in sorted(set(levels[levels != _NO_LEVEL].tolist()))}
     curves = []

@@ -3,7 +3,7 @@
 The columns are described in docs/design/costs-and-fits.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow as pa
 from isoflop.costs import COST_MODELS
 from isoflop.curves import Curve, CurveKey
 from isoflop.fit_tables import Frontier, NamedFit, Outcome, by_strategy
-from isoflop.fits import interval
+from isoflop.fits import Fit, interval
 from isoflop.frontier import pareto
 
 DRAWS = pa.schema(
@@ -25,30 +25,24 @@ DRAWS = pa.schema(
         pa.field("y", pa.float64()),
         pa.field("low", pa.float64()),
         pa.field("high", pa.float64()),
-        pa.field("draws", pa.list_(pa.float32()), nullable=False),
     ]
 )
 
-_KEPT_DRAWS = 200
 _ORACLE = "pass"
 
 Point = tuple[float | None, float | None, float | None, float | None]
 
 
-def draws_columns(outcome: Outcome, curves: Sequence[Curve], level: float) -> dict[str, list[object]]:
-    """The columns of `draws.parquet` (schema DRAWS)."""
+def draws_columns(
+    outcome: Outcome, curves: Sequence[Curve], level: float, families: Mapping[str, str]
+) -> dict[str, list[object]]:
+    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies."""
     table = _Columns()
     row = 0
     first_rows: dict[CurveKey, int] = {}
     for curve in curves:
         first_rows[curve.key] = row
-        for i, budget in enumerate(curve.budgets.tolist()):
-            point = (budget, curve.accuracy[i], curve.low[i], curve.high[i])
-            table.add(
-                "accuracy", curve.key, "none", "none", [point], row, curve.draws[:_KEPT_DRAWS, i].tolist()
-            )
-            row += 1
-    for curve in curves:
+        row += curve.budgets.size
         if curve.limit is not None:
             limit = (None, curve.limit.accuracy, curve.limit.low, curve.limit.high)
             table.add("limit", curve.key, "none", "limit", [limit])
@@ -57,7 +51,7 @@ def draws_columns(outcome: Outcome, curves: Sequence[Curve], level: float) -> di
     for frontier in outcome.frontiers:
         _add_frontier(table, frontier, level)
     plain = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
-    _add_pareto(table, plain, first_rows)
+    _add_pareto(table, plain, first_rows, families)
     return table.columns
 
 
@@ -75,7 +69,6 @@ class _Columns:
         fit: str,
         points: Sequence[Point],
         row: int = -1,
-        draws: Sequence[float] = (),
     ) -> None:
         """One row per point (x, y, low, high)."""
         shared = (kind, row, *key, cost_model, fit)
@@ -83,7 +76,6 @@ class _Columns:
             self.columns[name] += [value] * len(points)
         for name, values in zip(("x", "y", "low", "high"), zip(*points, strict=True), strict=True):
             self.columns[name] += values
-        self.columns["draws"] += [list(draws)] * len(points)
 
 
 def _add_fit(table: _Columns, named: NamedFit) -> None:
@@ -107,7 +99,26 @@ def _add_frontier(table: _Columns, found: Frontier, level: float) -> None:
     for policy, shares in zip(found.policies, frontier.probability, strict=True):
         points = [(x, y, None, None) for x, y in zip(frontier.cost.tolist(), shares.tolist(), strict=True)]
         table.add("best_policy", found.key._replace(policy=policy), found.cost_model, "none", points)
+    entries = zip(found.policies, found.singles.tolist(), found.params.tolist(), strict=True)
+    for policy, single, size in entries:
+        entry: Point = (single, float(size), None, None)
+        table.add("entry_price", found.key._replace(policy=policy), found.cost_model, "none", [entry])
+    fit = found.fit
+    crossings: list[Point] = [
+        (float(10.0 ** (at + off)), float(10.0**size), None, None)
+        for size, at, off in zip(fit.x.tolist(), _on_line(fit), fit.residuals.tolist(), strict=True)
+    ]
+    if crossings:
+        table.add("crossing", found.key, found.cost_model, "optimal_size", crossings)
     _add_line(table, found)
+
+
+def _on_line(fit: Fit) -> list[float]:
+    """log10 C of the regression at each crossing."""
+    if not fit.parameters:
+        return []
+    alpha, beta = (fit.parameters[name].value for name in ("alpha", "beta"))
+    return [alpha * size + beta for size in fit.x.tolist()]
 
 
 def _add_line(table: _Columns, found: Frontier) -> None:
@@ -120,25 +131,56 @@ def _add_line(table: _Columns, found: Frontier) -> None:
     table.add("optimal_size_fit", found.key, found.cost_model, "optimal_size", points)
 
 
-def _add_pareto(table: _Columns, curves: Sequence[Curve], first_rows: dict[CurveKey, int]) -> None:
-    """Measured points that no other beats: within a strategy over policies, then over all but the oracle."""
+def _add_pareto(
+    table: _Columns,
+    curves: Sequence[Curve],
+    first_rows: dict[CurveKey, int],
+    families: Mapping[str, str],
+) -> None:
+    """Measured points that no other beats: within a strategy over a family's policies, greedy answers among
+    them, then over all strategies and policies but the oracle.
+
+    A greedy point on a strategy's frontier has the strategy's key, its own policy, and `greedy` as its fit.
+    """
+    greedy = [curve for curve in curves if curve.key.selector == "none"]
     selectable: dict[str, list[Curve]] = {}
     for curve in curves:
         if curve.key.selector != _ORACLE:
             selectable.setdefault(curve.key.dataset, []).append(curve)
-    groups = [("pareto", group) for group in by_strategy(curves).values()]
-    groups += [("pareto_all", group) for group in selectable.values()]
-    for kind, group in groups:
-        members = [(curve, i) for curve in group for i in range(curve.budgets.size)]
-        error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
-        for cost_model in COST_MODELS:
-            cost = np.array([curve.measured[cost_model][i] for curve, i in members])
-            for at in np.flatnonzero(pareto(cost, error)).tolist():
-                curve, i = members[at]
-                point = (
-                    float(cost[at]),
-                    float(error[at]),
-                    float(1.0 - curve.high[i]),
-                    float(1.0 - curve.low[i]),
-                )
-                table.add(kind, curve.key, cost_model, "none", [point], first_rows[curve.key] + i)
+    for key, group in by_strategy(curves, families).items():
+        single = [
+            curve
+            for curve in greedy
+            if curve.key.dataset == key.dataset
+            and families.get(curve.key.policy, "all") == key.policy
+            and key.selector not in ("none", _ORACLE)
+            and curve.key.subset == key.subset
+        ]
+        _add_front(table, "pareto", [*group, *single], first_rows, key)
+    for group in selectable.values():
+        _add_front(table, "pareto_all", group, first_rows, None)
+
+
+def _add_front(
+    table: _Columns,
+    kind: str,
+    group: Sequence[Curve],
+    first_rows: dict[CurveKey, int],
+    strategy: CurveKey | None,
+) -> None:
+    members = [(curve, i) for curve in group for i in range(curve.budgets.size)]
+    error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
+    for cost_model in COST_MODELS:
+        cost = np.array([curve.measured[cost_model][i] for curve, i in members])
+        for at in np.flatnonzero(pareto(cost, error)).tolist():
+            curve, i = members[at]
+            point = (
+                float(cost[at]),
+                float(error[at]),
+                float(1.0 - curve.high[i]),
+                float(1.0 - curve.low[i]),
+            )
+            key, fit = curve.key, "none"
+            if strategy is not None and curve.key.generator != strategy.generator:
+                key, fit = strategy._replace(policy=curve.key.policy), "greedy"
+            table.add(kind, key, cost_model, fit, [point], first_rows[curve.key] + i)

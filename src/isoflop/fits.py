@@ -5,7 +5,7 @@ draw and reports percentile intervals. Points are weighted by 1 / variance over 
 and the limits behind them are listed in docs/design/costs-and-fits.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,11 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.fit_models import Family, Solution, evaluate, exponential, power_law, solve
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 MINIMUM_R_SQUARED = 0.9
 WIDEST_RATIO = 10.0
 MOST_DRAWS_AT_BOUND = 0.1
-FEWEST_CHANGES = 3
+FEWEST_CROSSINGS = 3
+# An interval this narrow, relative to its value, is one of prices or of a grid, not of a measurement.
+NO_WIDTH = 1e-6
 BAND_POINTS = 60
 
 
@@ -152,50 +155,63 @@ def fit_coverage_power_law(samples: ArrayLike, coverage: ArrayLike, draws: Array
 
 
 def fit_optimal_size(
-    cost: ArrayLike, size: ArrayLike, draws: ArrayLike, level: float, never_best: Sequence[str] = ()
+    cost: ArrayLike,
+    size: ArrayLike,
+    draws: ArrayLike,
+    level: float,
+    *,
+    priced: Mapping[float, Bools] | None = None,
+    never_best: Sequence[str] = (),
 ) -> Fit:
-    """log10 C = alpha log10 N + beta where the best size changes (Wu et al. 2024: 1.19 and 2.03).
+    """log10 C = alpha log10 N + beta where curves of two sizes cross (Wu et al. 2024: 1.19 and 2.03).
 
     `cost`: the grid of budgets in FLOPs, [g]; `size`: parameters of the best policy at each, [g]; `draws`:
-    the same per bootstrap draw, [draws, g]. `never_best` names policies for the note.
+    the same per bootstrap draw, [draws, g]. `priced`: for a size, in which rows ([1 + draws], the measurement
+    first) a change to it is an entry price and no crossing (isoflop.frontier). `never_best` names policies
+    for the note.
 
     With a few sizes the best one is a staircase in C. Where the grid begins and ends says nothing of the law,
-    so only the steps count: least squares of log10 C at each change on the mean log10 N of the sizes before
-    and after. Where two sizes change places back and forth, as near a tie, that is one change, at the mean
-    log10 C. Draws with fewer than two changes have no slope and are left out. `points` counts changes.
+    nor does a step at an entry price, so only crossings count: least squares of log10 C at each on the mean
+    log10 N of the sizes before and after. Where two sizes change places back and forth, as near a tie, that
+    is one crossing, at the mean log10 C. Draws with fewer than two have no slope: their `draws` are NaN, and
+    they are in no interval. `points` counts crossings.
     """
     name = "optimal_size"
     y = np.log10(np.asarray(cost, dtype=np.float64))
     sizes = np.log10(np.vstack([np.asarray(size, dtype=np.float64), np.asarray(draws, dtype=np.float64)]))
-    at_size, at_budget, changes = _size_changes(y, sizes)
+    at_size, at_budget, changes, at_price = _size_changes(y, sizes, priced or {})
     count = int(np.count_nonzero(changes[0]))
-    parts = [f"{count} changes of the best size over {y.size} budgets"]
+    parts = [f"{count} crossings over {y.size} budgets"]
+    if at_price:
+        parts.append(f"changes at entry prices, which do not count: {at_price}")
     if never_best:
         parts.append("never best: " + ", ".join(never_best))
+    if count < FEWEST_CROSSINGS:
+        return Fit(name, "too few crossings", "; ".join(parts), count)
     alphas, betas = _lines(at_size, at_budget, changes)
-    if not np.isfinite(alphas[0]):
-        return Fit(name, "too few sizes", "; ".join(parts), count)
     solved = np.isfinite(alphas[1:])
     if np.count_nonzero(solved) < 2:
-        return Fit(name, "failed", "nearly no bootstrap draw has two changes of the best size", count)
+        return Fit(name, "failed", "nearly no bootstrap draw has two crossings", count)
     unsolved = 1.0 - float(solved.mean())
     if unsolved > 0.0:
-        parts.append(f"{unsolved:.1%} of the draws have fewer than two changes and no slope")
-    kept = {"alpha": alphas[1:][solved], "beta": betas[1:][solved]}
+        parts.append(f"{unsolved:.1%} of the draws have fewer than two crossings and no slope")
     alpha, beta = float(alphas[0]), float(betas[0])
     x, steps = at_size[changes[0]], at_budget[0][changes[0]]
     residuals = steps - alpha * x - beta
     r_squared = 1.0 - float(residuals @ residuals / np.sum((steps - steps.mean()) ** 2))
+    kept = {"alpha": alphas[1:][solved], "beta": betas[1:][solved]}
     estimates = _estimates({"alpha": alpha, "beta": beta}, kept, level)
-    if unsolved > MOST_DRAWS_AT_BOUND or estimates["alpha"].low <= 0.0:
+    slope = estimates["alpha"]
+    if unsolved > MOST_DRAWS_AT_BOUND or slope.low <= 0.0:
         status = "undetermined"
         parts.append("the sign of alpha is not determined")
-    elif count < FEWEST_CHANGES:
-        status = "too few sizes"
-        parts.append("two changes fix a line and cannot test it")
+    elif slope.high - slope.low <= NO_WIDTH * abs(alpha):
+        status = "undetermined"
+        parts.append("all draws have the same slope: nothing measured enters it")
     else:
         status = "ok" if r_squared >= MINIMUM_R_SQUARED else "poor fit"
-    return Fit(name, status, "; ".join(parts), count, True, estimates, r_squared, None, x, residuals, kept)
+    drawn = {"alpha": alphas[1:], "beta": betas[1:]}
+    return Fit(name, status, "; ".join(parts), count, True, estimates, r_squared, None, x, residuals, drawn)
 
 
 def akaike_weights(fits: Sequence[Fit]) -> list[float | None]:
@@ -268,7 +284,7 @@ def _weights(draws: Floats) -> Floats:
 
 
 def _judge(family: Family, solution: Solution, y: Floats, draws: Floats, level: float) -> tuple[str, str]:
-    """Status and reason of a fit, the gravest that applies."""
+    """Status and reason of a fit, the most severe that applies."""
     fall_low, _ = interval(draws[:, 0] - draws[:, -1], level)
     low, high = interval(solution.shape[1:], level)
     inside = _inside(family, solution.shape)
@@ -301,7 +317,7 @@ def _judge(family: Family, solution: Solution, y: Floats, draws: Floats, level: 
     return next(((status, note) for applies, status, note in findings if applies), ("ok", ""))
 
 
-def _inside(family: Family, shape: Floats) -> NDArray[np.bool_]:
+def _inside(family: Family, shape: Floats) -> Bools:
     """Whether each shape is clear of the range it was searched in."""
     return (shape > family.lower * 1.001) & (shape < family.upper / 1.001)
 
@@ -325,14 +341,23 @@ def _aicc(points: int, parameters: int, squares: float) -> float | None:
     return float(points * np.log(mean_square) + 2 * k + 2 * k * (k + 1) / (points - k - 1))
 
 
-def _size_changes(y: Floats, sizes: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Where the best size changes, by the mean of the two sizes.
+def _size_changes(
+    y: Floats, sizes: Floats, priced: Mapping[float, Bools]
+) -> tuple[Floats, Floats, Bools, int]:
+    """Where the best size changes at a crossing, by the mean of the two sizes.
 
     `y`: log10 budgets, [g]; `sizes`: log10 of the best size, [rows, g]. Returns the means of log10 sizes
-    ([p], increasing), the mean log10 budget of a row's changes at each ([rows, p]), and whether there is one.
+    ([p], increasing), the mean log10 budget of a row's crossings at each ([rows, p]), whether there is one,
+    and how many pairs of sizes change at an entry price in the first row.
     """
     changed = np.diff(sizes, axis=1) != 0.0
+    larger = np.maximum(sizes[:, 1:], sizes[:, :-1])
+    price = np.zeros_like(changed)
+    for size, rows in priced.items():
+        price |= changed & np.isclose(larger, np.log10(size)) & rows[:, None]
     middle = ((sizes[:, 1:] + sizes[:, :-1]) / 2.0).round(9)
+    at_price = int(np.unique(middle[0][price[0]]).size)
+    changed &= ~price
     at_size = np.unique(middle[changed])
     budgets = (y[1:] + y[:-1]) / 2.0
     at_budget = np.zeros((sizes.shape[0], at_size.size))
@@ -342,10 +367,10 @@ def _size_changes(y: Floats, sizes: Floats) -> tuple[Floats, Floats, NDArray[np.
         count = here.sum(axis=1)
         present[:, place] = count > 0
         at_budget[:, place] = (here @ budgets) / np.maximum(count, 1)
-    return at_size, at_budget, present
+    return at_size, at_budget, present, at_price
 
 
-def _lines(x: Floats, y: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _lines(x: Floats, y: Floats, chosen: Bools) -> tuple[Floats, Floats]:
     """Slope and intercept of every row of y ([rows, p]) on x ([p]) where `chosen`; else NaN."""
     count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
     x_mean = (x * chosen).sum(axis=1, keepdims=True) / count

@@ -1,4 +1,10 @@
-"""Which policy a compute budget should buy: frontiers of measured curves, with bootstrap probabilities."""
+"""Which policy a compute budget should buy: frontiers of measured curves, with bootstrap probabilities.
+
+Where the best policy changes, two things can have happened. Either two measured curves **crossed**; or the
+larger model was better from the cheapest point at which it was measured, and the change lies where one answer
+of it becomes affordable. The latter is an **entry price**: it follows from the sizes alone and says nothing
+of how sizes trade against samples.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +17,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 BUDGETS_PER_DECADE = 40
+# So that a grid point that is a curve's first cost includes it.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,15 @@ class PolicyFrontier:
 
     `cost`: [g] in FLOPs. `best`: index of the policy, [g]. `draws`: the same per bootstrap draw, [draws, g].
     `probability`: [policies, g], the share of draws in which each policy is best; columns sum to 1.
+    `prices`: [1 + draws, policies], whether each policy is the best of all at the first cost at which it was
+    measured, as measured and per draw: a change to it is then an entry price, not a crossing.
     """
 
     cost: Floats
     best: Ints
     draws: Ints
     probability: Floats
+    prices: Bools
 
 
 def pareto(cost: Floats, error: Floats) -> Bools:
@@ -56,12 +67,14 @@ def budget_grid(costs: Sequence[Floats]) -> Floats:
     """Budgets evenly spaced in log C, where curves can be compared without extrapolating any of them.
 
     From the cheapest point of any curve to the smallest of their largest costs; empty where that is no range.
+    The cheapest point of every curve within the range is a budget too.
     """
-    low = min(float(cost[0]) for cost in costs)
-    high = min(float(cost[-1]) for cost in costs)
+    firsts = [float(cost[0]) for cost in costs]
+    low, high = min(firsts), min(float(cost[-1]) for cost in costs)
     if high <= low:
         return np.empty(0)
-    return np.geomspace(low, high, 1 + int(np.ceil(BUDGETS_PER_DECADE * np.log10(high / low))))
+    even = np.geomspace(low, high, 1 + int(np.ceil(BUDGETS_PER_DECADE * np.log10(high / low))))
+    return np.union1d(even, [first for first in firsts if low < first < high])
 
 
 def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
@@ -73,8 +86,7 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
     left = np.minimum(position.astype(np.int64), curve_cost.size - 2)
     share = position - left
     result: Floats = errors[:, left] * (1.0 - share) + errors[:, left + 1] * share
-    # Relative slack, so that a grid that starts at this very cost includes it.
-    result[:, grid < curve_cost[0] * (1.0 - 1e-12)] = np.inf
+    result[:, grid < curve_cost[0] * (1.0 - _ROUNDING)] = np.inf
     return result
 
 
@@ -92,4 +104,31 @@ def policy_frontier(curves: Sequence[MeasuredCurve]) -> PolicyFrontier | None:
     errors = np.stack([error_at(c.cost, np.vstack([c.error, c.draws]), grid) for c in curves])
     best = errors.argmin(axis=0)
     probability = np.stack([(best[1:] == policy).mean(axis=0) for policy in range(len(curves))])
-    return PolicyFrontier(grid, best[0], best[1:], probability)
+    prices = np.zeros((best.shape[0], len(curves)), dtype=np.bool_)
+    for policy, curve in enumerate(curves):
+        entered = int(np.searchsorted(grid, curve.cost[0] * (1.0 - _ROUNDING)))
+        if entered < grid.size:
+            prices[:, policy] = best[:, entered] == policy
+    return PolicyFrontier(grid, best[0], best[1:], probability, prices)
+
+
+def with_single(curve: MeasuredCurve, single: MeasuredCurve) -> MeasuredCurve:
+    """The curve of whoever may also answer by `single` (greedy decoding, one point): the better of the two.
+
+    The curves must share their draws.
+    """
+    cost = np.union1d(curve.cost, single.cost)
+
+    def better(errors: Floats, alone: Floats) -> Floats:
+        reachable = np.where(cost >= single.cost[0] * (1.0 - _ROUNDING), alone, np.inf)
+        if curve.cost.size == 1:
+            rest = np.where(cost >= curve.cost[0] * (1.0 - _ROUNDING), errors, np.inf)
+        else:
+            within = np.minimum(cost, curve.cost[-1])
+            rest = error_at(curve.cost, errors, within)
+        result: Floats = np.minimum(reachable, rest)
+        return result
+
+    return MeasuredCurve(
+        cost, better(curve.error[None], single.error[None])[0], better(curve.draws, single.draws)
+    )

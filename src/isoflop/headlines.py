@@ -1,16 +1,23 @@
 """The study in plain sentences, each made from the published tables and nothing else.
 
-A sentence whose numbers the tables do not have is left out rather than guessed.
+Greedy decoding comes first: what more compute buys is told as a paired difference to one greedy answer of the
+same model, and to one of the next size, with its price. Intervals in one sentence hold jointly (max-T), so
+that the one of them that leaves out 0 by chance does so no more often than its level says. A choice is made
+on other problems than it is measured on. A sentence whose numbers the tables do not have is left out rather
+than guessed. How often each sentence is wrong where the truth is known: docs/design/verdicts.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from isoflop.best_choice import BestChoice, best_choices
+from isoflop.claims import Setting
+from isoflop.evidence import Evidence, Series
+from isoflop.fit_tables import FEWEST_SAMPLES
 from isoflop.publishing import (
     Estimate,
     PublishSpec,
@@ -25,20 +32,21 @@ from isoflop.publishing import (
     largest_common_budget,
     of_strategy,
     scientific,
-    strategies,
+    setting,
 )
 from isoflop.revision_rates import MENDED, PASS, SPOILT
 from isoflop.strategy import Strategy
+from isoflop.verdicts import critical_value, mean_element
 
-# Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
-BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))
+Floats = NDArray[np.float64]
+
 # An accuracy this close to the whole pool's counts as saturated.
 NEAR_LIMIT = 0.01
 
 
 @dataclass(frozen=True)
 class Headlines:
-    """What was found on one data set: the best choice at three compute budgets, and the other findings."""
+    """What was found on one data set: over greedy decoding, the choice at three budgets, and the rest."""
 
     dataset: str
     best: tuple[str, ...]
@@ -47,25 +55,25 @@ class Headlines:
 
 def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
     """The sentences for every data set, in the specification's order."""
-    return [
-        Headlines(
-            dataset,
-            tuple(best_choices(tables, spec, dataset)),
-            tuple(
-                sentence
-                for sentence in (
-                    *(_gain_of_samples(tables, spec, dataset, name) for name in _voters(spec)),
-                    _gain_of_verifier(tables, spec, dataset),
-                    over_optimisation(tables, spec, dataset),
-                    _saturation(tables, spec, dataset),
-                    _optimal_size(tables, spec, dataset),
-                    *_revisions(tables, dataset),
-                )
-                if sentence
-            ),
-        )
-        for dataset in spec.datasets
-    ]
+    about = setting(tables, spec)
+    found = []
+    for dataset in spec.datasets:
+        evidence = tables.evidence[dataset]
+        first = [
+            over_greedy(evidence, about, spec),
+            over_next_greedy(evidence, about, spec),
+            *map(_choice, best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed)),
+        ]
+        rest = [
+            *(search_over_sampling(evidence, about, name) for name in spec.search_names),
+            _gain_of_verifier(tables, spec, evidence),
+            over_optimisation(evidence, about),
+            _saturation(tables, spec, dataset),
+            _optimal_size(tables, spec, dataset),
+            *_revisions(tables, dataset),
+        ]
+        found.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
+    return found
 
 
 def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str) -> str:
@@ -73,7 +81,8 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     lines = [
         f"# {spec.title}",
         "",
-        f"Compute counts {cost_label(spec)}. {intervals}. {assumption(spec)}".rstrip(),
+        f"Compute counts {cost_label(spec)}. {intervals}; those in one sentence hold jointly. "
+        f"{assumption(spec)}".rstrip(),
         "",
     ]
     for one in found:
@@ -81,67 +90,108 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     return "\n".join(lines)
 
 
-def best_choices(tables: Tables, spec: PublishSpec, dataset: str) -> list[str]:
-    """The most accurate measured choice that fits each of three compute budgets, and the best other size."""
-    points = measured_points(tables.curves, spec, dataset)
-    cost = cost_column(spec)
-    low, high = float(points[cost].min()), float(points[cost].max())
-    sentences = []
-    for name, place in BUDGET_PLACES:
-        budget = high if place == 1.0 else low * (high / low) ** place
-        within = points[points[cost] <= budget].sort_values(["accuracy", cost], ascending=[False, True])
-        best = within.iloc[0]
-        text = (
-            f"{name.capitalize()} budget, at most {scientific(budget)} FLOPs per problem: "
-            f"{best['policy']} {_described(best, spec)} is the most accurate choice measured, "
-            f"{_accuracy(best)}."
+def jointly(values: Mapping[str, Floats], evidence: Evidence) -> dict[str, Estimate]:
+    """Means over problems with intervals that hold jointly. `values`: vectors of problems by name."""
+    elements = {name: mean_element(vector, evidence) for name, vector in values.items()}
+    if not elements:
+        return {}
+    critical = critical_value(list(elements.values()), evidence.level)
+    return {name: Estimate(one.value, *one.within(critical)) for name, one in elements.items()}
+
+
+def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+    """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
+    values, prices = {}, {}
+    for policy in about.policies:
+        greedy, most = _greedy(evidence, about, policy), evidence.get(policy, about.headline)
+        if greedy is not None and most is not None:
+            values[policy] = most.credits[-1] - greedy.credits[0]
+            prices[policy] = _price(most, greedy, spec)
+    if not values:
+        return ""
+    what = f"{about.headline.name} over {_budgets(evidence, about)}"
+    gains = _listed(values, prices, evidence)
+    return f"Over one greedy answer of the same model, {what} gains, in points: {gains}."
+
+
+def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+    """The same against one greedy answer of the next size."""
+    values, prices = {}, {}
+    for small, large in about.pairs():
+        greedy, most = _greedy(evidence, about, large), evidence.get(small, about.headline)
+        if greedy is not None and most is not None:
+            name = f"{small} over {large}"
+            values[name] = most.credits[-1] - greedy.credits[0]
+            prices[name] = _price(most, greedy, spec)
+    if not values:
+        return ""
+    what = f"{about.headline.name} over {_budgets(evidence, about)}"
+    return f"Over one greedy answer of the next size, {what} gains: {_listed(values, prices, evidence)}."
+
+
+def _listed(values: Mapping[str, Floats], prices: Mapping[str, str], evidence: Evidence) -> str:
+    return "; ".join(
+        f"{name} {gain.in_points} at {prices[name]}" for name, gain in jointly(values, evidence).items()
+    )
+
+
+def _price(series: Series, baseline: Series, spec: PublishSpec) -> str:
+    """How many times the baseline's compute the largest budget takes, under the headline's cost model."""
+    cost = spec.headline.cost_model
+    return f"{float(series.costs[cost][-1] / baseline.costs[cost][0]):.2g} times the compute"
+
+
+def _budgets(evidence: Evidence, about: Setting) -> str:
+    series = (evidence.get(policy, about.headline) for policy in about.policies)
+    most = {int(one.budgets[-1]) for one in series if one is not None}
+    return f"{most.pop()} samples" if len(most) == 1 else "the largest number of samples"
+
+
+def _greedy(evidence: Evidence, about: Setting, policy: str) -> Series | None:
+    found = (evidence.get(policy, one) for one in about.strategies if one.selector == "none")
+    return next((one for one in found if one is not None), None)
+
+
+def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
+    """A search at its largest budget against samples, at equal compute under both cost models."""
+    strategy = Strategy(
+        search, about.headline.selector, about.headline.verifier, about.headline.step_aggregation
+    )
+    texts = []
+    for cost, name in (("total", "prompts and verifier included"), ("wu2024", "generated tokens alone")):
+        values = {}
+        for policy in about.policies:
+            found, sampled = evidence.get(policy, strategy), evidence.get(policy, about.headline)
+            if found is None or sampled is None or search == about.headline.generator:
+                continue
+            bought = sampled.at_cost(float(found.costs[cost][-1]), cost)
+            if bought is not None:
+                values[policy] = found.credits[-1] - bought
+        if values:
+            gains = jointly(values, evidence)
+            listed = "; ".join(f"{policy} {gain.in_points}" for policy, gain in gains.items())
+            texts.append(f"{name}, {listed}")
+    if not texts:
+        return ""
+    return (
+        f"{search} at its largest budget minus samples at equal compute, both with {strategy.name}, in "
+        f"points: {'. With '.join(texts)}."
+    )
+
+
+def _choice(choice: BestChoice) -> str:
+    """The choice at one budget, measured on other problems than it is made on."""
+    text = (
+        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} FLOPs per problem: chosen "
+        f"on half of the problems and measured on the other half, the best of {choice.options} choices is "
+        f"right on {choice.accuracy.in_percent}; most often it is {choice.most_often} ({choice.share:.0%})."
+    )
+    if choice.over_greedy is not None:
+        text += (
+            f" Over the best greedy answer that this buys ({choice.greedy}), chosen likewise, it is ahead by "
+            f"{choice.over_greedy.in_points} points."
         )
-        others = within[within["policy"] != best["policy"]]
-        if not others.empty:
-            other = others.iloc[0]
-            ahead = _paired_difference(tables, spec, best, other).in_points
-            choice = f"{other['policy']} {_described(other, spec)}, {_accuracy(other)}"
-            text += f" The best of another size is {choice}; paired, the first is ahead by {ahead} points."
-        elif len(spec.policies) > 1:
-            text += " No other size fits this budget."
-        sentences.append(text)
-    return sentences
-
-
-def measured_points(curves: pd.DataFrame, spec: PublishSpec, dataset: str) -> pd.DataFrame:
-    """Every measured point of a strategy that can be used in practice: all but the oracle pass@k."""
-    lines = [
-        curve(curves, dataset, policy, strategy)
-        for policy in spec.policies
-        for strategy in strategies(curves, spec)
-    ]
-    return pd.concat(lines)
-
-
-def _paired_difference(tables: Tables, spec: PublishSpec, first: pd.Series, second: pd.Series) -> Estimate:
-    """Accuracy of one point minus that of another, with an interval from their common draws."""
-    one, other = (tables.paired[cast(int, point.name)] for point in (first, second))
-    spread = float(np.std(one - other))
-    half = NormalDist().inv_cdf(0.5 + spec.level / 2) * spread
-    value = float(first["accuracy"] - second["accuracy"])
-    return Estimate(value, value - half, value + half)
-
-
-def _described(point: pd.Series, spec: PublishSpec) -> str:
-    selector = str(point["selector"])
-    if selector == "none":
-        return "decoding greedily"
-    if point["budget"] == 1:
-        return "with 1 sample"
-    strategy = Strategy(str(point["generator"]), selector)
-    name = strategy.name
-    if strategy.generator in spec.searches:
-        return f"with {strategy.generator} at budget {point['budget']} and {name}"
-    return f"with {name} over {point['budget']} samples"
-
-
-def _accuracy(point: pd.Series) -> str:
-    return Estimate(float(point["accuracy"]), float(point["ci_low"]), float(point["ci_high"])).in_percent
+    return text
 
 
 def strategy_key(policy: str, strategy: Strategy) -> str:
@@ -165,65 +215,49 @@ def difference(
     return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
-def _gain_of_samples(tables: Tables, spec: PublishSpec, dataset: str, selector: str) -> str:
-    strategy = existing(tables.curves, spec, selector)
-    if strategy is None:
-        return ""
-    paired = tables.differences[tables.differences["dataset"] == dataset]
-    gains, budgets = [], set()
-    for policy in spec.policies:
-        line = curve(tables.curves, dataset, policy, strategy)
-        if line.empty:
-            continue
-        budget = int(line["budget"].max())
-        gain = difference(paired, "largest budget - one sample", policy, strategy, budget)
-        if gain is not None:
-            gains.append(f"{policy} {gain.in_points}")
-            budgets.add(budget)
-    if not gains:
-        return ""
-    samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "its largest number of samples"
-    return f"{strategy.name.capitalize()} over {samples} instead of 1 gains, in points: {'; '.join(gains)}."
-
-
-def _gain_of_verifier(tables: Tables, spec: PublishSpec, dataset: str) -> str:
-    strategy = existing(tables.curves, spec, "weighted")
-    if strategy is None:
-        return ""
+def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence) -> str:
+    strategies = [existing(tables.curves, spec, name) for name in ("weighted", "majority")]
     budget = largest_common_budget(tables.curves, spec)
     if budget == 1:  # one vote is the same vote under both
         return ""
-    paired = tables.differences[tables.differences["dataset"] == dataset]
-    gains = []
+    values = {}
     for policy in spec.policies:
-        gain = difference(paired, "weighted - majority", policy, strategy, budget)
-        if gain is not None:
-            gains.append(f"{policy} {gain.in_points}")
-    if not gains:
+        pair = [evidence.get(policy, one) for one in strategies]
+        credits = [None if one is None else one.at_budget(budget) for one in pair]
+        if credits[0] is not None and credits[1] is not None:
+            values[policy] = credits[0] - credits[1]
+    if not values:
         return ""
-    return f"Weighted over majority voting at {budget} samples gains, in points: {'; '.join(gains)}."
+    gains = "; ".join(f"{policy} {gain.in_points}" for policy, gain in jointly(values, evidence).items())
+    return f"Weighted over majority voting at {budget} samples gains, in points: {gains}."
 
 
-def over_optimisation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+def over_optimisation(evidence: Evidence, about: Setting) -> str:
     """Where best-of-n is worse with its most samples than with fewer: high scores are then less often right.
 
-    Said only where the interval of the drop is above 0.
+    The peak is picked, so the picking is under control: intervals of all falls from any budget of any model
+    to its last hold jointly. Said only where one of them is above 0.
     """
-    strategy = existing(tables.curves, spec, "best_of_n")
-    if strategy is None:
+    strategy = about.selecting("best_of_n")
+    falls: dict[tuple[str, int], Floats] = {}
+    for policy in about.policies:
+        series = evidence.get(policy, strategy)
+        if series is not None:
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                falls[policy, budget] = series.credits[-1] - series.credits[place]
+    found = jointly({f"{policy}\n{budget}": one for (policy, budget), one in falls.items()}, evidence)
+    told = []
+    for policy in about.policies:
+        own = {budget: found[f"{name}\n{budget}"] for name, budget in falls if name == policy}
+        down = {budget: one for budget, one in own.items() if one.high < 0}
+        if down:
+            peak = min(down, key=lambda budget: down[budget].value)
+            series = evidence.get(policy, strategy)
+            assert series is not None  # it has falls
+            told.append(f"{policy} {down[peak].in_points} from {peak} to {series.budgets[-1]} samples")
+    if not told:
         return ""
-    drops = []
-    for policy in spec.policies:
-        line = curve(tables.curves, dataset, policy, strategy).sort_values("budget")
-        if line.empty:
-            continue
-        peak, last = line.iloc[int(line["accuracy"].to_numpy().argmax())], line.iloc[-1]
-        drop = _paired_difference(tables, spec, last, peak)
-        if drop.high < 0:
-            drops.append(f"{policy} {drop.in_points} from {peak['budget']} to {last['budget']} samples")
-    if not drops:
-        return ""
-    return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(drops)}."
+    return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(told)}."
 
 
 def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
@@ -237,7 +271,7 @@ def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
         line = curve(tables.curves, dataset, policy, strategy)
         ends = of_strategy(tables.draws, dataset, policy, strategy)
         ends = ends[ends["kind"] == "limit"]
-        if line.empty or ends.empty:
+        if line.empty or ends.empty or line["budget"].max() < FEWEST_SAMPLES:
             continue
         limit = Estimate(*(float(ends[name].iloc[0]) for name in ("y", "low", "high")))
         away = line["budget"][(line["accuracy"] - limit.value).abs() > NEAR_LIMIT]
@@ -253,25 +287,25 @@ def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
 
 
 def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    """The law of the best size, of every family: under the strategy alone, and with greedy answers
+    allowed.
+    """
     strategy = headline_strategy(tables.curves, spec)
-    rows = of_strategy(tables.fits, dataset, "all", strategy)
-    fit = fitted(rows[(rows["fit"] == "optimal_size") & (rows["cost_model"] == cost_column(spec))])
-    if fit is None:
-        return ""
-    known = {name: fit.parameters[name] for name in ("alpha", "beta") if name in fit.parameters}
-    if len(known) < 2 or not all(parameter.known for parameter in known.values()):
-        return f"The compute-optimal size is not determined by these policies: {fit.status}."
-    values = ", ".join(f"{name} = {parameter.text}" for name, parameter in known.items())
-    verdict = "" if fit.status == "ok" else f" It is no clear power law: {fit.status}."
-    return (
-        f"Compute-optimal size: log10 C = alpha log10 N + beta with {values}; "
-        f"Wu et al. 2024 have alpha = 1.19 and beta = 2.03.{verdict}"
-    )
-
-
-def _voters(spec: PublishSpec) -> list[str]:
-    """Majority voting, then the headline's selector where that is another."""
-    return list(dict.fromkeys(("majority", spec.headline.selector)))
+    texts = []
+    for family in dict.fromkeys(spec.families.get(policy, "all") for policy in spec.policies):
+        rows = of_strategy(tables.fits, dataset, family, strategy)
+        rows = rows[rows["cost_model"] == cost_column(spec)]
+        for name, how in (("optimal_size", strategy.name), ("optimal_size_or_greedy", "with greedy answers")):
+            fit = fitted(rows[rows["fit"] == name])
+            if fit is None:
+                continue
+            alpha = fit.parameters.get("alpha")
+            if fit.status == "ok" and alpha is not None:
+                told = f"log10 C = alpha log10 N + beta with alpha = {alpha.text}"
+            else:
+                told = f"no law: {fit.status} ({fit.note})"
+            texts.append(f"{how}: {told}" if family == "all" else f"{family}, {how}: {told}")
+    return f"The compute-optimal size, {'; '.join(texts)}." if texts else ""
 
 
 def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
@@ -289,8 +323,8 @@ def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
         spoilt, mended = (_share(turned[name]) for name in (SPOILT, MENDED))
         first, last = places.iloc[0], places.iloc[-1]
         yield (
-            f"A revision by {policy} ({generator}) spoils {spoilt} of right answers and mends {mended} of "
-            f"wrong ones; {_share(first)} of first answers are right, {_share(last)} of those at place "
+            f"A revision by {policy} ({generator}) makes {spoilt} of right answers wrong and {mended} of "
+            f"wrong ones right; {_share(first)} of first answers are right, {_share(last)} of those at place "
             f"{last['place']}."
         )
 

@@ -456,6 +456,7 @@ class Plan:
                     for pool in self.picked()
                 ),
                 families=self.families(),
+                searches=tuple(config.searches),
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -483,6 +484,7 @@ class Plan:
                 outcome_verifiers=self._outcome_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
+                margin=config.claims.margin,
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._estimated, config.generators)),
                 assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),

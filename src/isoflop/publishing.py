@@ -6,15 +6,15 @@ that "the headline strategy" or "the largest common budget" means the same thing
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from isoflop.claims import Setting
 from isoflop.errors import UserError
+from isoflop.evidence import Evidence
 from isoflop.forecast import StudyWork
 from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
 
@@ -119,7 +119,8 @@ class PublishSpec(BaseModel):
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
-    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged.
+    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
+    much less accurate still counts as no worse.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
     beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
@@ -142,6 +143,7 @@ class PublishSpec(BaseModel):
     outcome_verifiers: tuple[str, ...] = ()
     step_aggregations: tuple[StepAggregation, ...] = ()
     headline: Headline
+    margin: float = Field(default=0.01, ge=0.0)
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
     assumed_policies: tuple[str, ...] = ()
@@ -194,20 +196,34 @@ class Revised:
 
 @dataclass(frozen=True)
 class Tables:
-    """The published tables as read: curves.csv, fits.csv, differences.csv and draws.parquet.
+    """The published tables as read: curves.csv, fits.csv, differences.csv, draws.parquet, credits.parquet.
 
-    `draws` is without its column of draws; `paired` has those of accuracy, [rows of curves, draws]: the same
-    draw of the problems down each column. `choice`: where strategies are chosen by difficulty. `revised`:
-    where there are chains of revisions, which `curves` is then without.
+    `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
+    policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
+    revisions, which `curves` is then without.
     """
 
     curves: pd.DataFrame
     fits: pd.DataFrame
     differences: pd.DataFrame
     draws: pd.DataFrame
-    paired: NDArray[np.float32]
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    parameters: Mapping[str, int] = field(default_factory=dict)
     choice: Choice | None = None
     revised: Revised | None = None
+
+
+def setting(tables: Tables, spec: PublishSpec) -> Setting:
+    """What the claims of a study are about. Raises UserError where nothing leaves something to pick."""
+    return Setting(
+        policies=spec.policies,
+        families=spec.families,
+        parameters=tables.parameters,
+        searches=spec.searches,
+        strategies=strategies(tables.curves, spec),
+        headline=headline_strategy(tables.curves, spec),
+        margin=spec.margin,
+    )
 
 
 def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:

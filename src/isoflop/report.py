@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from isoflop.claim_parts import Part
+from isoflop.claims import COST_MODELS
 from isoflop.headlines import Headlines, difference
 from isoflop.paper_tables import best_cells, table1
 from isoflop.published import published_html
 from isoflop.publishing import (
+    COST_LABELS,
     Estimate,
     Fitted,
     PublishSpec,
@@ -34,7 +35,7 @@ from isoflop.publishing import (
     strategies,
 )
 from isoflop.report_choice import choice_tables, claim_tables, worth_telling
-from isoflop.report_claims import claims_table, evidence_table
+from isoflop.report_claims import claims_table, evidence_table, several
 from isoflop.report_revisions import rates_table
 from isoflop.report_samples import Sample
 from isoflop.report_tables import Cell, HtmlTable
@@ -155,6 +156,11 @@ FIGURE_CAPTIONS = {
         "tokens of pretraining."
     ),
 }
+_CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
+_CLAIMS_NOTE = (
+    "Leaving the verifier out of the compute favours search, so every claim that is about compute is tested "
+    "with and without it."
+)
 _COLUMN = 360.0  # points; figures of one panel are narrower
 
 
@@ -194,7 +200,7 @@ def render(
     spec: PublishSpec,
     table4: pd.DataFrame,
     found: Sequence[Headlines],
-    tested: Sequence[Part],
+    tested: pd.DataFrame,
     *,
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
@@ -203,6 +209,7 @@ def render(
     published: pd.DataFrame | None = None,
 ) -> str:
     """The report's HTML. `figures`: SVG by name; `samples`: by data set; `published` as compared."""
+    costs = {cost: COST_LABELS[cost] for cost in COST_MODELS}
     environment = Environment(
         loader=PackageLoader("isoflop"),
         autoescape=True,
@@ -211,7 +218,13 @@ def render(
         lstrip_blocks=True,
     )
     claims = [
-        (claims_table(tested, spec, dataset), evidence_table(tested, dataset)) for dataset in spec.datasets
+        (
+            claims_table(
+                tested, dataset, several(_CLAIMS_TITLE, dataset, spec.datasets), costs, _CLAIMS_NOTE
+            ),
+            evidence_table(tested, dataset),
+        )
+        for dataset in spec.datasets
     ]
     if tables.choice is not None:
         claims += claim_tables(tables.choice, spec)

@@ -1,32 +1,36 @@
 """Difficulty, compute-optimal choice and exchange in the report (Snell et al. 2024)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
 from isoflop.choice_csv import ALL
 from isoflop.choice_figures import KIND_LABELS
-from isoflop.claim_parts import ANY, Part, verdict
 from isoflop.options import GENERATIONS
-from isoflop.publishing import Choice, Estimate, PublishSpec, scientific
-from isoflop.report_claims import HOW_DECIDED, evidence_table, verdict_cell
+from isoflop.publishing import COST_LABELS, Choice, Estimate, PublishSpec, scientific
+from isoflop.report_claims import claims_table, evidence_table, several
 from isoflop.report_tables import Cell, HtmlTable
-from isoflop.snell_claims import CHARGED, CLAIMS
+from isoflop.verdicts import ANY
 
+_CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
+_CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
 # Factors beyond this are told as such: nobody spends a hundred thousand times less.
 _MOST = 1e5
 
 
 def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, HtmlTable]]:
-    """For each data set with a claim that can be tested: the verdicts, and the evidence."""
-    parts = [_part(row) for _, row in choice.claims.iterrows()]
-    found = []
-    for dataset in spec.datasets:
-        own = [one for one in parts if one.dataset == dataset]
-        table = _claims_table(own, dataset, several=len(spec.datasets) > 1)
-        if table.rows:
-            found.append((table, evidence_table(own, dataset)))
-    return found
+    """For each data set the verdicts, and the evidence."""
+    costs = {
+        cost: _CLAIM_COSTS.get(cost, cost) for cost in choice.claims["cost_model"].unique() if cost != ANY
+    }
+    return [
+        (
+            claims_table(choice.claims, dataset, several(_CLAIMS_TITLE, dataset, spec.datasets), costs),
+            evidence_table(choice.claims, dataset),
+        )
+        for dataset in spec.datasets
+        if (choice.claims["dataset"] == dataset).any()
+    ]
 
 
 def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
@@ -34,38 +38,6 @@ def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
     tables = [_chosen_table(choice.compute_optimal), _bins_table(choice.compute_optimal)]
     tables.append(_exchange_table(choice.exchange))
     return [table for table in tables if table.rows]
-
-
-def _claims_table(parts: Sequence[Part], dataset: str, *, several: bool) -> HtmlTable:
-    rows = []
-    for number, sentence in CLAIMS.items():
-        own = [one for one in parts if one.claim == number and one.statistic != "none"]
-        if not own:
-            continue
-        free = verdict(one for one in own if CHARGED not in one.cost_model)
-        charged = [one for one in own if CHARGED in one.cost_model]
-        paid = verdict(charged) if charged else ""
-        rows.append([Cell(str(number)), Cell(sentence), verdict_cell(free), verdict_cell(paid)])
-    note = f"{HOW_DECIDED} The paper does not charge what telling difficulty costs; the last column does."
-    title = "Claims of Snell et al. 2024 on these models"
-    header = ["", "Claim", "As in the paper", "Difficulty charged"]
-    return HtmlTable(f"{title}: {dataset}" if several else title, note, header, rows, text_columns=4)
-
-
-def _part(row: pd.Series) -> Part:
-    number = {name: float(row[name]) for name in ("value", "ci_low", "ci_high")}
-    return Part(
-        claim=int(row["claim"]),
-        dataset=str(row["dataset"]),
-        cost_model=ANY if row["cost_model"] in (ANY, GENERATIONS) else str(row["cost_model"]),
-        part=str(row["part"]),
-        statistic=str(row["statistic"]),
-        value=number["value"],
-        low=number["ci_low"],
-        high=number["ci_high"],
-        verdict=str(row["verdict"]),
-        note="" if pd.isna(row["note"]) else str(row["note"]),
-    )
 
 
 def _chosen_table(table: pd.DataFrame) -> HtmlTable:

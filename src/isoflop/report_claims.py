@@ -1,65 +1,107 @@
-"""The claims of Wu et al. 2024 in the report: a verdict under each cost model, and the evidence."""
+"""The claims of a paper in the report: a verdict under each cost model, and the evidence."""
 
-import math
 from collections.abc import Sequence
 
-from isoflop.claim_parts import ANY, UNDECIDED, Part, verdict
-from isoflop.claims import CLAIMS, COST_MODELS
-from isoflop.publishing import COST_LABELS, PublishSpec
+import pandas as pd
+
 from isoflop.report_tables import Cell, HtmlTable
+from isoflop.verdicts import ANY, NOT_TESTED, UNDECIDED
 
-_TITLE = "Claims of Wu et al. 2024 on these models"
 HOW_DECIDED = (
-    "A claim is supported where some part of it is and none is contradicted, by intervals that exclude 0."
+    "A claim about every budget is contradicted by one that is worse, with all compared at once under "
+    "control, and supported where none is worse by more than the margin; a claim about what happens on "
+    "average is decided by the mean over models; one about something that happens somewhere, by the clearest "
+    "case. Mixed: decided both ways. How often each verdict is wrong where the truth is known: "
+    "docs/design/verdicts.md."
 )
-_NOTE = (
-    f"{HOW_DECIDED} Leaving the verifier out of the compute favours search, so every claim that is about "
-    "compute is tested with and without it."
+_JOINT = (
+    "Accuracies are fractions, and positive numbers speak for the claim. Intervals of parts hold jointly for "
+    "all parts of a statement (max-T); that of a mean is its own."
 )
 
 
-def claims_table(parts: Sequence[Part], spec: PublishSpec, dataset: str) -> HtmlTable:
-    """A row per claim that this experiment can test."""
+def claims_table(
+    claims: pd.DataFrame, dataset: str, title: str, costs: dict[str, str], note: str = ""
+) -> HtmlTable:
+    """A row per claim, every one of them, and a column per cost model.
+
+    `claims`: as `isoflop.verdicts.claims_csv` has it. `costs`: headings by cost model. The last column says
+    what is missing, or how far an undecided claim is from a verdict.
+    """
+    own = claims[claims["dataset"] == dataset]
     rows = []
-    for number, sentence in CLAIMS.items():
-        own = [part for part in parts if (part.claim, part.dataset) == (number, dataset)]
-        if not [part for part in own if part.statistic != "none"]:
-            continue
-        cells = [Cell(str(number)), Cell(sentence)]
-        for cost in COST_MODELS:
-            cells.append(verdict_cell(verdict(part for part in own if part.cost_model in {cost, ANY})))
-        rows.append(cells)
-    title = _TITLE if len(spec.datasets) == 1 else f"{_TITLE}: {dataset}"
-    header = ["", "Claim", *(COST_LABELS[cost] for cost in COST_MODELS)]
-    return HtmlTable(title, _NOTE, header, rows, text_columns=4)
+    for number, group in own.groupby("claim", sort=False):
+        cells = [Cell(str(number)), Cell(str(group["sentence"].iloc[0]))]
+        for cost in costs:
+            here = group[group["cost_model"].isin([cost, ANY])]
+            verdict = here.loc[here["row"] == "claim", "verdict"]
+            cells.append(verdict_cell(str(verdict.iloc[0]) if len(verdict) else ""))
+        rows.append([*cells, Cell(_about(group))])
+    header = ["", "Claim", *costs.values(), "In numbers"]
+    text = f"{HOW_DECIDED} {note}".rstrip()
+    return HtmlTable(title, text, header, rows, text_columns=len(header))
 
 
 def verdict_cell(found: str) -> Cell:
     """A verdict, which stands out where there is one."""
-    return Cell(found, bold=found != UNDECIDED)
+    return Cell(found, bold=found not in ("", UNDECIDED, NOT_TESTED))
 
 
-def evidence_table(parts: Sequence[Part], dataset: str) -> HtmlTable:
-    """Every part with its statistic: positive ones speak for the claim."""
-    rows = [
-        [
-            Cell(str(part.claim)),
-            Cell(part.part),
-            Cell(part.statistic),
-            Cell("" if part.cost_model == ANY else part.cost_model),
-            Cell(_estimate(part)),
-            verdict_cell(part.verdict),
+def evidence_table(claims: pd.DataFrame, dataset: str) -> HtmlTable:
+    """Every statement and part with its statistic."""
+    rows = []
+    for _, row in claims[(claims["dataset"] == dataset) & (claims["row"] != "claim")].iterrows():
+        whole = row["row"] == "statement"
+        cost = "" if row["cost_model"] == ANY else str(row["cost_model"])
+        cells = [
+            Cell(str(row["claim"])),
+            Cell(f"{row['statement']} ({row['quantifier']})" if whole else str(row["part"]), bold=whole),
+            Cell(_text(row["statistic"])),
+            Cell(cost),
+            Cell(_interval(row)),
+            verdict_cell(str(row["verdict"])),
+            Cell(_text(row["decided"]) if whole else ""),
+            Cell(_text(row["note"])),
         ]
-        for part in parts
-        if part.dataset == dataset and part.statistic != "none"
-    ]
-    note = "Accuracies are fractions. Intervals are those of the bootstrap over problems."
-    header = ["", "Part", "Statistic", "Cost", "Value", "Verdict"]
-    return HtmlTable("Evidence for and against the claims", note, header, rows, text_columns=4, folded=True)
+        rows.append(cells)
+    header = ["", "Part", "Statistic", "Cost", "Value", "Verdict", "Decided", ""]
+    return HtmlTable(
+        "Evidence for and against the claims", _JOINT, header, rows, text_columns=len(header), folded=True
+    )
 
 
-def _estimate(part: Part) -> str:
-    if math.isnan(part.value):
-        return part.note
-    text = f"{part.value:.3g} ({part.low:.3g} to {part.high:.3g})"
-    return (f"{text}; {part.note}" if part.note else text).replace("-inf", "none")
+def _about(group: pd.DataFrame) -> str:
+    """What is missing, or every statement in numbers; of several cost models, the last one's."""
+    whole = group[group["row"] == "claim"].iloc[-1]
+    if whole["verdict"] == NOT_TESTED:
+        return str(whole["note"])
+    statements = group[(group["row"] == "statement") & (group["cost_model"] == whole["cost_model"])]
+    return "; ".join(_statement(row) for _, row in statements.iterrows())
+
+
+def _statement(row: pd.Series) -> str:
+    found = f"{row['statement']}: {row['verdict']}"
+    number = _interval(row)
+    if number:
+        found += f", {number}"
+    if _text(row["decided"]):
+        found += f" ({row['decided']} parts)"
+    if _text(row["problems_to_decide"]):
+        found += f"; about {int(row['problems_to_decide']):,} problems would decide an effect like this"
+    return found
+
+
+def _interval(row: pd.Series) -> str:
+    if not _text(row["value"]):
+        return ""
+    value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
+    return f"{value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _text(value: object) -> str:
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def several(title: str, dataset: str, datasets: Sequence[str]) -> str:
+    """A title that names the data set where there are several."""
+    return title if len(datasets) == 1 else f"{title}: {dataset}"

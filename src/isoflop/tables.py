@@ -130,6 +130,24 @@ CREDITS = pa.schema(
     ]
 )
 
+# One row per curve of subset `all` and budget: what every interval and verdict comes from. `credits` are in
+# the order of the problems, which the metadata has with their levels, next to the draws, level and seed of
+# the bootstrap: results/<experiment>/fit/credits.parquet.
+MEASURED = pa.schema(
+    [
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("dataset", "policy", "generator", "verifier", "selector", "step_aggregation")
+        ),
+        pa.field("policy_params", pa.int64(), nullable=False),
+        pa.field("budget", pa.int32(), nullable=False),
+        pa.field("flops_wu2024", pa.float64(), nullable=False),
+        pa.field("flops_kaplan", pa.float64(), nullable=False),
+        pa.field("flops_total", pa.float64(), nullable=False),
+        pa.field("credits", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+
 # One row per problem: how hard it is for one policy, by one pool of its samples (isoflop.difficulty). Bin 1
 # is the easiest; `predicted` is null without a verifier. Costs are of the whole pool, for one problem:
 # without and with the verifier's reading.

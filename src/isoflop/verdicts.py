@@ -26,7 +26,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from isoflop.bootstrap import Interval, difference_interval, known_interval, subset_means
 from isoflop.evidence import Evidence

@@ -21,6 +21,7 @@ rule fit:
             labels={"table": "differences"},
         ),
         "results/{experiment}/fit/draws.parquet",
+        "results/{experiment}/fit/credits.parquet",
     log:
         "logs/{experiment}/fit.log",
     group:

@@ -4,6 +4,7 @@ rule publish:
         fits="results/{experiment}/tables/fits.csv",
         differences="results/{experiment}/tables/differences.csv",
         draws="results/{experiment}/fit/draws.parquet",
+        credits="results/{experiment}/fit/credits.parquet",
         evidence=PLAN.evidence(),
         published=PLAN.published_files(),
         choice=CHOICE.tables(),

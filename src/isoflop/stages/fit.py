@@ -1,6 +1,10 @@
-"""Credits to curves, scaling-law fits, differences and bootstrap draws.
+"""Credits to curves, scaling-law fits, differences, what figures draw, and the credits behind all of it.
 
-Run by hand: `python -m isoflop.stages.fit SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET`,
+Run by hand:
+
+    python -m isoflop.stages.fit SPEC CREDITS... \\
+        CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET CREDITS_PARQUET
+
 with SPEC the JSON of `isoflop.curves.FitSpec` and one credits table per input it names, in that order.
 """
 
@@ -12,21 +16,23 @@ from pydantic import ValidationError
 
 from isoflop.costs import ModelShape
 from isoflop.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.differences import differences_csv
 from isoflop.errors import UserError
+from isoflop.evidence_table import measured_columns, measured_metadata
 from isoflop.fit_draws import DRAWS, draws_columns
-from isoflop.fit_tables import differences_csv, fit_all, fits_csv
+from isoflop.fit_tables import fit_all, fits_csv
 from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_table, write_text
-from isoflop.tables import CREDITS
+from isoflop.tables import CREDITS, MEASURED
 
-_OUTPUTS = 4
+_OUTPUTS = 5
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read every credits table and write the four outputs; raises UserError on bad input."""
+    """Read every credits table and write the five outputs; raises UserError on bad input."""
     if len(arguments) < _OUTPUTS + 2:
         raise UserError(
             "usage: python -m isoflop.stages.fit "
-            "SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET"
+            "SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET CREDITS_PARQUET"
         )
     spec = read_spec(FitSpec, arguments[0], "fit")
     paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
@@ -41,12 +47,17 @@ def main(arguments: Sequence[str]) -> None:
         params = _policy(table, path).parameters
         credits = table.to_pandas()
         curves += build_curves(credits, about, params, resampling, level=spec.level, source=path)
-    outcome = fit_all(curves, spec.level)
+    outcome = fit_all(curves, spec.level, spec.families)
     write_text(outputs[0], curves_csv(curves, spec.experiment))
     write_text(outputs[1], fits_csv(outcome, curves, spec.experiment))
-    write_text(outputs[2], differences_csv(curves, spec.experiment, spec.level))
+    write_text(
+        outputs[2],
+        differences_csv(curves, spec.experiment, spec.level, families=spec.families, searches=spec.searches),
+    )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
-    write_table(outputs[3], draws_columns(outcome, curves, spec.level), DRAWS, metadata)
+    write_table(outputs[3], draws_columns(outcome, curves, spec.level, spec.families), DRAWS, metadata)
+    behind = {"experiment": spec.experiment, **measured_metadata(resampling, spec.level)}
+    write_table(outputs[4], measured_columns(curves), MEASURED, behind)
     _report(curves, [named.fit.status for named in outcome.fits])
 
 

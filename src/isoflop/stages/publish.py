@@ -15,16 +15,15 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from isoflop import figure_style
-from isoflop.claim_parts import claims_csv
-from isoflop.claims import CLAIMS, claims
+from isoflop.claims import wu_claims
 from isoflop.errors import UserError
+from isoflop.evidence_table import parameters, read_evidence
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
@@ -40,20 +39,31 @@ from isoflop.publishing import (
     cost_label,
     headline_strategy,
     intervals_note,
+    setting,
     without_length,
 )
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
-from isoflop.stages.common import atomic_path, read_ledger, read_spec, read_table, run_stage, write_text
+from isoflop.stages.common import (
+    atomic_path,
+    read_ledger,
+    read_spec,
+    read_table,
+    run_stage,
+    table_metadata,
+    write_text,
+)
 from isoflop.stages.planned import compared
-from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, PROBLEMS, SCORES, TREES
+from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
+from isoflop.verdicts import claims_csv
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
-    "cost_model", "fit", "parameter", "status", "note", "comparison", "left", "right", "bin", "difficulty",
-    "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic", "verdict",
-    "place", "measure",
+    "cost_model", "fit", "parameter", "status", "note", "comparison", "right_budget", "claim", "row",
+    "sentence", "quantifier", "interval", "decided", "problems_to_decide", "left", "right", "bin",
+    "difficulty", "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic",
+    "verdict", "place", "measure",
 )  # fmt: skip
 _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
@@ -93,9 +103,10 @@ def main(arguments: Sequence[str]) -> None:
         published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
         write_text(out / "tables" / "published.csv", published_csv(published))
         write_text(out / "tables" / "published.md", published_markdown(published))
-    tested = claims(tables, spec)
-    written = claims_csv(tested, spec.experiment, CLAIMS).to_csv(index=False, lineterminator="\n")
-    write_text(out / "tables" / "claims.csv", written)
+    about = setting(tables, spec)
+    judged = [one for dataset in spec.datasets for one in wu_claims(tables.evidence[dataset], about)]
+    tested = claims_csv(judged, spec.experiment)
+    write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
     planned = compared(results, spec.work)
@@ -134,7 +145,8 @@ def _saved(figure: Figure, base: Path) -> bytes:
 def read_tables(results: Path, spec: PublishSpec) -> Tables:
     """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
-    accuracies = draws.filter(pc.equal(draws["kind"], "accuracy"))
+    path = str(results / "fit" / "credits.parquet")
+    measured = read_table(path, MEASURED)
     curves = _csv(results / "tables" / "curves.csv")
     revised = None
     if spec.revisions:
@@ -146,8 +158,9 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
         curves=curves,
         fits=_csv(results / "tables" / "fits.csv"),
         differences=_csv(results / "tables" / "differences.csv"),
-        draws=draws.drop_columns(["draws"]).to_pandas(),
-        paired=np.array(accuracies["draws"].to_pylist(), dtype=np.float32),
+        draws=draws.to_pandas(),
+        evidence=read_evidence(measured, table_metadata(measured), path),
+        parameters=parameters(measured),
         choice=_choice(results) if spec.choice else None,
         revised=revised,
     )
