@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import Interval, percentile_interval
 from isoflop.evidence import Evidence, Series
-from isoflop.factors import factor_saved
+from isoflop.factors import factor_saved, line, near_best
 from isoflop.optimal_size import optimal_size
-from isoflop.savings import knee
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
     ANY,
@@ -50,7 +49,7 @@ CLAIMS = {
     1: "With one strategy, small models are better at low compute, and larger ones later: curves cross.",
     2: "The compute-optimal size grows as a power of compute.",
     3: "REBASE is Pareto-optimal: at every compute no other strategy has a lower error.",
-    4: "REBASE reaches what weighted voting over samples has at its knee with less compute.",
+    4: "REBASE comes within a point of the best of weighted voting over samples with less compute.",
     5: "Weighted voting is at least as good as majority voting; under REBASE the gap is smaller.",
     6: "Search gains more on hard problems than on easy ones.",
     7: "MCTS is below sampling at equal compute.",
@@ -190,23 +189,31 @@ def _pareto(evidence: Evidence, setting: Setting, cost: str) -> Found:
     rebase = setting.search("rebase")
     if rebase is None:
         return "needs a generator of kind rebase"
-    parts = []
+    parts, averages = [], []
+    statistic = "accuracy ahead at equal compute"
     for policy in setting.policies:
         search = evidence.get(policy, rebase)
         if search is None:
             continue
-        for budget, price, credits in zip(search.budgets, search.costs[cost], search.credits, strict=True):
-            for rival, other in _rivals(evidence, setting, policy, rebase):
+        for rival, other in _rivals(evidence, setting, policy, rebase):
+            gaps = []
+            for budget, price, credits in zip(
+                search.budgets, search.costs[cost], search.credits, strict=True
+            ):
                 bought = other.at_cost(float(price), cost)
                 if bought is not None:
+                    gaps.append(credits - bought)
                     name = f"{policy}, REBASE at {budget} against {rival.short}"
-                    parts.append(
-                        mean_part(name, "accuracy ahead at equal compute", credits - bought, evidence)
-                    )
+                    parts.append(mean_part(name, statistic, gaps[-1], evidence))
+            if gaps:
+                name = f"{policy}, against {rival.short}"
+                mean: Floats = np.mean(gaps, axis=0)
+                averages.append(mean_part(name, f"{statistic}, mean over budgets", mean, evidence))
     if not parts:
         return "needs another strategy that some budget of REBASE can buy"
     text = "no other strategy is better at any budget"
-    return (Statement(text, "for all", tuple(parts), margin=setting.margin),)
+    every = Statement(text, "for all", tuple(parts), margin=setting.margin, averages=tuple(averages))
+    return (every,)
 
 
 def _rivals(
@@ -224,30 +231,33 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
         return "needs a generator of kind rebase"
     values, notes = {}, {}
     for policy in setting.policies:
-        found = _at_knee(evidence, evidence.get(policy, rebase), evidence.get(policy, setting.headline), cost)
+        found = _near_best(
+            evidence, evidence.get(policy, rebase), evidence.get(policy, setting.headline), cost
+        )
         if found is not None:
             values[policy], notes[policy] = found
     if not values:
-        return "needs budgets of REBASE that cost no more than the knee of sampling"
-    statistic = "REBASE minus sampling at the compute of sampling's knee"
+        return "needs budgets of REBASE that cost no more than coming within a point of sampling's best"
+    statistic = "REBASE minus sampling where sampling comes within a point of its best"
     return (on_average("REBASE needs less compute", statistic, values, evidence, notes),)
 
 
-def _at_knee(
+def _near_best(
     evidence: Evidence, method: Series | None, baseline: Series | None, cost: str
 ) -> tuple[Floats, str] | None:
-    """The method minus the baseline at the compute of the baseline's knee, and the factor of compute saved.
+    """The method minus the baseline at the compute that brings the baseline within a point of its best.
 
-    The method needs less compute exactly where it is ahead there; [problems]. None where it costs more.
+    The method needs less compute to get there exactly where it is ahead there; [problems], and the factor of
+    compute saved. None where the method costs more than that.
     """
     if method is None or baseline is None:
         return None
-    place = knee(baseline.accuracy)
-    bought = method.at_cost(float(baseline.costs[cost][place]), cost)
-    if bought is None:
+    price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
+    pair = method.at_cost(price, cost), baseline.at_cost(price, cost)
+    if pair[0] is None or pair[1] is None:
         return None
-    factor = factor_saved(method, baseline, place, cost, evidence)
-    return bought - baseline.credits[place], f"knee at {baseline.budgets[place]}; compute saved {factor.text}"
+    factor = factor_saved(method, baseline, cost, evidence)
+    return pair[0] - pair[1], f"compute saved: {factor.text}"
 
 
 def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -362,11 +372,11 @@ def _smaller(evidence: Evidence, setting: Setting, cost: str) -> Found:
     values, notes = {}, {}
     for small, large in setting.pairs():
         smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
-        found = _at_knee(evidence, smaller, larger, cost)
+        found = _near_best(evidence, smaller, larger, cost)
         if found is not None:
             name = f"{small} and {large}"
             values[name], notes[name] = found
     if not values:
         return "needs two sizes of one family"
-    statistic = "smaller minus larger at the compute of the larger's knee"
+    statistic = "smaller minus larger where the larger comes within a point of its best"
     return (on_average("the smaller size needs less compute", statistic, values, evidence, notes),)

@@ -6,7 +6,9 @@ A **statement** says which quantifier its parts have:
 
 - *for all*: contradicted if some part is below 0 under family-wise control; supported if every part is
   above minus the margin (an intersection-union test, which needs no correction; Berger 1982). A part that is
-  below 0 by less than the margin speaks for the statement, which is about the margin.
+  below 0 by less than the margin speaks for the statement, which is about the margin. Where parts are single
+  budgets, it is their averages that must all be above it: no study of a few hundred problems could show that
+  of every budget.
 - *on average*: the mean over the parts decides, by its own interval; mixed where parts are decided, under
   family-wise control, against it or both ways.
 - *there is*: supported if some part is above 0 under family-wise control; contradicted if every one is below.
@@ -20,12 +22,13 @@ contradicted by is tested at 1 - (1 - level) / k, so that k chances are no bette
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from isoflop.bootstrap import Interval, difference_interval, known_interval, subset_means
 from isoflop.evidence import Evidence
@@ -160,13 +163,18 @@ def critical_value(elements: Sequence[Element], level: float) -> float:
 
 @dataclass(frozen=True)
 class Statement:
-    """What parts say together. `primary`: their mean, for `on average` only. `margin`: for `for all` only."""
+    """What parts say together.
+
+    `primary`: their mean, for `on average` only. `margin`, `averages`: for `for all` only; what must be above
+    minus the margin, the parts themselves where it is empty.
+    """
 
     text: str
     quantifier: Quantifier
     parts: tuple[Part, ...]
     primary: Part | None = None
     margin: float = 0.0
+    averages: tuple[Part, ...] = ()
 
 
 def on_average(
@@ -226,6 +234,7 @@ class StatementJudged:
     decided: str
     half_width: float | None = None
     needed: int | None = None
+    averages: tuple[PartJudged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,10 +285,9 @@ def judge_statement(
     judged = []
     for part in statement.parts:
         interval = part.within(joint)
+        ahead = interval.low > _ROUNDING
         if statement.quantifier == "for all":
-            ahead = part.alone(level).low > (-statement.margin if statement.margin else _ROUNDING)
-        else:
-            ahead = interval.low > _ROUNDING
+            ahead = _no_worse(part, statement.margin, level)
         behind = not ahead and part.within(harsh).high < -_ROUNDING
         judged.append(PartJudged(part, interval, _one_way(ahead, behind)))
     return _JUDGES[statement.quantifier](statement, judged, problems, level, against)
@@ -289,20 +297,29 @@ def _one_way(ahead: bool, behind: bool) -> Verdict:
     return SUPPORTED if ahead else CONTRADICTED if behind else UNDECIDED
 
 
+def _no_worse(part: Part, margin: float, level: float) -> bool:
+    return part.alone(level).low > (-margin if margin else _ROUNDING)
+
+
 def _for_all(
     statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
 ) -> StatementJudged:
-    found = [one.verdict for one in parts]
-    verdict = UNDECIDED
-    if CONTRADICTED in found:
-        verdict = CONTRADICTED
-    elif all(one == SUPPORTED for one in found):
-        verdict = SUPPORTED
-    if verdict != UNDECIDED:
-        return StatementJudged(statement, verdict, tuple(parts), None, _count(parts, verdict))
-    # What is open is the part nearest to being contradicted among those that are not yet supported.
-    worst = min((one for one in parts if one.verdict != SUPPORTED), key=lambda one: one.part.value)
-    return _open(statement, parts, None, worst, problems, statement.margin)
+    contradicted = any(one.verdict == CONTRADICTED for one in parts)
+    shown = [
+        PartJudged(one, one.alone(level), SUPPORTED if _no_worse(one, statement.margin, level) else UNDECIDED)
+        for one in statement.averages
+    ]
+    decisive = shown or parts
+    if contradicted:
+        decided = _count(parts, CONTRADICTED)
+        return StatementJudged(statement, CONTRADICTED, tuple(parts), None, decided, averages=tuple(shown))
+    if all(one.verdict == SUPPORTED for one in decisive):
+        decided = _count(decisive, SUPPORTED)
+        return StatementJudged(statement, SUPPORTED, tuple(parts), None, decided, averages=tuple(shown))
+    # What is open is the worst of those that are not yet supported.
+    worst = min((one for one in decisive if one.verdict != SUPPORTED), key=lambda one: one.part.value)
+    found = _open(statement, parts, None, worst, problems, statement.margin)
+    return replace(found, averages=tuple(shown))
 
 
 def _on_average(
@@ -365,7 +382,8 @@ def _count(parts: Sequence[PartJudged], verdict: Verdict) -> str:
 
 
 def _normal(level: float) -> float:
-    return _normal(level)
+    """How many standard errors a normal interval of coverage `level` takes either way."""
+    return float(ndtri(0.5 + level / 2))
 
 
 def claims_csv(judged: Iterable[ClaimJudged], experiment: str) -> pd.DataFrame:
@@ -392,6 +410,9 @@ def _statement_rows(one: StatementJudged) -> Iterable[list[str]]:
     else:
         part, interval, _ = one.primary
         yield ["statement", *named, part.name, part.statistic, *_numbers(part, interval), "its own", *end]
+    for part, interval, verdict in one.averages:
+        numbers = _numbers(part, interval)
+        yield ["average", *named, part.name, part.statistic, *numbers, "its own", verdict, "", "", part.note]
     for part, interval, verdict in one.parts:
         numbers = _numbers(part, interval)
         yield ["part", *named, part.name, part.statistic, *numbers, "joint", verdict, "", "", part.note]
