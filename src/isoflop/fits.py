@@ -48,6 +48,7 @@ class Band:
 class Fit:
     """What a fit found. `parameters` is empty where there is nothing to report.
 
+    `parameters["backtest"]`: what a fit up to a quarter of the largest x misses the largest by.
     `residuals`: measured minus fitted at `x`, in the units of the curve. `draws`: the bootstrap draws behind
     each parameter. `r_squared`, `aicc`: weighted as the fit was; None where they do not exist.
     """
@@ -242,6 +243,12 @@ def _fit(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: float)
     status, note = _judge(family, solution, y, draws, level)
     if status == "ok" and r_squared < MINIMUM_R_SQUARED:
         status, note = "poor fit", f"R^2 is {r_squared:.3f}"
+    missed = _backtest(form, x, y, draws, level)
+    if missed is not None:
+        estimates["backtest"] = missed
+        if missed.low > 0.0 or missed.high < 0.0:
+            reason = "does not extrapolate: fitted to a quarter of the largest budget, it misses that"
+            note = "; ".join(part for part in (note, reason) if part)
     grid = np.geomspace(x[0], x[-1], BAND_POINTS)
     curves = form.shown(evaluate(family, solution, grid))
     low, high = interval(curves[1:], level)
@@ -259,6 +266,23 @@ def _fit(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: float)
         kept,
         Band(grid, curves[0], low, high),
     )
+
+
+def _backtest(form: Form, x: Floats, y: Floats, draws: Floats, level: float) -> Estimate | None:
+    """Predicted minus measured at the largest x, in the curve's units, by a fit up to a quarter of it.
+
+    The interval is of paired draws, so it holds what both fit and measurement are uncertain of: it is around 0
+    where the form extrapolates. None where there are too few points up to there.
+    """
+    early = x <= x[-1] / 4.0 * (1.0 + 1e-9)
+    if np.count_nonzero(early) < max(2, form.family(x).parameters + 1):
+        return None
+    family = form.family(x[early])
+    every = np.vstack([y, draws])
+    solution = solve(family, x[early], every[:, early], _weights(draws[:, early]))
+    missed = form.shown(evaluate(family, solution, x[-1:]))[:, 0] - form.shown(every[:, -1])
+    low, high = interval(missed[1:], level)
+    return Estimate(float(missed[0]), float(low), float(high))
 
 
 def _refusal(x: Floats, y: Floats, draws: Floats) -> str:

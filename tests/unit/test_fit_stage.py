@@ -14,7 +14,8 @@ import pytest
 from isoflop.curves import CreditsInput, Curve, FitSpec, Resampling, build_curves
 from isoflop.errors import UserError
 from isoflop.fit_draws import DRAWS
-from isoflop.fit_tables import DIFFERENCES_COLUMNS, FITS_COLUMNS, fit_all
+from isoflop.differences import DIFFERENCES_COLUMNS
+from isoflop.fit_tables import FITS_COLUMNS, fit_all
 from isoflop.stages.common import read_table, write_table
 from isoflop.stages.fit import main
 from isoflop.tables import CREDITS, CURVES_COLUMNS
@@ -264,7 +265,7 @@ def test_a_greedy_curve_has_a_row_but_no_fit(tmp_path: Path) -> None:
     about = CreditsInput(dataset="toy", policy="small", generator="greedy")
     curves = build_curves(frame, about, 10, Resampling(50, 1), level=0.9, source="x")
     assert [curve.budgets.tolist() for curve in curves] == [[1]] * 4
-    assert fit_all(curves, 0.9).fits == []
+    assert fit_all(curves, 0.9, {}).fits == []
 
 
 def broken(change: str) -> pd.DataFrame:
