@@ -27,6 +27,7 @@ from isoflop.verdicts import (
     Element,
     Part,
     Statement,
+    bracketed,
     judge,
     mean_element,
     mean_of_parts,
@@ -57,6 +58,8 @@ CLAIMS = {
     9: "The smaller of two sizes needs less compute for the same error.",
 }
 _WITHOUT_COST = (5, 8)
+# A cost that differs by rounding alone is the same.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -229,35 +232,44 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
     rebase = setting.search("rebase")
     if rebase is None:
         return "needs a generator of kind rebase"
-    values, notes = {}, {}
-    for policy in setting.policies:
-        found = _near_best(
-            evidence, evidence.get(policy, rebase), evidence.get(policy, setting.headline), cost
-        )
-        if found is not None:
-            values[policy], notes[policy] = found
-    if not values:
-        return "needs budgets of REBASE that cost no more than coming within a point of sampling's best"
-    statistic = "REBASE minus sampling where sampling comes within a point of its best"
-    return (on_average("REBASE needs less compute", statistic, values, evidence, notes),)
+    pairs = {
+        policy: (evidence.get(policy, rebase), evidence.get(policy, setting.headline))
+        for policy in setting.policies
+    }
+    found = _sooner("REBASE needs less compute", pairs, evidence, cost)
+    return found or "needs budgets of REBASE that cost no more than coming within a point of sampling's best"
 
 
-def _near_best(
-    evidence: Evidence, method: Series | None, baseline: Series | None, cost: str
-) -> tuple[Floats, str] | None:
-    """The method minus the baseline at the compute that brings the baseline within a point of its best.
+def _sooner(
+    text: str, pairs: Mapping[str, tuple[Series | None, Series | None]], evidence: Evidence, cost: str
+) -> tuple[Statement, ...]:
+    """Whether methods need less compute than baselines to come within a point of the baseline's best.
 
-    The method needs less compute to get there exactly where it is ahead there; [problems], and the factor of
-    compute saved. None where the method costs more than that.
+    They do exactly where they are ahead at the compute that brings the baseline there. A method is measured
+    at few budgets, and on a bending curve a line between two of them is too low: so it counts for the
+    statement by its last budget within that compute, and against it by its first budget beyond.
     """
-    if method is None or baseline is None:
-        return None
-    price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
-    pair = method.at_cost(price, cost), baseline.at_cost(price, cost)
-    if pair[0] is None or pair[1] is None:
-        return None
-    factor = factor_saved(method, baseline, cost, evidence)
-    return pair[0] - pair[1], f"compute saved: {factor.text}"
+    lower: dict[str, Floats] = {}
+    upper: dict[str, Floats] = {}
+    notes: dict[str, str] = {}
+    for name, (method, baseline) in pairs.items():
+        if method is None or baseline is None:
+            continue
+        price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
+        there = baseline.at_cost(price, cost)
+        within = method.costs[cost] <= price * (1 + _ROUNDING)
+        if there is None or not within.any():
+            continue
+        beyond = np.flatnonzero(method.costs[cost] >= price * (1 - _ROUNDING))
+        # Nothing beyond was measured, and nothing is better than always right.
+        reach = method.credits[beyond[0]] if beyond.size else np.ones(evidence.count)
+        lower[name] = method.credits[int(within.sum()) - 1] - there
+        upper[name] = reach - there
+        notes[name] = f"compute saved: {factor_saved(method, baseline, cost, evidence).text}"
+    if not lower:
+        return ()
+    statistic = "ahead at the compute that brings the baseline within a point of its best"
+    return (bracketed(text, statistic, lower, upper, evidence, notes),)
 
 
 def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -369,14 +381,13 @@ def _shifted(element: Element, by: float) -> Element:
 
 
 def _smaller(evidence: Evidence, setting: Setting, cost: str) -> Found:
-    values, notes = {}, {}
-    for small, large in setting.pairs():
-        smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
-        found = _near_best(evidence, smaller, larger, cost)
-        if found is not None:
-            name = f"{small} and {large}"
-            values[name], notes[name] = found
-    if not values:
-        return "needs two sizes of one family"
-    statistic = "smaller minus larger where the larger comes within a point of its best"
-    return (on_average("the smaller size needs less compute", statistic, values, evidence, notes),)
+    pairs = {
+        f"{small} and {large}": (
+            evidence.get(small, setting.headline),
+            evidence.get(large, setting.headline),
+        )
+        for small, large in setting.pairs()
+    }
+    return _sooner("the smaller size needs less compute", pairs, evidence, cost) or (
+        "needs two sizes of one family"
+    )

@@ -271,8 +271,8 @@ def _fit(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: float)
 def _backtest(form: Form, x: Floats, y: Floats, draws: Floats, level: float) -> Estimate | None:
     """Predicted minus measured at the largest x, in the curve's units, by a fit up to a quarter of it.
 
-    The interval is of paired draws, so it holds what both fit and measurement are uncertain of: it is around 0
-    where the form extrapolates. None where there are too few points up to there.
+    The interval is of paired draws, so it holds what both fit and measurement are uncertain of: it is around
+    0 where the form extrapolates. None where there are too few points up to there.
     """
     early = x <= x[-1] / 4.0 * (1.0 + 1e-9)
     if np.count_nonzero(early) < max(2, form.family(x).parameters + 1):

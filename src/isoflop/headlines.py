@@ -25,7 +25,6 @@ from isoflop.publishing import (
     assumption,
     cost_column,
     cost_label,
-    curve,
     existing,
     fitted,
     headline_strategy,
@@ -40,8 +39,9 @@ from isoflop.verdicts import critical_value, mean_element
 
 Floats = NDArray[np.float64]
 
-# An accuracy this close to the whole pool's counts as saturated.
-NEAR_LIMIT = 0.01
+# An accuracy this close to that at the largest budget counts as saturated.
+NEAR = 0.01
+_VOTES = ("majority", "weighted")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
             *(search_over_sampling(evidence, about, name) for name in spec.search_names),
             _gain_of_verifier(tables, spec, evidence),
             over_optimisation(evidence, about),
-            _saturation(tables, spec, dataset),
+            saturation(evidence, about),
             _optimal_size(tables, spec, dataset),
             *_revisions(tables, dataset),
         ]
@@ -260,29 +260,36 @@ def over_optimisation(evidence: Evidence, about: Setting) -> str:
     return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(told)}."
 
 
-def _saturation(tables: Tables, spec: PublishSpec, dataset: str) -> str:
-    """From where on voting stays near the vote of the whole pool, and the limit that the pool leaves."""
-    selector = spec.headline.selector if spec.headline.selector != "best_of_n" else "majority"
-    strategy = existing(tables.curves, spec, selector)
-    if strategy is None:
-        return ""
+def saturation(evidence: Evidence, about: Setting) -> str:
+    """From where on voting is shown to stay within a point of what it has with its most samples.
+
+    Shown where all differences from there on have intervals, which hold jointly, within a point either way.
+    """
+    strategy = about.headline if about.headline.selector in _VOTES else about.selecting("majority")
+    gaps: dict[tuple[str, int], Floats] = {}
+    for policy in about.policies:
+        series = evidence.get(policy, strategy)
+        if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                gaps[policy, budget] = series.credits[place] - series.credits[-1]
+    found = jointly({f"{policy}\n{budget}": one for (policy, budget), one in gaps.items()}, evidence)
     parts = []
-    for policy in spec.policies:
-        line = curve(tables.curves, dataset, policy, strategy)
-        ends = of_strategy(tables.draws, dataset, policy, strategy)
-        ends = ends[ends["kind"] == "limit"]
-        if line.empty or ends.empty or line["budget"].max() < FEWEST_SAMPLES:
-            continue
-        limit = Estimate(*(float(ends[name].iloc[0]) for name in ("y", "low", "high")))
-        away = line["budget"][(line["accuracy"] - limit.value).abs() > NEAR_LIMIT]
-        near = line["budget"][line["budget"] > (away.max() if len(away) else 0)]
-        when = f"from {near.iloc[0]} samples on" if len(near) else "at no budget measured"
-        parts.append(f"{policy} {when} (limit {limit.in_percent})")
-    if not parts:
+    for policy in dict.fromkeys(policy for policy, _ in gaps):
+        series = evidence.get(policy, strategy)
+        assert series is not None  # it has gaps
+        near = None
+        for budget in reversed([budget for name, budget in gaps if name == policy]):
+            gap = found[f"{policy}\n{budget}"]
+            if max(abs(gap.low), abs(gap.high)) > NEAR:
+                break
+            near = budget
+        when = "at no smaller number" if near is None else f"from {near} samples on"
+        parts.append(f"{policy} {when} (of {series.budgets[-1]})")
+    if not parts or strategy is None:
         return ""
     return (
-        f"{strategy.name.capitalize()} stays within 1 point of the whole pool's vote: {'; '.join(parts)}. "
-        "The limit's interval holds the problems on which the pool leaves the vote open."
+        f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
+        f"{'; '.join(parts)}."
     )
 
 

@@ -85,6 +85,7 @@ class Element:
 class Part:
     """One part of a statement; with several elements all of them must be positive, so the least counts.
 
+    `ceiling`: where measured points only bracket the statistic, its upper end; the element is its lower one.
     `note` is printed beside the numbers.
     """
 
@@ -92,6 +93,12 @@ class Part:
     statistic: str
     elements: tuple[Element, ...]
     note: str = ""
+    ceiling: Element | None = None
+
+    @property
+    def tested(self) -> tuple[Element, ...]:
+        """All that is drawn: the elements, and the ceiling."""
+        return self.elements if self.ceiling is None else (*self.elements, self.ceiling)
 
     @property
     def value(self) -> float:
@@ -102,15 +109,20 @@ class Part:
         """Its own interval. Of several elements, the lower end is the least one's (an intersection-union
         test), the upper end follows from intervals that hold jointly at `level`.
         """
-        low, high = min(element.interval.low for element in self.elements), self.elements[0].interval.high
+        low = min(element.interval.low for element in self.elements)
+        if self.ceiling is not None:
+            return Interval(low, self.ceiling.interval.high)
         if len(self.elements) > 1:
-            high = self.within(critical_value(self.elements, level)).high
-        return Interval(low, high)
+            return Interval(low, self.within(critical_value(self.elements, level)).high)
+        return Interval(low, self.elements[0].interval.high)
 
     def within(self, critical: float) -> Interval:
         """The interval that follows from those of so many standard errors of its elements."""
         each = [element.within(critical) for element in self.elements]
-        return Interval(min(one.low for one in each), min(one.high for one in each))
+        high = min(one.high for one in each)
+        if self.ceiling is not None:
+            high = self.ceiling.within(critical).high
+        return Interval(min(one.low for one in each), high)
 
 
 def mean_element(values: Floats, evidence: Evidence) -> Element:
@@ -191,6 +203,25 @@ def on_average(
     )
     primary = mean_part(_mean_name(len(parts)), statistic, np.mean(list(values.values()), axis=0), evidence)
     return Statement(text, "on average", parts, primary)
+
+
+def bracketed(
+    text: str,
+    statistic: str,
+    lower: Mapping[str, Floats],
+    upper: Mapping[str, Floats],
+    evidence: Evidence,
+    notes: Mapping[str, str],
+) -> Statement:
+    """A statement about the mean of parts between a `lower` and an `upper` vector of problems each."""
+
+    def part(name: str, low: Floats, high: Floats, note: str = "") -> Part:
+        ends = mean_element(low, evidence), mean_element(high, evidence)
+        return Part(name, statistic, ends[:1], note, ends[1])
+
+    parts = tuple(part(name, vector, upper[name], notes[name]) for name, vector in lower.items())
+    means = (np.mean(list(vectors.values()), axis=0) for vectors in (lower, upper))
+    return Statement(text, "on average", parts, part(_mean_name(len(parts)), *means))
 
 
 def mean_of_parts(text: str, parts: Sequence[Part], level: float) -> Statement:
@@ -280,7 +311,7 @@ def judge_statement(
 ) -> StatementJudged:
     """The verdict on a statement; contradicting it takes `stricter` coverage where that is given."""
     against = stricter or level
-    elements = [element for part in statement.parts for element in part.elements]
+    elements = [element for part in statement.parts for element in part.tested]
     joint, harsh = (critical_value(elements, one) for one in (level, against))
     judged = []
     for part in statement.parts:

@@ -11,19 +11,22 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from isoflop.bootstrap import accuracy_interval
 from isoflop.curves import CreditsInput, Curve, FitSpec, Resampling, build_curves
+from isoflop.differences import DIFFERENCES_COLUMNS, EQUAL_COMPUTE, GREEDY
 from isoflop.errors import UserError
+from isoflop.evidence_table import parameters, read_evidence
 from isoflop.fit_draws import DRAWS
-from isoflop.differences import DIFFERENCES_COLUMNS
 from isoflop.fit_tables import FITS_COLUMNS, fit_all
-from isoflop.stages.common import read_table, write_table
+from isoflop.stages.common import read_table, table_metadata, write_table
 from isoflop.stages.fit import main
-from isoflop.tables import CREDITS, CURVES_COLUMNS
+from isoflop.strategy import Strategy
+from isoflop.tables import CREDITS, CURVES_COLUMNS, MEASURED
 
 PROBLEMS = 60
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 SIZES = {"small": 100_000, "middle": 300_000, "large": 900_000}
-# Odds of a right sample, and the size of its tokens: larger policies are better and dearer.
+# Odds of a right sample, and the size of its tokens: larger policies are better and more expensive.
 SKILL = {"small": -0.5, "middle": 0.4, "large": 1.3}
 
 
@@ -57,6 +60,7 @@ def credits_frame(policy: str, budgets: tuple[int, ...] = BUDGETS, problems: int
                         "verifier": verifier,
                         "selector": selector,
                         "step_aggregation": aggregation,
+                        "half": 0,
                         "budget": budget,
                         "credit": credit,
                         "standard_error": 0.0,
@@ -79,9 +83,27 @@ def write_credits(path: Path, frame: pd.DataFrame, parameters: int) -> None:
     write_table(path, columns, CREDITS, {"policy": shape})
 
 
-def specification(policies: list[str], draws: int = 200) -> str:
-    inputs = [{"dataset": "toy", "policy": policy, "generator": "sampling"} for policy in policies]
-    return json.dumps({"experiment": "demo", "inputs": inputs, "draws": draws, "seed": 1, "code": "x"})
+def greedy_frame(policy: str) -> pd.DataFrame:
+    """One greedy answer a problem: right where most samples are."""
+    frame = credits_frame(policy, (1,))
+    frame = frame[(frame["selector"] == "majority") & (frame["budget"] == 1)]
+    return frame.assign(selector="none", credit=frame["credit"].round())
+
+
+def search_frame(policy: str) -> pd.DataFrame:
+    """A search at three budgets: as many samples' credits, a little better."""
+    frame = credits_frame(policy, (4, 16, 64))
+    frame = frame[frame["budget"] > 0]
+    return frame.assign(credit=np.minimum(frame["credit"] + 0.05, 1.0))
+
+
+POOLS = [(policy, generator) for generator in ("greedy", "sampling", "rebase") for policy in SIZES]
+
+
+def specification(pools: list[tuple[str, str]], draws: int = 200) -> str:
+    inputs = [{"dataset": "toy", "policy": policy, "generator": generator} for policy, generator in pools]
+    spec = {"experiment": "demo", "inputs": inputs, "searches": ["rebase"], "draws": draws, "seed": 1}
+    return json.dumps(spec | {"code": "x"})
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -92,26 +114,32 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("fit")
-    inputs = []
-    for policy, parameters in SIZES.items():
-        inputs.append(folder / f"{policy}.parquet")
-        write_credits(inputs[-1], credits_frame(policy), parameters)
-    names = {
-        "curves": "curves.csv",
-        "fits": "fits.csv",
-        "differences": "differences.csv",
-        "draws": "d.parquet",
-    }
-    found = {name: folder / file for name, file in names.items()} | {"folder": folder}
-    main([specification(list(SIZES)), *map(str, inputs), *(str(found[name]) for name in names)])
+    makers = {"greedy": greedy_frame, "sampling": credits_frame, "rebase": search_frame}
+    for policy, generator in POOLS:
+        write_credits(folder / f"{policy}-{generator}.parquet", makers[generator](policy), SIZES[policy])
+    found = {name: folder / file for name, file in OUTPUTS.items()} | {"folder": folder}
+    main([specification(POOLS), *inputs_of(folder), *(str(found[name]) for name in OUTPUTS)])
     return found
+
+
+OUTPUTS = {
+    "curves": "curves.csv",
+    "fits": "fits.csv",
+    "differences": "differences.csv",
+    "draws": "d.parquet",
+    "credits": "c.parquet",
+}
+
+
+def inputs_of(folder: Path) -> list[str]:
+    return [str(folder / f"{policy}-{generator}.parquet") for policy, generator in POOLS]
 
 
 def test_curves_are_the_mean_credit(outputs: dict[str, Path]) -> None:
     rows = rows_of(outputs["curves"])
     assert tuple(rows[0]) == CURVES_COLUMNS
-    # 3 policies, 6 strategies, all and 3 levels, 7 budgets; the limit is no budget.
-    assert len(rows) == 3 * 6 * 4 * 7
+    # 3 policies, all and 3 levels; 6 strategies at 7 budgets, 6 of a search at 3, greedy; no limit.
+    assert len(rows) == 3 * 4 * (6 * 7 + 6 * 3 + 1)
     assert "0" not in {row["budget"] for row in rows}
     frame = credits_frame("middle")
     for subset in ("all", "2"):
@@ -125,6 +153,7 @@ def test_curves_are_the_mean_credit(outputs: dict[str, Path]) -> None:
             row
             for row in rows
             if row["policy"] == "middle"
+            and row["generator"] == "sampling"
             and row["selector"] == "best_of_n"
             and row["step_aggregation"] == "min"
             and row["budget"] == "8"
@@ -151,8 +180,9 @@ def test_fits_hold_no_nan_and_their_intervals_contain_order(outputs: dict[str, P
     fits = {row["fit"] for row in rows}
     assert fits == {
         "limit", "power_law_with_floor", "power_law", "exponential_in_compute", "exponential_saturation",
-        "coverage_power_law", "optimal_size",
+        "coverage_power_law", "optimal_size", "optimal_size_or_greedy",
     }  # fmt: skip
+    assert {row["parameter"] for row in rows} >= {"backtest"}
 
 
 def test_the_exponential_approach_is_found_and_meets_the_pool(outputs: dict[str, Path]) -> None:
@@ -160,7 +190,7 @@ def test_the_exponential_approach_is_found_and_meets_the_pool(outputs: dict[str,
         row
         for row in rows_of(outputs["fits"])
         if (row["fit"], row["policy"]) == ("exponential_saturation", "small")
-        and (row["selector"], row["step_aggregation"]) == ("weighted", "last")
+        and (row["generator"], row["selector"], row["step_aggregation"]) == ("sampling", "weighted", "last")
     ]
     found = {row["parameter"]: row for row in rows}
     assert float(found["c"]["value"]) == pytest.approx(1.15, rel=1e-4)
@@ -168,7 +198,7 @@ def test_the_exponential_approach_is_found_and_meets_the_pool(outputs: dict[str,
         row
         for row in rows_of(outputs["fits"])
         if (row["fit"], row["policy"]) == ("limit", "small")
-        and (row["selector"], row["step_aggregation"]) == ("weighted", "last")
+        and (row["generator"], row["selector"], row["step_aggregation"]) == ("sampling", "weighted", "last")
         and row["subset"] == "all"
     ]
     assert float(found["limit"]["value"]) == pytest.approx(float(pool["value"]), abs=1e-5)
@@ -182,7 +212,7 @@ def test_akaike_weights_prefer_the_true_form_and_add_up(outputs: dict[str, Path]
         row["fit"]: float(row["value"])
         for row in rows_of(outputs["fits"])
         if (row["parameter"], row["policy"]) == ("akaike_weight", "large")
-        and (row["selector"], row["step_aggregation"]) == ("weighted", "min")
+        and (row["generator"], row["selector"], row["step_aggregation"]) == ("sampling", "weighted", "min")
         and row["cost_model"] == "flops_wu2024"
     }
     assert sum(shares.values()) == pytest.approx(1.0, abs=1e-5)
@@ -200,52 +230,139 @@ def test_differences_are_paired_and_exact(outputs: dict[str, Path]) -> None:
     }
     comparisons = {row["comparison"] for row in rows}
     assert comparisons == {
-        "weighted - majority", "best_of_n - majority", "best_of_n - weighted", "largest budget - one sample",
-        "policy - next smaller policy",
+        "strategy - greedy", "strategy - greedy of the next size", "search - sampling, equal budget",
+        "search - sampling, equal compute", "weighted - majority", "best_of_n - majority",
+        "best_of_n - weighted", "largest budget - one sample", "policy - next smaller policy",
     }  # fmt: skip
     for row in rows:
-        right_budget = "1" if row["comparison"] == "largest budget - one sample" else row["budget"]
-        expected = curves[row["left"], row["budget"]] - curves[row["right"], right_budget]
-        assert float(row["difference"]) == pytest.approx(expected, abs=2e-6)
         assert float(row["ci_low"]) <= float(row["difference"]) <= float(row["ci_high"])
-    policies = [
-        (r["left"].split("/")[0], r["right"].split("/")[0])
-        for r in rows
-        if r["comparison"].startswith("policy")
+        left = curves[row["left"], row["budget"]]
+        if row["comparison"] == EQUAL_COMPUTE:
+            assert float(row[f"cost_ratio_{row['cost_model']}"]) == pytest.approx(1.0, abs=1e-5)
+            assert row["left"].split("/")[1] == "rebase"
+            continue
+        right = curves[row["right"], row["right_budget"]]
+        assert float(row["difference"]) == pytest.approx(left - right, abs=2e-6)
+        assert row["cost_model"] == ""
+    single = [row for row in rows if row["comparison"] == GREEDY]
+    # Every selector in use of both generators, at every budget, with what it costs.
+    assert len(single) == len(SIZES) * 5 * (len(BUDGETS) + 3)
+    assert {row["right"].split("/")[1] for row in single} == {"greedy"}
+    costs = {
+        (row["policy"], row["generator"], row["budget"]): float(row["flops_total"])
+        for row in rows_of(outputs["curves"])
+        if row["subset"] == "all" and row["selector"] in ("majority", "none")
+    }
+    for row in single:
+        policy, generator = row["left"].split("/")[:2]
+        ratio = costs[policy, generator, row["budget"]] / costs[policy, "greedy", "1"]
+        assert float(row["cost_ratio_total"]) == pytest.approx(ratio, rel=1e-4)
+    following = [row for row in rows if row["comparison"] == "strategy - greedy of the next size"]
+    pairs = {(row["left"].split("/")[0], row["right"].split("/")[0]) for row in following}
+    assert pairs == {("small", "middle"), ("middle", "large")}
+    sizes = [row for row in rows if row["comparison"].startswith("policy")]
+    policies = {(row["left"].split("/")[0], row["right"].split("/")[0]) for row in sizes}
+    assert policies == {("middle", "small"), ("large", "middle")}
+
+
+def test_at_equal_compute_sampling_is_read_between_its_budgets(outputs: dict[str, Path]) -> None:
+    rows = [row for row in rows_of(outputs["differences"]) if row["comparison"] == EQUAL_COMPUTE]
+    [row] = [
+        row
+        for row in rows
+        if row["left"] == "small/rebase/prm/weighted/last"
+        and (row["budget"], row["cost_model"]) == ("16", "total")
     ]
-    assert policies == [("middle", "small"), ("large", "middle")]
+    # The search's cost is that of 16 samples here, so its difference is that at an equal number.
+    [same] = [
+        other
+        for other in rows_of(outputs["differences"])
+        if other["comparison"] == "search - sampling, equal budget"
+        and (other["left"], other["budget"]) == (row["left"], "16")
+    ]
+    assert float(row["right_budget"]) == pytest.approx(16, rel=1e-3)
+    assert float(row["difference"]) == pytest.approx(float(same["difference"]), abs=1e-6)
 
 
-def test_draws_follow_the_curves_and_the_document(outputs: dict[str, Path]) -> None:
+def test_sizes_are_compared_inside_a_family(outputs: dict[str, Path], tmp_path: Path) -> None:
+    spec = json.loads(specification(POOLS)) | {"families": {"small": "a", "middle": "a", "large": "b"}}
+    paths = [str(tmp_path / name) for name in OUTPUTS.values()]
+    main([json.dumps(spec), *inputs_of(outputs["folder"]), *paths])
+    rows = rows_of(Path(paths[1]))
+    assert {row["policy"] for row in rows if row["fit"] == "optimal_size"} == {"a"}
+    following = [
+        row for row in rows_of(Path(paths[2])) if row["comparison"] == "strategy - greedy of the next size"
+    ]
+    assert {row["left"].split("/")[0] for row in following} == {"small"}
+
+
+def test_draws_follow_the_document(outputs: dict[str, Path]) -> None:
     curves = rows_of(outputs["curves"])
     draws = read_table(outputs["draws"], DRAWS).to_pandas()
-    head = draws.iloc[: len(curves)]
-    assert set(head["kind"]) == {"accuracy"}
-    assert head["row"].tolist() == list(range(len(curves)))
-    assert np.allclose(head["y"], [float(row["accuracy"]) for row in curves], atol=1e-6)
-    assert head["draws"].map(len).eq(200).all()
     assert set(draws["kind"]) == {
-        "accuracy", "limit", "fit", "residual", "optimal_size", "optimal_size_fit", "best_policy", "pareto",
-        "pareto_all",
+        "limit", "fit", "residual", "optimal_size", "best_policy", "entry_price", "pareto", "pareto_all",
     }  # fmt: skip
     probability = draws[draws["kind"] == "best_policy"].groupby(
-        ["selector", "verifier", "step_aggregation", "cost_model", "x"]
+        ["generator", "selector", "verifier", "step_aggregation", "cost_model", "x"]
     )["y"]
     assert np.allclose(probability.sum(), 1.0)
-    front = draws[(draws["kind"] == "pareto_all") & (draws["cost_model"] == "flops_total")]
+    for kind, fit in (("pareto_all", "none"), ("pareto", "greedy")):
+        front = draws[(draws["kind"] == kind) & (draws["cost_model"] == "flops_total")]
+        assert fit in set(front["fit"])
+        for row in front.itertuples():
+            assert 1.0 - float(curves[row.row]["accuracy"]) == pytest.approx(row.y, abs=1e-6)
+    front = draws[(draws["kind"] == "pareto_all") & (draws["cost_model"] == "flops_total")].sort_values("x")
     assert "pass" not in set(front["selector"])
-    front = front.sort_values("x")
     assert (np.diff(front["y"]) <= 0).all()
-    for row in front.itertuples():
-        assert 1.0 - float(curves[row.row]["accuracy"]) == pytest.approx(row.y, abs=1e-6)
+
+
+def test_the_entry_price_of_a_size_is_what_its_least_budget_costs(outputs: dict[str, Path]) -> None:
+    draws = read_table(outputs["draws"], DRAWS).to_pandas()
+    entries = draws[(draws["kind"] == "entry_price") & (draws["generator"] == "sampling")]
+    entries = entries[(entries["selector"] == "majority") & (entries["cost_model"] == "flops_wu2024")]
+    costs = {
+        row["policy"]: float(row["flops_wu2024"])
+        for row in rows_of(outputs["curves"])
+        if (row["generator"], row["selector"], row["budget"], row["subset"])
+        == ("sampling", "majority", "1", "all")
+    }
+    assert dict(zip(entries["policy"], entries["x"], strict=True)) == pytest.approx(costs, rel=1e-5)
+    assert dict(zip(entries["policy"], entries["y"], strict=True)) == SIZES
+
+
+def test_evidence_is_what_the_curves_were_made_of(outputs: dict[str, Path]) -> None:
+    """Whoever has the credits can compute every accuracy, interval and difference again."""
+    table = read_table(outputs["credits"], MEASURED)
+    evidence = read_evidence(table, table_metadata(table), "credits.parquet")["toy"]
+    assert parameters(table) == SIZES
+    assert evidence.weights.shape == (200, PROBLEMS)
+    assert evidence.levels is not None
+    for row in rows_of(outputs["curves"]):
+        if row["subset"] != "all":
+            continue
+        how = (row[name] for name in ("generator", "selector", "verifier", "step_aggregation"))
+        series = evidence.get(row["policy"], Strategy(*how))
+        assert series is not None
+        credits = series.at_budget(int(row["budget"]))
+        assert credits is not None
+        low, high = accuracy_interval(credits, evidence.weights)
+        for name, value in (("accuracy", credits.mean()), ("ci_low", low), ("ci_high", high)):
+            assert float(row[name]) == pytest.approx(value, abs=5.1e-7)
+
+
+def test_the_limit_of_a_few_samples_is_no_limit(tmp_path: Path) -> None:
+    path = tmp_path / "credits.parquet"
+    write_credits(path, credits_frame("small", (1, 2, 4, 8)), 10)
+    paths = [str(tmp_path / name) for name in OUTPUTS.values()]
+    main([specification([("small", "sampling")]), str(path), *paths])
+    limits = [row for row in rows_of(Path(paths[1])) if row["fit"] == "limit"]
+    assert {row["status"] for row in limits} == {"too few samples"}
 
 
 def test_the_same_input_gives_the_same_bytes(outputs: dict[str, Path], tmp_path: Path) -> None:
-    folder = outputs["folder"]
-    inputs = [str(folder / f"{policy}.parquet") for policy in SIZES]
-    again = [tmp_path / name for name in ("curves.csv", "fits.csv", "differences.csv", "draws.parquet")]
-    main([specification(list(SIZES)), *inputs, *map(str, again)])
-    for name, path in zip(("curves", "fits", "differences", "draws"), again, strict=True):
+    again = [tmp_path / name for name in OUTPUTS.values()]
+    main([specification(POOLS), *inputs_of(outputs["folder"]), *map(str, again)])
+    for name, path in zip(OUTPUTS, again, strict=True):
         assert path.read_bytes() == outputs[name].read_bytes()
 
 
@@ -260,8 +377,7 @@ def test_draws_are_shared_within_a_data_set_and_fixed_by_the_seed() -> None:
 
 
 def test_a_greedy_curve_has_a_row_but_no_fit(tmp_path: Path) -> None:
-    frame = credits_frame("small", (1,))
-    frame = frame[(frame["selector"] == "majority") & (frame["budget"] == 1)].assign(selector="none")
+    frame = greedy_frame("small")
     about = CreditsInput(dataset="toy", policy="small", generator="greedy")
     curves = build_curves(frame, about, 10, Resampling(50, 1), level=0.9, source="x")
     assert [curve.budgets.tolist() for curve in curves] == [[1]] * 4
@@ -308,12 +424,15 @@ def test_wrong_command_lines_are_refused_without_a_traceback(tmp_path: Path) -> 
     write_credits(good, credits_frame("small"), 10)
     bare = tmp_path / "bare.parquet"
     pq.write_table(pq.read_table(good).replace_schema_metadata({}), bare)
-    out = [str(tmp_path / name) for name in ("a", "b", "c", "d")]
+    out = [str(tmp_path / name) for name in ("a", "b", "c", "d", "e")]
     cases = [
         (["{}", str(good), *out], "experiment: this key is missing"),
-        ([specification(["small", "large"]), str(good), *out], "names 2 credits tables, 1 are given"),
-        ([specification(["small"]), str(bare), *out], "no valid shape of the policy"),
-        ([specification(["small"])], "usage:"),
+        (
+            [specification([("small", "sampling"), ("large", "sampling")]), str(good), *out],
+            "names 2 credits tables, 1 are given",
+        ),
+        ([specification([("small", "sampling")]), str(bare), *out], "no valid shape of the policy"),
+        ([specification([("small", "sampling")])], "usage:"),
     ]
     for arguments, message in cases:
         with pytest.raises(UserError, match=message):
@@ -334,4 +453,4 @@ def test_the_stage_imports_no_torch() -> None:
 
 def test_a_specification_names_no_input_twice() -> None:
     with pytest.raises(ValueError, match="named twice"):
-        FitSpec.model_validate_json(specification(["small", "small"]))
+        FitSpec.model_validate_json(specification([("small", "sampling")] * 2))

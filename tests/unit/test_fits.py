@@ -14,7 +14,8 @@ from isoflop.fits import (
     fit_power_law,
     fit_power_law_with_floor,
 )
-from isoflop.frontier import MeasuredCurve, budget_grid, error_at, pareto, policy_frontier
+from isoflop.frontier import MeasuredCurve, budget_grid, error_at, pareto, policy_frontier, with_single
+from isoflop.optimal_size import size_law
 
 SAMPLES = 2.0 ** np.arange(9)
 COST = SAMPLES * 3e9
@@ -25,11 +26,18 @@ def noisy(curve: np.ndarray, sd: float = 0.004, draws: int = 200) -> np.ndarray:
     return curve + sd * RNG.standard_normal((draws, curve.size))
 
 
+def exact(fit: Fit) -> dict[str, float]:
+    """The parameters of a fit to a curve without noise, which extrapolates."""
+    assert fit.parameters["backtest"].value == pytest.approx(0.0, abs=1e-4)
+    assert "extrapolate" not in fit.note
+    return {name: estimate.value for name, estimate in fit.parameters.items() if name != "backtest"}
+
+
 def test_known_parameters_come_back_exactly_without_noise() -> None:
     error = 0.2 + 0.5 * SAMPLES**-0.6
     fit = fit_power_law_with_floor(COST, error, noisy(error), 0.95)
     assert (fit.status, fit.converged, fit.points) == ("ok", True, 9)
-    values = {name: estimate.value for name, estimate in fit.parameters.items()}
+    values = exact(fit)
     assert values == pytest.approx(
         {"floor": 0.2, "a": 0.5 * 3e9**0.6, "b": 0.6, "first_excess": 0.5}, rel=1e-5
     )
@@ -45,14 +53,14 @@ def test_power_law_and_exponentials_come_back_exactly_without_noise() -> None:
 
     error = 0.1 + 0.4 * np.exp(-(COST - COST[0]) / 5e10)
     fit = fit_exponential_in_compute(COST, error, noisy(error), 0.95)
-    values = {name: estimate.value for name, estimate in fit.parameters.items()}
+    values = exact(fit)
     assert values == pytest.approx({"floor": 0.1, "a": 0.4, "scale": 5e10}, rel=1e-5)
 
     # A first budget other than 1: `first` is still the accuracy at one sample.
     samples = 2.0 ** np.arange(1, 9)
     accuracy = 0.8 - 0.3 * 1.1 ** -(samples - 1)
     fit = fit_exponential_saturation(samples, accuracy, noisy(accuracy), 0.95)
-    values = {name: estimate.value for name, estimate in fit.parameters.items()}
+    values = exact(fit)
     assert values == pytest.approx({"limit": 0.8, "first": 0.5, "c": 1.1}, rel=1e-5)
 
     coverage = np.exp(-1.5 * SAMPLES**-0.4)
@@ -257,13 +265,24 @@ def sizes_on_a_law(
     return cost, 10 ** available[np.abs(wanted[:, None] - available).argmin(axis=1)]
 
 
+def resampled(size: np.ndarray) -> np.ndarray:
+    """Draws of a staircase whose steps come a little earlier or later, low ones and high ones on their own.
+
+    One whose steps never moved would be no measurement.
+    """
+    place, half = np.arange(size.size), size.size // 2
+    shifts = [(low, high) for low in (-2, 0, 2) for high in (-2, 0, 2)]
+    moved = [np.where(place < half, place + low, place + high) for low, high in shifts]
+    return size[np.clip(moved, 0, size.size - 1)]
+
+
 @pytest.mark.parametrize(("low", "high"), [(5, 9), (3, 9), (5, 12), (2, 14)])
 @pytest.mark.parametrize("steps", [4, 40])
 def test_the_paper_s_law_of_sizes_is_found_wherever_the_budgets_end(
     steps: int, low: float, high: float
 ) -> None:
     cost, size = sizes_on_a_law(1.19, 2.03, steps, low, high)
-    fit = fit_optimal_size(cost, size, np.tile(size, (10, 1)), 0.95)
+    fit = fit_optimal_size(cost, size, resampled(size), 0.95)
     assert fit.status == "ok"
     assert fit.points == steps - 1
     assert fit.parameters["alpha"].value == pytest.approx(1.19, rel=0.02)
@@ -291,7 +310,7 @@ def test_sizes_that_change_places_near_a_tie_count_once() -> None:
     for place in np.flatnonzero(np.diff(size)):
         below, above = size[place], size[place + 1]
         flicker[place - 2 : place + 4] = [below, above, below, above, below, above]
-    plain, flickering = (fit_optimal_size(cost, one, np.tile(one, (10, 1)), 0.95) for one in (size, flicker))
+    plain, flickering = (fit_optimal_size(cost, one, resampled(one), 0.95) for one in (size, flicker))
     assert (flickering.points, flickering.status) == (plain.points, plain.status) == (3, "ok")
     for name in ("alpha", "beta"):
         assert flickering.parameters[name].value == pytest.approx(plain.parameters[name].value, abs=1e-6)
@@ -300,17 +319,69 @@ def test_sizes_that_change_places_near_a_tie_count_once() -> None:
 def test_a_staircase_off_any_line_is_a_poor_fit() -> None:
     cost = np.logspace(10, 13, 400)
     size = np.select([cost < 10**10.2, cost < 10**12.7, cost < 10**12.8], [1e6, 1e7, 1e8], 1e9)
-    assert fit_optimal_size(cost, size, np.tile(size, (10, 1)), 0.95).status == "poor fit"
+    assert fit_optimal_size(cost, size, resampled(size), 0.95).status == "poor fit"
 
 
 def test_an_undetermined_slope_of_sizes_says_so() -> None:
     cost, size = sizes_on_a_law(1.2, 2.0, 4)
-    draws = np.vstack([np.tile(size, (9, 1)), np.tile(size[::-1], (9, 1))])
+    draws = np.vstack([resampled(size), np.tile(size[::-1], (9, 1))])
     assert fit_optimal_size(cost, size, draws, 0.95).status == "undetermined"
-    single = np.vstack([np.tile(size, (9, 1)), np.full((9, size.size), 1e6)])
+    single = np.vstack([resampled(size), np.full((9, size.size), 1e6)])
     fit = fit_optimal_size(cost, size, single, 0.95)
     assert fit.status == "undetermined"
-    assert "50.0% of the draws have fewer than two changes" in fit.note
+    assert "50.0% of the draws have fewer than two crossings" in fit.note
+    same = fit_optimal_size(cost, size, np.tile(size, (10, 1)), 0.95)
+    assert (same.status, "nothing measured" in same.note) == ("undetermined", True)
+
+
+def test_a_size_that_is_best_as_soon_as_it_is_affordable_is_a_price_not_a_crossing() -> None:
+    """Flat curves, each larger model better from its first point: the staircase is that of the prices."""
+    errors = (0.5, 0.4, 0.3, 0.2)
+    sizes = [1e6, 3e6, 9e6, 27e6]
+    rng = np.random.default_rng(3)
+    curves = []
+    for size, error in zip(sizes, errors, strict=True):
+        cost = size * 100.0 * 2.0 ** np.arange(9)
+        curves.append(
+            MeasuredCurve(cost, np.full(9, error), error + rng.normal(0, 0.01, (50, 1)) * np.ones(9))
+        )
+    frontier = policy_frontier(curves)
+    assert frontier is not None
+    assert frontier.prices.all()
+    law = size_law(curves, ["a", "b", "c", "d"], [int(size) for size in sizes], 0.95)
+    assert (law.fit.status, law.fit.points, law.alpha) == ("too few crossings", 0, None)
+    assert "entry prices, which do not count: 3" in law.fit.note
+
+
+def test_a_crossing_inside_both_curves_counts_beside_prices() -> None:
+    small = MeasuredCurve(np.array([1e8, 1e11]), np.array([0.5, 0.5]), np.full((4, 2), 0.5))
+    falling = np.array([0.9, 0.1])
+    large = MeasuredCurve(np.array([1e9, 1e11]), falling, np.tile(falling, (4, 1)))
+    frontier = policy_frontier([small, large])
+    assert frontier is not None
+    assert frontier.prices[0].tolist() == [True, False]
+    law = size_law([small, large], ["small", "large"], [10, 20], 0.95)
+    assert (law.fit.points, law.fit.status) == (1, "too few crossings")
+    assert "prices" not in law.fit.note
+
+
+def test_greedy_answers_belong_to_the_frontier() -> None:
+    curve = MeasuredCurve(np.array([1e8, 1e10]), np.array([0.6, 0.2]), np.tile([0.6, 0.2], (3, 1)))
+    greedy = MeasuredCurve(np.array([1.1e8]), np.array([0.4]), np.array([[0.4], [0.3], [0.7]]))
+    either = with_single(curve, greedy)
+    assert either.cost.tolist() == [1e8, 1.1e8, 1e10]
+    assert either.error.tolist() == pytest.approx([0.6, 0.4, 0.2])
+    at = error_at(curve.cost, curve.draws, greedy.cost)[0, 0]
+    assert either.draws[:, 1].tolist() == pytest.approx([0.4, 0.3, at])
+
+
+@pytest.mark.parametrize(("floor", "told"), [(0.0, False), (0.3, True)])
+def test_a_fit_that_misses_its_largest_budget_says_so(floor: float, told: bool) -> None:
+    """A power law whose error stops at a floor beyond a quarter of the budget does not extrapolate."""
+    error = np.maximum(0.7 * SAMPLES**-0.3, floor)
+    fit = fit_power_law(COST, error, noisy(error, 0.002), 0.95)
+    assert ("does not extrapolate" in fit.note) is told
+    assert (fit.parameters["backtest"].high < 0) is told
 
 
 def test_pareto_keeps_what_nothing_beats() -> None:
