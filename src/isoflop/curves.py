@@ -176,6 +176,7 @@ def build_curves(
     Raises UserError where problems are missing, doubled or differ between tables, or a number is out of
     range.
     """
+    credits = credits[credits["half"] == 0]
     _check_numbers(credits, source)
     problems = sorted(set(credits["problem_id"]))
     resampling.check(about.dataset, problems, source)

@@ -23,15 +23,18 @@ def pass_rates(correct: Bools, sizes: Ints) -> Floats:
     return _means(correct.astype(np.float64), sizes)
 
 
-def mean_scores(scores: Floats, sizes: Ints) -> Floats:
+def mean_scores(scores: Floats, sizes: Ints, *, whole: bool = True) -> Floats:
     """The mean score of each problem's samples: predicted difficulty, [problems].
 
     `scores`: [candidates], one per solution; nan for one that was too long to be scored, which is left out.
-    Raises UserError for a problem without a score.
+    Raises UserError for a problem without a score; unless `whole`: then it counts as the middle one.
     """
     known = np.isfinite(scores)
     counts = _sums(known.astype(np.float64), sizes)
     if not counts.all():
+        if not whole and counts.any():
+            means = _sums(np.where(known, scores, 0.0), sizes) / np.maximum(counts, 1.0)
+            return np.where(counts > 0, means, np.median(means[counts > 0]))
         raise UserError(
             f"problem {int(np.argmin(counts))} has no scored sample, so its difficulty cannot be predicted; "
             "use a verifier that takes longer solutions"

@@ -57,10 +57,12 @@ class Line:
 
 
 def saved(line: Line, baseline: Line, place: int) -> Floats:
-    """How much less compute `line` needs for what `baseline` has at its point `place`, [1 + draws].
+    """How much less compute `line` needs than `baseline` for what that has at its point `place`, [1 + draws].
 
-    The logarithm of the factor: positive where compute is saved, minus infinity where it is not reached.
+    The log of (least compute at which the baseline is there) / (the same for `line`), in each draw for what
+    the baseline has in that draw: positive where compute is saved, 0 for a line against itself, minus
+    infinity where `line` does not get there within what was measured. The baseline may be there earlier.
     """
-    needed = line.first_reached(baseline.draws[place])
-    result: Floats = np.where(np.isfinite(needed), baseline.x[place] - needed, -np.inf)
-    return result
+    target = baseline.draws[place]
+    log_factor: Floats = baseline.first_reached(target) - line.first_reached(target)
+    return log_factor

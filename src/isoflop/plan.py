@@ -418,7 +418,8 @@ class Plan:
         kind: Literal["search", "import", "sampling"] = "sampling"
         if isinstance(entry, TreeSearch | Import):
             kind = "search" if isinstance(entry, TreeSearch) else "import"
-        return self.select_from(generator, kind, self.budgets(policy, generator))
+        telling = config.difficulty is not None and config.difficulty.generator == generator
+        return self.select_from(generator, kind, self.budgets(policy, generator), halves=telling)
 
     def select_from(
         self,
@@ -426,8 +427,13 @@ class Plan:
         kind: Literal["sampling", "import", "search", "revisions"],
         budgets: tuple[int, ...],
         length: int | None = None,
+        *,
+        halves: bool,
     ) -> str:
-        """Specification of a table of credits of what leaves something to pick; `length`: of chains."""
+        """Specification of a table of credits of what leaves something to pick.
+
+        `length`: of chains. `halves`: the pool tells difficulty.
+        """
         config = self.config
         return canonical(
             SelectSpec(
@@ -441,6 +447,7 @@ class Plan:
                 seed=config.seed,
                 generator_kind=kind,
                 length=length,
+                halves=halves,
                 code=code_digest("isoflop.stages.select"),
             )
         )

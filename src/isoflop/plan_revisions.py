@@ -3,6 +3,7 @@
 from isoflop.config_revisions import Revisions
 from isoflop.digests import code_digest
 from isoflop.plan import Plan, Pool, canonical
+from isoflop.plan_choice import ChoicePlan
 from isoflop.specs import (
     CHAIN_LABELS_VERSION,
     REVISE_VERSION,
@@ -73,7 +74,9 @@ class RevisionPlan:
 
     def select(self, generator: str, length: int) -> str:
         """Specification of the credits of chains of one length."""
-        return self._plan.select_from(generator, "revisions", self._chains(generator).budgets(length), length)
+        telling = any(pool.generator == generator for pool in ChoicePlan(self._plan).judged())
+        budgets = self._chains(generator).budgets(length)
+        return self._plan.select_from(generator, "revisions", budgets, length, halves=telling)
 
     def pools(self) -> list[Pool]:
         """The tables of chains."""

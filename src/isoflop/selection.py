@@ -20,7 +20,6 @@ from isoflop.estimators import best_of_k, pass_at_k
 from isoflop.seeds import derive_seed
 from isoflop.voting import (
     NO_ANSWER,
-    Ballot,
     draws_needed,
     limit_bounds,
     make_ballot,
@@ -46,8 +45,8 @@ class SelectSpec(BaseModel):
     `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
     them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
     greedy, which has one candidate, budgets, selectors and step aggregations have no effect. `length`: of the
-    chains of revisions that are picked from.
-    `code`: digest of the stage's import closure.
+    chains of revisions that are picked from. `halves`: the pool tells difficulty, so each of its halves is
+    measured too, while the other tells. `code`: digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +60,7 @@ class SelectSpec(BaseModel):
     seed: int
     generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
     length: int | None = None
+    halves: bool = False
     code: str
 
     @model_validator(mode="after")
@@ -79,6 +79,8 @@ class SelectSpec(BaseModel):
             raise ValueError("step_aggregations: an outcome verifier needs last")
         if (self.length is not None) != (self.generator_kind == "revisions"):
             raise ValueError("length: goes with generator_kind revisions")
+        if self.halves and self.generator_kind not in ("sampling", "import", "revisions"):
+            raise ValueError("halves: only pools of samples and chains have any")
         if NONE in self.verifiers:
             raise ValueError(f"verifiers: {NONE!r} stands for no verifier; give it another name")
         if self.generator_kind != "greedy":
@@ -154,8 +156,10 @@ class StrategyCredits:
     limit_bounds: Floats | None = None
 
 
-def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectSpec) -> list[StrategyCredits]:
-    """Credits of every strategy that `spec` asks for.
+def select_credits(
+    pools: Pools, scores: Mapping[str, StepScores], spec: SelectSpec, *, limit: bool = True
+) -> list[StrategyCredits]:
+    """Credits of every strategy that `spec` asks for; `limit`: votes at infinitely many samples too.
 
     Order: strategies without a verifier as `spec.selectors` has them, then by verifier, selector, step
     aggregation. Each problem's Monte Carlo depends on `spec.seed` and its identifier, not on the order of
@@ -166,13 +170,13 @@ def select_credits(pools: Pools, scores: Mapping[str, StepScores], spec: SelectS
         return [_greedy(pools)]
     _check_pool_sizes(pools, spec.budgets[-1])
     plain = [Strategy(NONE, name, NONE) for name in spec.selectors if name not in _VERIFIED]
-    results = [credits for strategy in plain for credits in _collect(pools, [strategy], [None], spec)]
+    results = [credits for strategy in plain for credits in _collect(pools, [strategy], [None], spec, limit)]
     for verifier in spec.verifiers:
         weights = candidate_scores(pools, scores[verifier], verifier, spec)
         for selector in spec.selectors:
             if selector in _VERIFIED:
                 strategies = [Strategy(verifier, selector, name) for name in spec.aggregations(verifier)]
-                results += _collect(pools, strategies, weights, spec)
+                results += _collect(pools, strategies, weights, spec, limit)
     return results
 
 
@@ -279,11 +283,16 @@ class _Part(NamedTuple):
 
 
 def _collect(
-    pools: Pools, strategies: Sequence[Strategy], weights: Sequence[Floats | None], spec: SelectSpec
+    pools: Pools,
+    strategies: Sequence[Strategy],
+    weights: Sequence[Floats | None],
+    spec: SelectSpec,
+    limit: bool,
 ) -> list[StrategyCredits]:
     """Credits of strategies that share a selector, each with its candidate scores (None for no verifier)."""
     votes = strategies[0].selector in _VOTES
-    budgets = (*spec.budgets, LIMIT) if votes else spec.budgets
+    limit = limit and votes
+    budgets = (*spec.budgets, LIMIT) if limit else spec.budgets
     draws = draws_needed(len(pools.problem_ids))
     credit, error = np.zeros((2, len(strategies), len(budgets), len(pools.problem_ids)))
     bounds = np.zeros((len(strategies), 2, len(pools.problem_ids)))
@@ -298,8 +307,11 @@ def _collect(
         if votes:
             ballots = [make_ballot(part.answer_class, part.correct, part.scores) for part in parts]
             seed = derive_seed("select", spec.seed, pools.problem_ids[column])
-            credit[:, :, column], error[:, :, column] = _vote(ballots, spec.budgets, draws, seed)
-            bounds[:, :, column] = [limit_bounds(ballot) for ballot in ballots]
+            drawn = vote_credits(ballots, spec.budgets, draws, np.random.default_rng(seed))
+            credit[:, : len(spec.budgets), column], error[:, : len(spec.budgets), column] = drawn
+            if limit:
+                credit[:, -1, column] = [whole_pool_vote(ballot) for ballot in ballots]
+                bounds[:, :, column] = [limit_bounds(ballot) for ballot in ballots]
         else:
             credit[:, :, column] = [
                 pass_at_k(right, budgets)
@@ -308,16 +320,9 @@ def _collect(
                 for part in parts
             ]
     return [
-        StrategyCredits(strategy, budgets, credit[row], error[row], bounds[row] if votes else None)
+        StrategyCredits(strategy, budgets, credit[row], error[row], bounds[row] if limit else None)
         for row, strategy in enumerate(strategies)
     ]
-
-
-def _vote(ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, seed: int) -> tuple[Floats, Floats]:
-    """Credit and standard error, [ballots, budgets and the limit]."""
-    credit, error = vote_credits(ballots, budgets, draws, np.random.default_rng(seed))
-    limit = np.array([[whole_pool_vote(ballot)] for ballot in ballots])
-    return np.hstack([credit, limit]), np.hstack([error, np.zeros_like(limit)])
 
 
 def shares(tokens: Floats) -> Floats:

@@ -108,7 +108,8 @@ GRADES = pa.schema(
     ]
 )
 
-# One row per (strategy, budget, problem): the expected credit over all subsets of that size.
+# One row per (strategy, half, budget, problem): the expected credit over all subsets of that size, of the
+# whole pool (half 0) or of its candidates at even (1) or odd (2) places, where it tells difficulty too.
 CREDITS = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
@@ -116,6 +117,7 @@ CREDITS = pa.schema(
         pa.field("verifier", pa.string(), nullable=False),  # "none" where none is used
         pa.field("selector", pa.string(), nullable=False),
         pa.field("step_aggregation", pa.string(), nullable=False),  # "none" where none is used
+        pa.field("half", pa.int8(), nullable=False),
         pa.field("budget", pa.int32(), nullable=False),  # 0 marks the limit k -> infinity
         pa.field("credit", pa.float64(), nullable=False),
         pa.field("standard_error", pa.float64(), nullable=False),  # of the Monte Carlo; 0 where exact
@@ -148,13 +150,15 @@ MEASURED = pa.schema(
     ]
 )
 
-# One row per problem: how hard it is for one policy, by one pool of its samples (isoflop.difficulty). Bin 1
-# is the easiest; `predicted` is null without a verifier. Costs are of the whole pool, for one problem:
-# without and with the verifier's reading.
+# One row per half and problem: how hard it is for one policy, by one pool of its samples, whole (half 0) or
+# by those at even (1) or odd (2) places alone (isoflop.difficulty). Bin 1 is the easiest; `predicted` is null
+# without a verifier. Costs are of the samples that tell, for one problem: without and with the verifier's
+# reading.
 DIFFICULTY = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
         pa.field("level", pa.int16()),
+        pa.field("half", pa.int8(), nullable=False),
         pa.field("samples", pa.int32(), nullable=False),
         pa.field("oracle", pa.float64(), nullable=False),
         pa.field("oracle_bin", pa.int16(), nullable=False),

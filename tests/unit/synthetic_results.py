@@ -164,6 +164,7 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
                         "verifier": verifier,
                         "selector": selector,
                         "step_aggregation": aggregation,
+                        "half": 0,
                         "budget": budget,
                         "credit": shape.certain.get(policy, credit(selector, right, budget)),
                         "standard_error": 0.0,
@@ -254,6 +255,7 @@ def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[
         columns = {
             "problem_id": [f"test-{index:05d}" for index in range(count)],
             "level": levels if shape.with_levels else [None] * count,
+            "half": [0] * count,
             "samples": [BUDGETS[-1]] * count,
             **{"oracle": right, "oracle_bin": bins, "predicted": right, "predicted_bin": bins[::-1]},
             **{name: pool for name in DIFFICULTY.names if name.startswith("flops")},

@@ -98,6 +98,7 @@ class World:
             "verifier": [strategy[0]] * count,
             "selector": [strategy[1]] * count,
             "step_aggregation": [strategy[2]] * count,
+            "half": [0] * count,
             "budget": samples.astype(int).tolist(),
             "credit": credit.ravel().tolist(),
             "standard_error": [0.0] * count,
@@ -129,6 +130,7 @@ class World:
             columns = {
                 "problem_id": self.ids,
                 "level": self.bins.tolist(),
+                "half": [0] * PROBLEMS,
                 "samples": [64] * PROBLEMS,
                 "oracle": (1 - self.bins / BINS).tolist(),
                 "oracle_bin": self.bins.tolist(),

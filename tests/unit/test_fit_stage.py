@@ -57,6 +57,7 @@ def credits_frame(policy: str, budgets: tuple[int, ...] = BUDGETS, problems: int
                         "verifier": verifier,
                         "selector": selector,
                         "step_aggregation": aggregation,
+                        "half": 0,
                         "budget": budget,
                         "credit": credit,
                         "standard_error": 0.0,

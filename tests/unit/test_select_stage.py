@@ -16,6 +16,8 @@ from isoflop.errors import UserError
 from isoflop.stages.common import table_metadata
 from isoflop.tables import CREDITS
 
+STRATEGY = ("verifier", "selector", "step_aggregation", "budget")
+
 
 @pytest.fixture
 def study(tmp_path):
@@ -33,7 +35,7 @@ def pick(table: pa.Table, column: str, *strategy: str | int) -> np.ndarray:
 
 def test_rows_are_every_strategy_budget_and_problem_in_order(study):
     table = study.run()
-    found = list(dict.fromkeys(zip(*(table[n].to_pylist() for n in CREDITS.names[2:6]), strict=True)))
+    found = list(dict.fromkeys(zip(*(table[n].to_pylist() for n in STRATEGY), strict=True)))
     strategies = [("none", "pass", "none", (1, 2, 4)), ("none", "majority", "none", (1, 2, 4, 0))]
     strategies += [("prm", "weighted", how, (1, 2, 4, 0)) for how in ("last", "min")]
     strategies += [("prm", "best_of_n", how, (1, 2, 4)) for how in ("last", "min")]
@@ -145,6 +147,91 @@ def test_the_order_of_samples_changes_no_bit(tmp_path):
     other = study.run()
     for name in CREDITS.names:
         assert one[name].equals(other[name]), name
+
+
+def only(table: pa.Table, half: int) -> pa.Table:
+    return table.filter(pc.equal(table["half"], half))
+
+
+def test_a_half_is_what_the_pool_of_its_candidates_would_be(tmp_path):
+    study = Study(tmp_path, size=9)
+    study.spec |= {"budgets": [1, 2, 4, 8]}
+    whole = study.run()
+    assert set(whole["half"].to_pylist()) == {0}
+    study.spec["halves"] = True
+    table = study.run()
+    assert only(table, 0).equals(whole), "the whole pool is as without halves"
+    for half in (1, 2):
+        kept = [row for row in range(27) if row % 9 % 2 == half - 1]
+        alone = Study(tmp_path, size=9)
+        alone.spec |= {"budgets": [1, 2, 4]}
+        for name in ("candidates", "grades", "scores"):
+            setattr(alone, name, {key: [column[row] for row in kept] for key, column in
+                                  getattr(alone, name).items()})  # fmt: skip
+        tokens, read = sum(alone.candidates["tokens"]), sum(alone.scores["verifier_tokens"])
+        alone.sample_ledger |= {"candidates": len(kept), "generated_tokens": tokens}
+        alone.score_ledger |= {"verifier_tokens": read}
+        expected = alone.run()
+        found = only(table, half)
+        assert set(found["budget"].to_pylist()) == {1, 2, 4}, "no more than half of the pool, and no limit"
+        assert found["limit_low"].null_count == found.num_rows
+        for strategy in (("none", "pass", "none"), ("none", "majority", "none"), ("prm", "weighted", "min"),
+                         ("prm", "best_of_n", "last")):  # fmt: skip
+            for budget in (1, 2, 4):
+                for column in ("credit", "tokens", "flops_wu2024", "flops_total", "standard_error"):
+                    assert pick(found, column, *strategy, budget) == pytest.approx(
+                        pick(expected, column, *strategy, budget)
+                    )
+
+
+def test_the_order_within_a_half_changes_no_bit(tmp_path):
+    study = Study(tmp_path, size=48)
+    study.spec |= {"budgets": [1, 4, 12], "halves": True}
+    one = study.run()
+    assert np.any(only(one, 1)["standard_error"].to_numpy())
+    generator = np.random.default_rng(8)
+    order = np.arange(144)
+    for start in (0, 48, 96):
+        for odd in (0, 1):
+            places = np.arange(start + odd, start + 48, 2)
+            order[places] = generator.permutation(places)
+    for table in (study.candidates, study.grades, study.scores):
+        for name in set(table) - {"problem_id", "candidate"}:
+            table[name] = [table[name][i] for i in order]
+    other = study.run()
+    for name in set(CREDITS.names) - {"seconds"}:
+        assert one[name].equals(other[name]), name
+
+
+def test_halves_of_chains_are_of_whole_chains(tmp_path):
+    study = chains_study(tmp_path, 2, [2, 4])
+    study.spec["halves"] = True
+    table = study.run()
+    assert pick(only(table, 1), "credit", "none", "pass", "none", 2) == pytest.approx([1, 1, 0])
+    assert pick(only(table, 2), "credit", "none", "pass", "none", 2) == pytest.approx([0, 0, 1])
+    assert set(only(table, 2)["budget"].to_pylist()) == {2}
+    tokens = np.array(study.candidates["tokens"], dtype=float).reshape(3, 2, 2).sum(axis=2)
+    assert pick(only(table, 2), "tokens", "none", "majority", "none", 2) == pytest.approx(tokens[:, 1])
+
+
+def test_a_pool_smaller_than_twice_its_budgets_has_no_halves(study):
+    study.spec |= {"budgets": [4], "halves": True}
+    assert set(study.run()["half"].to_pylist()) == {0}
+    study.spec |= {"generator_kind": "search"}
+    with pytest.raises(UserError, match="halves: only pools of samples"):
+        study.run()
+
+
+def test_metadata_counts_what_has_no_answer_and_did_not_end(tmp_path):
+    study = Study(tmp_path)
+    study.grades["answer_class"] = [0, -1, 1, 1, *[0] * 4, -1, -1, 0, 1]
+    study.grades["correct"] = [c == 0 for c in study.grades["answer_class"]]
+    study.candidates["finish"] = ["stop"] * 10 + ["length", "unfinished"]
+    metadata = table_metadata(study.run())
+    assert [metadata[key] for key in ("candidates", "unanswered", "unfinished")] == [12, 3, 2]
+    chains = chains_study(tmp_path, 1, [1, 2])
+    metadata = table_metadata(chains.run())
+    assert [metadata[key] for key in ("candidates", "unanswered")] == [6, 1], "the answers picked from"
 
 
 def chains_study(folder: Path, length: int, budgets: list[int]) -> Study:

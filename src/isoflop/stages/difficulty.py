@@ -1,4 +1,4 @@
-"""How hard every problem is for one policy, by a pool of its samples.
+"""How hard every problem is for one policy, by a pool of its samples, and by each half of it.
 
     python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT
 
@@ -8,18 +8,18 @@ verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.errors import UserError
-from isoflop.selection import StepScores, Usage, expected_costs, solution_scores
+from isoflop.halves import HALVES, WHOLE, halved
+from isoflop.selection import expected_costs, solution_scores
 from isoflop.specs import DifficultySpec
-from isoflop.stages.common import read_spec, read_table, run_stage, write_table
-from isoflop.stages.pools import ReadPool, read_pool
-from isoflop.tables import CANDIDATES, DIFFICULTY
+from isoflop.stages.common import read_spec, run_stage, write_table
+from isoflop.stages.pools import ReadPool, first_answers, part_of, read_pool
+from isoflop.tables import DIFFICULTY
 
 Floats = NDArray[np.float64]
 
@@ -43,12 +43,28 @@ def main(arguments: Sequence[str]) -> None:
         imported=spec.imported,
     )
     if spec.chains:
-        pool = first_answers(pool, arguments[2])
+        pool = part_of(pool, first_answers(pool, arguments[2]))
+    parts = [pool]
+    if pool.pools.sizes.min() > 1:
+        parts += [part_of(pool, halved(pool.pools.sizes, half)) for half in HALVES]
+    columns: dict[str, list[object]] = {name: [] for name in DIFFICULTY.names}
+    for half, part in enumerate(parts):
+        for name, values in _columns(part, half, spec).items():
+            columns[name] += values
+    write_table(arguments[-1], columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
+    count = len(pool.problems)
+    sizes = np.bincount(columns["oracle_bin"][:count], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
+    print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
+
+
+def _columns(pool: ReadPool, half: int, spec: DifficultySpec) -> dict[str, list[object]]:
+    """The rows of the whole pool, half 0, or of one of its halves."""
     count = len(pool.problems)
     oracle = pass_rates(pool.pools.correct, pool.pools.sizes)
     columns: dict[str, list[object]] = {
         "problem_id": pool.problems["problem_id"].to_pylist(),
         "level": pool.problems["level"].to_pylist(),
+        "half": [half] * count,
         "samples": pool.pools.sizes.tolist(),
         "oracle": oracle.tolist(),
         "oracle_bin": quantile_bins(oracle, spec.bins).tolist(),
@@ -61,40 +77,12 @@ def main(arguments: Sequence[str]) -> None:
     if spec.verifier is not None:
         aggregation = "last" if spec.outcome else spec.step_aggregation
         scores = solution_scores(pool.pools.sizes, pool.scores[spec.verifier], aggregation)
-        predicted = mean_scores(scores, pool.pools.sizes)
+        # A half may hold nothing but what was too long to be scored, a whole pool may not.
+        predicted = mean_scores(scores, pool.pools.sizes, whole=half == WHOLE)
         columns["predicted"] = predicted.tolist()
         columns["predicted_bin"] = quantile_bins(predicted, spec.bins).tolist()
         columns["flops_total_verified"] = _whole(pool, spec.verifier)["flops_total"].tolist()
-    write_table(arguments[-1], columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
-    sizes = np.bincount(columns["oracle_bin"], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
-    print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
-
-
-def first_answers(pool: ReadPool, candidates_path: str) -> ReadPool:
-    """The pool of the first answers of all chains. Raises UserError where there are no chains."""
-    first = read_table(candidates_path, CANDIDATES)["budget"].to_numpy() == 1
-    pools, problem = pool.pools, np.repeat(np.arange(pool.pools.sizes.size), pool.pools.sizes)
-    sizes = np.bincount(problem[first], minlength=pools.sizes.size)
-    if not sizes.all():
-        raise UserError(f"{candidates_path}: its candidates are no chains; delete it and run again")
-
-    def kept(usage: Usage) -> Usage:
-        share = float(usage.tokens[first].sum()) / max(float(usage.tokens.sum()), 1.0)
-        return replace(usage, tokens=usage.tokens[first], seconds=usage.seconds * share)
-
-    return replace(
-        pool,
-        pools=replace(
-            pools, sizes=sizes, answer_class=pools.answer_class[first], correct=pools.correct[first]
-        ),
-        prompt=pool.prompt[first],
-        policy=kept(pool.policy),
-        scores={
-            name: StepScores(one.scores[np.repeat(first, one.counts)], one.counts[first])
-            for name, one in pool.scores.items()
-        },
-        verifiers={name: kept(one) for name, one in pool.verifiers.items()},
-    )
+    return columns
 
 
 def _whole(pool: ReadPool, verifier: str | None) -> dict[str, Floats]:

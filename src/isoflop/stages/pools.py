@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.search_tree import STOP
 from isoflop.selection import Pools, StepScores, Usage
 from isoflop.stages.common import read_json, read_table
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES
@@ -21,6 +22,7 @@ from isoflop.voting import NO_ANSWER
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 class _SampleLedger(BaseModel):
@@ -52,13 +54,14 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class ReadPool:
     """One generator's candidates on one data set, graded and scored.
 
-    `problems`: those that have candidates. `prompt`: prompt tokens, [candidates]. `scores`, `verifiers`: by
-    the verifiers' names, in their order.
+    `problems`: those that have candidates. `prompt`: prompt tokens, `finished`: whether the model ended the
+    solution itself, each [candidates]. `scores`, `verifiers`: by the verifiers' names, in their order.
     """
 
     problems: pa.Table
     pools: Pools
     prompt: Floats
+    finished: Bools
     policy: Usage
     scores: dict[str, StepScores]
     verifiers: dict[str, Usage]
@@ -104,7 +107,43 @@ def read_pool(
         read[name], too_long = _verifier_usage(ledger, table, scores_path)
         scores[name] = step_scores(table, scores_path, candidates, name in outcome_verifiers, too_long)
     prompt = candidates["prompt_tokens"].to_numpy().astype(np.float64)
-    return ReadPool(problems, pools, prompt, policy, scores, read)
+    finished = pc.equal(candidates["finish"], STOP).to_numpy()
+    return ReadPool(problems, pools, prompt, finished, policy, scores, read)
+
+
+def first_answers(pool: ReadPool, candidates_path: str) -> Bools:
+    """Which candidates of chains are their first answers. Raises UserError where there are no chains."""
+    first: Bools = read_table(candidates_path, CANDIDATES)["budget"].to_numpy() == 1
+    if not np.add.reduceat(first, np.cumsum(pool.pools.sizes) - pool.pools.sizes).all():
+        raise UserError(f"{candidates_path}: its candidates are no chains; delete it and run again")
+    return first
+
+
+def part_of(pool: ReadPool, rows: Bools) -> ReadPool:
+    """The pool of some candidates, [candidates], at least one of each problem; seconds go by tokens."""
+
+    def share(usage: Usage) -> Usage:
+        taken = float(usage.tokens[rows].sum()) / max(float(usage.tokens.sum()), 1.0)
+        return replace(usage, tokens=usage.tokens[rows], seconds=usage.seconds * taken)
+
+    pools = pool.pools
+    return replace(
+        pool,
+        pools=replace(
+            pools,
+            sizes=np.add.reduceat(rows.astype(np.int64), np.cumsum(pools.sizes) - pools.sizes),
+            answer_class=pools.answer_class[rows],
+            correct=pools.correct[rows],
+        ),
+        prompt=pool.prompt[rows],
+        finished=pool.finished[rows],
+        policy=share(pool.policy),
+        scores={
+            name: StepScores(steps.scores[np.repeat(rows, steps.counts)], steps.counts[rows])
+            for name, steps in pool.scores.items()
+        },
+        verifiers={name: share(usage) for name, usage in pool.verifiers.items()},
+    )
 
 
 def ints(table: pa.Table, column: str) -> Ints:

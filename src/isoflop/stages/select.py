@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.halves import HALVES, WHOLE, halved, halved_chains
 from isoflop.revision_selection import ChainPool, arrange_chains, revision_costs, revision_credits
 from isoflop.search_selection import Searches, arranged, search_costs, search_credits
 from isoflop.search_tree import STOP
+from isoflop.seeds import derive_seed
 from isoflop.selection import (
     Pools,
     SelectSpec,
@@ -31,12 +33,22 @@ from isoflop.selection import (
     select_credits,
 )
 from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_table
-from isoflop.stages.pools import check_aligned, ints, pool_sizes, read_pool, step_scores
+from isoflop.stages.pools import (
+    ReadPool,
+    check_aligned,
+    first_answers,
+    ints,
+    part_of,
+    pool_sizes,
+    read_pool,
+    step_scores,
+)
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
-from isoflop.voting import draws_needed
+from isoflop.voting import NO_ANSWER, draws_needed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 _USAGE = (
     "usage: python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT"
@@ -66,28 +78,25 @@ def main(arguments: Sequence[str]) -> None:
         imported=spec.generator_kind == "import",
     )
     sizes = pool.pools.sizes
-    chains = None if spec.length is None else _chains(pool.pools, arguments[2], spec.length)
-    if chains is None:
-        credits = select_credits(pool.pools, pool.scores, spec)
-    else:
-        credits = revision_credits(chains, pool.scores, spec)
-
-    @cache
-    def costs(verifier: str, budgets: tuple[int, ...]) -> dict[str, Floats]:
-        used = (pool.prompt, pool.policy, pool.verifiers.get(verifier))
-        if chains is None:
-            return expected_costs(budgets, sizes, *used)
-        return revision_costs(chains, *used, budgets)
-
-    columns = _columns(credits, pool.problems, costs)
+    first = None if spec.length is None else first_answers(pool, arguments[2])
+    rows = None if spec.length is None else _chains(pool.pools, arguments[2], spec.length)
+    credits = _credits(pool, rows, spec)
+    columns = _columns(credits, pool.problems, _costs(pool, rows), WHOLE)
+    if spec.halves:
+        for half in HALVES:
+            for name, values in _half_columns(pool, rows, halved(sizes, half, first), half, spec).items():
+                columns[name] += values
     largest = max(float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits) / sizes.size
+    errors = np.concatenate([row.standard_error.ravel() for row in credits])
+    picked = np.arange(sizes.sum()) if rows is None else rows.ravel()
     metadata: dict[str, object] = {
         "policy": pool.policy.model.model_dump(),
         "verifiers": {name: usage.model.model_dump() for name, usage in pool.verifiers.items()},
+        **_counts(pool.pools.answer_class[picked], pool.finished[picked]),
         "monte_carlo": {
             "seed": spec.seed,
             "draws_per_problem": draws_needed(sizes.size),
-            "share_of_credits_sampled": float(np.mean(np.array(columns["standard_error"]) != 0)),
+            "share_of_credits_sampled": float(np.mean(errors != 0)),
             "largest_standard_error_of_accuracy": largest,
         },
     }
@@ -99,11 +108,57 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _chains(pools: Pools, candidates_path: str, length: int) -> ChainPool:
-    """The chains of `length` answers among the candidates."""
+def _counts(answer_class: Ints, finished: Bools) -> dict[str, object]:
+    """How many candidates there are, how many have no answer that was recognised, how many did not end."""
+    return {
+        "candidates": int(answer_class.size),
+        "unanswered": int(np.count_nonzero(answer_class == NO_ANSWER)),
+        "unfinished": int(np.count_nonzero(~finished)),
+    }
+
+
+def _credits(pool: ReadPool, rows: Ints | None, spec: SelectSpec, half: int = WHOLE) -> list[StrategyCredits]:
+    """Credits of samples or, with `rows` [problems, P, S], of chains; a half is not asked for its limit."""
+    if rows is not None:
+        return revision_credits(ChainPool(pool.pools, rows), pool.scores, spec)
+    return select_credits(pool.pools, pool.scores, spec, limit=half == WHOLE)
+
+
+def _costs(pool: ReadPool, rows: Ints | None) -> Callable[[str, tuple[int, ...]], dict[str, Floats]]:
+    """What a verifier's budgets cost: columns of CREDITS, [budgets, problems]."""
+
+    @cache
+    def costs(verifier: str, budgets: tuple[int, ...]) -> dict[str, Floats]:
+        used = (pool.prompt, pool.policy, pool.verifiers.get(verifier))
+        if rows is not None:
+            return revision_costs(ChainPool(pool.pools, rows), *used, budgets)
+        return expected_costs(budgets, pool.pools.sizes, *used)
+
+    return costs
+
+
+def _half_columns(
+    pool: ReadPool, rows: Ints | None, members: Bools, half: int, spec: SelectSpec
+) -> dict[str, list[object]]:
+    """The columns of CREDITS of one half: `members`, [candidates]; none where it is less than any budget."""
+    if rows is None:
+        largest = int(pool.pools.sizes.min()) // 2
+    else:
+        # Both halves end alike, as they are averaged.
+        both = [halved_chains(rows, one) for one in (members, ~members)]
+        rows, largest = both[0], min(one.shape[1] for one in both) * rows.shape[2]
+    budgets = tuple(budget for budget in spec.budgets if budget <= largest)
+    if not budgets:
+        return {}
+    own = spec.model_copy(update={"budgets": budgets, "seed": derive_seed("half", spec.seed, half)})
+    part = pool if rows is not None else part_of(pool, members)
+    return _columns(_credits(part, rows, own, half), part.problems, _costs(part, rows), half)
+
+
+def _chains(pools: Pools, candidates_path: str, length: int) -> Ints:
+    """The rows of the chains of `length` answers among the candidates, [problems, P, length]."""
     table = read_table(candidates_path, CANDIDATES).select(["run", "budget"]).to_pydict()
-    rows = arrange_chains(pools.problem_ids, pools.sizes, table["run"], table["budget"], length)
-    return ChainPool(pools, rows)
+    return arrange_chains(pools.problem_ids, pools.sizes, table["run"], table["budget"], length)
 
 
 def _select_from_searches(spec: SelectSpec, arguments: Sequence[str]) -> None:
@@ -145,13 +200,13 @@ def _select_from_searches(spec: SelectSpec, arguments: Sequence[str]) -> None:
         "policy": policy.model_dump(),
         "verifiers": {name: verifier.model_dump()},
         "runs": runs,
-        "unfinished": int(np.count_nonzero(~finished)),
+        **_counts(pools.answer_class, finished),
         "nominal_samples": {
             str(budget): float(used["nominal_samples"][:, place].mean())
             for place, budget in enumerate(spec.budgets)
         },
     }
-    write_table(arguments[-1], _columns(credits, problems, lambda *_: costs), CREDITS, metadata)
+    write_table(arguments[-1], _columns(credits, problems, lambda *_: costs, WHOLE), CREDITS, metadata)
     print(
         f"{len(credits)} strategies on {len(ids)} problems, {runs} runs at {len(spec.budgets)} budgets; "
         f"{int(np.count_nonzero(~finished))} of {finished.size} solutions unfinished",
@@ -168,6 +223,7 @@ def _columns(
     credits: Sequence[StrategyCredits],
     problems: pa.Table,
     costs_of: Callable[[str, tuple[int, ...]], dict[str, Floats]],
+    half: int,
 ) -> dict[str, list[object]]:
     """The columns of CREDITS: by strategy, then budget, then problem."""
     columns: dict[str, list[object]] = {name: [] for name in CREDITS.names}
@@ -177,6 +233,7 @@ def _columns(
             columns[name] += problems[name].to_pylist() * len(row.budgets)
         for name, value in row.strategy._asdict().items():
             columns[name] += [value] * (count * len(row.budgets))
+        columns["half"] += [half] * (count * len(row.budgets))
         columns["budget"] += np.repeat(row.budgets, count).tolist()
         columns["credit"] += row.credit.ravel().tolist()
         columns["standard_error"] += row.standard_error.ravel().tolist()
