@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Accuracies that are summed in another order differ by less.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Line:
@@ -43,8 +46,9 @@ class Line:
         """The least x at which the monotone line reaches each draw's `target`, [1 + draws].
 
         Infinite where it does not; the first point's x where that has reached it already, which is then an
-        upper bound.
+        upper bound. What is short by rounding alone is reached.
         """
+        target = target - _ROUNDING
         best = np.maximum.accumulate(self.draws, axis=0)
         reached = np.where(best[0] >= target, self.x[0], np.inf)
         for place in range(1, self.x.size):
