@@ -20,44 +20,50 @@ BY_DIFFICULTY = (
     "problems", "accuracy", "ci_low", "ci_high", "flops_wu2024", "flops_total",
 )  # fmt: skip
 COMPUTE_OPTIMAL = (
-    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "options",
-    "spent",
+    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "knee",
+    "options", "spent",
     "accuracy", "ci_low", "ci_high", "baseline_accuracy", "gain", "gain_low", "gain_high", "saved",
     "saved_low", "saved_high", "saved_charged", "saved_charged_low", "saved_charged_high", "chosen",
 )  # fmt: skip
 EXCHANGE = (
-    "experiment", "dataset", "small", "large", "family", "difficulty", "ratio", "size_ratio", "multiplier",
-    "flops_matched", "flops_spent", "measured_enough", "bin", "problems", "small_accuracy", "large_accuracy",
-    "difference", "difference_low", "difference_high",
+    "experiment", "dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "ratio",
+    "size_ratio", "multiplier", "flops_matched", "flops_spent", "flops_difficulty", "measured_enough", "bin",
+    "problems", "small_accuracy", "large_accuracy", "difference", "difference_low", "difference_high",
 )  # fmt: skip
 
 ALL = "all"
 
 
 def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
-    """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as."""
+    """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as.
+
+    Where a pool is halved, numbers are means of both ways, the ends of intervals too: as wide as one way's.
+    """
     rows = []
     for one in studied:
-        samples = one.options.costs[GENERATIONS].mean(axis=1)
         for kind, how in one.bins.items():
             if kind == NO_DIFFICULTY:
                 continue
-            for name in np.unique(how.bins).tolist():
-                members = how.bins == name
-                weights = _within(one.weights, members)
-                for option, member in enumerate(one.options.members):
-                    credit = one.options.credits[option, members]
-                    low, high = accuracy_interval(credit, weights, level)
-                    costs = [
-                        number(float(one.options.costs[axis][option, members].mean()))
-                        for axis in ("flops_wu2024", "flops_total")
-                    ]
-                    accuracy = map(fraction, (float(credit.mean()), low, high))
+            samples = how.options.costs[GENERATIONS].mean(axis=1)
+            for name in how.names:
+                views = [(view, view.bins == name) for view in how.views if (view.bins == name).any()]
+                weights = [_within(one.weights, members) for _, members in views]
+                count = np.mean([members.sum() for _, members in views])
+                for option, member in enumerate(how.options.members):
+                    found = []
+                    for (view, members), weight in zip(views, weights, strict=True):
+                        credit = view.options.credits[option, members]
+                        costs = [
+                            view.options.costs[axis][option, members].mean()
+                            for axis in ("flops_wu2024", "flops_total")
+                        ]
+                        found.append([credit.mean(), *accuracy_interval(credit, weight, level), *costs])
+                    *accuracy, wu, total = np.mean(found, axis=0).tolist()
                     rows.append(
                         [
                             experiment, one.dataset, one.policy, one.family, member,
-                            str(one.options.budgets[option]), number(float(samples[option])), kind, str(name),
-                            str(int(members.sum())), *accuracy, *costs,
+                            str(how.options.budgets[option]), number(float(samples[option])), kind, str(name),
+                            number(float(count)), *map(fraction, accuracy), number(wu), number(total),
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))
@@ -66,25 +72,28 @@ def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> 
 def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
     """Choice against the baseline at every budget, for all problems and per bin.
 
-    `saved` is the factor of compute saved at the baseline's accuracy at that budget, for all problems only:
-    0 where the choice does not reach it.
+    `saved` is for all problems only: the least compute at which the baseline has its accuracy at that budget
+    over the least at which the choice has it, 0 where it does not reach it. In the row of the `knee`, the
+    first budget at which the baseline is within a point of its best, it is that of coming within a point of
+    that best.
     """
     rows = []
     for one in studied:
         for curve in one.curves.values():
             for place in range(curve.targets.size):
-                for name, cells in _cells(one, curve, place, level):
+                for name, cells in _cells(curve, place, level):
                     rows.append(
                         [
                             experiment, one.dataset, one.policy, one.family, one.baseline, curve.axis,
                             curve.kind, name, number(float(curve.targets[place])),
+                            "true" if place == curve.knee else "false",
                             str(int(curve.between[place])), number(float(curve.spent[place])), *cells,
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))
 
 
-def _cells(one: Studied, curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:
+def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:
     saved = [
         text
         for draws in (curve.saved[place], curve.saved_charged[place])
@@ -95,7 +104,7 @@ def _cells(one: Studied, curve: ChoiceCurve, place: int, level: float) -> Iterat
         [
             *_compared(curve.accuracy[place], curve.baseline[place], level),
             *saved,
-            curve.chosen(one.options, place),
+            curve.chosen(place),
         ],
     )
     if len(curve.names) < 2:
@@ -106,7 +115,7 @@ def _cells(one: Studied, curve: ChoiceCurve, place: int, level: float) -> Iterat
             [
                 *_compared(curve.by_bin[row, place], curve.baseline_by_bin[row, place], level),
                 *[""] * len(saved),
-                curve.chosen(one.options, place, name),
+                curve.chosen(place, name),
             ],
         )
 
@@ -119,10 +128,11 @@ def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> p
         low, high = known_interval(gap[1:], level)
         rows.append(
             [
-                experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.kind,
-                number(one.ratio), number(one.size_ratio), number(one.multiplier), number(one.matched),
-                number(one.spent), "true" if one.enough else "false", ALL if one.bin == 0 else str(one.bin),
-                str(one.problems),
+                experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.cost_model,
+                one.kind, one.told_by, number(one.ratio), number(one.size_ratio), number(one.multiplier),
+                number(one.matched), number(one.spent), number(one.charge),
+                "true" if one.enough else "false", ALL if one.bin == 0 else str(one.bin),
+                number(one.problems),
                 *map(fraction, (float(one.small[0]), float(one.large[0]), float(gap[0]), low, high)),
             ]
         )  # fmt: skip

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Accuracies that are summed in another order differ by less.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Line:
@@ -43,8 +46,9 @@ class Line:
         """The least x at which the monotone line reaches each draw's `target`, [1 + draws].
 
         Infinite where it does not; the first point's x where that has reached it already, which is then an
-        upper bound.
+        upper bound. What is short by rounding alone is reached.
         """
+        target = target - _ROUNDING
         best = np.maximum.accumulate(self.draws, axis=0)
         reached = np.where(best[0] >= target, self.x[0], np.inf)
         for place in range(1, self.x.size):
@@ -57,10 +61,12 @@ class Line:
 
 
 def saved(line: Line, baseline: Line, place: int) -> Floats:
-    """How much less compute `line` needs for what `baseline` has at its point `place`, [1 + draws].
+    """How much less compute `line` needs than `baseline` for what that has at its point `place`, [1 + draws].
 
-    The logarithm of the factor: positive where compute is saved, minus infinity where it is not reached.
+    The log of (least compute at which the baseline is there) / (the same for `line`), in each draw for what
+    the baseline has in that draw: positive where compute is saved, 0 for a line against itself, minus
+    infinity where `line` does not get there within what was measured. The baseline may be there earlier.
     """
-    needed = line.first_reached(baseline.draws[place])
-    result: Floats = np.where(np.isfinite(needed), baseline.x[place] - needed, -np.inf)
-    return result
+    target = baseline.draws[place]
+    log_factor: Floats = baseline.first_reached(target) - line.first_reached(target)
+    return log_factor

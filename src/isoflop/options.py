@@ -2,10 +2,13 @@
 
 A family is a set of strategies: the searches and best-of-n of Snell et al. 2024, Figure 4, the ratios of
 sequential to parallel revisions of Figure 8, or the selectors of one pool.
+
+Where difficulty is told by a pool that is measured too, one half of it tells and the other is measured, both
+ways: options are then gathered twice, with that generator's credits from one half each time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from isoflop.config_entries import NEEDS_VERIFIER
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
+from isoflop.halves import WHOLE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,6 +38,11 @@ class CreditsTable:
     credits: pd.DataFrame
     nominal: Mapping[int, float]
     source: str
+
+    @property
+    def made_by(self) -> str:
+        """The entry of the config that made the pool; chains of all lengths (`revisions/4`) are of one."""
+        return self.generator.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,12 @@ class Options:
         return f"{self.members[option]}@{self.budgets[option]}"
 
 
-def gather_options(members: Sequence[Member]) -> Options:
+def gather_options(members: Sequence[Member], telling: str | None = None, half: int = WHOLE) -> Options:
     """Every member at every budget, problems by identifier; the limit is none of them.
 
-    What a generator without a choice of answers makes (greedy) is an option as it is. Raises UserError for a
-    table without the member's selector, and for tables of different problems.
+    `telling`: a generator whose credits are those of one `half` of its pool; a member that has none there is
+    left out. What a generator without a choice of answers makes (greedy) is an option as it is. Raises
+    UserError for a table without the member's selector, and for tables of different problems.
     """
     problems: list[str] = []
     first = ""
@@ -84,6 +94,9 @@ def gather_options(members: Sequence[Member]) -> Options:
     costs: dict[str, list[Floats]] = {axis: [] for axis in AXES}
     for member in members:
         table, rows = member.table, _rows(member)
+        rows = rows[rows["half"] == (half if table.made_by == telling else WHOLE)]
+        if rows.empty:
+            continue
         own = sorted(set(rows["problem_id"]))
         if not problems:
             problems, first = own, table.source
@@ -105,6 +118,12 @@ def gather_options(members: Sequence[Member]) -> Options:
             nominal = table.nominal.get(budgets[-1], float(budgets[-1]))
             costs[GENERATIONS].append(np.full(len(problems), nominal))
     return Options(problems, names, budgets, np.array(credits), {k: np.array(v) for k, v in costs.items()})
+
+
+def mean_options(views: Sequence[Options]) -> Options:
+    """Views of the same options as one: means of their credits and costs."""
+    costs = {axis: np.mean([view.costs[axis] for view in views], axis=0) for axis in AXES}
+    return replace(views[0], credits=np.mean([view.credits for view in views], axis=0), costs=costs)
 
 
 def affordable(options: Options, axis: str, targets: Floats) -> Bools:

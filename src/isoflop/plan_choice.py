@@ -113,7 +113,8 @@ class ChoicePlan:
                     )
                     for pool in self.pools()
                 ),
-                difficulties=tuple((pool.dataset, pool.policy) for pool in self.judged()),
+                difficulties=tuple((pool.dataset, pool.policy, pool.generator) for pool in self.judged()),
+                bins=5 if config.difficulty is None else config.difficulty.bins,
                 families=self._families(),
                 selector=config.headline.selector,
                 verifier=next(iter(config.verifiers), "none"),

@@ -1,22 +1,38 @@
-"""Snell et al. 2024's six claims as tests on choices, curves by difficulty and exchanges.
+"""Snell et al. 2024's six claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts).
 
-How a verdict comes of parts is in isoflop.claim_parts. Strategies are compared at equal numbers of samples,
-as in the paper; a lookahead search counts as N (k + 1).
+Strategies are compared at equal numbers of samples, as in the paper; a lookahead search counts as N (k + 1).
+Every claim is about the mean over policies and families, each of which is a part. Bins are told by other
+samples than those measured in them (isoflop.choice), and choices are made on other problems than those they
+are measured on.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.bootstrap import percentile_interval
+from isoflop.choice import Bins, ChoiceCurve
+from isoflop.choice_elements import Vector, drawn_element, groups, half_difference, within
 from isoflop.choice_study import Studied
-from isoflop.claim_parts import ANY, UNDECIDED, Part, measured_part
-from isoflop.exchange_study import Exchanged
-from isoflop.monotone import Line
-from isoflop.options import GENERATIONS
+from isoflop.evidence import Evidence
+from isoflop.exchange_study import COST_MODELS, Exchanged
+from isoflop.factors import Factor
+from isoflop.options import GENERATIONS, Options
+from isoflop.verdicts import (
+    FEWEST_PROBLEMS,
+    Claim,
+    ClaimJudged,
+    Element,
+    Part,
+    Statement,
+    judge,
+    mean_of_parts,
+    mean_part,
+)
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 CLAIMS = {
     1: "Beam search beats best-of-n at low budgets and loses its lead, or falls below, at high ones.",
@@ -28,191 +44,323 @@ CLAIMS = {
     "pretraining wins on hard ones or if R is large.",
 }
 
-# The paper does not charge for telling difficulty; parts under this cost do.
+# The paper does not charge for telling difficulty; claims under this cost do.
 CHARGED = "difficulty charged"
 # What the most difficult problems may still gain where nothing helps, and how near predicted bins must come.
 NOTHING = 0.05
 NEAR = 0.02
 
+_BINS = f"needs oracle bins of {FEWEST_PROBLEMS} problems each, told by samples that are not measured"
+
+# Statements, or what is missing to test any.
+Found = tuple[Statement, ...] | str
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Everything studied on one data set. `kinds`: of the generators."""
+
+    studied: Sequence[Studied]
+    kinds: Mapping[str, str]
+    evidence: Evidence
+
+    def members(self, one: Studied, kind: str) -> list[str]:
+        """A family's members whose generator is of a kind."""
+        names = dict.fromkeys(one.options.members)
+        return [name for name in names if self.kinds.get(name.partition("+")[0].partition("/")[0]) == kind]
+
 
 def snell_claims(
     studied: Sequence[Studied], exchanged: Sequence[Exchanged], kinds: Mapping[str, str], level: float
-) -> list[Part]:
-    """Every part of every claim. `kinds`: each generator's kind; `level`: of the intervals."""
-    test = _Tests(kinds, level)
-    found: list[Part] = []
+) -> list[ClaimJudged]:
+    """Every claim on every data set, under every cost that it depends on.
+
+    `kinds`: each generator's kind, by its entry in the config; `level`: of the intervals.
+    """
+    judged = []
     for dataset in dict.fromkeys(one.dataset for one in studied):
         own = [one for one in studied if one.dataset == dataset]
+        evidence = Evidence(dataset, own[0].options.problems, None, {}, own[0].weights, level)
+        setting = _Setting(own, kinds, evidence)
         swaps = [one for one in exchanged if one.dataset == dataset]
-        for claim in CLAIMS:
-            parts = list(test.exchange(swaps)) if claim == 6 else list(test.of(claim, own))
-            nan = float("nan")
-            note = "the experiment has not what this claim is about"
-            found += parts or [Part(claim, dataset, ANY, "all", "none", nan, nan, nan, UNDECIDED, note)]
+        for number, cost, found in _found(setting, swaps):
+            statements, missing = ((), found) if isinstance(found, str) else (found, "")
+            claim = Claim(number, CLAIMS[number], dataset, cost, statements, missing)
+            judged.append(judge(claim, evidence.count, level))
+    return judged
+
+
+def _found(setting: _Setting, swaps: Sequence[Exchanged]) -> Iterator[tuple[int, str, Found]]:
+    """Number, cost and statements of every claim."""
+    for number, test in ((1, _lead), (2, _lookahead), (3, _over_optimisation)):
+        yield number, GENERATIONS, test(setting)
+    for axis in (GENERATIONS, "flops_total"):
+        cost = axis.removeprefix("flops_")
+        yield 4, cost, _saved(setting, axis, charged=False)
+        yield 4, f"{cost}, {CHARGED}", _saved(setting, axis, charged=True)
+    yield 5, GENERATIONS, _sequential(setting)
+    for cost in COST_MODELS:
+        yield 6, cost, _exchanged(setting, [one for one in swaps if one.cost_model == cost])
+
+
+def _lead(setting: _Setting) -> Found:
+    first, shrinks = [], []
+    for one in setting.studied:
+        for beam in setting.members(one, "beam"):
+            shared = _shared(one.options, beam, one.baseline)
+            if len(shared) < 2:
+                continue
+            leads = [_difference(left, right)(one.options) for left, right, _ in (shared[0], shared[-1])]
+            low, high = shared[0][2], shared[-1][2]
+            name = f"{_name(one)}, {beam}"
+            first.append(
+                mean_part(name, f"beam minus best-of-n at {low:g} samples", leads[0], setting.evidence)
+            )
+            # Halved, so that it is a difference of accuracies, in [-1, 1].
+            statistic = f"half of: lead at {low:g} samples minus lead at {high:g}"
+            shrinks.append(mean_part(name, statistic, (leads[0] - leads[1]) / 2, setting.evidence))
+    if not first:
+        return "needs a generator of kind beam and sampling with two shared budgets"
+    level = setting.evidence.level
+    return (
+        mean_of_parts("beam search is ahead at the least shared budget", first, level),
+        mean_of_parts("its lead is smaller at the largest", shrinks, level),
+    )
+
+
+def _lookahead(setting: _Setting) -> Found:
+    parts = []
+    for one in setting.studied:
+        for ahead in setting.members(one, "lookahead"):
+            for beam in setting.members(one, "beam"):
+                gaps = _ahead_at_equal_samples(one.options, beam, ahead)
+                if gaps:
+                    statistic = f"beam minus lookahead, mean of {len(gaps)} budgets"
+                    mean: Floats = np.mean(gaps, axis=0)
+                    name = f"{_name(one)}, {beam} and {ahead}"
+                    parts.append(mean_part(name, statistic, mean, setting.evidence))
+    if not parts:
+        return "needs generators of kinds beam and lookahead whose numbers of samples overlap"
+    return (mean_of_parts("lookahead search is below beam search", parts, setting.evidence.level),)
+
+
+def _ahead_at_equal_samples(options: Options, first: str, second: str) -> list[Floats]:
+    """Credits of `first` minus those of `second` at every budget of the latter within the former's.
+
+    Lookahead counts as N (k + 1), which beam search need not have been given: linear between its budgets in
+    the logarithm of samples.
+    """
+    samples = np.log(options.costs[GENERATIONS].mean(axis=1))
+    line = options.of(first)
+    x = samples[line]
+    gaps = []
+    for option in options.of(second):
+        at = samples[option]
+        if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
+            continue
+        shares = np.array([np.interp(at, x, row) for row in np.eye(x.size)])
+        gaps.append(shares @ options.credits[line] - options.credits[option])
+    return gaps
+
+
+def _over_optimisation(setting: _Setting) -> Found:
+    falls: list[Part] = []
+    gains: list[Part] = []
+    rest: list[Part] = []
+    beams = [one for one in setting.studied if setting.members(one, "beam")]
+    for one in beams:
+        how = one.bins.get("oracle")
+        found = None if how is None else groups(how)
+        if how is None or found is None:
+            continue
+        easy, medium, hard = zip(*found, strict=True)
+        for beam in setting.members(one, "beam"):
+            name = f"{_name(one)}, {beam}"
+            own = how.options.of(beam)
+            shared = _shared(how.options, beam, one.baseline)
+            if own.size < 2 or not shared:
+                continue
+            least, most = int(own[0]), int(own[-1])
+            fall = within(how, _difference(least, most), easy, setting.evidence)
+            falls.append(Part(name, "easiest bin: beam at its least budget minus at its largest", (fall,)))
+            gain = within(how, _mean_difference(shared), medium, setting.evidence)
+            gains.append(Part(name, "medium bins: beam minus best-of-n, mean over budgets", (gain,)))
+        rest += _hardest(setting, one, how, hard)
+    if not falls:
+        return _BINS if beams else "needs a generator of kind beam and sampling with two shared budgets"
+    level = setting.evidence.level
+    return (
+        mean_of_parts("on the easiest bin beam search falls as its budget grows", falls, level),
+        mean_of_parts("on medium bins beam search is ahead of best-of-n", gains, level),
+        Statement(f"on the hardest bin no strategy gains {100 * NOTHING:g} points", "for all", tuple(rest)),
+    )
+
+
+def _hardest(setting: _Setting, one: Studied, how: Bins, hard: Sequence[NDArray[np.bool_]]) -> Iterator[Part]:
+    """For every strategy, by how much its gain from least to largest budget stays below NOTHING."""
+    for member in dict.fromkeys(how.options.members):
+        own = how.options.of(member)
+        if own.size < 2:
+            continue
+        gain = within(how, _difference(int(own[-1]), int(own[0])), hard, setting.evidence)
+        low, high = gain.interval
+        short = Element(NOTHING - gain.draws, gain.error, type(gain.interval)(NOTHING - high, NOTHING - low))
+        yield Part(
+            f"{_name(one)}, {member}", f"hardest bin: {NOTHING:g} minus the gain from more budget", (short,)
+        )
+
+
+def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
+    ahead, near = [], []
+    for one in setting.studied:
+        curve, predicted = (one.curves.get((axis, kind)) for kind in ("oracle", "predicted"))
+        if curve is None or not _has_choice(curve):
+            continue
+        ahead.append(_part_ahead(setting, one, curve, charged=charged))
+        if predicted is not None:
+            several = predicted.between > 1
+            gap = (curve.accuracy - predicted.accuracy)[several].mean(axis=0)
+            statistic = f"{NEAR:g} minus what predicted bins lose to oracle bins, mean over budgets"
+            near.append(Part(_name(one), statistic, (drawn_element(NEAR - gap, setting.evidence),)))
+    if not ahead:
+        return (
+            "needs compute_optimal families with several strategies at one budget, and oracle bins told by "
+            "samples that are not measured"
+        )
+    level = setting.evidence.level
+    text = "choice per oracle bin is ahead at the compute of the baseline's knee"
+    statements = [mean_of_parts(text, ahead, level)]
+    if near:
+        text = f"predicted bins lose less than {100 * NEAR:g} points to oracle bins"
+        statements.append(mean_of_parts(text, near, level))
+    return tuple(statements)
+
+
+def _has_choice(curve: ChoiceCurve) -> bool:
+    return curve.targets.size > 1 and bool((curve.between > 1).any())
+
+
+def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged: bool) -> Part:
+    """The choice minus the baseline where the baseline comes within a point of its best.
+
+    If telling difficulty costs more than that, at the least compute at which the choice can be had; beyond
+    its largest budget the baseline keeps what that has.
+    """
+    choice, baseline = curve.lines(charged=charged)
+    x = max(float(baseline.x[curve.knee]), float(choice.x[0]))
+    draws = choice.at(min(x, float(choice.x[-1]))) - baseline.at(min(x, float(baseline.x[-1])))
+    saved = np.exp((curve.saved_charged if charged else curve.saved)[curve.knee])
+    factor = Factor(float(saved[0]), *percentile_interval(saved[1:], setting.evidence.level))
+    statistic = f"choice minus {one.baseline} at {np.exp(x):.3g}"
+    note = f"compute saved within a point of the baseline's best: {factor.text}"
+    return Part(_name(one), statistic, (drawn_element(draws, setting.evidence),), note)
+
+
+def _sequential(setting: _Setting) -> Found:
+    ahead, easier = [], []
+    for one in setting.studied:
+        lengths = sorted(
+            (int(name.rpartition("/")[2]), name) for name in setting.members(one, "revisions") if "/" in name
+        )
+        if len(lengths) < 2:
+            continue
+        (_, parallel), (length, sequential) = lengths[0], lengths[-1]
+        shared = _shared(one.options, sequential, parallel)
+        if not shared:
+            continue
+        statistic = f"chains of {length} minus parallel samples, mean of {len(shared)} budgets"
+        values = _mean_difference(shared)(one.options)
+        ahead.append(mean_part(_name(one), statistic, values, setting.evidence))
+        how = one.bins.get("oracle")
+        found = None if how is None else groups(how)
+        if how is None or found is None:
+            continue
+        shared = _shared(how.options, sequential, parallel)
+        if shared:
+            easy, _, hard = zip(*found, strict=True)
+            vector = _mean_difference(shared)
+            sides = [within(how, vector, members, setting.evidence) for members in (easy, hard)]
+            statistic = "half of: that gain on the easiest bin minus on the hardest"
+            element = half_difference(sides[0], sides[1], setting.evidence.level)
+            easier.append(Part(_name(one), statistic, (element,)))
+    if not ahead:
+        return "needs chains of revisions of two lengths with a shared number of answers in one family"
+    level = setting.evidence.level
+    statements = [mean_of_parts("sequential revisions are ahead of parallel samples", ahead, level)]
+    if not easier:
+        return f"{_BINS}, for how much more revisions gain on easy problems"
+    statements.append(mean_of_parts("the gain is larger on the easiest bin", easier, level))
+    return tuple(statements)
+
+
+def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
+    """Easy and medium bins and the hardest bin at the smallest R, all problems at the largest."""
+    kind = next((kind for kind in ("oracle", "level") if any(one.kind == kind for one in swaps)), None)
+    easier, hardest, whole = [], [], []
+    for name, group in _by_pair(swaps, kind).items():
+        ratios = sorted({one.ratio for one in group})
+        least = {one.bin: one for one in group if one.ratio == ratios[0]}
+        most = next(one for one in group if one.ratio == ratios[-1] and one.bin == 0)
+        bins = sorted(set(least) - {0})
+        if len(bins) < 2 or len(ratios) < 2 or min(least[name].problems for name in bins) < FEWEST_PROBLEMS:
+            continue
+        note = "" if most.enough else "measured up to less compute than is matched at the largest R"
+        short = "" if least[0].enough else "the small model was measured up to less compute than is matched"
+        at, last = f"at R = {ratios[0]:g}", bins[-1]
+        gaps = [least[name].small - least[name].large for name in bins[:-1]]
+        mean: Floats = np.mean([np.where(np.isfinite(gap), gap, gap[0]) for gap in gaps], axis=0)
+        statistic = f"small minus large {at}, mean of all bins but the hardest"
+        easier.append(Part(name, statistic, (drawn_element(mean, setting.evidence),), short))
+        gap = least[last].large - least[last].small
+        statistic = f"large minus small {at}, hardest bin"
+        hardest.append(Part(name, statistic, (drawn_element(gap, setting.evidence),), short))
+        gap = most.large - most.small
+        statistic = f"large minus small at R = {ratios[-1]:g}, all problems"
+        whole.append(Part(name, statistic, (drawn_element(gap, setting.evidence),), note))
+    if not easier:
+        return (
+            "needs exchange: pairs of a smaller and a larger model, two ratios, and bins of "
+            f"{FEWEST_PROBLEMS} problems"
+        )
+    level = setting.evidence.level
+    return (
+        mean_of_parts("at the smallest R the small model is ahead on easy and medium bins", easier, level),
+        mean_of_parts("at the smallest R the large model is ahead on the hardest bin", hardest, level),
+        mean_of_parts("at the largest R the large model is ahead", whole, level),
+    )
+
+
+def _by_pair(swaps: Sequence[Exchanged], kind: str | None) -> dict[str, list[Exchanged]]:
+    found: dict[str, list[Exchanged]] = {}
+    for one in swaps:
+        if one.kind == kind:
+            found.setdefault(f"{one.small_policy} and {one.large_policy}, {one.family}", []).append(one)
     return found
 
 
-class _Tests:
-    def __init__(self, kinds: Mapping[str, str], level: float) -> None:
-        self._kinds, self._level = kinds, level
-
-    def of(self, claim: int, studied: Sequence[Studied]) -> Iterator[Part]:
-        """The parts of a claim about strategies."""
-        tests: dict[int, Callable[[Studied], Iterator[Part]]] = {
-            1: self._lead,
-            2: self._lookahead,
-            3: self._over_optimisation,
-            4: self._saved,
-            5: self._sequential,
-        }
-        for one in studied:
-            yield from tests[claim](one)
-
-    def _part(self, claim: int, one: Studied, statistic: str, draws: Floats, cost: str = GENERATIONS) -> Part:
-        name = f"{one.policy}, {one.family}"
-        note = "" if np.isfinite(draws[0]) else "the baseline's last accuracy is not reached"
-        return measured_part(claim, one.dataset, cost, name, statistic, draws, self._level, note)
-
-    def _first(self, one: Studied, kind: str) -> str | None:
-        """The family's first generator of a kind."""
-        names = dict.fromkeys(one.options.members)
-        return next((name for name in names if self._kinds.get(name.partition("+")[0]) == kind), None)
-
-    def _lead(self, one: Studied) -> Iterator[Part]:
-        beam = self._first(one, "beam")
-        shared = [] if beam is None else _shared(one, beam, one.baseline)
-        if len(shared) < 2:
-            return
-        leads = [one.accuracy(left) - one.accuracy(right) for left, right, _ in (shared[0], shared[-1])]
-        low, high = shared[0][2], shared[-1][2]
-        yield self._part(1, one, f"beam minus best-of-n at {low:g} samples", leads[0])
-        yield self._part(1, one, f"lead at {low:g} samples minus lead at {high:g}", leads[0] - leads[1])
-
-    def _lookahead(self, one: Studied) -> Iterator[Part]:
-        beam, ahead = self._first(one, "beam"), self._first(one, "lookahead")
-        if beam is None or ahead is None:
-            return
-        samples = np.log(one.options.costs[GENERATIONS].mean(axis=1))
-        beams = one.options.of(beam)
-        # Lookahead counts as N (k + 1), which beam search need not have been given.
-        line = Line(samples[beams], np.array([one.accuracy(int(option)) for option in beams]))
-        places = [int(option) for option in one.options.of(ahead) if line.holds(samples[option])]
-        if places:
-            gaps = [line.at(samples[option]) - one.accuracy(option) for option in places]
-            name = f"beam minus lookahead, mean of {len(places)} budgets"
-            yield self._part(2, one, name, np.mean(gaps, axis=0))
-
-    def _over_optimisation(self, one: Studied) -> Iterator[Part]:
-        beam = self._first(one, "beam")
-        how = one.bins["oracle"].bins
-        groups = _thirds(how)
-        shared = [] if beam is None else _shared(one, beam, one.baseline)
-        if len(shared) < 2 or groups is None:
-            return
-        easy, medium, hard = groups
-        beams = one.options.of(str(beam))
-        curve = [one.accuracy(int(option), easy) for option in beams]
-        yield self._part(
-            3, one, "easiest bin: beam at its least budget minus at its largest", curve[0] - curve[-1]
-        )
-        gains = [one.accuracy(left, medium) - one.accuracy(right, medium) for left, right, _ in shared]
-        yield self._part(3, one, "medium bins: beam minus best-of-n, mean", np.mean(gains, axis=0))
-        best = np.max(
-            [
-                one.accuracy(int(options[-1]), hard) - one.accuracy(int(options[0]), hard)
-                for options in (one.options.of(name) for name in dict.fromkeys(one.options.members))
-                if options.size > 1
-            ],
-            axis=0,
-        )
-        yield self._part(
-            3, one, f"hardest bin: {NOTHING:g} minus the largest gain from any budget", NOTHING - best
-        )
-
-    def _saved(self, one: Studied) -> Iterator[Part]:
-        for (axis, kind), curve in one.curves.items():
-            if kind not in ("oracle", "predicted") or curve.targets.size < 2:
-                continue
-            label = "log10 of the factor of compute saved at best-of-n's last accuracy"
-            saved = curve.saved[-1] / np.log(10)
-            yield self._part(4, one, f"{label}, {kind} bins", saved, axis)
-            charged = curve.saved_charged[-1] / np.log(10)
-            yield self._part(4, one, f"{label}, {kind} bins", charged, f"{axis}, {CHARGED}")
-        if (GENERATIONS, "predicted") in one.curves:
-            oracle, predicted = (one.curves[GENERATIONS, kind] for kind in ("oracle", "predicted"))
-            gain = (oracle.accuracy - oracle.baseline).mean(axis=0)
-            gap = (oracle.accuracy - predicted.accuracy).mean(axis=0)
-            # Predicted bins that come near to no gain at all are no evidence.
-            name = f"smaller of: gain by oracle bins, {NEAR:g} minus what predicted bins lose to them"
-            yield self._part(4, one, name, np.minimum(gain, NEAR - gap))
-
-    def _sequential(self, one: Studied) -> Iterator[Part]:
-        ratios = _chain_lengths(one, self._kinds)
-        if len(ratios) < 2:
-            return
-        (_, parallel), (length, sequential) = ratios[0], ratios[-1]
-        shared = _shared(one, sequential, parallel)
-        if not shared:
-            return
-        left, right, samples = shared[-1]
-        name = f"chains of {length} minus parallel samples, {samples:g} in all"
-        yield self._part(5, one, name, one.accuracy(left) - one.accuracy(right))
-        groups = _thirds(one.bins["oracle"].bins)
-        if groups is not None:
-            easy, _, hard = groups
-            gain = [one.accuracy(left, members) - one.accuracy(right, members) for members in (easy, hard)]
-            yield self._part(
-                5, one, f"{name}: gain on the easiest bin minus on the hardest", gain[0] - gain[1]
-            )
-
-    def exchange(self, swaps: Sequence[Exchanged]) -> Iterator[Part]:
-        """6: easy and medium bins at the smallest R, the hardest bin and all at the largest."""
-        for group in _by_pair(swaps):
-            ratios = sorted({one.ratio for one in group})
-            last = max(one.bin for one in group)
-            for one in group:
-                name = f"{one.small_policy} and {one.large_policy}, {one.family}, R = {one.ratio:g}"
-                where = "all problems" if one.bin == 0 else f"bin {one.bin}"
-                ahead = one.small - one.large
-                easier = 0 < one.bin < last
-                if one.ratio == ratios[0] and easier:
-                    draws, statistic = ahead, f"{where}: small minus large"
-                elif one.bin == last or (one.ratio == ratios[-1] and one.bin == 0):
-                    draws, statistic = -ahead, f"{where}: large minus small"
-                else:
-                    continue
-                note = "" if one.enough else "measured up to less compute than is matched"
-                yield measured_part(6, one.dataset, "wu2024", name, statistic, draws, self._level, note)
+def _name(one: Studied) -> str:
+    return f"{one.policy}, {one.family}"
 
 
-def _shared(one: Studied, left: str, right: str) -> list[tuple[int, int, float]]:
+def _shared(options: Options, left: str, right: str) -> list[tuple[int, int, float]]:
     """Options of two generators that count as equally many samples, by rising number."""
-    samples = one.options.costs[GENERATIONS].mean(axis=1)
-    other = {float(samples[option]): int(option) for option in one.options.of(right)}
+    samples = options.costs[GENERATIONS].mean(axis=1)
+    other = {float(samples[option]): int(option) for option in options.of(right)}
     return [
         (int(option), other[float(samples[option])], float(samples[option]))
-        for option in one.options.of(left)
+        for option in options.of(left)
         if float(samples[option]) in other
     ]
 
 
-def _thirds(bins: NDArray[np.int64]) -> tuple[Bools, Bools, Bools] | None:
-    """Problems of the easiest bin, of those between, of the hardest; None with fewer than three."""
-    names = np.unique(bins)
-    if names.size < 3:
-        return None
-    return bins == names[0], (bins != names[0]) & (bins != names[-1]), bins == names[-1]
+def _difference(left: int, right: int) -> Vector:
+    return lambda options: options.credits[left] - options.credits[right]
 
 
-def _chain_lengths(one: Studied, kinds: Mapping[str, str]) -> list[tuple[int, str]]:
-    """Length and name of the revision generators of a family, by length."""
-    names = [name for name in dict.fromkeys(one.options.members) if kinds.get(name) == "revisions"]
-    return sorted((int(name.rpartition("/")[2]), name) for name in names)
+def _mean_difference(pairs: Sequence[tuple[int, int, float]]) -> Vector:
+    def vector(options: Options) -> Floats:
+        gaps = [options.credits[left] - options.credits[right] for left, right, _ in pairs]
+        mean: Floats = np.mean(gaps, axis=0)
+        return mean
 
-
-def _by_pair(swaps: Sequence[Exchanged]) -> list[list[Exchanged]]:
-    groups: dict[tuple[str, ...], list[Exchanged]] = {}
-    for one in swaps:
-        if one.kind == "oracle":
-            groups.setdefault((one.small_policy, one.large_policy, one.family), []).append(one)
-    return list(groups.values())
+    return vector

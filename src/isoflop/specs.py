@@ -205,15 +205,19 @@ class ExchangePair(Spec):
 
 
 class ChooseSpec(Spec):
-    """Compute-optimal choice. `pools`: one per credits table, in their order; `difficulties`: data set and
-    policy of each difficulty table, in theirs. Families name generators (`sampling`, or with what picks:
-    `sampling+majority`, `sampling+best_of_n+product`), the baseline first. `judges`: verifier and step
-    aggregation of the generators that have others than `verifier` and `step_aggregation`.
+    """Compute-optimal choice.
+
+    `pools`: one per credits table, in their order. `difficulties`: data set and policy of each difficulty
+    table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
+    generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
+    baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
+    and `step_aggregation`.
     """
 
     experiment: str
     pools: tuple[StudiedPool, ...]
-    difficulties: tuple[tuple[str, str], ...]
+    difficulties: tuple[tuple[str, str, str], ...]
+    bins: int
     families: Mapping[str, tuple[str, ...]]
     selector: Selector
     verifier: str

@@ -275,7 +275,8 @@ def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[
             )
             for one in inputs
         ),
-        difficulties=tuple(pairs),
+        difficulties=tuple((*pair, "pilot") for pair in pairs),
+        bins=5,
         families={
             "search": ("sampling", "rebase"),
             "selectors": ("sampling", "sampling+majority", "sampling+best_of_n+last"),

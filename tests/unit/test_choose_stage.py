@@ -67,7 +67,9 @@ class World:
                 {"dataset": "d", "policy": policy, "generator": generator, "kind": KINDS[generator]}
                 for policy, generator in self.credits
             ],
-            "difficulties": [["d", "small"], ["d", "large"]],
+            # The bins are the truth, not told by any pool that is measured.
+            "difficulties": [["d", "small", "pilot"], ["d", "large", "pilot"]],
+            "bins": BINS,
             "families": {
                 "search": ["sampling", "beam", "lookahead"],
                 "revising": ["revisions/1", "revisions/16"],
@@ -123,7 +125,7 @@ class World:
             }
             write_table(path, columns, CREDITS, {"policy": shape})
             paths.append(str(path))
-        for policy in (policy for _, policy in self.spec["difficulties"]):
+        for policy in (policy for _, policy, _ in self.spec["difficulties"]):
             size = SIZES[policy]
             path = self.folder / policy / "difficulty.parquet"
             pool = 2.0 * size * 50 * 64
@@ -278,7 +280,7 @@ def test_budgets_that_leave_no_choice_are_marked(told: dict[str, pd.DataFrame]) 
 
 def test_a_larger_model_needs_no_difficulty_of_its_own(tmp_path: Path, told: dict[str, pd.DataFrame]) -> None:
     world = World(tmp_path, paper, {1: 0.92, 2: 0.75, 3: 0.6, 4: 0.33, 5: 0.7})
-    world.spec["difficulties"] = [["d", "small"]]
+    world.spec["difficulties"] = [["d", "small", "pilot"]]
     pd.testing.assert_frame_equal(world.run()["exchange"], told["exchange"])
 
 

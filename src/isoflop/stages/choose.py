@@ -15,15 +15,15 @@ from pydantic import ValidationError
 
 from isoflop.choice_csv import by_difficulty, compute_optimal, exchange
 from isoflop.choice_study import Pair, study_choice
-from isoflop.claim_parts import claims_csv
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.exchange_study import exchanges
 from isoflop.options import CreditsTable
-from isoflop.snell_claims import CLAIMS, snell_claims
+from isoflop.snell_claims import snell_claims
 from isoflop.specs import ChooseSpec
 from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_text
 from isoflop.tables import CREDITS, DIFFICULTY
+from isoflop.verdicts import claims_csv
 
 _OUTPUTS = 4
 
@@ -41,30 +41,31 @@ def main(arguments: Sequence[str]) -> None:
     if len(paths) != expected:
         raise UserError(f"the specification names {expected} tables, {len(paths)} are given")
     credits, parameters = _credits(spec, paths[: len(spec.pools)])
-    difficulties = dict(zip(spec.difficulties, paths[len(spec.pools) :], strict=True))
+    tables = dict(zip(spec.difficulties, paths[len(spec.pools) :], strict=True))
+    telling = {(dataset, policy): generator for dataset, policy, generator in spec.difficulties}
+    difficulties = {one[:2]: read_table(path, DIFFICULTY).to_pandas() for one, path in tables.items()}
     pairs = [
         Pair(
             dataset=dataset,
             policy=policy,
             parameters=parameters[policy],
-            difficulty=read_table(difficulties[dataset, policy], DIFFICULTY).to_pandas()
-            if (dataset, policy) in difficulties
-            else None,
+            difficulty=difficulties.get((dataset, policy)),
+            telling=telling.get((dataset, policy)),
             credits=credits.get((dataset, policy), {}),
         )
-        for dataset, policy in dict.fromkeys((*spec.difficulties, *credits))
+        for dataset, policy in dict.fromkeys((*difficulties, *credits))
     ]
     studied = study_choice(pairs, spec)
     swaps = exchanges(studied, pairs, spec)
-    kinds = {pool.generator: pool.kind for pool in spec.pools}
-    claims = claims_csv(snell_claims(studied, swaps, kinds, spec.level), spec.experiment, CLAIMS)
-    tables = (
+    kinds = {pool.generator.partition("/")[0]: pool.kind for pool in spec.pools}
+    claims = claims_csv(snell_claims(studied, swaps, kinds, spec.level), spec.experiment)
+    written = (
         by_difficulty(studied, spec.experiment, spec.level),
         compute_optimal(studied, spec.experiment, spec.level),
         exchange(swaps, spec.experiment, spec.level),
         claims,
     )
-    for output, table in zip(outputs, tables, strict=True):
+    for output, table in zip(outputs, written, strict=True):
         write_text(output, table.to_csv(index=False, lineterminator="\n"))
     print(f"{len(studied)} families of policies, {len(swaps)} exchanges", file=sys.stderr)
 
