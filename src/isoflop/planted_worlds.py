@@ -1,10 +1,10 @@
 """Invented studies whose truth is known, to measure how often a verdict errs.
 
-A world has policies of known ability and strategies of known worth. `World.draw` measures it as a study does:
-fresh problems, a finite pool of samples per problem whose credit at a budget is the expectation over subsets
-of the pool, searches that run a few times. `World.truth` is the same table with every problem's chance of
-being answered right in place of its credit, over many problems: what a statistic of a draw estimates is the
-same statistic of the truth.
+A world has policies of known ability and strategies of known worth. `World.study` measures it as a study
+does: fresh problems, a finite pool of samples per problem whose credit at a budget is the expectation over
+subsets of the pool, searches that run a few times. `World.truth` is the same evidence with every problem's
+chance of being answered right in place of its credit, over many problems: what a statistic of a study
+estimates is the same statistic of the truth.
 
 Problems differ in difficulty, which all policies share; so strategies' credits are correlated, as they are in
 a study.
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import binom, hypergeom, norm
 
+from isoflop.bootstrap import problem_weights
 from isoflop.estimators import missing_probability
+from isoflop.evidence import Evidence, Series
+from isoflop.strategy import Strategy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -92,7 +95,8 @@ class Lift:
     """What a search adds to the accuracy of the rule that it is like, as a fraction.
 
     Within a level it goes where there is room, in proportion to chance x (1 - chance). `by_level`: factors
-    for the levels from easy to hard, whose mean is 1. `late`: added at the last budget, in even steps up to it.
+    for the levels from easy to hard, whose mean is 1. `late`: added at the last budget, in even steps up to
+    it.
     """
 
     points: float = 0.0
@@ -102,20 +106,19 @@ class Lift:
 
 @dataclass(frozen=True)
 class Planted:
-    """One strategy of every policy. `generator`, `selector`, `verifier`, `step_aggregation`: its name.
+    """One strategy of every policy.
 
-    `runs`: None where its samples are the policy's pool, else how often it is run on its own. `cost`: its
-    tokens over those of as many samples. `verified`: whether a verifier reads every sample.
+    `runs`: None where its samples are the policy's pool, else how often it is run on its own. `own`: standard
+    deviation, in log odds, of what is easy or hard for this strategy alone, which changes no mean. `cost`:
+    its tokens over those of as many samples. `verified`: whether a verifier reads every sample.
     """
 
-    generator: str
-    selector: str
+    strategy: Strategy
     budgets: tuple[int, ...]
     rule: Rule
-    verifier: str = "none"
-    step_aggregation: str = "none"
     lift: Lift = Lift()
     runs: int | None = None
+    own: float = 0.0
     pool: str = "first"
     cost: float = 1.0
     verified: bool = False
@@ -123,111 +126,111 @@ class Planted:
 
 @dataclass(frozen=True)
 class Problems:
-    """Problems as drawn: `levels` (1 easiest) and by policy the `chance` of one sample; each [P]."""
+    """Problems as drawn: `levels` (1 easiest) and by policy the log `odds` of one sample; each [P]."""
 
     levels: Ints
-    chance: Mapping[str, Floats]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One curve: `credits` [m, P]; `costs` by cost model, FLOPs per problem, [m]."""
-
-    policy: PlantedPolicy
-    planted: Planted
-    credits: Floats
-    costs: Mapping[str, Floats]
+    odds: Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
 class World:
-    """Policies from small to large, the strategies that each of them has, and the size of the pools."""
+    """Policies from small to large, the strategies that each of them has, and the size of the pools.
+
+    `lifts`: by policy and generator, in place of the strategies' lifts.
+    """
 
     name: str
     policies: tuple[PlantedPolicy, ...]
     strategies: tuple[Planted, ...]
     pool: int = 64
     verifier_parameters: float = 1e6
-    lifts: Mapping[tuple[str, str, str], Lift] = field(default_factory=dict)
+    lifts: Mapping[tuple[str, str], Lift] = field(default_factory=dict)
     _known: dict[tuple[str, Planted], Floats] = field(default_factory=dict, repr=False, compare=False)
 
-    def draw(self, problems: int, seed: int) -> tuple[Problems, list[Measured]]:
-        """A study of so many problems."""
+    def study(self, problems: int, seed: int, resamples: int = 200, level: float = 0.95) -> Evidence:
+        """What a study of so many problems measures."""
         random = np.random.default_rng([seed, problems])
         drawn = self._problems(random.standard_normal(problems), random)
-        found = []
+        series = {}
         for policy in self.policies:
-            chance = drawn.chance[policy.name]
             pools: dict[str, Bools] = {}
             for planted in self.strategies:
                 if planted.runs is not None:
-                    true = self._chances(policy, planted, drawn)
+                    own = random.standard_normal(problems)
+                    true = self._chances(policy, planted, drawn, own)
                     credits = random.binomial(planted.runs, true) / planted.runs
                 else:
                     if planted.pool not in pools:
-                        pools[planted.pool] = random.random((problems, self.pool)) < chance[:, None]
+                        chance = expit(drawn.odds[policy.name])[:, None]
+                        pools[planted.pool] = random.random((problems, self.pool)) < chance
                     credits = _credits(planted, pools[planted.pool], random)
-                found.append(Measured(policy, planted, credits, self._costs(policy, planted)))
-        return drawn, found
+                series[policy.name, planted.strategy] = self._series(policy, planted, credits)
+        return _evidence(drawn.levels, series, problem_weights(problems, resamples, seed), level)
 
     @cached_property
-    def truth(self) -> tuple[Problems, list[Measured]]:
-        """Every problem's chances in place of credits, over many problems."""
-        return self._population, [
-            Measured(
-                policy,
-                planted,
-                self._chances(policy, planted, self._population),
-                self._costs(policy, planted),
+    def truth(self) -> Evidence:
+        """Every problem's chances in place of credits, over many problems; the draws are the measurement."""
+        drawn, own = self._population
+        series = {
+            (policy.name, planted.strategy): self._series(
+                policy, planted, self._chances(policy, planted, drawn, own)
             )
             for policy in self.policies
             for planted in self.strategies
-        ]
+        }
+        return _evidence(drawn.levels, series, np.full((2, POPULATION), 1.0 / POPULATION), 0.95)
 
     @cached_property
-    def _population(self) -> Problems:
+    def _population(self) -> tuple[Problems, Floats]:
+        """Problems, and a standard normal number for each that a strategy's `own` multiplies."""
+        random = np.random.default_rng(0)
         even = norm.ppf((np.arange(POPULATION) + 0.5) / POPULATION)
-        return self._problems(even, np.random.default_rng(0))
+        return self._problems(even, random), random.permutation(even)
 
     def _problems(self, difficulty: Floats, random: np.random.Generator) -> Problems:
         """`difficulty` is standard normal; levels are fifths of what is told of it."""
         seen = _TOLD * difficulty + np.sqrt(1.0 - _TOLD**2) * random.standard_normal(difficulty.size)
         levels = 1 + np.minimum((LEVELS * norm.cdf(seen)).astype(np.int64), LEVELS - 1)
-        chance = {
-            policy.name: expit(
-                policy.ability
-                - _SPREAD * difficulty
-                + policy.noise * random.standard_normal(difficulty.size)
-            )
+        odds = {
+            policy.name: policy.ability
+            - _SPREAD * difficulty
+            + policy.noise * random.standard_normal(difficulty.size)
             for policy in self.policies
         }
-        return Problems(levels, chance)
+        return Problems(levels, odds)
 
-    def _chances(self, policy: PlantedPolicy, planted: Planted, problems: Problems) -> Floats:
+    def _chances(self, policy: PlantedPolicy, planted: Planted, problems: Problems, own: Floats) -> Floats:
         """The chance of a right answer, [m, P]."""
-        plain = _true(planted.rule, planted.budgets, problems.chance[policy.name])
-        lift = self._lift(policy, planted)
-        if lift == Lift():
+        odds = problems.odds[policy.name]
+        plain = _true(planted.rule, planted.budgets, expit(odds + planted.own * own))
+        if self._lift(policy, planted) == Lift() and planted.own == 0.0:
             return plain
-        scale = self._scales(policy, planted)[:, problems.levels - 1]
-        return _lifted(plain, scale)
+        return _lifted(plain, self._scales(policy, planted)[:, problems.levels - 1])
 
     def _lift(self, policy: PlantedPolicy, planted: Planted) -> Lift:
-        return self.lifts.get((policy.name, planted.generator, planted.selector), planted.lift)
+        return self.lifts.get((policy.name, planted.strategy.generator), planted.lift)
 
     def _scales(self, policy: PlantedPolicy, planted: Planted) -> Floats:
         """What multiplies chance x (1 - chance) so that every level gains what it is to, [m, LEVELS]."""
         key = (policy.name, planted)
         if key not in self._known:
             lift = self._lift(policy, planted)
-            plain = _true(planted.rule, planted.budgets, self._population.chance[policy.name])
-            wanted = lift.points + np.linspace(0.0, lift.late, len(planted.budgets))
+            problems, own = self._population
+            odds = problems.odds[policy.name]
+            plain = _true(planted.rule, planted.budgets, expit(odds))
+            shifted = _true(planted.rule, planted.budgets, expit(odds + planted.own * own))
+            added = lift.points + np.linspace(0.0, lift.late, len(planted.budgets))
             scales = np.empty((len(planted.budgets), LEVELS))
             for level in range(LEVELS):
-                here = plain[:, self._population.levels == 1 + level]
-                scales[:, level] = _scale(here, wanted * lift.by_level[level])
+                here = problems.levels == 1 + level
+                wanted = plain[:, here].mean(axis=1) + added * lift.by_level[level]
+                scales[:, level] = _scale(shifted[:, here], wanted)
             self._known[key] = scales
         return self._known[key]
+
+    def _series(self, policy: PlantedPolicy, planted: Planted, credits: Floats) -> Series:
+        budgets = np.array(planted.budgets, dtype=np.int64)
+        return Series(policy.name, planted.strategy, budgets, credits, self._costs(policy, planted))
 
     def _costs(self, policy: PlantedPolicy, planted: Planted) -> dict[str, Floats]:
         samples = np.array(planted.budgets, dtype=np.float64) * planted.cost
@@ -244,15 +247,21 @@ def _lifted(plain: Floats, scale: Floats) -> Floats:
 
 
 def _scale(plain: Floats, wanted: Floats) -> Floats:
-    """The scales that lift the mean of `plain`, [m, P], by `wanted`, [m]: by bisection."""
-    low, high = np.full((2, wanted.size), 0.0)
-    low, high = np.where(wanted < 0.0, -1.0, 0.0), np.where(wanted < 0.0, 0.0, 8.0)
-    base = plain.mean(axis=1)
+    """The scales, [m], that lift the means of `plain`, [m, P], to `wanted`, [m]: by bisection."""
+    low, high = np.full(wanted.size, -1.0), np.full(wanted.size, 8.0)
     for _ in range(40):
         middle = (low + high) / 2.0
-        short = _lifted(plain, middle[:, None]).mean(axis=1) - base < wanted
+        short = _lifted(plain, middle[:, None]).mean(axis=1) < wanted
         low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return (low + high) / 2.0
+    scales: Floats = (low + high) / 2.0
+    return scales
+
+
+def _evidence(
+    levels: Ints, series: Mapping[tuple[str, Strategy], Series], weights: Floats, level: float
+) -> Evidence:
+    names = [str(place) for place in range(levels.size)]
+    return Evidence("planted", names, levels, series, weights, level)
 
 
 def _true(rule: Rule, budgets: tuple[int, ...], chance: Floats) -> Floats:
@@ -281,7 +290,7 @@ def _grid_table(rule: Rule, budgets: tuple[int, ...]) -> tuple[Floats, Floats]:
                 rows.append(_right_wins(rule, samples) @ binom.pmf(counts[:, None], samples, grid))
         case Best():
             score = np.linspace(-6.0, 6.0 + max(rule.lead, rule.fooling), 4001)
-            wrong, wrong_below = _wrong_scores(rule, score)
+            wrong_below = _wrong_below(rule, score)
             right, right_below = norm.pdf(score - rule.lead), norm.cdf(score - rule.lead)
             step = score[1] - score[0]
             below = grid[:, None] * right_below + (1.0 - grid[:, None]) * wrong_below
@@ -292,19 +301,18 @@ def _grid_table(rule: Rule, budgets: tuple[int, ...]) -> tuple[Floats, Floats]:
     return grid, np.array(rows)
 
 
-def _wrong_scores(rule: Best, score: Floats) -> tuple[Floats, Floats]:
-    """Density and distribution of wrong samples' scores."""
-    parts = ((1.0 - rule.fooled, 0.0), (rule.fooled, rule.fooling))
-    density = sum(share * norm.pdf(score - place) for share, place in parts)
-    below = sum(share * norm.cdf(score - place) for share, place in parts)
-    return density, below
+def _wrong_below(rule: Best, score: Floats) -> Floats:
+    """The share of wrong samples whose scores are below `score`."""
+    result: Floats = (1.0 - rule.fooled) * norm.cdf(score) + rule.fooled * norm.cdf(score - rule.fooling)
+    return result
 
 
 @lru_cache(maxsize=256)
 def _right_wins(rule: Vote, samples: int) -> Floats:
     """The chance that the right answer wins where j of `samples` are right, for j = 0 ... samples."""
     if rule.any_right:
-        return np.minimum(np.arange(samples + 1.0), 1.0)
+        found: Floats = np.minimum(np.arange(samples + 1.0), 1.0)
+        return found
     wins = np.zeros(samples + 1)
     wins[samples] = 1.0
     for right in range(1, samples):
