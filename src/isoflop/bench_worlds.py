@@ -52,7 +52,9 @@ class Case:
 
 def setting(world: World) -> Setting:
     """What claims about a study of this world are about."""
-    strategies = tuple(planted.strategy for planted in world.strategies if planted.strategy.selector != "pass")
+    strategies = tuple(
+        planted.strategy for planted in world.strategies if planted.strategy.selector != "pass"
+    )
     return Setting(
         policies=[policy.name for policy in world.policies],
         families={policy.name: policy.family for policy in world.policies},

@@ -11,7 +11,7 @@ a study.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -30,7 +30,7 @@ Bools = NDArray[np.bool_]
 
 LEVELS = 5
 # How many problems stand for all there are.
-POPULATION = 40_000
+POPULATION = 20_000
 # Log odds by which a problem one standard deviation harder is harder.
 _SPREAD = 2.0
 # How much levels tell of difficulty, as a correlation.
@@ -95,8 +95,8 @@ class Lift:
     """What a search adds to the accuracy of the rule that it is like, as a fraction.
 
     Within a level it goes where there is room, in proportion to chance x (1 - chance). `by_level`: factors
-    for the levels from easy to hard, whose mean is 1. `late`: added at the last budget, in even steps up to
-    it.
+    for the levels from easy to hard, whose mean is 1. `late`: added at the last budget, evenly over the
+    logarithm of the budgets up to it.
     """
 
     points: float = 0.0
@@ -169,15 +169,17 @@ class World:
 
     @cached_property
     def truth(self) -> Evidence:
-        """Every problem's chances in place of credits, over many problems; the draws are the measurement."""
+        """Every problem's chances in place of credits, over many problems; the draws are the measurement.
+
+        Budgets are finer than a study's, so that what a study errs by between two budgets is an error.
+        """
         drawn, own = self._population
-        series = {
-            (policy.name, planted.strategy): self._series(
-                policy, planted, self._chances(policy, planted, drawn, own)
-            )
-            for policy in self.policies
-            for planted in self.strategies
-        }
+        series = {}
+        for planted in self.strategies:
+            finer = replace(planted, budgets=_finer(planted.budgets))
+            for policy in self.policies:
+                chances = self._chances(policy, finer, drawn, own)
+                series[policy.name, planted.strategy] = self._series(policy, finer, chances)
         return _evidence(drawn.levels, series, np.full((2, POPULATION), 1.0 / POPULATION), 0.95)
 
     @cached_property
@@ -219,7 +221,8 @@ class World:
             odds = problems.odds[policy.name]
             plain = _true(planted.rule, planted.budgets, expit(odds))
             shifted = _true(planted.rule, planted.budgets, expit(odds + planted.own * own))
-            added = lift.points + np.linspace(0.0, lift.late, len(planted.budgets))
+            places = np.log(np.array(planted.budgets) / planted.budgets[0])
+            added = lift.points + lift.late * places / max(places[-1], 1.0)
             scales = np.empty((len(planted.budgets), LEVELS))
             for level in range(LEVELS):
                 here = problems.levels == 1 + level
@@ -238,6 +241,13 @@ class World:
         read = 2.0 * self.verifier_parameters * (_PROMPT + _TOKENS) * samples * planted.verified
         prompt = 2.0 * policy.parameters * _PROMPT
         return {"wu2024": wu2024, "kaplan": 1.05 * wu2024, "total": wu2024 + prompt + read}
+
+
+def _finer(budgets: tuple[int, ...]) -> tuple[int, ...]:
+    """The budgets, powers of 2 between them, and the means of neighbouring powers."""
+    powers = {2**power for power in range(20)} | {3 * 2**power for power in range(20)}
+    within = {budget for budget in powers if budgets[0] <= budget <= budgets[-1]}
+    return tuple(sorted(within | set(budgets)))
 
 
 def _lifted(plain: Floats, scale: Floats) -> Floats:
