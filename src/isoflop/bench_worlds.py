@@ -32,6 +32,7 @@ BEST = replace(HEADLINE, selector="best_of_n")
 PASS = Strategy("sampling", "pass")
 SEARCHES: Mapping[str, str] = {"rebase": "rebase", "beam": "beam", "mcts": "mcts"}
 
+_MAJORITY = Vote()
 _WEIGHTED = Vote(weight=1.3)
 _FLAT = Vote(weight=1.3, cap=8)
 _SCORED = Best(lead=1.0)
@@ -52,9 +53,7 @@ class Case:
 
 def setting(world: World) -> Setting:
     """What claims about a study of this world are about."""
-    strategies = tuple(
-        planted.strategy for planted in world.strategies if planted.strategy.selector != "pass"
-    )
+    strategies = tuple(one.strategy for one in world.strategies if one.strategy.selector != "pass")
     return Setting(
         policies=[policy.name for policy in world.policies],
         families={policy.name: policy.family for policy in world.policies},
@@ -70,7 +69,7 @@ def world(
     name: str,
     *,
     headline: Rule = _WEIGHTED,
-    majority: Rule = Vote(),
+    majority: Rule = _MAJORITY,
     best: Rule = _SCORED,
     searched: Mapping[str, Lift] | None = None,
     policies: tuple[PlantedPolicy, ...] = POLICIES,
