@@ -78,13 +78,21 @@ def difference_interval(first: Floats, second: Floats, weights: Floats, confiden
     Min 2005). A single problem gives [-1, 1].
     """
     difference = first - second
-    return _interval(difference, weights @ difference, confidence, (-1.0, 1.0), 0.5, 2.0)
+    return mean_difference_interval(difference, weights @ difference, confidence)
+
+
+def mean_difference_interval(difference: Floats, draws: Floats, confidence: float = 0.95) -> Interval:
+    """`difference_interval` where the draws of the mean of `difference`, [problems], are known already."""
+    return _interval(difference, draws, confidence, (-1.0, 1.0), 0.5, 2.0)
 
 
 def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     """The central interval of bootstrap draws, shape [draws]; infinite draws are allowed, NaN is not."""
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(samples, [tail, 1.0 - tail], method="nearest")
+    places = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
+    if np.isnan(samples).any():
+        return Interval(float("nan"), float("nan"))
+    low, high = np.partition(samples, places)[places]
     return Interval(float(low), float(high))
 
 

@@ -109,8 +109,8 @@ class Setting:
         return next(iter(same or found), None)
 
 
-def wu_claims(evidence: Evidence, setting: Setting) -> list[ClaimJudged]:
-    """Every claim on one data set, under every cost model that it depends on."""
+def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_MODELS) -> list[ClaimJudged]:
+    """Every claim on one data set, under every one of `costs` where it depends on them."""
     tests: Mapping[int, Callable[[Evidence, Setting, str], Found]] = {
         1: _sizes_cross,
         2: _power_law,
@@ -124,7 +124,7 @@ def wu_claims(evidence: Evidence, setting: Setting) -> list[ClaimJudged]:
     }
     judged = []
     for number, sentence in CLAIMS.items():
-        for cost in (ANY,) if number in _WITHOUT_COST else COST_MODELS:
+        for cost in (ANY,) if number in _WITHOUT_COST else costs:
             found = tests[number](evidence, setting, cost)
             statements, missing = ((), found) if isinstance(found, str) else (found, "")
             claim = Claim(number, sentence, evidence.dataset, cost, statements, missing)

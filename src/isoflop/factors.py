@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isoflop.bootstrap import percentile_interval
 from isoflop.evidence import Evidence, Series
 from isoflop.monotone import Line
-from isoflop.verdicts import mean_element
+from isoflop.verdicts import widened_error
 
 Floats = NDArray[np.float64]
 
@@ -50,15 +50,11 @@ def line(series: Series, cost: str, evidence: Evidence) -> Line:
     Where few problems differ, draws are too close to what was measured; they are spread as far as the widened
     standard error says.
     """
-    rows = []
-    for credits in series.credits:
-        element = mean_element(credits, evidence)
-        draws = element.draws
-        spread = float(draws[1:].std())
-        if spread > 0:
-            draws = draws[0] + (draws - draws[0]) * (element.error / spread)
-        rows.append(draws)
-    return Line(np.log(series.costs[cost]), np.array(rows))
+    draws = (evidence.drawn @ series.credits.T).T
+    spread = draws[:, 1:].std(axis=1, keepdims=True)
+    widened = np.maximum(spread, widened_error(series.credits)[:, None])
+    scale = np.divide(widened, spread, out=np.ones_like(spread), where=spread > 0)
+    return Line(np.log(series.costs[cost]), draws[:, :1] + (draws - draws[:, :1]) * scale)
 
 
 def near_best(baseline: Line) -> Floats:

@@ -30,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from isoflop.bootstrap import Interval, difference_interval, known_interval, subset_means
+from isoflop.bootstrap import Interval, known_interval, mean_difference_interval, subset_means
 from isoflop.evidence import Evidence
 from isoflop.precision import problems_to_decide
 
@@ -128,8 +128,8 @@ class Part:
 def mean_element(values: Floats, evidence: Evidence) -> Element:
     """The mean over problems of `values`, [problems], each in [-1, 1]."""
     draws = evidence.drawn @ values
-    interval = difference_interval(values, np.zeros_like(values), evidence.weights, evidence.level)
-    return Element(draws, max(float(draws[1:].std()), _widened_error(values)), interval)
+    interval = mean_difference_interval(values, draws[1:], evidence.level)
+    return Element(draws, max(float(draws[1:].std()), float(widened_error(values))), interval)
 
 
 def subset_element(values: Floats, evidence: Evidence, plus: Bools, minus: Bools) -> Element:
@@ -139,7 +139,7 @@ def subset_element(values: Floats, evidence: Evidence, plus: Bools, minus: Bools
     """
     draws = subset_means(values, evidence.drawn, plus) - subset_means(values, evidence.drawn, minus)
     draws = np.where(np.isnan(draws), draws[0], draws)
-    error = float(np.hypot(_widened_error(values[plus]), _widened_error(values[minus])))
+    error = float(np.hypot(widened_error(values[plus]), widened_error(values[minus])))
     error = max(error, float(draws[1:].std()))
     low, high = known_interval(draws[1:], evidence.level)
     half = _normal(evidence.level) * error
@@ -153,14 +153,16 @@ def mean_part(name: str, statistic: str, values: Floats, evidence: Evidence, not
     return Part(name, statistic, (mean_element(values, evidence),), note)
 
 
-def _widened_error(values: Floats) -> float:
-    """Standard error of a mean with half a problem at -1, half of one at 1 and one at 0 added.
+def widened_error(values: Floats) -> Floats:
+    """Standard errors of means over the last axis with half a problem at -1, half at 1 and one at 0 added.
 
     Agresti and Min 2005: where all differences are equal, a bootstrap would claim certainty.
     """
-    count = values.size + 2.0
-    mean = float(values.sum()) / count
-    return float(np.sqrt(((values**2).sum() + 1.0) / count - mean**2) / np.sqrt(count))
+    count = values.shape[-1] + 2.0
+    mean = values.sum(axis=-1) / count
+    square = (np.einsum("...p,...p->...", values, values) + 1.0) / count
+    errors: Floats = np.sqrt((square - mean**2) / count)
+    return errors
 
 
 def critical_value(elements: Sequence[Element], level: float) -> float:
@@ -168,7 +170,9 @@ def critical_value(elements: Sequence[Element], level: float) -> float:
 
     No fewer than a single one needs by the normal distribution.
     """
-    deviations = np.array([np.abs(one.draws[1:] - one.draws[0]) / one.error for one in elements])
+    draws = np.array([one.draws for one in elements])
+    errors = np.array([one.error for one in elements])
+    deviations = np.abs(draws[:, 1:] - draws[:, :1]) / errors[:, None]
     joint = float(np.quantile(deviations.max(axis=0), level, method="higher"))
     return max(joint, _normal(level))
 
@@ -312,7 +316,8 @@ def judge_statement(
     """The verdict on a statement; contradicting it takes `stricter` coverage where that is given."""
     against = stricter or level
     elements = [element for part in statement.parts for element in part.tested]
-    joint, harsh = (critical_value(elements, one) for one in (level, against))
+    joint = critical_value(elements, level)
+    harsh = joint if against == level else critical_value(elements, against)
     judged = []
     for part in statement.parts:
         interval = part.within(joint)

@@ -1,0 +1,287 @@
+"""How often verdicts err on planted worlds: what was said of each study against what is true of its world.
+
+A statement's truth follows from its parts on `World.truth`, where every part has its true value: "for all" is
+true where every part is above minus the margin, and truly contradicted where some part is below 0; "on
+average" by the mean of the parts; "there is" where some part is above 0, contradicted where none is. A true
+value of 0 speaks for neither side, so every decided verdict about it is false.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from isoflop.claims import Setting, wu_claims
+from isoflop.evidence import Evidence
+from isoflop.factors import factor_saved
+from isoflop.headlines import jointly, over_optimisation
+from isoflop.strategy import Strategy
+from isoflop.verdicts import (
+    CONTRADICTED,
+    MIXED,
+    NOT_TESTED,
+    SUPPORTED,
+    UNDECIDED,
+    Claim,
+    ClaimJudged,
+    Part,
+    Statement,
+    StatementJudged,
+)
+
+Floats = NDArray[np.float64]
+
+# True values nearer to 0 than this are 0: a hundredth of a point.
+TRUE_ZERO = 1e-4
+
+
+class Rate(NamedTuple):
+    """A share of studies with its 95% interval (Wilson 1927)."""
+
+    share: float
+    low: float
+    high: float
+
+
+def rate(hits: int, trials: int, confidence: float = 0.95) -> Rate:
+    """`hits` of `trials`; NaN of none."""
+    if not trials:
+        return Rate(np.nan, np.nan, np.nan)
+    z = float(ndtri(0.5 + confidence / 2.0))
+    share = hits / trials
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+    return Rate(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+
+
+@dataclass
+class Tally:
+    """What was said of one sentence in one world, and whether it was true.
+
+    `studies`: that said anything, "undecided" included. `false`, `right`: decided verdicts that are not true
+    and that are. `covered` of `intervals`: intervals of parts and means that hold the true value.
+    """
+
+    studies: int = 0
+    said: dict[str, int] = field(default_factory=dict)
+    false: int = 0
+    right: int = 0
+    covered: int = 0
+    intervals: int = 0
+
+    def add(self, verdict: str, false: bool, covered: int = 0, intervals: int = 0) -> None:
+        """One study's verdict."""
+        self.studies += 1
+        self.said[verdict] = self.said.get(verdict, 0) + 1
+        decided = verdict not in (UNDECIDED, NOT_TESTED)
+        self.false += decided and false
+        self.right += decided and not false
+        self.covered += covered
+        self.intervals += intervals
+
+    def merge(self, other: "Tally") -> None:
+        """Add another's studies."""
+        self.studies += other.studies
+        for verdict, count in other.said.items():
+            self.said[verdict] = self.said.get(verdict, 0) + count
+        self.false += other.false
+        self.right += other.right
+        self.covered += other.covered
+        self.intervals += other.intervals
+
+
+def score_claim(tally: Tally, judged: ClaimJudged, truth: Claim) -> None:
+    """Add a claim's verdict; `truth`: the same claim made from the world's truth."""
+    true = {one.text: one for one in truth.statements}
+    pairs = [(one, true[one.statement.text]) for one in judged.statements]
+    covered = [hit for said, known in pairs for hit in coverage(said.statement, known)]
+    tally.add(judged.verdict, claim_is_false(judged, pairs), sum(covered), len(covered))
+
+
+def claim_is_false(judged: ClaimJudged, pairs: Sequence[tuple[StatementJudged, Statement]]) -> bool:
+    """Whether a decided claim is not true: some statement that it rests on is not."""
+    wrong = [statement_is_false(said, known) for said, known in pairs]
+    if judged.verdict == CONTRADICTED:
+        against = [no for (said, _), no in zip(pairs, wrong, strict=True) if said.verdict == CONTRADICTED]
+        return all(against)
+    return any(wrong)
+
+
+def statement_is_false(said: StatementJudged, truth: Statement) -> bool:
+    """Whether a decided statement is not true; an undecided one is never false."""
+    values = np.array([part.value for part in truth.parts])
+    above, below = values > TRUE_ZERO, values < -TRUE_ZERO
+    if truth.quantifier == "for all":
+        holds, fails = bool(np.all(values > TRUE_ZERO - truth.margin)), bool(below.any())
+        if truth.margin:
+            holds = bool(np.all(values >= -truth.margin))
+    elif truth.quantifier == "there is":
+        holds, fails = bool(above.any()), bool(below.all())
+    else:
+        assert truth.primary is not None  # "on average" has one
+        holds, fails = truth.primary.value > TRUE_ZERO, truth.primary.value < -TRUE_ZERO
+    both = (above.any() or holds) and (below.any() or fails)
+    return not {SUPPORTED: holds, CONTRADICTED: fails, MIXED: both}.get(said.verdict, True)
+
+
+def coverage(said: Statement, truth: Statement) -> list[bool]:
+    """Whether the intervals of each part alone, and of the mean, hold the true values."""
+    known = {part.name: part for part in truth.parts}
+    pairs = [(part, known[part.name]) for part in said.parts if part.name in known]
+    if said.primary is not None and truth.primary is not None and len(said.parts) > 1:
+        pairs.append((said.primary, truth.primary))
+    averages = {part.name: part for part in truth.averages}
+    pairs += [(part, averages[part.name]) for part in said.averages if part.name in averages]
+    return [holds(part, true) for part, true in pairs]
+
+
+def holds(part: Part, truth: Part) -> bool:
+    """Whether a part's own interval holds its true value; of several elements, whether all do."""
+    return all(
+        element.interval.low - TRUE_ZERO <= true.value <= element.interval.high + TRUE_ZERO
+        for element, true in zip(part.elements, truth.elements, strict=True)
+    )
+
+
+class Told(NamedTuple):
+    """An estimate that a sentence tells."""
+
+    value: float
+    low: float
+    high: float
+
+
+def score_told(
+    tally: Tally, told: Mapping[str, Told], truth: Mapping[str, float], nothing: float = 0.0
+) -> None:
+    """Add a sentence of estimates by name; it is false where an interval is on the wrong side of `nothing`.
+
+    Where the truth is `nothing`, either side is wrong. It counts as right where some interval is on a side
+    and none is wrong.
+    """
+    wrong = decided = covered = 0
+    for name, one in told.items():
+        true = truth[name]
+        above, below = one.low > nothing, one.high < nothing
+        decided += above or below
+        wrong += (above and true < nothing + TRUE_ZERO) or (below and true > nothing - TRUE_ZERO)
+        covered += one.low - TRUE_ZERO <= true <= one.high + TRUE_ZERO
+    tally.add("told" if decided else UNDECIDED, wrong > 0, covered, len(told))
+
+
+def joint_gains(evidence: Evidence, about: Setting) -> dict[str, dict[str, Floats]]:
+    """The vectors behind the sentences whose intervals hold jointly, by sentence and name."""
+    greedy = {policy: evidence.get(policy, _selected(about, "none")) for policy in about.policies}
+    headline = {policy: evidence.get(policy, about.headline) for policy in about.policies}
+    found: dict[str, dict[str, Floats]] = {"over greedy": {}, "over greedy of the next size": {}}
+    for policy, single in greedy.items():
+        most = headline[policy]
+        if single is not None and most is not None:
+            found["over greedy"][policy] = most.credits[-1] - single.credits[0]
+    for small, large in about.pairs():
+        single, most = greedy[large], headline[small]
+        if single is not None and most is not None:
+            found["over greedy of the next size"][small] = most.credits[-1] - single.credits[0]
+    weighted, majority = (about.selecting(name) for name in ("weighted", "majority"))
+    found["verifier"] = {
+        policy: one.credits[-1] - other.credits[-1]
+        for policy in about.policies
+        if (one := evidence.get(policy, weighted)) and (other := evidence.get(policy, majority))
+    }
+    for kind in dict.fromkeys(about.searches.values()):
+        for cost in ("total", "wu2024"):
+            gains = {}
+            for policy in about.policies:
+                search, sampled = evidence.get(policy, about.search(kind)), headline[policy]
+                if search is not None and sampled is not None:
+                    bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
+                    if bought is not None:
+                        gains[policy] = search.credits[-1] - bought
+            found[f"{kind} over samples, {cost}"] = gains
+    return {name: gains for name, gains in found.items() if gains}
+
+
+def _selected(about: Setting, selector: str) -> Strategy | None:
+    return next((one for one in about.strategies if one.selector == selector), None)
+
+
+_FALL = re.compile(r"(\S+) −[\d.]+ \(")
+
+
+def falls(evidence: Evidence, about: Setting) -> list[str]:
+    """The policies of which the report says that best-of-n falls."""
+    text = over_optimisation(evidence, about).rpartition("points: ")[2]
+    return _FALL.findall(text)
+
+
+def factors(evidence: Evidence, about: Setting, cost: str) -> dict[str, Told]:
+    """Compute saved by every search over samples, and by a strategy over itself, by policy and name."""
+    found = {}
+    for policy in about.policies:
+        sampled = evidence.get(policy, about.headline)
+        for kind in about.searches.values():
+            search = evidence.get(policy, about.search(kind))
+            if sampled is not None and search is not None:
+                factor = factor_saved(search, sampled, cost, evidence)
+                found[f"{policy} {kind}"] = Told(factor.value, factor.low, factor.high)
+    return found
+
+
+def score_study(
+    tallies: dict[str, Tally], evidence: Evidence, truth: "Truth", about: Setting, cost: str = "total"
+) -> None:
+    """Add everything that the report can say of one study."""
+    for judged in wu_claims(evidence, about):
+        claim = judged.claim
+        tally = tallies.setdefault(f"Wu {claim.number} ({claim.cost_model})", Tally())
+        known = truth.claims[claim.number, claim.cost_model]
+        if known.statements:
+            score_claim(tally, judged, known)
+        else:
+            tally.add(judged.verdict, True)
+    for name, vectors in joint_gains(evidence, about).items():
+        told = {key: Told(*one) for key, one in _jointly(vectors, evidence).items()}
+        score_told(tallies.setdefault(name, Tally()), told, truth.gains[name])
+    saved = factors(evidence, about, cost)
+    if saved:
+        score_factors(tallies, saved, truth.factors)
+    if about.selecting("best_of_n") is not None:
+        down = falls(evidence, about)
+        wrong = any(not truth.falls[policy] for policy in down)
+        tallies.setdefault("best-of-n falls", Tally()).add("told" if down else UNDECIDED, wrong)
+
+
+def score_factors(tallies: dict[str, Tally], saved: Mapping[str, Told], truth: Mapping[str, Told]) -> None:
+    """Add every factor of compute saved as a sentence of its own, by kind of search."""
+    for name, told in saved.items():
+        tally = tallies.setdefault(f"compute saved, {name.partition(' ')[2]}", Tally())
+        score_told(tally, {name: told}, {name: truth[name].value}, nothing=1.0)
+
+
+class Truth:
+    """What is true of a world, of every sentence."""
+
+    def __init__(self, evidence: Evidence, about: Setting, cost: str = "total") -> None:
+        self.claims = {
+            (judged.claim.number, judged.claim.cost_model): judged.claim
+            for judged in wu_claims(evidence, about)
+        }
+        self.gains = {
+            name: {key: float(vector.mean()) for key, vector in vectors.items()}
+            for name, vectors in joint_gains(evidence, about).items()
+        }
+        self.factors = factors(evidence, about, cost)
+        best = {policy: evidence.get(policy, about.selecting("best_of_n")) for policy in about.policies}
+        self.falls = {
+            policy: one is not None and bool(one.accuracy[-1] < one.accuracy.max() - TRUE_ZERO)
+            for policy, one in best.items()
+        }
+
+
+def _jointly(vectors: Mapping[str, Floats], evidence: Evidence) -> dict[str, tuple[float, float, float]]:
+    found = jointly(vectors, evidence)
+    return {name: (one.value, one.low, one.high) for name, one in found.items()}
