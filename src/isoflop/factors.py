@@ -6,7 +6,7 @@ baseline that stopped gaining would save compute over itself; against the accura
 from the measurement, intervals miss the truth too often (docs/design/verdicts.md has both rates).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,20 @@ def saved_near_best(method: Line, baseline: Line) -> Floats:
 
 def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence) -> Factor:
     """How many times less compute `method` needs to come within a point of the baseline's best."""
-    lines = (line(one, cost, evidence) for one in (method, baseline))
-    drawn = np.exp(saved_near_best(*lines))
+    alike = at_costs_of(method, baseline, cost)
+    drawn = np.exp(saved_near_best(line(method, cost, evidence), line(alike, cost, evidence)))
     return Factor(float(drawn[0]), *percentile_interval(drawn[1:], evidence.level))
+
+
+def at_costs_of(method: Series, baseline: Series, cost: str) -> Series:
+    """The baseline where the method was measured, and below and beyond that as it is.
+
+    Between two points a bending curve is above its line. So of two curves the one with fewer points would
+    seem to arrive late; read at the same costs both err alike.
+    """
+    own, shared = baseline.costs[cost], method.costs[cost]
+    inside = shared[(shared >= own[0]) & (shared <= own[-1])]
+    costs = np.union1d(inside, own[(own < shared[0]) | (own > shared[-1])])
+    read = [baseline.at_cost(float(price), cost) for price in costs]
+    credits = np.array([one for one in read if one is not None])
+    return replace(baseline, credits=credits, costs={cost: costs})

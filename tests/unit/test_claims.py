@@ -1,211 +1,170 @@
-"""Claims on invented curves whose truth is known: what must be supported, contradicted and left open."""
+"""The claims of Wu et al. 2024 on planted worlds whose truth is known: what each test looks at.
 
-import dataclasses
-from collections.abc import Callable
+How often verdicts are false, and how wide intervals are, is measured in tests/unit/test_verdict_bench.py.
+"""
+
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from isoflop.claim_parts import CONTRADICTED, SUPPORTED, UNDECIDED, Part, claims_csv, verdict
-from isoflop.claims import CLAIMS, claims
-from isoflop.publishing import Headline, PublishSpec, Tables
+from isoflop.bench_worlds import HEADLINE, MAJORITY, POLICIES, SEARCHES, setting, world
+from isoflop.claims import CLAIMS, Setting, wu_claims
+from isoflop.evidence import Evidence, Series
+from isoflop.factors import factor_saved
+from isoflop.planted_worlds import Lift, PlantedPolicy, Vote
+from isoflop.verdicts import CONTRADICTED, NOT_TESTED, SUPPORTED, UNDECIDED, ClaimJudged
 
-DRAWS = 400
-PROBLEMS = 400
-SIZES = {"small": 1e6, "large": 1e7}
-Truth = Callable[[str, str, str, int, str], float]
-
-
-def spec(**changes: object) -> PublishSpec:
-    plain = PublishSpec(
-        experiment="e", title="t", datasets=("d",), policies=tuple(SIZES),
-        generators=("sampling", "rebase", "mcts"), searches={"rebase": "rebase", "mcts": "mcts"},
-        verifiers=("prm",),
-        headline=Headline(selector="weighted", step_aggregation="last", cost_model="wu2024"),
-        level=0.95, config_yaml="", seed=1, code="",
-    )  # fmt: skip
-    return plain.model_copy(update=changes)
+PROBLEMS = 600
 
 
-def tables(truth: Truth, noise: float = 0.004) -> Tables:
-    """Curves by `truth` (policy, generator, selector, budget, subset), with draws around them."""
-    rows = []
-    for policy, size in SIZES.items():
-        for generator, budgets in (
-            ("sampling", (1, 2, 4, 8, 16, 32, 64)),
-            ("rebase", (4, 16, 64)),
-            ("mcts", (32,)),
-        ):
-            for selector in ("majority", "weighted"):
-                for subset in ("all", "1", "2", "3", "4", "5"):
-                    for budget in budgets:
-                        flops = 2 * size * 50 * budget
-                        rows.append(
-                            {
-                                "dataset": "d",
-                                "policy": policy,
-                                "policy_params": size,
-                                "generator": generator,
-                                "selector": selector,
-                                "verifier": "prm" if selector == "weighted" else "none",
-                                "step_aggregation": "last" if selector == "weighted" else "none",
-                                "subset": subset,
-                                "budget": budget,
-                                "problems": PROBLEMS if subset == "all" else 80,
-                                "accuracy": truth(policy, generator, selector, budget, subset),
-                                "flops_wu2024": flops,
-                                "flops_total": 3 * flops,
-                            }
-                        )
-    curves = pd.DataFrame(rows)
-    errors = np.random.default_rng(0).normal(0, noise, (len(curves), DRAWS))
-    paired = (curves["accuracy"].to_numpy()[:, None] + errors).astype(np.float32)
-    fits = pd.DataFrame(
-        [
-            {
-                "dataset": "d",
-                "policy": "all",
-                "generator": "sampling",
-                "verifier": "prm",
-                "selector": "weighted",
-                "step_aggregation": "last",
-                "subset": "all",
-                "cost_model": f"flops_{cost}",
-                "fit": "optimal_size",
-                "parameter": "alpha",
-                "value": 1.2,
-                "ci_low": 0.9,
-                "ci_high": 1.5,
-                "status": "ok",
-            }
-            for cost in ("wu2024", "total")
-        ]
+def judged(evidence: Evidence, about: Setting) -> dict[tuple[int, str], ClaimJudged]:
+    return {(one.claim.number, one.claim.cost_model): one for one in wu_claims(evidence, about)}
+
+
+def better(points: float) -> Lift:
+    return Lift(points)
+
+
+@pytest.fixture(scope="module")
+def papers() -> dict[tuple[int, str], ClaimJudged]:
+    """A world in which search gains, more on hard problems, and MCTS loses."""
+    hard = Lift(0.08, by_level=(0.2, 0.4, 1.2, 1.6, 1.6))
+    planted = world(
+        "papers",
+        headline=Vote(weight=1.6, cap=16),
+        best=Vote(),
+        searched={"rebase": hard, "mcts": better(-0.10)},
     )
-    return Tables(curves, fits, pd.DataFrame(), pd.DataFrame(), paired)
+    return judged(planted.study(PROBLEMS, 1), setting(planted))
 
 
-def papers_world(policy: str, generator: str, selector: str, budget: int, subset: str) -> float:
-    """A world in which every claim of the paper holds."""
-    limit, rate = (0.5, 0.6) if policy == "small" else (0.8, 0.5)
-    start = 0.30 if policy == "small" else 0.32
-    accuracy = limit - (limit - start) * np.exp(-rate * (budget - 1) ** 0.7)
-    if generator == "rebase":
-        accuracy += 0.06 + (0.05 if subset in "345" else 0.0)
-    if generator == "mcts":
-        accuracy -= 0.08
-    if selector == "majority":
-        accuracy -= 0.01 if generator == "rebase" else 0.05
-    return float(accuracy)
+@pytest.mark.parametrize("number", [3, 4, 6, 7])
+@pytest.mark.parametrize("cost", ["wu2024", "total"])
+def test_what_is_true_of_search_is_found(
+    papers: dict[tuple[int, str], ClaimJudged], number: int, cost: str
+) -> None:
+    assert papers[number, cost].verdict == SUPPORTED
 
 
-def verdicts(found: list[Part], number: int) -> set[str]:
-    return {part.verdict for part in found if part.claim == number}
+def test_every_claim_is_told_whatever_comes_of_it(papers: dict[tuple[int, str], ClaimJudged]) -> None:
+    assert {number for number, _ in papers} == set(CLAIMS)
+    assert {cost for number, cost in papers if number in (5, 8)} == {"any"}
+    for number in set(CLAIMS) - {5, 8}:
+        assert {cost for one, cost in papers if one == number} == {"wu2024", "total"}
 
 
-def test_a_world_as_the_paper_has_it_supports_every_claim() -> None:
-    found = claims(tables(papers_world, 0.002), spec())
-    for number in CLAIMS:
-        assert verdict(part for part in found if part.claim == number) == SUPPORTED, number
-    # Under both costs wherever compute matters.
-    for number in (1, 2, 3, 4, 6, 7):
-        assert {part.cost_model for part in found if part.claim == number} == {"wu2024", "total"}
-    assert {part.cost_model for part in found if part.claim in (5, 8)} == {"any"}
+def test_a_search_that_is_truly_worse_contradicts() -> None:
+    planted = world("worse", searched={"rebase": better(-0.08), "mcts": better(0.08)})
+    found = judged(planted.study(PROBLEMS, 2), setting(planted))
+    for number in (3, 4, 7):
+        assert found[number, "wu2024"].verdict == CONTRADICTED
 
 
-def upside_down(policy: str, generator: str, selector: str, budget: int, subset: str) -> float:
-    """A world in which none holds: large models are better everywhere, search hurts, nothing saturates."""
-    accuracy = (0.2 if policy == "small" else 0.4) + 0.04 * np.log2(budget)
-    accuracy -= {"sampling": 0.0, "rebase": 0.1 + (0.05 if subset in "345" else 0.0), "mcts": -0.1}[generator]
-    if selector == "majority":
-        accuracy += 0.02 if generator == "sampling" else -0.05
-    return float(accuracy)
+def test_sizes_that_differ_only_in_price_support_no_law() -> None:
+    """Each larger model wins as soon as one sample of it is affordable: what changes is the price."""
+    steep = tuple(PlantedPolicy(f"m{place}", 10.0 ** (6 + place), -1.5 + 1.5 * place) for place in range(4))
+    planted = world("prices", headline=Vote(weight=1.3, cap=1), policies=steep, searches=())
+    found = judged(planted.study(PROBLEMS, 3), setting(planted))
+    assert found[2, "wu2024"].verdict == NOT_TESTED
+    assert "too few crossings" in found[2, "wu2024"].claim.missing
+    assert "entry prices" in found[2, "wu2024"].claim.missing
+    # The smaller model is never ahead where the larger can be had: no curves cross.
+    assert found[1, "wu2024"].verdict == CONTRADICTED
 
 
-def test_a_world_upside_down_contradicts_what_can_be() -> None:
-    found = claims(tables(upside_down), spec())
-    for number in (1, 3, 4, 5, 6, 7, 8):
-        assert verdict(part for part in found if part.claim == number) == CONTRADICTED, number
-    never = [part for part in found if part.claim == 4]
-    assert {part.note for part in never} == {"sampling's last accuracy is not reached"}
+def test_sizes_are_compared_inside_a_family_only() -> None:
+    apart = tuple(replace(policy, family=policy.name) for policy in POLICIES)
+    planted = world("apart", policies=apart)
+    found = judged(planted.study(100, 4), setting(planted))
+    for number in (1, 2, 9):
+        assert (found[number, "total"].verdict, "family" in found[number, "total"].claim.missing) == (
+            NOT_TESTED,
+            True,
+        )
 
 
-def test_a_null_world_decides_nothing() -> None:
-    """All strategies are one: no difference is decided, at 95%, more often than by chance."""
-    found = claims(tables(lambda policy, generator, selector, budget, subset: 0.5, 0.02), spec())
-    for number in (5, 6, 7):
-        assert verdicts(found, number) == {UNDECIDED}, number
-    # The worst of several budgets, against the best of several others, is below 0 by its making.
-    assert SUPPORTED not in verdicts(found, 3)
-
-
-def test_the_factor_of_compute_is_read_off_between_points() -> None:
-    """REBASE reaches .6 halfway (in the logarithm) between 4 and 16: at 8, an eighth of 64."""
-
-    def truth(policy: str, generator: str, selector: str, budget: int, subset: str) -> float:
-        if generator == "rebase":
-            return 0.4 + 0.2 * float(np.log2(budget / 4)) / 1
-        return 0.6 if budget == 64 else 0.3
-
-    [part] = [
-        part for part in claims(tables(truth, 1e-6), spec())
-        if (part.claim, part.part, part.cost_model) == (4, "small", "wu2024")
-    ]  # fmt: skip
-    assert part.value == pytest.approx(np.log10(64 / 8), abs=1e-3)
-
-
-def test_what_an_experiment_lacks_is_left_open_and_said() -> None:
-    plain = tables(papers_world)
-    sampled = dataclasses.replace(plain, curves=plain.curves[plain.curves["generator"] == "sampling"])
-    found = claims(sampled, spec(searches={}, generators=("sampling",)))
-    for number in (3, 4, 6, 7):
-        [part] = [part for part in found if part.claim == number]
-        assert (part.verdict, part.note) == (UNDECIDED, "the experiment has not what this claim is about")
-    one = dataclasses.replace(plain, curves=plain.curves[plain.curves["policy"] == "small"])
-    found = claims(one, spec(policies=("small",)))
-    assert verdicts(found, 1) == verdicts(found, 2) == {UNDECIDED}
-    assert verdicts(found, 7) == {SUPPORTED}
-
-
-def test_no_exponent_is_read_off_a_fit_that_does_not_hold() -> None:
-    plain = tables(papers_world)
-    found = claims(dataclasses.replace(plain, fits=plain.fits.assign(status="poor fit")), spec())
-    assert [(part.verdict, part.note) for part in found if part.claim == 2] == [
-        (UNDECIDED, "no fit: poor fit")
-    ] * 2
+def test_policies_of_equal_size_are_no_pair() -> None:
+    about = setting(world("w"))
+    same = replace(about, parameters=dict.fromkeys(about.policies, 10))
+    assert same.pairs() == []
+    assert len(about.pairs()) == len(POLICIES) - 1
 
 
 @pytest.mark.parametrize(
-    ("parts", "expected"),
+    ("number", "searches", "missing"),
     [
-        ([SUPPORTED, SUPPORTED], SUPPORTED),
-        ([SUPPORTED, UNDECIDED], SUPPORTED),
-        ([SUPPORTED, CONTRADICTED], UNDECIDED),
-        ([CONTRADICTED, UNDECIDED], CONTRADICTED),
-        ([UNDECIDED], UNDECIDED),
-        ([], UNDECIDED),
+        (3, ("mcts",), "needs a generator of kind rebase"),
+        (6, ("mcts",), "needs a generator of kind rebase"),
+        (7, ("rebase",), "needs a generator of kind mcts"),
     ],
 )
-def test_verdicts_add_up(parts: list[str], expected: str) -> None:
-    assert verdict(Part(1, "d", "any", "p", "s", 0.0, 0.0, 0.0, one) for one in parts) == expected
+def test_what_is_missing_is_told(number: int, searches: tuple[str, ...], missing: str) -> None:
+    planted = world("w", searches=searches)
+    found = judged(planted.study(80, 5), setting(planted))
+    assert (found[number, "total"].verdict, found[number, "total"].claim.missing) == (NOT_TESTED, missing)
 
 
-def test_the_table_has_every_part_with_its_sentence() -> None:
-    found = claims(tables(papers_world), spec())
-    table = claims_csv(found, "e", CLAIMS)
-    assert list(table.columns) == [
-        "experiment",
-        "claim",
-        "sentence",
-        "dataset",
-        "cost_model",
-        "part",
-        "statistic",
-        "value",
-        "ci_low",
-        "ci_high",
-        "verdict",
-        "note",
+def test_saturation_of_three_samples_is_no_saturation() -> None:
+    planted = world("w")
+    whole = planted.study(80, 6)
+    few = {
+        key: Series(one.policy, one.strategy, one.budgets[:3], one.credits[:3],
+                    {cost: values[:3] for cost, values in one.costs.items()})
+        for key, one in whole.series.items()
+    }  # fmt: skip
+    found = judged(replace(whole, series=few), setting(planted))
+    assert found[8, "any"].verdict == NOT_TESTED
+    assert "16 samples" in found[8, "any"].claim.missing
+
+
+def test_statistics_are_differences_of_credits() -> None:
+    """Weighted minus majority, and sampling minus MCTS, counted by hand."""
+    planted = world("w")
+    evidence, about = planted.study(120, 7), setting(planted)
+    found = judged(evidence, about)
+    gaps = [
+        evidence.series[policy, HEADLINE].accuracy[-1] - evidence.series[policy, MAJORITY].accuracy[-1]
+        for policy in about.policies
     ]
-    assert len(table) == len(found)
-    assert set(table["sentence"]) == set(CLAIMS.values())
+    statement = found[5, "any"].statements[0].statement
+    assert [part.value for part in statement.parts] == pytest.approx(gaps)
+    assert statement.primary is not None
+    assert statement.primary.value == pytest.approx(np.mean(gaps))
+    mcts = replace(HEADLINE, generator="mcts")
+    for part, policy in zip(found[7, "wu2024"].statements[0].statement.parts, about.policies, strict=True):
+        search, sampled = evidence.series[policy, mcts], evidence.series[policy, HEADLINE]
+        x = np.log(sampled.costs["wu2024"])
+        bought = [np.interp(np.log(cost), x, sampled.accuracy) for cost in search.costs["wu2024"]]
+        assert part.value == pytest.approx(np.mean(bought - search.accuracy))
+
+
+def test_rebase_is_held_against_greedy_decoding_too() -> None:
+    planted = world("w")
+    found = judged(planted.study(80, 8), setting(planted))
+    names = {part.name for part in found[3, "total"].statements[0].statement.parts}
+    assert any(name.endswith("against greedy") for name in names)
+    assert not any("against rebase" in name for name in names)
+
+
+def test_a_strategy_saves_nothing_over_itself() -> None:
+    evidence = world("w").study(100, 9)
+    for policy in POLICIES:
+        series = evidence.series[policy.name, HEADLINE]
+        factor = factor_saved(series, series, "total", evidence)
+        assert (factor.value, factor.low, factor.high) == pytest.approx((1.0, 1.0, 1.0), abs=1e-9)
+
+
+def test_a_plateau_is_no_saving() -> None:
+    """A baseline that stops gaining at 8 of 64 samples: an identical search saves nothing."""
+    planted = world("plateau", headline=Vote(weight=1.3, cap=8))
+    evidence, about = planted.study(PROBLEMS, 10), setting(planted)
+    assert judged(evidence, about)[4, "wu2024"].verdict == UNDECIDED
+    for policy in about.policies:
+        search = evidence.series[policy, replace(HEADLINE, generator="rebase")]
+        factor = factor_saved(search, evidence.series[policy, HEADLINE], "wu2024", evidence)
+        assert factor.low <= 1.0 <= factor.high or factor.low == 0.0
+
+
+def test_worlds_have_the_searches_that_claims_look_for() -> None:
+    assert set(SEARCHES.values()) == {"rebase", "beam", "mcts"}

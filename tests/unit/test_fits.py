@@ -270,7 +270,7 @@ def resampled(size: np.ndarray) -> np.ndarray:
 
     One whose steps never moved would be no measurement.
     """
-    place, half = np.arange(size.size), size.size // 2
+    place, half = np.arange(size.size), np.flatnonzero(np.diff(size))[1]
     shifts = [(low, high) for low in (-2, 0, 2) for high in (-2, 0, 2)]
     moved = [np.where(place < half, place + low, place + high) for low, high in shifts]
     return size[np.clip(moved, 0, size.size - 1)]
