@@ -90,6 +90,7 @@ def test_every_budget_is_looked_at_for_a_contradiction_and_averages_for_support(
 def test_what_is_undecided_says_how_wide_and_what_would_decide() -> None:
     judged = judge_statement(statement("on average", 0.01), PROBLEMS, LEVEL)
     assert judged.verdict == UNDECIDED
+    assert judged.half_width is not None
     assert judged.half_width == pytest.approx(Z * 0.01, rel=0.1)
     # The half-width is about twice the effect seen, so about four times the problems.
     assert judged.needed == pytest.approx(PROBLEMS * (judged.half_width / 0.01) ** 2, abs=1)
