@@ -22,6 +22,7 @@ from isoflop.forecast import StudyWork
 from isoflop.import_files import local_files
 from isoflop.publishing import (
     FIGURE_FORMATS,
+    PROGRAM_TABLES,
     PUBLISHED_TABLES,
     SEARCH_TABLES,
     TABLES,
@@ -251,9 +252,10 @@ class Plan:
         )
 
     def further_tables(self) -> tuple[str, ...]:
-        """The tables that only a study with tree searches, or with published numbers, has."""
+        """The tables that only a study with tree searches, programs or published numbers has."""
         return (
             *(SEARCH_TABLES if self.config.searches else ()),
+            *(PROGRAM_TABLES if self.config.searches and self._program_datasets() else ()),
             *(PUBLISHED_TABLES if self.config.published else ()),
         )
 
@@ -484,6 +486,12 @@ class Plan:
                 families=self.families(),
                 generators=tuple(name for name in config.generators if name not in config.chains),
                 searches={name: entry.kind for name, entry in config.searches.items()},
+                generations={
+                    name: count
+                    for name, entry in config.searches.items()
+                    if (count := nominal_samples(entry, 1)) > 1
+                },
+                program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
                 verifiers=self._shown_verifiers(),
@@ -558,6 +566,11 @@ class Plan:
     def _curve_tables(self) -> list[str]:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
+
+    def _program_datasets(self) -> tuple[str, ...]:
+        """The studied data sets whose answers are programs."""
+        datasets = self.config.datasets
+        return tuple(name for name in self.config.studied_datasets if datasets[name].grader == "code")
 
     def _shown_policies(self) -> tuple[str, ...]:
         """The policies of the figures: not those that only revise, or only answer greedily."""
