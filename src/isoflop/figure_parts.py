@@ -18,6 +18,7 @@ _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
 # Of a line beside a row of panels.
 _MOST_LABEL_LETTERS = 32
+_FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label": "fit"}
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -129,6 +130,18 @@ def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
     bounds = line["ci_low"], line["ci_high"]
     axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
     axes.plot(line["budget"], line["accuracy"], **look.plot())
+
+
+def fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
+    """The points of a fit as a thin dashed line."""
+    if not points.empty:
+        axes.plot(points["x"], points["y"], color=look.color, **_FITTED)
+
+
+def fit_handle(figure: Figure) -> list[Line2D]:
+    """What the legend says of fits: nothing where none is drawn."""
+    labels = [line.get_label() for axes in figure.axes for line in axes.lines]
+    return [Line2D([], [], color=fs.INK, **_FITTED)] if _FITTED["label"] in labels else []
 
 
 def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:

@@ -29,9 +29,11 @@ from isoflop.publishing import (
     Headline,
     PublishedTables,
     PublishSpec,
+    family_members,
     figure_names,
     judgements,
 )
+from isoflop.searches import nominal_samples
 from isoflop.selection import SelectSpec
 from isoflop.shards import shard_names, shard_pattern
 from isoflop.specs import (
@@ -241,7 +243,7 @@ class Plan:
         """The names of the study's figures."""
         config = self.config
         return figure_names(
-            len(self._shown_policies()),
+            max(map(len, family_members(self._shown_policies(), self.families()).values()), default=0),
             len(config.searches),
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
@@ -255,7 +257,7 @@ class Plan:
         """The tables that only a study with tree searches, programs or published numbers has."""
         return (
             *(SEARCH_TABLES if self.config.searches else ()),
-            *(PROGRAM_TABLES if self.config.searches and self._program_datasets() else ()),
+            *(PROGRAM_TABLES if self._program_datasets() else ()),
             *(PUBLISHED_TABLES if self.config.published else ()),
         )
 
@@ -568,9 +570,16 @@ class Plan:
         return [f"{self.results}/tables/{name}.csv" for name in names]
 
     def _program_datasets(self) -> tuple[str, ...]:
-        """The studied data sets whose answers are programs."""
-        datasets = self.config.datasets
-        return tuple(name for name in self.config.studied_datasets if datasets[name].grader == "code")
+        """The studied data sets of programs that REBASE searches."""
+        config = self.config
+        searched = {
+            pool.dataset for pool in self.searches() if config.searches[pool.generator].kind == "rebase"
+        }
+        return tuple(
+            name
+            for name in config.studied_datasets
+            if name in searched and config.datasets[name].grader == "code"
+        )
 
     def _shown_policies(self) -> tuple[str, ...]:
         """The policies of the figures: not those that only revise, or only answer greedily."""

@@ -135,8 +135,8 @@ class PublishSpec(BaseModel):
     `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
-    `families`: of policies that are sizes of one another. `generations`: how many samples one of a search's
-    budget counts as, where not 1. `program_datasets`: those whose answers are programs.
+    `generations`: how many samples one of a search's
+    budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
@@ -155,7 +155,6 @@ class PublishSpec(BaseModel):
     policies: tuple[str, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     generators: tuple[str, ...] = Field(min_length=1)
-    families: Mapping[str, str] = Field(default_factory=dict)
     searches: Mapping[str, str] = Field(default_factory=dict)
     generations: Mapping[str, int] = Field(default_factory=dict)
     program_datasets: tuple[str, ...] = ()
