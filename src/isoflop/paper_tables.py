@@ -1,7 +1,8 @@
 """Tables in the layout of Wu et al. 2024: Table 4, every model and strategy at one budget; Tables 1 and 3.
 
-Rows of Table 4 are policy by strategy (greedy, then sampling with MV, BoN, WV), columns the number of samples, and for
-each data set the FLOPs per problem and the accuracy. Beyond the paper each accuracy has its interval.
+Rows of Table 4 are policy by strategy (greedy, then sampling with MV, BoN, WV), columns the number of
+samples, and for each data set the FLOPs per problem and the accuracy. Beyond the paper each accuracy has
+its interval.
 The CSV holds fractions; Markdown and LaTeX show percentages, the best of each policy in bold.
 """
 
