@@ -22,8 +22,12 @@ _ROWS = ("dataset", "family")
 _EXCHANGE_ROWS = (*_ROWS, "cost_model")
 # Budgets shown inside every bin, at most.
 _MOST_BUDGETS = 4
+_MOST_BAR_LABELS = 5
+# How far stars of neighbouring bins are set apart, as a factor of compute.
+_APART = 1.1
 _SHORT = "/////"
-_STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 7, "color": fs.INK}
+_STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 8, "color": fs.INK}
+_STAR |= {"markeredgecolor": "white", "markeredgewidth": 0.3}
 
 KIND_LABELS = {
     NO_DIFFICULTY: "one choice for all problems",
@@ -45,7 +49,7 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
     looks = fs.generator_styles(["baseline", *kinds])
     baselines = list(dict.fromkeys(rows["baseline"]))
     if len(baselines) > 1:
-        rows = rows.assign(family=rows["family"] + "; baseline:\n" + rows["baseline"].map(baseline_label))
+        rows = _named_by_baseline(rows)
     figure, panels = grouped_panels(rows, _ROWS, "samples per problem", "accuracy (%)")
     for axes, part in panels:
         fs.samples_axis(axes, [int(budget) for budget in part["budget"]])
@@ -68,6 +72,11 @@ def baseline_label(baseline: str) -> str:
     """The baseline's name; of chains of revisions it is those of one answer, which only look like chains."""
     name, _, length = baseline.partition("/")
     return f"parallel samples ({name}/{length})" if length else baseline
+
+
+def _named_by_baseline(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose families are named with what each is compared with."""
+    return rows.assign(family=rows["family"] + "; baseline:\n" + rows["baseline"].map(baseline_label))
 
 
 def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
@@ -99,6 +108,8 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
         axes.set_xticklabels(bins)
         axes.set_ylim(-0.03, 1.03)
     told = [", ".join(f"{samples:g}" for samples in _shown_budgets(part)) for _, part in panels]
+    drawn = {name for _, part in panels for name in _shown_strategies(part)}
+    strategies = [name for name in strategies if name in drawn]
     handles = [handle(looks[name], name) for name in strategies]
     if len(set(told)) == 1:
         handles[0].set_label(f"{strategies[0]} (each at {told[0]} samples)")
@@ -121,7 +132,11 @@ def choice_gain_figure(table: pd.DataFrame) -> Figure:
     if rows.empty:
         return message("This experiment chooses nothing by difficulty.")
     looks = fs.generator_styles(["baseline", *kinds])
-    figure, panels = grouped_panels(rows, _ROWS, "samples per problem", "gain (points)")
+    baselines = list(dict.fromkeys(rows["baseline"]))
+    over = f" over {baseline_label(baselines[0])}"
+    if len(baselines) > 1:
+        rows, over = _named_by_baseline(rows), ""
+    figure, panels = grouped_panels(rows, _ROWS, "samples per problem", f"gain{over} (points)")
     for axes, part in panels:
         budgets = sorted(set(part["budget"]))
         axes.axhline(0, color=fs.INK, linewidth=0.7)
@@ -129,13 +144,10 @@ def choice_gain_figure(table: pd.DataFrame) -> Figure:
             own = part[part["difficulty"] == kind].sort_values("budget")
             places = np.array([budgets.index(budget) for budget in own["budget"]])
             _columns(axes, places, index, len(kinds), own, "gain", looks[kind])
-        axes.xaxis.set_major_locator(FixedLocator(list(range(len(budgets)))))
-        axes.set_xticklabels([f"{budget:g}" for budget in budgets])
-    baselines = [baseline_label(name) for name in dict.fromkeys(rows["baseline"])]
-    labels = [f"{KIND_LABELS[kind]}, over {' or '.join(baselines)} for all problems" for kind in kinds[:1]]
-    labels += [KIND_LABELS[kind] for kind in kinds[1:]]
-    patches = [Patch(color=looks[kind].color, label=label) for kind, label in zip(kinds, labels, strict=True)]
-    fs.legend_above(figure, patches)
+        ticks = list(range(len(budgets)))[:: -(-len(budgets) // _MOST_BAR_LABELS)]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.set_xticklabels([f"{budgets[place]:g}" for place in ticks])
+    fs.legend_above(figure, [Patch(color=looks[kind].color, label=KIND_LABELS[kind]) for kind in kinds])
     return figure
 
 
@@ -200,7 +212,7 @@ def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
                 axes.axvline(
                     matched, color="#999999", linewidth=0.8, linestyle=dashes[f"{ratio:g}"].linestyle
                 )
-        for name in bins:
+        for place, name in enumerate(bins):
             line = chosen[
                 (chosen["dataset"] == first["dataset"])
                 & (chosen["policy"] == first["small"])
@@ -211,10 +223,9 @@ def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
             ]
             band(axes, line, looks[name])
             stars = part[part["bin"] == name]
-            axes.scatter(
-                stars["flops_matched"], stars["large_accuracy"], marker="*", s=55, color=looks[name].color,
-                edgecolors=fs.INK, linewidths=0.5, zorder=4,
-            )  # fmt: skip
+            apart = _APART ** (place - (len(bins) - 1) / 2)
+            look = _STAR | {"color": looks[name].color}
+            axes.plot(stars["flops_matched"] * apart, stars["large_accuracy"], zorder=4, **look)
     handles: list[Any] = [handle(looks[name], f"bin {name}") for name in bins]
     handles[0].set_label(f"bin {bins[0]} (easiest)")
     handles.append(Line2D([], [], label="larger model, greedy", **_STAR))
@@ -251,6 +262,7 @@ def _columns(
     look: fs.LineStyle,
 ) -> BarContainer:
     """Bars of column `name` with its interval, the one of `index` among `count` at every place."""
+    axes.use_sticky_edges = False  # room between the longest bar's interval and the edge
     width = 0.8 / count
     x = places + width * (index - (count - 1) / 2)
     value = rows[name].to_numpy(float)
@@ -260,6 +272,11 @@ def _columns(
         yerr=[np.clip(value - low, 0, None), np.clip(high - value, 0, None)],
         error_kw={"elinewidth": 0.8, "capsize": 1.6, "ecolor": fs.INK},
     )  # fmt: skip
+
+
+def _shown_strategies(rows: pd.DataFrame) -> set[str]:
+    """The strategies with any of the numbers of samples that are shown."""
+    return set(rows.loc[rows["samples"].isin(_shown_budgets(rows)), "strategy"])
 
 
 def _shown_budgets(rows: pd.DataFrame) -> list[float]:

@@ -80,9 +80,10 @@ FIGURE_CAPTIONS = {
         "axis."
     ),
     "search_generations": (
-        "Every generator at the number of whole solutions that its budget counts as: a lookahead search of "
-        "budget N that looks k steps ahead counts as N (k + 1), as in the paper. Generations are not "
-        "compute: searches read every step with the verifier, and solutions differ in length."
+        "Every generator under the same selector, at the number of whole solutions that its budget counts "
+        "as: a lookahead search of budget N that looks k steps ahead counts as N (k + 1), as in the paper. "
+        "Generations are not compute: searches read every step with the verifier, and solutions differ in "
+        "length."
     ),
     "search_voting": (
         "The same selectors over samples and over the first search. A search has been guided by the "
@@ -144,8 +145,8 @@ FIGURE_CAPTIONS = {
     ),
     "accuracy_by_bin": (
         "Bins are quantiles of how often the policy's samples are right. Within a bin the number of samples "
-        "rises from left to right. Where best-of-n or a search falls there by more than its intervals "
-        "allow, the verifier is over-optimised."
+        "rises from left to right; a strategy that has none of these numbers is left out. Where best-of-n "
+        "or a search falls by more than its intervals allow, the verifier is over-optimised."
     ),
     "exchange": (
         "Accuracy of the small model with test-time compute minus that of the larger one's greedy answers, "
@@ -159,6 +160,6 @@ FIGURE_CAPTIONS = {
         "tokens of pretraining; a star there is the larger model's greedy accuracy on the same problems. "
         "Where the curve passes above a star, test-time compute is ahead of pretraining at that R; the "
         "intervals of the differences are in the figure before. A star to the right of a curve's end is "
-        "beyond what was measured."
+        "beyond what was measured. Stars of one R are set apart."
     ),
 }

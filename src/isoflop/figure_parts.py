@@ -125,8 +125,11 @@ def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, 
 
 
 def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
-    """Accuracy over the budget with a faint band, where bands of several lines lie over one another."""
+    """Accuracy over the budget with a faint band, where several lie over one another; one point has a bar."""
     line = rows.sort_values("budget")
+    if len(line) == 1:
+        bars(axes, line["budget"].to_numpy(float), line, look)
+        return
     bounds = line["ci_low"], line["ci_high"]
     axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
     axes.plot(line["budget"], line["accuracy"], **look.plot())

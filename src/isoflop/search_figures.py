@@ -126,11 +126,10 @@ def search_generations(tables: Tables, spec: PublishSpec) -> Figure:
     shown = {name: of_generator(chosen, name) for name in generators}
     looks = fs.generator_styles(generators)
     if selector != "majority" and "majority" in have and generators[0] not in spec.searches:
-        name = f"{generators[0]}, majority"
+        name = f"{generators[0]}, majority voting"
         shown[name] = Strategy(generators[0], "majority")
         looks[name] = replace(looks[generators[0]], marker="s", linestyle=(0, (1, 1)))
-    label = f"accuracy of {SELECTOR_NAMES[selector]} (%)"
-    figure, panels = policy_panels(tables, spec, "generations per problem", label)
+    figure, panels = policy_panels(tables, spec, "generations per problem", "accuracy (%)")
     for axes, dataset, policy in panels:
         ticks: set[int] = set()
         for name, strategy in shown.items():
@@ -140,7 +139,9 @@ def search_generations(tables: Tables, spec: PublishSpec) -> Figure:
             band(axes, line, looks[name])
         if ticks:
             fs.samples_axis(axes, [n for n in ticks if n.bit_count() == 1] or sorted(ticks))
-    fs.legend_above(figure, [handle(looks[name], name) for name in shown])
+    handles = [handle(looks[name], name) for name in shown]
+    handles[0].set_label(f"{generators[0]}, {SELECTOR_NAMES[selector]}")
+    fs.legend_above(figure, handles)
     return figure
 
 
