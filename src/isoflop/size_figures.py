@@ -27,7 +27,6 @@ from isoflop.figure_parts import (
     parameters_of,
     policy_label,
 )
-from isoflop.frontier import pareto
 from isoflop.publishing import (
     Fitted,
     PublishSpec,
@@ -47,6 +46,8 @@ from isoflop.strategy import Strategy
 WU_ALPHA = 1.19
 WU_BETA = 2.03
 
+# So that a budget that is a price counts as reaching it.
+_ROUNDING = 1e-9
 _HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
 _DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
 _PRICES: dict[str, Any] = {"color": "#b04a4a", "linewidth": 0.8, "linestyle": (0, (1, 1.2))}
@@ -99,8 +100,9 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
             for how in greedy
         ]
         if len(lines) > 1:
-            best = frontier(pd.concat([*lines.values(), *(line for _, line in answers)]), cost)
-            axes.plot(best[cost], 1 - best["accuracy"], drawstyle="steps-post", zorder=1, **_FRONTIER)
+            here = of_strategy(tables.draws, one.dataset, None, strategy)
+            best = drawn(here[here["policy"].isin(one.policies)], "pareto", cost)
+            axes.plot(best["x"], best["y"], drawstyle="steps-post", zorder=1, **_FRONTIER)
         for policy, line in lines.items():
             error_band(axes, line, cost, styles[policy])
             fit_line(axes, _best_fit(tables, one.dataset, policy, strategy, cost), styles[policy])
@@ -119,13 +121,6 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
         handles.append(Line2D([], [], label="frontier", **_FRONTIER))
     fs.legend_above(figure, handles)
     return figure
-
-
-def frontier(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The rows of curves that no other is as cheap and as accurate as, by rising cost; `cost` is a column."""
-    rows = rows.drop_duplicates([cost, "accuracy"]).sort_values(cost)
-    kept: pd.DataFrame = rows[pareto(rows[cost].to_numpy(float), 1 - rows["accuracy"].to_numpy(float))]
-    return kept
 
 
 def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
@@ -196,25 +191,25 @@ def size_changes(points: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:
     """Where the best size changes: `cost`, `params` (between both sizes, in logarithms) and `at_price`.
 
     `points`: rows of draws of kind optimal_size, x the budget and y the best size there. `prices`: as from
-    `entry_prices`. A change to a larger size is at its price where its first sample becomes affordable
-    between the two budgets: then its curve is better from its first point on, and the curves do not cross.
+    `entry_prices`. As in isoflop.fits, a change is at a price where the larger of the two sizes is the best
+    as soon as its cheapest point is affordable; two sizes that change places back and forth do so once.
     """
     x, y = points["x"].to_numpy(float), points["y"].to_numpy(float)
     at = np.flatnonzero(~np.isclose(y[1:], y[:-1]))
-    entry = dict(zip(prices["params"], prices["cost"], strict=True))
-    rows = []
-    for before, after in zip(at, at + 1, strict=True):
-        price = next((cost for size, cost in entry.items() if np.isclose(size, y[after])), np.nan)
-        # Budgets on the grid may equal a price but for rounding.
-        reached = x[before] * (1 + 1e-9) < price <= x[after] * (1 + 1e-9)
-        rows.append(
-            (
-                np.sqrt(x[before] * x[after]),
-                np.sqrt(y[before] * y[after]),
-                bool(y[after] > y[before] and reached),
-            )
-        )
-    return pd.DataFrame(rows, columns=["cost", "params", "at_price"])
+    priced = [
+        size
+        for size, price in zip(prices["params"], prices["cost"], strict=True)
+        if np.isclose(y[x >= price * (1 - _ROUNDING)][:1], size).any()
+    ]
+    changes = pd.DataFrame(
+        {
+            "cost": np.log10(x[at] * x[at + 1]) / 2,
+            "params": (np.log10(y[at] * y[at + 1]) / 2).round(9),
+            "at_price": np.isclose(np.maximum(y[at], y[at + 1])[:, None], priced).any(axis=1),
+        }
+    )
+    merged = changes.groupby(["params", "at_price"], as_index=False)["cost"].mean()
+    return merged.assign(cost=10 ** merged["cost"], params=10 ** merged["params"])
 
 
 def regression_text(fit: Fitted | None) -> tuple[str, bool]:
