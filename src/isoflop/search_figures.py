@@ -184,9 +184,8 @@ def search_easy_hard(tables: Tables, spec: PublishSpec) -> Figure:
             fs.flops_axis(axes)
             for name, line in by_generator.items():
                 error_band(axes, line, cost, looks[name], joined=True)
-            what = f"{policy_label(tables, policy)}, {side}"
-            what = f"{dataset}\n{what}" if len({one[0] for one in shown}) > 1 else what
-            axes.set_title(textwrap.fill(what, 48 // across, replace_whitespace=False), loc="left")
+            title = textwrap.fill(f"{policy_label(tables, policy)}, {side}", 48 // across)
+            axes.set_title(f"{dataset}\n{title}" if len({one[0] for one in shown}) > 1 else title, loc="left")
     for axes in (axes for pair in pairs[len(shown) :] for axes in pair):
         axes.set_axis_off()
     for line_of_axes in grid:

@@ -208,8 +208,8 @@ def size_changes(points: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:
             "at_price": np.isclose(np.maximum(y[at], y[at + 1])[:, None], priced).any(axis=1),
         }
     )
-    merged = changes.groupby(["params", "at_price"], as_index=False)["cost"].mean()
-    return merged.assign(cost=10 ** merged["cost"], params=10 ** merged["params"])
+    merged = changes.groupby(["params", "at_price"])["cost"].mean().reset_index()
+    return merged.assign(cost=10.0 ** merged["cost"], params=10.0 ** merged["params"])
 
 
 def regression_text(fit: Fitted | None) -> tuple[str, bool]:

@@ -218,10 +218,17 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "tables" / "revisions.csv").write_text(rates_csv(_rates(shape)), encoding="utf-8")
     fit = FitSpec(
-        experiment="synthetic", inputs=tuple(inputs), families=shape.families, draws=100, seed=7, code=""
+        experiment="synthetic",
+        inputs=tuple(inputs),
+        families=shape.families,
+        searches=tuple(SEARCHES),
+        draws=100,
+        seed=7,
+        code="",
     )
     tables = [str(folder / "tables" / f"{name}.csv") for name in ("curves", "fits", "differences")]
-    fit_main([fit.model_dump_json(), *paths, *tables, str(folder / "fit" / "draws.parquet")])
+    behind = [str(folder / "fit" / f"{name}.parquet") for name in ("draws", "credits")]
+    fit_main([fit.model_dump_json(), *paths, *tables, *behind])
     _choose(folder, shape, inputs, paths)
     return spec(shape)
 
