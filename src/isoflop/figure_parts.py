@@ -18,6 +18,7 @@ _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
 # Of a line beside a row of panels.
 _MOST_LABEL_LETTERS = 32
+_FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label": "fit"}
 _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
@@ -124,11 +125,26 @@ def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, 
 
 
 def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
-    """Accuracy over the budget with a faint band, where bands of several lines lie over one another."""
+    """Accuracy over the budget with a faint band, where several lie over one another; one point has a bar."""
     line = rows.sort_values("budget")
+    if len(line) == 1:
+        bars(axes, line["budget"].to_numpy(float), line, look)
+        return
     bounds = line["ci_low"], line["ci_high"]
     axes.fill_between(line["budget"], *bounds, color=look.color, alpha=fs.BAND / 3, linewidth=0)
     axes.plot(line["budget"], line["accuracy"], **look.plot())
+
+
+def fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
+    """The points of a fit as a thin dashed line."""
+    if not points.empty:
+        axes.plot(points["x"], points["y"], color=look.color, **_FITTED)
+
+
+def fit_handle(figure: Figure) -> list[Line2D]:
+    """What the legend says of fits: nothing where none is drawn."""
+    labels = [line.get_label() for axes in figure.axes for line in axes.lines]
+    return [Line2D([], [], color=fs.INK, **_FITTED)] if _FITTED["label"] in labels else []
 
 
 def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:

@@ -1,4 +1,4 @@
-"""The figures of a study: error against compute, the optimal size, voting, levels and saturation.
+"""The figures of a study: all of them by name, and error by strategy, voting, levels and saturation.
 
 Every function takes the published tables and the specification and returns a finished `Figure`; nothing is
 read or written here. Data sets are facets (rows), or panels where a figure has one panel each. Bands and
@@ -6,43 +6,46 @@ bars are the intervals of the tables.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from isoflop import figure_style as fs
-from isoflop.choice_figures import accuracy_by_bin_figure, compute_optimal_figure, exchange_figure
+from isoflop.choice_figures import (
+    accuracy_by_bin_figure,
+    choice_gain_figure,
+    compute_optimal_figure,
+    exchange_curves_figure,
+    exchange_figure,
+)
 from isoflop.figure_parts import (
     bars,
     error_band,
     error_bars,
+    fit_handle,
+    fit_line,
     flops_label,
     handle,
     message,
-    parameters_of,
     policy_label,
     policy_panels,
 )
 from isoflop.publishing import (
-    Fitted,
     PublishSpec,
     Tables,
     cost_column,
     curve,
     drawn,
     existing,
-    fitted,
     greedy_generators,
     headline_strategy,
     largest_common_budget,
     levels,
     of_strategy,
-    size_label,
     strategies,
 )
 from isoflop.revision_figures import (
@@ -52,17 +55,17 @@ from isoflop.revision_figures import (
     revision_sequential,
     revision_verifiers,
 )
-from isoflop.search_figures import search_by_level, search_methods, search_voting
+from isoflop.search_figures import (
+    search_by_level,
+    search_by_size,
+    search_easy_hard,
+    search_generations,
+    search_methods,
+    search_voting,
+)
+from isoflop.size_figures import error_by_size, optimal_size
 from isoflop.strategy import Strategy
 from isoflop.verifier_figures import verifiers
-
-# Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
-WU_ALPHA = 1.19
-WU_BETA = 2.03
-
-_HOLDS: dict[str, Any] = {"color": fs.INK, "linewidth": 1.0}
-_DOUBTFUL: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 2))}
-_FITTED: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9, "label": "fit"}
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
@@ -75,8 +78,11 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         "accuracy_by_level": accuracy_by_level,
         "saturation": saturation,
         "search_methods": search_methods,
+        "search_by_size": search_by_size,
+        "search_generations": search_generations,
         "search_voting": search_voting,
         "search_by_level": search_by_level,
+        "search_easy_hard": search_easy_hard,
         "verifiers": verifiers,
     }
     if (revised := tables.revised) is not None:
@@ -89,8 +95,10 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
     if (choice := tables.choice) is not None:
         functions |= {
             "compute_optimal": lambda *_: compute_optimal_figure(choice.compute_optimal),
+            "choice_gain": lambda *_: choice_gain_figure(choice.compute_optimal),
             "accuracy_by_bin": lambda *_: accuracy_by_bin_figure(choice.by_difficulty),
             "exchange": lambda *_: exchange_figure(choice.exchange),
+            "exchange_curves": lambda *_: exchange_curves_figure(choice.compute_optimal, choice.exchange),
             "revision_ratio_by_bin": lambda _, spec: revision_ratio_by_bin(choice.by_difficulty, spec),
         }
     for name in spec.figures:
@@ -99,36 +107,6 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         with fs.style():
             figure = functions[name](tables, spec)
         yield name, figure
-
-
-def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
-    """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
-
-    Dashed: of the fits that hold, the one with the largest Akaike weight. Grey, where there are several
-    sizes: the frontier, the points that no cheaper one beats.
-    """
-    cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
-    styles = fs.policy_styles(spec.policies)
-    panels = len(spec.datasets)
-    columns = min(panels, 2)
-    rows = -(-panels // columns)
-    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
-    figure, grid = fs.new_figure(width, 2.35 * rows + 0.6, rows, columns, sharey=False)
-    for axes, dataset in _panels(grid, spec.datasets):
-        measured = [curve(tables.curves, dataset, policy, strategy) for policy in spec.policies]
-        best = drawn(of_strategy(tables.draws, dataset, None, strategy), "pareto", cost)
-        if len(measured) > 1:
-            axes.plot(best["x"], best["y"], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, zorder=1)
-        for policy, line in zip(spec.policies, measured, strict=True):
-            error_band(axes, line, cost, styles[policy])
-            _fit_line(axes, _best_fit(tables, dataset, policy, strategy, cost), styles[policy])
-        _compute_axes(axes, spec, dataset)
-    handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
-    handles += _fit_handle(figure)
-    if len(spec.policies) > 1:
-        handles.append(Line2D([], [], color=fs.FRONTIER_COLOUR, linewidth=4.5, alpha=0.7, label="frontier"))
-    fs.legend_above(figure, handles)
-    return figure
 
 
 def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
@@ -151,80 +129,6 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
     handles = _strategy_handles(shown, tables, spec)
     fs.legend_above(figure, handles)
     return figure
-
-
-def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
-    """The size with the lowest error at each compute budget (Wu et al. 2024, Figure 1 right).
-
-    Points with the bootstrap interval of the best size; the line is log10 C = alpha log10 N + beta. Where the
-    regression does not hold the figure says so, and dashes the line or draws none.
-    """
-    cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
-    styles = fs.policy_styles(spec.policies)
-    panels = len(spec.datasets)
-    columns = min(panels, 2)
-    rows = -(-panels // columns)
-    width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
-    figure, grid = fs.new_figure(width, 2.3 * rows + 0.65, rows, columns)
-    sizes = [parameters_of(tables, policy) for policy in spec.policies]
-    for axes, dataset in _panels(grid, spec.datasets):
-        here = of_strategy(tables.draws, dataset, None, strategy)
-        points = drawn(here, "optimal_size", cost)
-        line = drawn(here, "optimal_size_fit", cost)
-        if len(points):
-            axes.fill_between(
-                points["x"], points["low"], points["high"], step="mid", color="#dddddd", linewidth=0, zorder=0
-            )
-        else:
-            axes.set_xlim(1.0, 10.0)  # a logarithmic axis of nothing cannot be drawn
-        for policy in spec.policies:
-            own = points[np.isclose(points["y"], parameters_of(tables, policy))]
-            marks = styles[policy].plot() | {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0}
-            axes.plot(own["x"], own["y"], **marks)
-        rows_of_fit = of_strategy(tables.fits, dataset, "all", strategy)
-        is_this = (rows_of_fit["fit"] == "optimal_size") & (rows_of_fit["cost_model"] == cost)
-        fit = fitted(rows_of_fit[is_this])
-        text, determined = regression_text(fit)
-        if determined and len(line) > 1:
-            axes.plot(
-                line["x"], line["y"], **(_HOLDS if fit is not None and fit.status == "ok" else _DOUBTFUL)
-            )
-        axes.set_yscale("log")
-        axes.set_ylim(min(sizes) / 2.2, max(sizes) * 2.2)
-        axes.yaxis.set_major_locator(FixedLocator(_spread(sizes)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
-        axes.set_ylabel("best size (parameters)")
-        fs.flops_axis(axes)
-        axes.set_xlabel(flops_label(spec))
-        axes.set_title(f"{dataset}\n{text}" if panels > 1 else text, loc="left", fontsize=7)
-    handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
-    handles.append(Line2D([], [], color="#dddddd", linewidth=6, label="interval of best size"))
-    fs.legend_above(figure, handles)
-    return figure
-
-
-def _spread(sizes: Sequence[float]) -> list[float]:
-    """The sizes to label on a logarithmic axis: from the largest down, leaving out what would touch."""
-    least = (max(sizes) / min(sizes)) ** 0.07
-    kept: list[float] = []
-    for size in sorted(sizes, reverse=True):
-        if not kept or kept[-1] >= size * least:
-            kept.append(size)
-    return kept
-
-
-def regression_text(fit: Fitted | None) -> tuple[str, bool]:
-    """What to say of the optimal-size regression `fit`, and whether it has a line to draw."""
-    wu = f"Wu et al.: $\\alpha$ = {WU_ALPHA}, $\\beta$ = {WU_BETA}"
-    if fit is None:
-        return f"no regression of the size on compute\n{wu}", False
-    names = ("alpha", "beta")
-    if not all(name in fit.parameters and fit.parameters[name].known for name in names):
-        return f"regression not determined: {fit.status}\n{wu}", False
-    values = ", ".join(f"$\\{name}$ = {fit.parameters[name].text}" for name in names)
-    verdict = "" if fit.status == "ok" else f"no clear power law: {fit.status}\n"
-    return f"$\\log_{{10}} C = \\alpha\\,\\log_{{10}} N + \\beta$\n{verdict}{values}\n{wu}", True
 
 
 def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
@@ -322,7 +226,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 apart = index - (len(spec.policies) - 1) / 2
                 bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
                 own = of_strategy(tables.draws, dataset, policy, strategy)
-                _fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
+                fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
                 ends = own[own["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
@@ -339,7 +243,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
             axes.set_title(title, loc="left")
         grid[row][0].set_ylabel("accuracy (%)")
     handles = [handle(styles[p], policy_label(tables, p), line=False) for p in spec.policies]
-    handles += _fit_handle(figure)
+    handles += fit_handle(figure)
     fs.legend_above(figure, handles)
     return figure
 
@@ -351,43 +255,6 @@ def _step(most: float, spec: PublishSpec) -> float:
 
 def _budget_or_infinity(infinity: float) -> Callable[[float, int], str]:
     return lambda value, _: "$\\infty$" if value >= infinity else f"{value:.0f}"
-
-
-def _panels(grid: list[list[Axes]], datasets: Sequence[str]) -> list[tuple[Axes, str]]:
-    """The first panels with their data set; the others are switched off."""
-    flat = [axes for row in grid for axes in row]
-    for axes in flat[len(datasets) :]:
-        axes.set_axis_off()
-    return list(zip(flat, datasets, strict=False))
-
-
-def _compute_axes(axes: Axes, spec: PublishSpec, dataset: str) -> None:
-    fs.flops_axis(axes)
-    axes.set_xlabel(flops_label(spec))
-    fs.percent_axis(axes, "error (%)")
-    if len(spec.datasets) > 1 and dataset:
-        axes.set_title(dataset, loc="left")
-
-
-def _best_fit(tables: Tables, dataset: str, policy: str, strategy: Strategy, cost: str) -> pd.DataFrame:
-    """The points of the fit to error against `cost` that holds and has the largest Akaike weight, if any."""
-    points = drawn(of_strategy(tables.draws, dataset, policy, strategy), "fit", cost)
-    rows = of_strategy(tables.fits, dataset, policy, strategy)
-    weights = rows[(rows["cost_model"] == cost) & (rows["parameter"] == "akaike_weight")]
-    weights = weights[weights["fit"].isin(points["fit"])].sort_values("value", ascending=False)
-    best = weights["fit"].iloc[0] if len(weights) else None
-    return points[points["fit"] == best]
-
-
-def _fit_line(axes: Axes, points: pd.DataFrame, look: fs.LineStyle) -> None:
-    if not points.empty:
-        axes.plot(points["x"], points["y"], color=look.color, **_FITTED)
-
-
-def _fit_handle(figure: Figure) -> list[Line2D]:
-    """What the legend says of fits: nothing where none is drawn."""
-    labels = [line.get_label() for axes in figure.axes for line in axes.lines]
-    return [Line2D([], [], color=fs.INK, **_FITTED)] if _FITTED["label"] in labels else []
 
 
 def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:

@@ -1,7 +1,8 @@
-"""Tables in the layout of Wu et al. 2024, Table 4: every model and strategy at one budget.
+"""Tables in the layout of Wu et al. 2024: Table 4, every model and strategy at one budget; Tables 1 and 3.
 
-Rows are policy by strategy (greedy, then sampling with MV, BoN, WV), columns the number of samples, and for
-each data set the FLOPs per problem and the accuracy. Beyond the paper each accuracy has its interval.
+Rows of Table 4 are policy by strategy (greedy, then sampling with MV, BoN, WV), columns the number of
+samples, and for each data set the FLOPs per problem and the accuracy. Beyond the paper each accuracy has
+its interval.
 The CSV holds fractions; Markdown and LaTeX show percentages, the best of each policy in bold.
 """
 
@@ -24,6 +25,8 @@ from isoflop.publishing import (
 )
 from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
+# Rows of Table 3 that are compared.
+PASS_RATES_BY = ("model", "samples")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -94,6 +97,28 @@ def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_table_columns(spec))
 
 
+def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+    """Pass rates of programs, sampling against REBASE, a row per number of samples, as `table4`.
+
+    The layout of Wu et al. 2024, Table 3: the data sets whose answers are programs, the share of problems of
+    which any sample passes the tests, at every budget that a REBASE search has; sampling, where it has that
+    budget, is before it. Empty where there is no such search of programs.
+    """
+    cost = cost_column(spec)
+    only = spec.model_copy(update={"datasets": spec.program_datasets})
+    rows: list[dict[str, object]] = []
+    tree = [name for name in spec.search_names if spec.searches[name] == "rebase"]
+    own = curves[curves["dataset"].isin(spec.program_datasets) & (curves["selector"] == "pass")]
+    for policy in spec.policies:
+        here = own[(own["policy"] == policy) & (own["subset"] == "all")]
+        for budget in sorted({int(one) for one in here.loc[here["generator"].isin(tree), "budget"]}):
+            for name in [*(name for name in spec.generators if name not in spec.searches), *tree]:
+                row = _table_row(curves, only, policy, Strategy(name, "pass"), budget, name, cost)
+                if row:
+                    rows.append(row)
+    return pd.DataFrame(rows, columns=_table_columns(only))
+
+
 def _table_row(
     curves: pd.DataFrame,
     spec: PublishSpec,
@@ -131,27 +156,43 @@ def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, s
     }
 
 
-def best_cells(table: pd.DataFrame, datasets: Sequence[str]) -> set[tuple[int, str]]:
-    """(row position, data set) of the best accuracy of each policy; equal as printed is equally best."""
+def best_cells(
+    table: pd.DataFrame, datasets: Sequence[str], by: Sequence[str] = ("model",)
+) -> set[tuple[int, str]]:
+    """(row position, data set) of the best accuracy of each policy; equal as printed is equally best.
+
+    `by`: the columns whose values tell apart the rows that are compared.
+    """
     best: set[tuple[int, str]] = set()
     shown = table.reset_index(drop=True)
     for dataset in datasets:
         rounded = (100.0 * shown[f"{dataset}_accuracy"]).round(1)
-        top = rounded.groupby(shown["model"], sort=False).transform("max")
+        top = rounded.groupby([shown[name] for name in by], sort=False).transform("max")
         best |= {(int(row), dataset) for row in shown.index[(rounded == top) & rounded.notna()]}
     return best
 
 
-def table4_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
+def table4_markdown(
+    table: pd.DataFrame,
+    datasets: Sequence[str],
+    *,
+    measure: str = "Accuracy",
+    by: Sequence[str] = ("model",),
+) -> str:
     """The table for a README: percentages with their interval, the best of each policy in bold."""
     header = ["Model", "Strategy", "Samples"]
     flops = "FLOPs (estimated)" if "flops_estimated" in table else "FLOPs"
     for dataset in datasets:
-        header += [f"{flops} {markdown_escape(dataset)}", f"Accuracy {markdown_escape(dataset)} (%)"]
+        header += [f"{flops} {markdown_escape(dataset)}", f"{measure} {markdown_escape(dataset)} (%)"]
     lines = [_row(header), _row([":--", ":--"] + ["--:"] * (len(header) - 2))]
-    for cells in _cells(table, datasets, MARKDOWN):
+    for cells in _cells(table, datasets, MARKDOWN, by):
         lines.append(_row(cells))
     return "\n".join(lines) + "\n"
+
+
+def table3_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """The pass rates as `table4_markdown`, the better of sampling and REBASE at each number in bold."""
+    return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY)
 
 
 def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str) -> str:
@@ -192,9 +233,11 @@ class Markup:
     space: str
 
 
-def _cells(table: pd.DataFrame, datasets: Sequence[str], markup: Markup) -> list[list[str]]:
+def _cells(
+    table: pd.DataFrame, datasets: Sequence[str], markup: Markup, by: Sequence[str] = ("model",)
+) -> list[list[str]]:
     """The printed cells of each row."""
-    best = best_cells(table, datasets)
+    best = best_cells(table, datasets, by)
     printed = []
     for row, (_, line) in enumerate(table.iterrows()):
         cells = [

@@ -22,15 +22,18 @@ from isoflop.forecast import StudyWork
 from isoflop.import_files import local_files
 from isoflop.publishing import (
     FIGURE_FORMATS,
+    PROGRAM_TABLES,
     PUBLISHED_TABLES,
     SEARCH_TABLES,
     TABLES,
     Headline,
     PublishedTables,
     PublishSpec,
+    family_members,
     figure_names,
     judgements,
 )
+from isoflop.searches import nominal_samples
 from isoflop.selection import SelectSpec
 from isoflop.shards import shard_names, shard_pattern
 from isoflop.specs import (
@@ -240,7 +243,7 @@ class Plan:
         """The names of the study's figures."""
         config = self.config
         return figure_names(
-            len(self._shown_policies()),
+            max(map(len, family_members(self._shown_policies(), self.families()).values()), default=0),
             len(config.searches),
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
@@ -251,9 +254,10 @@ class Plan:
         )
 
     def further_tables(self) -> tuple[str, ...]:
-        """The tables that only a study with tree searches, or with published numbers, has."""
+        """The tables that only a study with tree searches, programs or published numbers has."""
         return (
             *(SEARCH_TABLES if self.config.searches else ()),
+            *(PROGRAM_TABLES if self._program_datasets() else ()),
             *(PUBLISHED_TABLES if self.config.published else ()),
         )
 
@@ -484,6 +488,12 @@ class Plan:
                 families=self.families(),
                 generators=tuple(name for name in config.generators if name not in config.chains),
                 searches={name: entry.kind for name, entry in config.searches.items()},
+                generations={
+                    name: count
+                    for name, entry in config.searches.items()
+                    if (count := nominal_samples(entry, 1)) > 1
+                },
+                program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
                 verifiers=self._shown_verifiers(),
@@ -558,6 +568,18 @@ class Plan:
     def _curve_tables(self) -> list[str]:
         names = ("curves", "fits", "differences") if self.config.studies else ()
         return [f"{self.results}/tables/{name}.csv" for name in names]
+
+    def _program_datasets(self) -> tuple[str, ...]:
+        """The studied data sets of programs that REBASE searches."""
+        config = self.config
+        searched = {
+            pool.dataset for pool in self.searches() if config.searches[pool.generator].kind == "rebase"
+        }
+        return tuple(
+            name
+            for name in config.studied_datasets
+            if name in searched and config.datasets[name].grader == "code"
+        )
 
     def _shown_policies(self) -> tuple[str, ...]:
         """The policies of the figures: not those that only revise, or only answer greedily."""

@@ -26,20 +26,29 @@ FIGURES = (
     "accuracy_by_level",
     "saturation",
     "search_methods",
+    "search_by_size",
+    "search_generations",
     "search_voting",
     "search_by_level",
+    "search_easy_hard",
     "search_trees",
 )
+# Those that compare the sizes of a family.
+SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
 REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
 REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
 REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
-CHOICE_FIGURES = ("compute_optimal", "accuracy_by_bin")
-EXCHANGE_FIGURES = ("exchange",)
+CHOICE_FIGURES = ("compute_optimal", "choice_gain", "accuracy_by_bin")
+EXCHANGE_FIGURES = ("exchange", "exchange_curves")
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
+PROGRAM_TABLES = ("table3.csv", "table3.md")
 PUBLISHED_TABLES = ("published.csv", "published.md")
 TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "plan.csv")
+
+# What policies without a family of their own share.
+SHARED_FAMILY = "all"
 
 Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
@@ -53,7 +62,7 @@ COST_LABELS = {
 
 
 def figure_names(
-    policies: int,
+    sizes: int,
     searches: int,
     *,
     judgements: int = 0,
@@ -61,7 +70,7 @@ def figure_names(
     choice: bool = False,
     exchange: bool = False,
 ) -> tuple[str, ...]:
-    """The figures of a study of so many policies and tree searches; one size leaves none to choose.
+    """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
     `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
     of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
@@ -70,7 +79,7 @@ def figure_names(
     always = tuple(
         name
         for name in FIGURES
-        if (policies > 1 or name != "optimal_size") and (searches or not name.startswith("search_"))
+        if (sizes > 1 or name not in SIZE_FIGURES) and (searches or not name.startswith("search_"))
     )
     revised = bool(revisions)
     return (
@@ -87,6 +96,15 @@ def figure_names(
 def judgements(verifiers: Sequence[str], outcome: Collection[str], step_aggregations: Sequence[str]) -> int:
     """Ways of scoring a solution: one by a verifier of whole solutions, one by others' every aggregation."""
     return sum(1 if name in outcome else len(step_aggregations) for name in verifiers)
+
+
+def family_members(policies: Sequence[str], families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The policies of every family in their order; those without a family share one, `all`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for policy in policies:
+        family = families.get(policy, SHARED_FAMILY)
+        found[family] = (*found.get(family, ()), policy)
+    return found
 
 
 class Headline(BaseModel):
@@ -117,6 +135,8 @@ class PublishSpec(BaseModel):
     `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `generations`: how many samples one of a search's
+    budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
@@ -136,6 +156,8 @@ class PublishSpec(BaseModel):
     families: Mapping[str, str] = Field(default_factory=dict)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
+    generations: Mapping[str, int] = Field(default_factory=dict)
+    program_datasets: tuple[str, ...] = ()
     choice: bool = False
     exchange: bool = False
     verifiers: tuple[str, ...] = ()
@@ -158,13 +180,18 @@ class PublishSpec(BaseModel):
     def figures(self) -> tuple[str, ...]:
         """The figures of this study, in their order."""
         return figure_names(
-            len(self.policies),
+            max(map(len, self.sizes.values())),
             len(self.searches),
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,
         )
+
+    @property
+    def sizes(self) -> dict[str, tuple[str, ...]]:
+        """The policies of every family, from small to large."""
+        return family_members(self.policies, self.families)
 
     def aggregation(self, verifier: str) -> StepAggregation:
         """How the headline makes one score of a verifier's step scores."""

@@ -13,8 +13,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isoflop.claims import COST_MODELS
+from isoflop.figure_captions import FIGURE_CAPTIONS, FIGURE_TITLES
 from isoflop.headlines import Headlines, difference
-from isoflop.paper_tables import best_cells, table1
+from isoflop.paper_tables import PASS_RATES_BY, best_cells, table1, table3
 from isoflop.published import published_html
 from isoflop.publishing import (
     COST_LABELS,
@@ -41,121 +42,6 @@ from isoflop.report_samples import Sample
 from isoflop.report_tables import Cell, HtmlTable
 from isoflop.strategy import SELECTOR_NAMES
 
-FIGURE_TITLES = {
-    "error_by_size": "Error against compute, by model size",
-    "error_by_strategy": "Error against compute, by strategy",
-    "optimal_size": "The best size for a compute budget",
-    "majority_weighted": "Majority against weighted voting",
-    "accuracy_by_level": "Accuracy by difficulty",
-    "saturation": "Saturation and its limit",
-    "search_methods": "Tree search against sampling",
-    "search_voting": "Voting over sampling and over search",
-    "search_by_level": "Tree search by difficulty",
-    "search_trees": "Trees",
-    "verifiers": "Verifiers and step aggregations",
-    "revision_chain": "Right and wrong answers along chains of revisions",
-    "revision_sequential": "Sequential revisions against parallel samples",
-    "revision_ratio": "The ratio of sequential to parallel",
-    "revision_ratio_by_bin": "The ratio of sequential to parallel, by difficulty",
-    "revision_verifiers": "Verifiers of revisions",
-    "compute_optimal": "The best strategy for a problem's difficulty",
-    "accuracy_by_bin": "Strategies by difficulty",
-    "exchange": "Pretraining against test-time compute",
-}
-FIGURE_CAPTIONS = {
-    "error_by_size": (
-        "Each mark is a number of samples; lower and further left is better. Bands are intervals over "
-        "problems. Dashes are the fit with the largest Akaike weight among those that hold (status ok). A "
-        "grey line is the frontier of several sizes: no cheaper choice has a lower error. Where it passes "
-        "from one size to the next, the larger model becomes worth its cost."
-    ),
-    "error_by_strategy": (
-        "One panel per model, the same samples under each selector. Best-of-n and weighted voting start "
-        "further right where the cost includes the verifier's reading of every sample. Greedy decoding is "
-        "a single point."
-    ),
-    "optimal_size": (
-        "At each budget, the size with the lowest error, without extrapolation; the grey area is the "
-        "interval of the best size. The line is fitted to the budgets at which the best size changes; "
-        "where the figure says that there is no clear power law, do not read an exponent off it."
-    ),
-    "majority_weighted": (
-        "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right: what a "
-        "perfect verifier would reach. The distance from weighted voting to it is what the verifier "
-        "misses; a majority curve that falls means that on many problems the most frequent answer is "
-        "wrong."
-    ),
-    "accuracy_by_level": (
-        "The smallest number of samples and the largest that all models share. Marks of one level are set "
-        "apart to be seen; bars are intervals over the problems of that level."
-    ),
-    "saturation": (
-        "Marks are measured, dashes a fitted exponential approach where it holds. At infinity is the "
-        "limit: the share of problems whose most probable answer is right (majority), or whose answer with "
-        "the largest total score is (weighted). Its mark is the vote of the whole pool; its bar also holds "
-        "the problems on which the pool leaves the vote open. Marks of one number of samples are set apart."
-    ),
-    "search_methods": (
-        "The same selector over what each generator found; a search is a run of its own at every budget, and "
-        "its intervals hold its own randomness. What the compute counts is under the axis: where that leaves "
-        "the verifier out, it favours search, which scores every step it may go on from."
-    ),
-    "search_voting": (
-        "A search has voted already by what it went on with, so majority and weighted voting differ less "
-        "over its solutions than over samples."
-    ),
-    "search_by_level": (
-        "Each generator at the budget in the legend: the common one, or its largest where it has not that "
-        "one. Bars are intervals over the problems of the level."
-    ),
-    "search_trees": (
-        "One search of each generator at its smallest budget, by the middle-sized model: a legible one with "
-        "right and wrong solutions where there is one. Each dot is a step, its colour the guiding verifier's "
-        "score."
-    ),
-    "verifiers": (
-        "The same samples and selector, scored in different ways: by each verifier, with its step scores "
-        "made one score by the last, the least, the product or the mean of them."
-    ),
-    "revision_chain": (
-        "Every answer after the first is written with earlier ones in view. Above, the share of right "
-        "answers at each place of the chains that reach it; first answers are parallel samples. Below, at "
-        "the place of a revision, the share of right answers that it spoils and of wrong ones that it mends."
-    ),
-    "revision_sequential": (
-        "Sequential: at each number of answers the longest chains that make it up, one alone up to the "
-        "chains' length. Parallel: as many first answers. Under a verifier each chain is represented by its "
-        "best answer, and the representatives are picked from; majority is over all answers."
-    ),
-    "revision_ratio": (
-        "Every line spends one number of answers, on many short chains at the left and few long ones at "
-        "the right: 4:1 is the length of the chains over their number. Marks of one ratio are set apart."
-    ),
-    "revision_ratio_by_bin": (
-        "Bins are quantiles of how often the policy's first answers or samples are right. The number of "
-        "answers is the largest that is measured at three ratios or more. Marks of one ratio are set apart."
-    ),
-    "revision_verifiers": (
-        "The same chains, the longest at each number of answers, under different verifiers: those that see "
-        "the answers before, and those that see the one they judge alone."
-    ),
-    "compute_optimal": (
-        "At each number of samples, one strategy for all problems against the best one per bin, chosen on "
-        "half of the bin's problems and measured on the other. The first choice is a single one for all "
-        "problems: what the others gain beyond it is difficulty's. Chains of revisions are chosen between by "
-        "their length, the baseline being parallel samples. The band is the last one's interval; "
-        "telling difficulty is not charged here, but in the table."
-    ),
-    "accuracy_by_bin": (
-        "Bins are quantiles of how often the policy's samples are right. Within a bin the number of samples "
-        "rises from left to right; a line that falls there is over-optimisation of the verifier."
-    ),
-    "exchange": (
-        "Above 0 the small model with test-time compute is ahead of the larger one's greedy answers at equal "
-        "compute, training included; below, pretraining was the better use. R is tokens of inference over "
-        "tokens of pretraining."
-    ),
-}
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
 _CLAIMS_NOTE = (
     "Leaving the verifier out of the compute favours search, so every claim that is about compute is tested "
@@ -266,10 +152,12 @@ def _width(svg: bytes) -> float:
 
 
 def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
-    """Table 4, then for each data set the curves, the gain of the verifier and the fits."""
+    """The papers' tables, then for each data set the curves, the gain of the verifier and the fits."""
     shown = [table4_html(table4, spec)]
     if spec.searches:
         shown.append(table1_html(table1(tables.curves, spec), spec))
+    if spec.program_datasets:
+        shown.append(table3_html(table3(tables.curves, spec), spec))
     if tables.revised is not None:
         shown.append(rates_table(tables.revised.rates))
     if tables.choice is not None:
@@ -290,13 +178,26 @@ def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     return replace(table4_html(table, spec), title="Search at a lower budget against sampling", note=note)
 
 
-def table4_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+    """Pass rates of programs, sampling against REBASE."""
+    note = (
+        "The layout of Wu et al. 2024, Table 3: the share of problems of which any sample passes the tests, "
+        "at every number of samples of the search. Bold: the better of each number."
+    )
+    only = spec.model_copy(update={"datasets": spec.program_datasets})
+    shown = table4_html(table, only, measure="Pass rate", by=PASS_RATES_BY)
+    return replace(shown, title="Programs: sampling against REBASE", note=note)
+
+
+def table4_html(
+    table: pd.DataFrame, spec: PublishSpec, *, measure: str = "Accuracy", by: Sequence[str] = ("model",)
+) -> HtmlTable:
     """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
-    best = best_cells(table, spec.datasets)
+    best = best_cells(table, spec.datasets, by)
     header = ["Model", "Strategy", "Samples"]
     flops = "FLOPs (estimated)" if spec.tokens_estimated else "FLOPs"
     for dataset in spec.datasets:
-        header += [f"{flops} {dataset}", f"Accuracy {dataset}"]
+        header += [f"{flops} {dataset}", f"{measure} {dataset}"]
     rows = []
     for row, (_, line) in enumerate(table.iterrows()):
         cells = [Cell(str(line["model"])), Cell(str(line["strategy"])), Cell(str(line["samples"]))]

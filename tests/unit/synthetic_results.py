@@ -34,7 +34,7 @@ AGGREGATIONS = ("last", "min")
 VERIFIER = "prm"
 HOSTILE = '<script>alert("x")</script><img src="http://evil.example/a.png" onerror=alert(1)> & done'
 TOKENS = 46.0
-GENERATORS = ("greedy", "rebase", "sampling", "mcts")
+GENERATORS = ("greedy", "rebase", "sampling", "mcts", "lookahead")
 # Chains of revisions: their lengths, most answers, verifiers, the first of which decides, and a policy that
 # does nothing else beside one of the study.
 LENGTHS, LARGEST = (1, 2, 4, 8), 32
@@ -42,7 +42,9 @@ JUDGES = ("orm-history", "orm")
 CHAINS = {f"revisions/{length}": length for length in LENGTHS}
 REVISERS = ("policy-0.9M", "reviser-2.7M")
 # A search's budgets, and what it adds to the chance of a right answer.
-SEARCHES = {"rebase": ((4, 16), 0.1), "mcts": ((32,), -0.1)}
+SEARCHES = {"rebase": ((4, 16, 64), 0.1), "mcts": ((32,), -0.1), "lookahead": ((4, 16), 0.05)}
+# Samples that one of a lookahead search's budget counts as, and how much more it generates.
+GENERATIONS = {"lookahead": 4}
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class Shape:
     datasets: tuple[str, ...] = ("wordproblems",)
     policies: tuple[str, ...] = tuple(SIZES)
     with_levels: bool = True
+    programs: bool = True
     problems: int = 100
     # Policies whose every credit is this, whatever the strategy.
     certain: Mapping[str, float] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
 
 
 def spec(shape: Shape | None = None) -> PublishSpec:
@@ -65,7 +69,10 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         datasets=shape.datasets,
         policies=shape.policies,
         generators=GENERATORS,
-        searches={"rebase": "rebase", "mcts": "mcts"},
+        families=shape.families,
+        searches={name: name for name in SEARCHES},
+        generations=GENERATIONS,
+        program_datasets=shape.datasets if shape.programs else (),
         choice=True,
         revisions={"revisions": JUDGES},
         outcome_verifiers=JUDGES,
@@ -151,7 +158,8 @@ def write_credits(path: Path, dataset: int, policy: str, generator: str, shape: 
         elif selector in {"majority", "weighted"} and not searched:
             budgets = (0, *budgets)
         for budget in budgets:
-            spent = cost(policy, selector, budget or BUDGETS[-1], searched=searched)
+            samples = (budget or BUDGETS[-1]) * GENERATIONS.get(generator, 1)
+            spent = cost(policy, selector, samples, searched=searched)
             for index in range(shape.problems):
                 level = index % 5 + 1
                 right = chance(dataset, policy, level, f"{dataset}-{index}")
@@ -209,9 +217,18 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
         _write_samples(folder, dataset, shape)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "tables" / "revisions.csv").write_text(rates_csv(_rates(shape)), encoding="utf-8")
-    fit = FitSpec(experiment="synthetic", inputs=tuple(inputs), draws=100, seed=7, code="")
+    fit = FitSpec(
+        experiment="synthetic",
+        inputs=tuple(inputs),
+        families=shape.families,
+        searches=tuple(SEARCHES),
+        draws=100,
+        seed=7,
+        code="",
+    )
     tables = [str(folder / "tables" / f"{name}.csv") for name in ("curves", "fits", "differences")]
-    fit_main([fit.model_dump_json(), *paths, *tables, str(folder / "fit" / "draws.parquet")])
+    behind = [str(folder / "fit" / f"{name}.parquet") for name in ("draws", "credits")]
+    fit_main([fit.model_dump_json(), *paths, *tables, *behind])
     _choose(folder, shape, inputs, paths)
     return spec(shape)
 

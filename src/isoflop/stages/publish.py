@@ -27,7 +27,7 @@ from isoflop.evidence_table import parameters, read_evidence
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
-from isoflop.paper_tables import table1, table4, table4_latex, table4_markdown
+from isoflop.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
 from isoflop.plan_comparison import plan_csv, plan_table
 from isoflop.published import compare, published_csv, published_markdown, read_published
 from isoflop.publishing import (
@@ -97,6 +97,10 @@ def main(arguments: Sequence[str]) -> None:
         lower = table1(tables.curves, spec)
         write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
         write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
+    if spec.program_datasets:
+        passed = table3(tables.curves, spec)
+        write_text(out / "tables" / "table3.csv", passed.to_csv(index=False, lineterminator="\n"))
+        write_text(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets))
     published = None
     if spec.published:
         numbers = [read_published(path, _csv(Path(path))) for path in spec.published.files]
