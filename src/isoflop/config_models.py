@@ -12,6 +12,9 @@ Engine = Literal["transformers", "vllm", "server"]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Share = Annotated[float, Field(gt=0, le=1)]
+# Not a Name: that of policies which are given none is "all".
+Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Tag = Annotated[str, StringConstraints(pattern=r"\S")]
 
 QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -105,9 +108,12 @@ class Policy(_Chat, _Model):
     """A Jinja chat template instead of the tokenizer's own."""
     step_separator: Text = "\n"
     """What ends a step of a solution."""
+    step_tag: Tag | None = None
+    """What the model itself writes at the end of every step, where it learnt to. It goes on from its tags;
+    neither graders nor verifiers see them."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Entries of `datasets` that it is studied on; all that are studied if left out."""
-    family: Name = "all"
+    family: Family = "all"
     """The family it belongs to: sizes are compared, and laws of size fitted, inside one family only."""
     assumed: bool = False
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""

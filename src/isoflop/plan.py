@@ -208,7 +208,7 @@ class Plan:
         return canonical(
             ReplaySpec(
                 generator=entry.model_copy(update={"sources": own}),
-                policy=self.config.policies[policy],
+                policy=self.writer(policy),
                 verifier=self._imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
@@ -378,7 +378,7 @@ class Plan:
             own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
-                policy=self.located(self.config.policies[policy]),
+                policy=self.writer(policy),
                 generator=entry.model_copy(update=own),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
@@ -389,11 +389,12 @@ class Plan:
         """Files or folder of a policy's checkpoint; none for a hub model."""
         return self._model_files(self.config.policies[policy])
 
-    def score(self, verifier: str) -> str:
+    def score(self, policy: str, verifier: str) -> str:
         """Specification of a table of scores."""
         return canonical(
             ScoreSpec(
                 verifier=self._running(verifier),
+                step_tag=self.config.policies[policy].step_tag,
                 version=SCORE_VERSION,
             )
         )
@@ -402,10 +403,14 @@ class Plan:
         """Files or folder of a verifier's checkpoint; none for a hub model."""
         return self._model_files(self.config.verifiers[verifier])
 
-    def grade(self, dataset: str) -> str:
+    def grade(self, dataset: str, policy: str) -> str:
         """Specification of a table of grades."""
         return canonical(
-            GradeSpec(grader=self.config.datasets[dataset].grader, code=code_digest("isoflop.stages.grade"))
+            GradeSpec(
+                grader=self.config.datasets[dataset].grader,
+                step_tag=self.config.policies[policy].step_tag,
+                code=code_digest("isoflop.stages.grade"),
+            )
         )
 
     def graders(self, dataset: str) -> int:
@@ -671,6 +676,10 @@ class Plan:
         keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family")
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
+
+    def writer(self, policy: str) -> Policy:
+        """A policy that only writes: what it writes depends on no tag that is taken out later."""
+        return self.located(self.config.policies[policy]).model_copy(update={"step_tag": None})
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""

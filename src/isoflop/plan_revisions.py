@@ -62,7 +62,7 @@ class RevisionPlan:
         """Specification of a table of chains."""
         return canonical(
             ReviseSpec(
-                policy=self._plan.located(self._config.policies[policy]),
+                policy=self._plan.writer(policy),
                 generator=self._chains(generator).model_copy(
                     # What is scored and compared does not change what is written.
                     update={"only": None, "verifiers": None}

@@ -87,7 +87,7 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
 
     graders = [entry.grader for entry in config.datasets.values()]
     separators = list(dict.fromkeys(policy.step_separator for policy in config.policies.values())) or ["\n"]
-    said = sentences(separators, graders, _answers(config))
+    answers = _answers(config)
     positions = max([_POSITIONS, *(entry.max_length for entry in config.training.values())])
     starts: dict[str, str | None] = {}
     for name, entry in config.policies.items():
@@ -101,6 +101,10 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     for growth, (place, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
+            tag = (
+                config.policies[name].step_tag if (name := place.removeprefix("policies.")) != place else None
+            )
+            said = sentences(separators, graders, answers, tag)
             made[place] = save_policy(
                 folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)
             )

@@ -24,14 +24,17 @@ _TESTS = ["assert solve(1) == 1", "assert solve(2) == 2"]
 _PROGRAM = "def solve(x):\n    return x\n"
 
 
-def sentences(separators: Sequence[str], graders: Sequence[str], answers: Sequence[str] = ()) -> list[str]:
+def sentences(
+    separators: Sequence[str], graders: Sequence[str], answers: Sequence[str] = (), tag: str | None = None
+) -> list[str]:
     """What policies say: steps with each separator, answers that the graders read, and programs.
 
-    `answers`: further ones, right for problems that are not invented here.
+    `answers`: further ones, right for problems that are not invented here. `tag`: what the policy writes after
+    every step, answers included.
     """
     said = [f"{words}{end}" for end in separators for words in ("Count them.", "So it is more.", "Add one.")]
     known = dict.fromkeys((*_ANSWERS, r"\frac{1}{2}", *answers))
-    said += [f"The answer is \\boxed{{{answer}}}." for answer in known]
+    said += [f"The answer is \\boxed{{{answer}}}{'.' if tag is None else tag}" for answer in known]
     if "code" in graders:
         said += [f"\n```python\n{body}```\n" for body in (_PROGRAM, _PROGRAM.replace("x\n", "x + 1\n"))]
     return said

@@ -13,17 +13,22 @@ from isoflop.engines import Completion, GenerationRequest, Policy, Progress, Sco
 from isoflop.errors import UserError
 from isoflop.search_tree import ROOT, Grow, Look, Question, Search, Step, Tree
 from isoflop.seeds import derive_seed
+from isoflop.step_tags import untagged_text, with_words
 from isoflop.steps import split_steps
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What the models are told: prompts with the problem filled in, what ends a step, the temperature."""
+    """What the models are told: prompts with the problem filled in, what ends a step, the temperature.
+
+    `tag`: what the policy writes after every step; it goes on from it, and the verifier does not see it.
+    """
 
     policy_prompt: str
     verifier_prompt: str
     separator: str
     temperature: float
+    tag: str | None = None
 
 
 @dataclass
@@ -60,7 +65,8 @@ class Task:
 
 @dataclass(frozen=True)
 class _Path:
-    """What the questions after one node have in common: its steps' texts, and all their tokens."""
+    """What the questions after one node have in common: its steps as the verifier reads them, and all tokens
+    that the policy wrote."""
 
     texts: tuple[str, ...]
     tokens: tuple[int, ...]
@@ -142,7 +148,8 @@ class Driver:
         for start in {_start(question) for question in questions}:
             steps = [node.step for node in task.tree.path(start)]
             tokens = tuple(token for step in steps for token in step.tokens)
-            paths[start] = _Path(tuple(step.text for step in steps), tokens)
+            texts = with_words([step.text for step in steps], task.texts.tag, more=True)
+            paths[start] = _Path(tuple(texts), tokens)
         self._rounds[place] = _Round(questions, paths, [None] * count, [None] * count, count)
         self._asked += [_Asked(place, number) for number in range(count)]
         return [self._request(task, question, paths[_start(question)].tokens) for question in questions]
@@ -192,7 +199,8 @@ class Driver:
         if isinstance(question, Look):
             usage.looked += step.count
         waiting.steps[asked.place] = step
-        if step.empty and start != ROOT:
+        bare = task.texts.tag is not None and not untagged_text(step.text, task.texts.tag).strip()
+        if (step.empty or bare) and start != ROOT:
             # Nothing was added to what has a score.
             return self._answer(asked, task.tree.nodes[start].score)
         self._unscored.append((asked, step))
@@ -220,7 +228,8 @@ class Driver:
         texts, waiting = self._tasks[asked.task].texts, self._rounds[asked.task]
         question = waiting.questions[asked.place]
         ahead = [step.text] if isinstance(question, Grow) else split_steps(step.text, texts.separator)
-        return ScoreRequest(texts.verifier_prompt, (*waiting.paths[_start(question)].texts, *ahead))
+        told = with_words(ahead, texts.tag)
+        return ScoreRequest(texts.verifier_prompt, (*waiting.paths[_start(question)].texts, *told))
 
     def _count_reading(self, asked: _Asked, step_ends: Sequence[int]) -> None:
         """`step_ends`: tokens read up to the end of each step, the prompt and all tags included."""

@@ -83,16 +83,18 @@ class ReplaySpec(Spec):
 
 
 class ScoreSpec(Spec):
-    """Scores of one verifier for one table of candidates."""
+    """Scores of one verifier for one table of candidates; `step_tag` is the policy's."""
 
     verifier: RunningOne
+    step_tag: str | None = None
     version: int
 
 
 class GradeSpec(Spec):
-    """Answers of one table of candidates, read and compared by one grader."""
+    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
 
     grader: Grader
+    step_tag: str | None = None
     code: str
 
 

@@ -118,8 +118,8 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "label": plan.label("rollouts"),
         "greedy sample": plan.sample("small", "greedy"),
         "sample": plan.sample("small", "sampling"),
-        "score": plan.score("prm"),
-        "grade": plan.grade("words"),
+        "score": plan.score("small", "prm"),
+        "grade": plan.grade("words", "small"),
         "greedy select": plan.select("small", "greedy"),
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
@@ -150,6 +150,10 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
         {"label", "greedy sample", "sample", "publish"},
     ),
     "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "publish"}),
+    "the policy's step tag": (
+        lambda raw: raw["policies"]["small"].update(step_tag=" ки"),
+        {"label", "score", "grade", "publish"},
+    ),
     "grader": (
         lambda raw: raw["datasets"]["words"].update(grader="math"),
         {"problems", "grade", "publish"},
@@ -343,7 +347,7 @@ def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
         assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")), name
         if name in models:
             models[name].model_validate_json(text)
-    assert ScoreSpec.model_validate_json(plan.score("prm")).verifier.step_tag == " ки"
+    assert ScoreSpec.model_validate_json(plan.score("small", "prm")).verifier.step_tag == " ки"
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, dict[str, str]]:

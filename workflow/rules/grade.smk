@@ -15,6 +15,6 @@ rule grade:
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: PLAN.grade(w.dataset),
+        spec=lambda w: PLAN.grade(w.dataset, w.policy),
     shell:
         "ISOFLOP_GRADERS={threads} python -m isoflop.stages.grade {params.spec:q} {input} {output} 2> {log}"

@@ -65,4 +65,4 @@ if CONFIG.shards > 1:
         wildcard_constraints:
             generator=any_of([*PLAN.sampled(), *CONFIG.chains]),
         params:
-            spec=lambda w: PLAN.score(w.verifier),
+            spec=lambda w: PLAN.score(w.policy, w.verifier),

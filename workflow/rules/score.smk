@@ -26,7 +26,7 @@ rule score:
         batch_tokens=CONFIG.engine_settings.batch_tokens,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
-        spec=lambda w: PLAN.score(w.verifier),
+        spec=lambda w: PLAN.score(w.policy, w.verifier),
     shell:
         "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "

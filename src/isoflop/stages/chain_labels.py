@@ -26,6 +26,7 @@ from isoflop.stages.common import (
     write_columns,
 )
 from isoflop.stages.models import open_policy
+from isoflop.step_tags import untagged_text
 from isoflop.tables import LABELS, PROBLEMS
 
 Problem = dict[str, str]
@@ -41,19 +42,19 @@ def label_rows(
     """Rows of both outputs, each distinct answer after the same attempts once; `alone` tells them apart."""
     seen: set[tuple[str, str]] = set()
     for chain in chains:
-        texts = [answer.text for answer in chain.answers]
-        for place, answer in enumerate(chain.answers):
-            right = is_right(grader, answer.text, problem["answer"], truncated=answer.finish == "length")
+        texts = [untagged_text(answer.text, spec.policy.step_tag) for answer in chain.answers]
+        for place, (text, answer) in enumerate(zip(texts, chain.answers, strict=True)):
+            right = is_right(grader, text, problem["answer"], truncated=answer.finish == "length")
             shown = with_attempts(spec.chains, chain.problem, texts[:place], spec.chains.history)
             for alone, prompt in ((False, shown), (True, chain.problem)):
-                key = (f"{alone}{prompt}", answer.text)
+                key = (f"{alone}{prompt}", text)
                 if key not in seen:
                     seen.add(key)
                     yield {
                         "problem_id": problem["problem_id"],
                         "prompt": prompt,
                         "policy": spec.chains.policy,
-                        "steps": [answer.text],
+                        "steps": [text],
                         "labels": [float(right)],
                         "truth": None,
                         "alone": alone,

@@ -20,6 +20,7 @@ from isoflop.errors import UserError
 from isoflop.search_tree import UNFINISHED
 from isoflop.specs import GradeSpec
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
+from isoflop.step_tags import untagged
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata
@@ -55,15 +56,22 @@ class Graded:
         return [(problem, *pair) for problem, classes in self.classes.items() for pair in classes.undecided]
 
 
-def grade(references: dict[str, str], candidates: pa.Table, graders: Sequence[Grader], source: str) -> Graded:
+def grade(
+    references: dict[str, str],
+    candidates: pa.Table,
+    graders: Sequence[Grader],
+    source: str,
+    step_tag: str | None = None,
+) -> Graded:
     """Extract and classify the answers of `candidates`, a table of CANDIDATES called `source` in errors.
 
     The `graders` are alike and share the problems between them. `references` maps problem ids to reference
-    answers. A truncated candidate (finish "length") has an answer only if it states one completely, and one
-    that a search left unfinished has none. Raises UserError for an unknown problem or an unusable reference.
+    answers; `step_tag` is what the policy writes after every step. A truncated candidate (finish "length")
+    has an answer only if it states one completely, and one that a search left unfinished has none. Raises
+    UserError for an unknown problem or an unusable reference.
     """
     problem_ids: list[str] = candidates.column("problem_id").to_pylist()
-    texts = ("".join(steps) for steps in candidates.column("steps").to_pylist())
+    texts = ("".join(untagged(steps, step_tag)) for steps in candidates.column("steps").to_pylist())
     finishes = candidates.column("finish").to_pylist()
     answers = [
         None if finish == UNFINISHED else graders[0].extract(text, truncated=finish == "length")
@@ -115,7 +123,7 @@ def main(arguments: Sequence[str]) -> None:
             stack.enter_context(make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()))
             for _ in range(count)
         ]
-        graded = grade(references, candidates, graders, arguments[2])
+        graded = grade(references, candidates, graders, arguments[2], spec.step_tag)
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)
     metadata: dict[str, object] = {

@@ -35,6 +35,7 @@ from isoflop.step_labels import (
     open_prefixes,
     soft_labels,
 )
+from isoflop.step_tags import untagged, untagged_text
 from isoflop.steps import split_steps, tokens_per_step
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.wordproblems import true_steps
@@ -77,14 +78,17 @@ class Labeller:
                 requests.append(self._request(completer, by_id[problem_id], text, key, limit - tokens))
         completions = self._policy(self._spec.label.completer).generate(requests, self.line)
         for (problem_id, text), completion in zip(wanted, completions, strict=True):
-            right = self._right(text + completion.text, completion, by_id[problem_id])
+            right = self._right(text + completion.text, completion, by_id[problem_id], completer)
             outcomes[problem_id, text].append(right)
         shares = {prefix: sum(rights) / len(rights) for prefix, rights in outcomes.items()}
         rows = {
             "problem_id": [solution.problem_id for solution in solutions],
             "prompt": [by_id[solution.problem_id]["prompt"] for solution in solutions],
             "policy": [solution.policy for solution in solutions],
-            "steps": [solution.steps for solution in solutions],
+            "steps": [
+                untagged(solution.steps, self._spec.policies[solution.policy].step_tag)
+                for solution in solutions
+            ],
             "labels": [soft_labels(solution, shares) for solution in solutions],
             "truth": [
                 true_steps(by_id[solution.problem_id]["prompt"], solution.steps) if self._checkable else None
@@ -114,7 +118,7 @@ class Labeller:
             problem["problem_id"],
             name,
             tuple(steps),
-            self._right(completion.text, completion, problem),
+            self._right(completion.text, completion, problem, policy),
             tuple(tokens_per_step(completion.pieces, steps, policy.step_separator)),
         )
 
@@ -128,8 +132,9 @@ class Labeller:
             temperature=self._spec.label.temperature,
         )
 
-    def _right(self, text: str, completion: Completion, problem: Problem) -> bool:
-        return is_right(self._grader, text, problem["answer"], truncated=completion.finish == "length")
+    def _right(self, text: str, completion: Completion, problem: Problem, policy: PolicyConfig) -> bool:
+        told, cut = untagged_text(text, policy.step_tag), completion.finish == "length"
+        return is_right(self._grader, told, problem["answer"], truncated=cut)
 
     def _policy(self, name: str) -> Policy:
         if name not in self._loaded:

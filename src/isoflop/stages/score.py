@@ -17,20 +17,26 @@ from isoflop.specs import ScoreSpec
 from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.common import chunk_problems, read_prompts, read_spec, read_table, run_stage
 from isoflop.stages.models import open_verifier
+from isoflop.step_tags import for_all_steps, with_words
 from isoflop.tables import CANDIDATES, SCORES
 
 
-def requests_for(verifier: Running, problem: str, candidates: Sequence[dict[str, Any]]) -> list[ScoreRequest]:
-    """One request per candidate of a problem, with the answers before it in its chain if they are shown."""
+def requests_for(
+    verifier: Running, problem: str, candidates: Sequence[dict[str, Any]], step_tag: str | None = None
+) -> list[ScoreRequest]:
+    """One request per candidate of a problem, with the answers before it in its chain if they are shown.
+
+    `step_tag`: what the policy writes after every step, which the verifier does not see.
+    """
     chains: dict[int, list[str]] = {}
     requests = []
     for row in candidates:
-        told = problem
+        told, steps = problem, with_words(row["steps"], step_tag)
         if isinstance(verifier, CausalOrm) and row["run"] is not None:
             before = chains.setdefault(row["run"], [])
             told = with_attempts(verifier, problem, before, verifier.history)
-            before.append("".join(row["steps"]))
-        requests.append(ScoreRequest(verifier.prompt.format(problem=told), tuple(row["steps"])))
+            before.append("".join(steps))
+        requests.append(ScoreRequest(verifier.prompt.format(problem=told), tuple(steps)))
     return requests
 
 
@@ -63,20 +69,25 @@ def main(arguments: Sequence[str]) -> None:
         requests = [
             request
             for name in chunk
-            for request in requests_for(spec.verifier, texts[name], by_problem[name])
+            for request in requests_for(spec.verifier, texts[name], by_problem[name], spec.step_tag)
         ]
         answers = verifier.score(requests, line)
-        for row, answer in zip(members, answers, strict=True):
-            expected = 1 if spec.verifier.outcome else len(row["steps"])
+        scores = []
+        for row, request, answer in zip(members, requests, answers, strict=True):
+            expected = 1 if spec.verifier.outcome else len(request.steps)
             if answer.scores and len(answer.scores) != expected:
                 raise UserError(
                     f"{candidates_path}: problem {row['problem_id']!r}, candidate {row['candidate']}: "
                     f"{len(answer.scores)} scores where there should be {expected}"
                 )
+            whole = spec.verifier.outcome
+            scores.append(
+                [*answer.scores] if whole else for_all_steps(answer.scores, row["steps"], spec.step_tag)
+            )
         columns = {
             "problem_id": [row["problem_id"] for row in members],
             "candidate": [row["candidate"] for row in members],
-            "step_scores": [answer.scores for answer in answers],
+            "step_scores": scores,
             "verifier_tokens": [answer.tokens for answer in answers],
         }
         return pa.table(columns, schema=SCORES), {

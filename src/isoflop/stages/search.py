@@ -32,6 +32,7 @@ def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
         spec.verifier.prompt.format(problem=text),
         spec.policy.step_separator,
         generator.temperature,
+        spec.policy.step_tag,
     )
     tasks = []
     for run in range(generator.runs):

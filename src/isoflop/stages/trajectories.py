@@ -27,6 +27,7 @@ from isoflop.stages.common import (
     write_columns,
 )
 from isoflop.stages.models import open_policy
+from isoflop.step_tags import untagged_text
 from isoflop.tables import PROBLEMS
 from isoflop.trajectories import build_trajectories
 
@@ -89,7 +90,12 @@ def main(arguments: Sequence[str]) -> None:
             for place, problem in enumerate(chunk):
                 own = answers[place * samples : (place + 1) * samples]
                 right = [
-                    is_right(grader, one.text, str(problem["answer"]), truncated=one.finish == "length")
+                    is_right(
+                        grader,
+                        untagged_text(one.text, spec.policy.step_tag),
+                        str(problem["answer"]),
+                        truncated=one.finish == "length",
+                    )
                     for one in own
                 ]
                 built += rows_of(spec, problem, own, right)
