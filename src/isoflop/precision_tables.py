@@ -10,15 +10,13 @@ def comparison_rows(precision: PrecisionForecast) -> list[list[str]]:
     groups: dict[tuple[str, str, str], list[Expected]] = {}
     for one in precision.comparisons:
         left, right = one.comparison.left.name, one.comparison.right.name
-        groups.setdefault((one.comparison.dataset, one.comparison.question, f"{left} - {right}"), []).append(
-            one
-        )
+        pair = left if left == right else f"{left} - {right}"
+        groups.setdefault((one.comparison.dataset, one.comparison.question, pair), []).append(one)
     rows = [["data set", "question", "strategies", "policies", *_header(precision)]]
     for key, own in groups.items():
-        halves = _range(
-            [f"{100 * one.half_width:.1f}" for one in sorted(own, key=lambda one: one.half_width)]
-        )
-        needed = _range([f"{rounded(one.needed):,}" for one in sorted(own, key=lambda one: one.needed)])
+        own.sort(key=lambda one: one.half_width)
+        halves = _range([f"{100 * one.half_width:.1f}" for one in own])
+        needed = _range([f"{rounded(one.needed):,}" for one in own])
         rows.append([*key, str(len(own)), halves, needed])
     return rows
 
@@ -58,7 +56,8 @@ def precision_notes(precision: PrecisionForecast) -> list[str]:
         else ", ".join(f"{value:g} for {name}" for name, value in given.items()) + ", 0.5 for others"
     )
     return [
-        f"accuracies: {known} (accuracy), the same for both strategies of a policy; intervals are widest at 0.5",
+        f"accuracies: {known} (accuracy), the same for all strategies of a policy; intervals are widest at "
+        "0.5",
         f"half-widths of {precision.level:.0%} intervals in points, of one part alone: an effect as large is "
         "decided by one study of two, one 1.4 times as large by four of five",
     ]
