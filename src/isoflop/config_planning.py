@@ -12,6 +12,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[float, Field(gt=0, le=1_000_000)]
 Factor = Annotated[float, Field(ge=1, le=100)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Utilisation(Entry):
@@ -96,6 +97,11 @@ class Planning(Entry):
     """Steps of a solution, unless an earlier run measured them."""
     right_share: Share = 0.3
     """Share of sampled answers that are right, each of which a trajectory of revisions may end in."""
+    accuracy: Fraction | dict[Name, Fraction] = 0.5
+    """Accuracy to expect, of all policies or by policy (0.5 where it is not given): intervals depend on it,
+    and are widest at 0.5."""
+    decide: Fraction = 0.02
+    """The difference of accuracies that the study is to decide, as a fraction: 0.02 is 2 points."""
     mark_tokens: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Tokens that a verifier reads beside each step: its tag, or the turns of a chat."""
     computed: Computed = Computed()
@@ -112,6 +118,10 @@ class Planning(Entry):
     """By policy, instead of the data set's."""
     sizes: dict[Name, ModelSize] = Field(default_factory=dict)
     """Sizes of hub models that are not on this machine, by entry of policies, verifiers or training."""
+
+    def accuracy_of(self, policy: str) -> float:
+        """The accuracy to expect of a policy, whatever it is decoded by."""
+        return self.accuracy if isinstance(self.accuracy, float) else self.accuracy.get(policy, 0.5)
 
 
 class ModelUse(Entry):

@@ -1,4 +1,4 @@
-"""What an experiment will take, before it runs: jobs, tokens, FLOPs, GPU-hours, disk, and the assumptions.
+"""What an experiment will take and decide, before it runs: jobs, tokens, FLOPs, GPU-hours, disk, intervals.
 
     python -m isoflop.forecast_cli [--config KEY=VALUE ...] [--format table|json|csv] [--offline] CONFIG...
 
@@ -21,6 +21,7 @@ from isoflop.forecast_inputs import gather
 from isoflop.forecast_tables import Forecast, as_csv, as_json, as_text
 from isoflop.forecast_training import LearntData, chain_labels_job, label_job, train_job, trajectories_job
 from isoflop.plan import Plan
+from isoflop.precision_forecast import forecast_precision
 from isoflop.stages.common import run_stage, write_text
 
 _FORMATS = {"table": as_text, "json": as_json, "csv": as_csv}
@@ -57,7 +58,9 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
     jobs = ranged(with_models, inputs.known, plan.config.planning)
     jobs += [Ranged(job, 0.0, 0.0) for job in light]
     done = [(root / plan.results / one.job.output).is_file() for one in jobs]
-    return Forecast(plan.config.experiment, plan.config.planning, jobs, done, inputs.notes, inputs.faults)
+    precision = forecast_precision(plan, inputs.known.problems)
+    planning = plan.config.planning
+    return Forecast(plan.config.experiment, planning, jobs, done, inputs.notes, inputs.faults, precision)
 
 
 def light_jobs(plan: Plan) -> list[Job]:

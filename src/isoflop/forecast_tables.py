@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 from isoflop.config_planning import Planning
 from isoflop.forecast import Job, Ranged
+from isoflop.precision_forecast import Expected, PrecisionForecast
+from isoflop.precision_tables import claim_rows, comparison_rows, precision_notes, untested
 
 STAGES = (
     "problems", "trajectories", "chain_labels", "label", "train", "sample", "revise", "search", "gather",
@@ -23,7 +25,9 @@ _TEXT_COLUMNS = 3
 
 @dataclass(frozen=True)
 class Forecast:
-    """All jobs of an experiment, which of them are done, what is assumed, and what does not fit."""
+    """All jobs of an experiment, which of them are done, what is assumed, what does not fit, and what the
+    study will decide.
+    """
 
     experiment: str
     planning: Planning
@@ -31,6 +35,7 @@ class Forecast:
     done: Sequence[bool]
     notes: Sequence[str]
     faults: Sequence[str]
+    precision: PrecisionForecast
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,9 @@ def as_text(forecast: Forecast) -> str:
     if 0 < sum(forecast.done) < len(pairs):
         rows.append(_row(("still to do", "", ""), total(pair for pair in pairs if not pair[1])))
     lines = [f"{forecast.experiment}: what it takes on {forecast.planning.gpu}", "", *_aligned(rows), ""]
-    lines += ["Assumptions", *(f"  {note}" for note in (*forecast.notes, *_assumptions(forecast.planning)))]
+    lines += _precision(forecast.precision)
+    notes = (*forecast.notes, *_assumptions(forecast.planning), *precision_notes(forecast.precision))
+    lines += ["Assumptions", *(f"  {note}" for note in notes)]
     if forecast.faults:
         lines += ["", "Does not fit", *(f"  {fault}" for fault in forecast.faults)]
     return "\n".join(lines) + "\n"
@@ -105,6 +112,8 @@ def as_json(forecast: Forecast) -> str:
         "planning": forecast.planning.model_dump(mode="json"),
         "notes": list(forecast.notes),
         "faults": list(forecast.faults),
+        "precision": {name: value for name, value in asdict(forecast.precision).items() if name != "planning"}
+        | {"comparisons": [_comparison(one) for one in forecast.precision.comparisons]},
         "total": asdict(total(pairs)),
         "still_to_do": asdict(total(pair for pair in pairs if not pair[1])),
         "stages": {
@@ -135,6 +144,22 @@ def _fields(one: Ranged, done: bool) -> dict[str, object]:
         "gpu_hours_high": one.high / 3600,
         "done": done,
     }
+
+
+def _precision(precision: PrecisionForecast) -> list[str]:
+    """What the study will decide; nothing where it only trains models."""
+    if not (precision.comparisons or precision.claims):
+        return []
+    lines = ["What it will decide", ""]
+    for rows in (comparison_rows(precision), claim_rows(precision)):
+        lines += [*_aligned(rows), ""] if len(rows) > 1 else []
+    lines += [*untested(precision), *(f"Warning: {line}" for line in precision.warnings)]
+    return [*lines, ""]
+
+
+def _comparison(one: Expected) -> dict[str, object]:
+    content = one.comparison.model_dump(mode="json")
+    return content | {"problems": one.problems, "half_width": one.half_width, "needed": one.needed}
 
 
 def _key(job: Job) -> tuple[str, str]:
