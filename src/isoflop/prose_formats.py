@@ -33,9 +33,9 @@ def percent_ci(value: object, digits: int = 1) -> str:
 
 
 def points(value: object, digits: int = 1) -> str:
-    """A difference of fractions in percentage points, with its sign: +4.5."""
-    text = f"{100 * _checked(value):+.{digits}f}"
-    return _signs(text)
+    """A difference of fractions in percentage points, with its sign, which exactly 0 has not: +4.5."""
+    plain = 100 * _checked(value)
+    return _signs(f"{plain:+.{digits}f}" if plain else f"{0:.{digits}f}")
 
 
 def points_ci(value: object, digits: int = 1) -> str:
@@ -180,5 +180,5 @@ def _with_interval(value: object, text: Callable[[object], str]) -> str:
 
 
 def _signs(text: str) -> str:
-    """With a minus sign instead of a hyphen, and no sign before a zero."""
-    return re.sub(r"^[+-](?=[0.,]+$)", "", text).replace("-", "−")
+    """With minus signs instead of hyphens."""
+    return text.replace("-", "−")

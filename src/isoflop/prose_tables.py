@@ -58,15 +58,20 @@ class Table:
     def __init__(self, name: str, rows: Sequence[Mapping[str, str]]) -> None:
         self._name, self._rows = name, rows
 
-    def rows(self, **wanted: object) -> list[Row]:
-        """The rows whose columns have these values (a list: any of them), in the table's order.
+    def where(self, **wanted: object) -> "Table":
+        """The table of the rows whose columns have these values (a list: any of them).
 
         Raises UserError where there is none, or no such column.
         """
         found = self._matching(wanted)
         if not found:
             raise UserError(f"{self._name}: no row has {_said(wanted)}")
-        return found
+        return Table(f"{self._name} where {_said(wanted)}", found)
+
+    def rows(self, **wanted: object) -> list[Row]:
+        """The rows with these values, in the table's order; raises UserError as `where` does."""
+        name = self._name.partition(" where ")[0]
+        return [Row(name, cells) for cells in self.where(**wanted)._rows]
 
     def row(self, **wanted: object) -> Row:
         """The only row with these values; raises UserError where there is none, or more than one."""
@@ -79,11 +84,11 @@ class Table:
         """Whether any row has these values."""
         return bool(self._matching(wanted))
 
-    def _matching(self, wanted: Mapping[str, object]) -> list[Row]:
+    def _matching(self, wanted: Mapping[str, object]) -> list[Mapping[str, str]]:
         if self._rows:
             _known(self._name, self._rows[0], wanted)
         return [
-            Row(self._name, cells)
+            cells
             for cells in self._rows
             if all(_matches(cells[column], value) for column, value in wanted.items())
         ]

@@ -37,6 +37,16 @@ def test_a_cell_is_looked_up_by_the_values_of_other_columns(curves: Table) -> No
     assert not curves.has(budget=63)
 
 
+def test_a_part_of_a_table_is_looked_up_in_as_the_whole(curves: Table) -> None:
+    sampled = curves.where(generator="sampling", subset="all")
+    assert sampled.row(budget=64)["accuracy"] == 0.397
+    assert len(sampled.rows()) == 2
+    with pytest.raises(UserError, match=r"curves.csv where .*subset = all: no row has budget = 2"):
+        sampled.row(budget=2)
+    with pytest.raises(UserError, match=r"study/curves.csv: no row has subset = 9"):
+        curves.where(subset=9)
+
+
 def test_an_interval_belongs_to_the_column_right_before_it(curves: Table) -> None:
     problems = curves.row(generator="greedy")["problems"]
     with pytest.raises(UserError, match="300 has no interval"):
@@ -81,8 +91,9 @@ def test_broken_tables_and_unknown_columns_are_refused(curves: Table) -> None:
         (0.5, "in_percent(0)", "50"),
         (Number("0.0448", 0.0021, 0.0871), "points_ci", "+4.5 (0.2 to 8.7)"),
         (Number("-0.0334", -0.07, 0.006), "points_ci", "−3.3 (−7.0 to 0.6)"),
-        (-0.0002, "points", "0.0"),
-        (Number("-0.0002", -0.0001, 0.01), "points_ci", "0.0 (0.0 to 1.0)"),
+        (-0.0002, "points", "−0.0"),
+        (Number("0.000"), "points", "0.0"),
+        (Number("-0.0002", -0.0001, 0.01), "points_ci", "−0.0 (−0.0 to 1.0)"),
         (Number("5.94", 0.0, 12.3), "factor_ci", "5.9× (not reached to 12)"),
         (0.0, "factor", "not reached"),
         ("not reached", "factor", "not reached"),
@@ -237,6 +248,7 @@ def test_faults_of_a_template_are_told_with_its_line(tmp_path: Path, template: s
         ("at 95% {# setting: bootstrap.level #}", []),
         ("have 1.19 {# from the paper: section 4.1 #}", []),
         ("{{ x | percent }} of 64 samples by policies of 0.1M to 2.7M", []),
+        ("{{ '.' if loop.last else ';' }} {{ 'x'.y | percent }}", []),
         ("{{ row(ratio=0.16).gain | points }}{% if x > 0.5 %}", []),
         ("`12%` [12 samples](a-12%.md) <!-- 12% -->", []),
         ("```\n12%\n```\ntext", []),
