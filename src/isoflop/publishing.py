@@ -39,7 +39,7 @@ EXCHANGE_FIGURES = ("exchange",)
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
 PUBLISHED_TABLES = ("published.csv", "published.md")
-TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "plan.csv")
+TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "samples.csv", "plan.csv")
 
 Selector = Literal["majority", "weighted", "best_of_n"]
 StepAggregation = Literal["last", "min", "product", "mean"]
