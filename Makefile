@@ -56,8 +56,10 @@ format: install-dev
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
 
+# The config's reference from its model, README and studies from their templates and tables.
 docs: install
 	@$(BIN)/python -m isoflop.config_docs
+	@$(BIN)/python -m isoflop.prose
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -114,7 +114,7 @@ class TrajectoryConfig(AttemptTexts):
     """Most wrong answers before the right one; their number is uniform from 0, as far as there are any."""
     as_sampled: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the trajectories whose attempts are any other samples, right ones too, as a chain will really
-    show. 0 is Snell et al. 2024, whose model spoils two right answers of five, never having seen one."""
+    show. 0 is Snell et al. 2024, whose model turns two right answers of five wrong, never having seen one."""
     most_per_problem: Count | None = None
     """Most right answers of a problem to learn, drawn at random; all of them if left out."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 1.0

@@ -137,7 +137,7 @@ def _place(
 
 def _check(solution: Solution, demands: Demands) -> None:
     if not solution.text.strip():
-        raise UserError(f"{solution.place}: the solution is empty; leave it out of the file, or mend it")
+        raise UserError(f"{solution.place}: the solution is empty; leave it out of the file, or correct it")
     scores = solution.scores
     if not demands.scored:
         return

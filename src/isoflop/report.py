@@ -92,9 +92,13 @@ def render(
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
     planned: HtmlTable,
+    pools: HtmlTable,
     published: pd.DataFrame | None = None,
 ) -> str:
-    """The report's HTML. `figures`: SVG by name; `samples`: by data set; `published` as compared."""
+    """The report's HTML.
+
+    `figures`: SVG by name; `samples`: by data set; `pools`: how solutions end; `published` as compared.
+    """
     costs = {cost: COST_LABELS[cost] for cost in COST_MODELS}
     environment = Environment(
         loader=PackageLoader("isoflop"),
@@ -136,7 +140,7 @@ def render(
         claims=claims,
         figures=shown,
         published=None if published is None else published_html(published),
-        tables=report_tables(tables, spec, table4),
+        tables=[*report_tables(tables, spec, table4), pools],
         samples=samples,
         provenance=provenance,
         costs=cost_table(provenance.costs),

@@ -24,8 +24,8 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
             rows.append([Cell(text, bold=place == "all") for text in cells])
     note = (
         "Pass@1 is the share of right answers among those at a place. What a revision does is at the place "
-        "it was written for: the share of right answers before it that it spoils, of wrong ones that it "
-        "mends. After each share, of how many answers."
+        "it was written for: the share of right answers before it that it turns wrong, of wrong ones that "
+        "it corrects. After each share, of how many answers."
     )
     header = [_NAMES[name] for name in named]
     header += ["Place", "pass@1", "Right turned wrong", "Wrong turned right"]

@@ -230,6 +230,8 @@ def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
     behind = [str(folder / "fit" / f"{name}.parquet") for name in ("draws", "credits")]
     fit_main([fit.model_dump_json(), *paths, *tables, *behind])
     _choose(folder, shape, inputs, paths)
+    for one in inputs:
+        write_endings(folder, one.dataset, one.policy, one.generator.partition("/")[0])
     return spec(shape)
 
 
@@ -391,3 +393,31 @@ def _write_samples(folder: Path, dataset: str, shape: Shape) -> None:
         scored = {k: v for k, v in ledger.items() if k not in {"prompt_tokens", "generated_tokens"}}
         scored |= {"verifier_tokens": 3_200_000, "seconds": 30.0}
         (folder / "score" / base / f"{VERIFIER}.ledger.json").write_text(json.dumps(scored))
+
+
+def write_endings(folder: Path, dataset: str, policy: str, generator: str) -> None:
+    """Candidates and grades of a pool that has none yet: of ten, one is unfinished and one has no answer."""
+    base = f"{dataset}/{policy}/{generator}.parquet"
+    if (folder / "sample" / base).is_file():
+        return
+    count = 10
+    columns: dict[str, list[object]] = {name: [None] * count for name in CANDIDATES.names}
+    columns |= {
+        "problem_id": ["test-00000"] * count,
+        "candidate": list(range(count)),
+        "steps": [["The answer is 1.\n"]] * count,
+        "step_tokens": [[12]] * count,
+        "finish": ["length", *["stop"] * (count - 1)],
+        "prompt_tokens": [60] * count,
+        "tokens": list(range(12, 12 + count)),
+    }
+    write_table(folder / "sample" / base, columns, CANDIDATES, {})
+    answers = [None, None, *["1"] * (count - 2)]
+    grades: dict[str, list[object]] = {
+        "problem_id": columns["problem_id"],
+        "candidate": columns["candidate"],
+        "answer": list(answers),
+        "answer_class": [-1 if answer is None else 0 for answer in answers],
+        "correct": [answer is not None for answer in answers],
+    }
+    write_table(folder / "grade" / base, grades, GRADES, {})

@@ -26,6 +26,12 @@ rule publish:
         "results/{experiment}/tables/table4.tex",
         "results/{experiment}/tables/headline.md",
         report(
+            "results/{experiment}/tables/samples.csv",
+            caption="../report/samples.rst",
+            category="Tables",
+            labels={"table": "how solutions end"},
+        ),
+        report(
             "results/{experiment}/tables/plan.csv",
             caption="../report/plan.rst",
             category="Tables",

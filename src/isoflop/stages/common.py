@@ -58,17 +58,18 @@ def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet table and check it against `schema`.
+def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet table, or some of its columns, and check it against `schema`.
 
     Raises UserError naming the file and what differs.
     """
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
+        table, found_schema = file.read(columns), file.schema_arrow
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
-    if not table.schema.equals(schema, check_metadata=False):
-        found = {field.name: str(field.type) for field in table.schema}
+    if not found_schema.equals(schema, check_metadata=False):
+        found = {field.name: str(field.type) for field in found_schema}
         wanted = {field.name: str(field.type) for field in schema}
         differing = sorted(
             name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)

@@ -2,14 +2,16 @@
 
     python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR
 
-SPEC is the JSON of `isoflop.publishing.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers and,
-for the report's samples, a few candidates under RESULTS_DIR; writes `tables/` (publishing.TABLES),
-`figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually the same folder.
+SPEC is the JSON of `isoflop.publishing.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
+all candidates end and, for the report's samples, what a few say, under RESULTS_DIR; writes `tables/`
+(publishing.TABLES), `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually
+the same folder.
 """
 
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, product
 from pathlib import Path
@@ -44,6 +46,8 @@ from isoflop.publishing import (
 )
 from isoflop.report import Provenance, StageCost, render
 from isoflop.report_samples import Pool, Sample, choose_samples
+from isoflop.sample_counts import PoolCounts, counted, counts_table, samples_csv, unread_sentences
+from isoflop.search_tree import STOP
 from isoflop.stages.common import (
     atomic_path,
     read_ledger,
@@ -54,9 +58,11 @@ from isoflop.stages.common import (
     write_text,
 )
 from isoflop.stages.planned import compared
+from isoflop.stages.pools import check_aligned
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 from isoflop.verdicts import claims_csv
+from isoflop.voting import NO_ANSWER
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -85,7 +91,12 @@ def main(arguments: Sequence[str]) -> None:
     tables = read_tables(results, spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
-    found = headlines(tables, spec)
+    provenance = _provenance(results, spec)
+    counts = _counts(results, provenance.costs)
+    found = [
+        replace(one, findings=(*one.findings, *unread_sentences(counts, one.dataset)))
+        for one in headlines(tables, spec)
+    ]
     paper = table4(tables.curves, spec)
     intervals = intervals_note(tables.curves, spec)
     caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {intervals}."
@@ -113,6 +124,8 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
 
+    write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
+
     planned = compared(results, spec.work)
     write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment))
 
@@ -132,8 +145,9 @@ def main(arguments: Sequence[str]) -> None:
         tested,
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
-        provenance=_provenance(results, spec),
+        provenance=provenance,
         planned=plan_table(planned, spec.work.planning),
+        pools=counts_table(counts),
         published=published,
     )
     write_text(out / "report.html", html)
@@ -182,6 +196,38 @@ def _csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); delete it and run again") from error
+
+
+def _counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
+    """How the solutions end of every pool that curves are from; chains of every length are one pool."""
+    curves = _csv(results / "tables" / "curves.csv")
+    names = curves.assign(generator=without_length(curves["generator"]))
+    pools = names[["dataset", "policy", "generator", "tokens_estimated"]].drop_duplicates()
+    too_long: dict[str, int] = {}
+    for cost in costs:
+        if cost.stage == "score":
+            pool = cost.job.rpartition("/")[0]
+            too_long[pool] = max(too_long.get(pool, 0), cost.too_long)
+    found = []
+    for dataset, policy, generator, estimated in pools.itertuples(index=False):
+        base = f"{dataset}/{policy}/{generator}"
+        paths = [str(results / stage / f"{base}.parquet") for stage in ("sample", "grade")]
+        columns = ["problem_id", "candidate", "finish", "tokens", "source"]
+        candidates = read_table(paths[0], CANDIDATES, columns)
+        grades = read_table(paths[1], GRADES, ["problem_id", "candidate", "answer_class"])
+        check_aligned(grades, paths[1], candidates, paths[0])
+        found.append(
+            counted(
+                (dataset, policy, generator),
+                finished=pc.equal(candidates["finish"], STOP).to_numpy(),
+                answered=pc.not_equal(grades["answer_class"], NO_ANSWER).to_numpy(),
+                tokens=candidates["tokens"].to_numpy().astype(np.int64),
+                too_long=too_long.get(base, 0),
+                tokens_estimated=str(estimated).lower() == "true",
+                imported=candidates["source"].null_count == 0,
+            )
+        )
+    return found
 
 
 def _samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> list[Sample]:
