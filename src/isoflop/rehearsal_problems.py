@@ -29,8 +29,8 @@ def sentences(
 ) -> list[str]:
     """What policies say: steps with each separator, answers that the graders read, and programs.
 
-    `answers`: further ones, right for problems that are not invented here. `tag`: what the policy writes after
-    every step, answers included.
+    `answers`: further ones, right for problems that are not invented here. `tag`: what the policy writes
+    after every step, answers included.
     """
     said = [f"{words}{end}" for end in separators for words in ("Count them.", "So it is more.", "Add one.")]
     known = dict.fromkeys((*_ANSWERS, r"\frac{1}{2}", *answers))
