@@ -108,7 +108,7 @@ def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
             values[policy] = most.credits[-1] - greedy.credits[0]
             prices[policy] = _price(most, greedy, spec)
     if not values:
-        return ""
+        return "No greedy answers were measured, so nothing is told of what more compute buys over one."
     what = f"{about.headline.name} over {_budgets(evidence, about)}"
     gains = _listed(values, prices, evidence)
     return f"Over one greedy answer of the same model, {what} gains, in points: {gains}."
