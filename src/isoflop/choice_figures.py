@@ -20,12 +20,14 @@ from isoflop.options import GENERATIONS
 # What a row of panels is about.
 _ROWS = ("dataset", "family")
 _EXCHANGE_ROWS = (*_ROWS, "cost_model")
+_PAIR = ["dataset", "small", "large", "family", "cost_model", "difficulty"]
 # Budgets shown inside every bin, at most.
 _MOST_BUDGETS = 4
 _MOST_BAR_LABELS = 5
 # How far stars of neighbouring bins are set apart, as a factor of compute.
 _APART = 1.1
 _SHORT = "/////"
+_KNEE: dict[str, Any] = {"color": "#999999", "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 8, "color": fs.INK}
 _STAR |= {"markeredgecolor": "white", "markeredgewidth": 0.3}
 
@@ -55,6 +57,8 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
         fs.samples_axis(axes, [int(budget) for budget in part["budget"]])
         base = part.drop_duplicates("budget").sort_values("budget")
         axes.plot(base["budget"], base["baseline_accuracy"], **looks["baseline"].plot())
+        for knee in set(part.loc[part["knee"].astype(str).str.lower() == "true", "budget"]):
+            axes.axvline(knee, zorder=1, **_KNEE)
         for kind in kinds:
             line = part[part["difficulty"] == kind].sort_values("budget")
             look = looks[kind]
@@ -64,7 +68,8 @@ def compute_optimal_figure(table: pd.DataFrame) -> Figure:
             axes.plot(line["budget"], line["accuracy"], **look.plot())
     name = baseline_label(baselines[0]) if len(baselines) == 1 else "baseline"
     handles = [handle(looks["baseline"], f"{name} for all problems")]
-    fs.legend_above(figure, [*handles, *(handle(looks[kind], KIND_LABELS[kind]) for kind in kinds)])
+    handles += [handle(looks[kind], KIND_LABELS[kind]) for kind in kinds]
+    fs.legend_above(figure, [*handles, Line2D([], [], label="knee of the baseline", **_KNEE)])
     return figure
 
 
@@ -163,7 +168,7 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
         return message("This experiment compares no models at matched compute.")
     ratios = sorted(set(rows["ratio"]))
     looks = fs.generator_styles([f"{ratio:g}" for ratio in ratios])
-    x_label, y_label = "difficulty bin of the small policy", "small minus large (points)"
+    x_label, y_label = "difficulty bin of the pair (1: easiest)", "small minus large (points)"
     figure, panels = grouped_panels(rows, _EXCHANGE_ROWS, x_label, y_label)
     short = False
     for axes, part in panels:
@@ -186,10 +191,10 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Figure:
+def exchange_curves_figure(curves: pd.DataFrame, exchanged: pd.DataFrame) -> Figure:
     """The small model's choice over compute in every bin, stars for the larger one (Snell et al., Figure 9).
 
-    `chosen`: compute_optimal.csv, `exchanged`: exchange.csv, names as text. A star is the larger model's
+    `curves`: exchange_curves.csv, `exchanged`: exchange.csv, names as text. A star is the larger model's
     greedy accuracy on the bin's problems, at the compute that R gives the small one. Panels as in
     `exchange_figure`.
     """
@@ -209,19 +214,10 @@ def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
         first = part.iloc[0]
         for ratio in ratios:
             for matched in set(part.loc[part["ratio"] == ratio, "flops_matched"]):
-                axes.axvline(
-                    matched, color="#999999", linewidth=0.8, linestyle=dashes[f"{ratio:g}"].linestyle
-                )
+                axes.axvline(matched, **_ratio_line(dashes[f"{ratio:g}"]))
         for place, name in enumerate(bins):
-            line = chosen[
-                (chosen["dataset"] == first["dataset"])
-                & (chosen["policy"] == first["small"])
-                & (chosen["family"] == first["family"])
-                & (chosen["difficulty"] == first["difficulty"])
-                & (chosen["axis"] == f"flops_{first['cost_model']}")
-                & (chosen["bin"] == name)
-            ]
-            band(axes, line, looks[name])
+            own = (curves[[*_PAIR, "bin"]] == [*first[_PAIR], name]).all(axis=1)
+            band(axes, curves[own], looks[name])
             stars = part[part["bin"] == name]
             apart = _APART ** (place - (len(bins) - 1) / 2)
             look = _STAR | {"color": looks[name].color}
@@ -229,26 +225,19 @@ def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
     handles: list[Any] = [handle(looks[name], f"bin {name}") for name in bins]
     handles[0].set_label(f"bin {bins[0]} (easiest)")
     handles.append(Line2D([], [], label="larger model, greedy", **_STAR))
-    handles += [
-        Line2D(
-            [],
-            [],
-            color="#999999",
-            linewidth=0.8,
-            linestyle=dashes[f"{one:g}"].linestyle,
-            label=f"R = {one:g}",
-        )
-        for one in ratios
-    ]
+    lines = {ratio: _ratio_line(dashes[f"{ratio:g}"]) for ratio in ratios}
+    handles += [Line2D([], [], label=f"R = {ratio:g}", **look) for ratio, look in lines.items()]
     fs.legend_above(figure, handles)
     return figure
+
+
+def _ratio_line(look: fs.LineStyle) -> dict[str, Any]:
+    return {"color": "#999999", "linewidth": 0.8, "linestyle": look.linestyle}
 
 
 def _exchanged(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that are drawn, by oracle bins, with a column `policy` that names the pair."""
     rows = table[table["difficulty"] == "oracle"]
-    # What the compute of a study counts: generated tokens, where the table does not say.
-    rows = rows if "cost_model" in rows else rows.assign(cost_model="wu2024")
     return rows.assign(policy=rows["small"] + " and " + rows["large"])
 
 

@@ -89,11 +89,7 @@ def _compared(
     greedy = _greedy(one, other, match)
     size_ratio = other.parameters / one.parameters
     multipliers = [inference_multiplier(size_ratio, ratio, match.data_ratio) for ratio in spec.ratios]
-    members = list(one.members)
-    single = own.credits.get(match.greedy)
-    if single is not None and match.greedy not in {member.name for member in members}:
-        members.append(Member(match.greedy, single, "none", "none", "none"))
-    hows = list(_pair_bins(own, other, members, spec.bins))
+    hows = list(pair_bins(own, other, pair_members(one, own, match), spec.bins))
     for cost in COST_MODELS:
         axis = f"flops_{cost}"
         per_answer = _single_answer(one, own, match, axis)
@@ -104,7 +100,7 @@ def _compared(
             some = np.flatnonzero(payable.any(axis=1)).tolist()
             if not some:
                 continue
-            seed = derive_seed("exchange", spec.seed, one.dataset, one.policy, other.policy, one.family)
+            seed = pair_seed(one, other, spec)
             chosen = choose_in_views(how, axis, payable[some], one.weights, splits=spec.splits, seed=seed)
             for row, place in enumerate(some):
                 for name in (_WHOLE, *how.names):
@@ -142,7 +138,21 @@ def _count(how: Bins, name: int) -> float:
     return float(np.mean([count for view in how.views if (count := int((view.bins == name).sum()))]))
 
 
-def _pair_bins(own: Pair, other: Pair, members: Sequence[Member], bins: int) -> Iterator[tuple[Bins, ToldBy]]:
+def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:
+    """What the small model chooses from: the family, and its greedy answer."""
+    members = list(one.members)
+    single = own.credits.get(match.greedy)
+    if single is not None and match.greedy not in {member.name for member in members}:
+        members.append(Member(match.greedy, single, "none", "none", "none"))
+    return members
+
+
+def pair_seed(one: Studied, other: Pair, spec: ChooseSpec) -> int:
+    """What splits the problems for the choice of a pair."""
+    return derive_seed("exchange", spec.seed, one.dataset, one.policy, other.policy, one.family)
+
+
+def pair_bins(own: Pair, other: Pair, members: Sequence[Member], bins: int) -> Iterator[tuple[Bins, ToldBy]]:
     """The bins of a pair of models, and who told them: by both if the larger one has samples."""
     options = gather_options(members)
     told = told_apart(own, members, options)

@@ -124,8 +124,9 @@ FIGURE_CAPTIONS = {
         "right: 4:1 is the length of the chains over their number. Marks of one ratio are set apart."
     ),
     "revision_ratio_by_bin": (
-        "Bins are quantiles of how often the policy's first answers or samples are right. The number of "
-        "answers is the largest that is measured at three ratios or more. Marks of one ratio are set apart."
+        "Bins are quantiles of how often the policy's first answers or samples are right, those that are "
+        "not measured in the bin. The number of answers is the largest that is measured at three ratios or "
+        "more. Marks of one ratio are set apart."
     ),
     "revision_verifiers": (
         "The same chains, the longest at each number of answers, under different verifiers: those that see "
@@ -136,7 +137,8 @@ FIGURE_CAPTIONS = {
         "half of the bin's problems and measured on the other. The first choice is a single one for all "
         "problems: only what the others gain beyond it comes from difficulty. Chains of revisions are "
         "chosen between by their length, the baseline being parallel samples. The band is the last one's "
-        "interval; telling difficulty is not charged here, but in the table."
+        "interval; telling difficulty is not charged here, but in the table. At the baseline's knee it is "
+        "within a point of its best."
     ),
     "choice_gain": (
         "Accuracy of the strategy chosen per bin of difficulty minus that of the baseline at the same "
@@ -144,22 +146,25 @@ FIGURE_CAPTIONS = {
         "measured. Telling difficulty is not charged here."
     ),
     "accuracy_by_bin": (
-        "Bins are quantiles of how often the policy's samples are right. Within a bin the number of samples "
-        "rises from left to right; a strategy that has none of these numbers is left out. Where best-of-n "
-        "or a search falls by more than its intervals allow, the verifier is over-optimised."
+        "Bins are quantiles of how often the policy's samples are right, those that are not measured in the "
+        "bin. Within a bin the number of samples rises from left to right; a strategy that has none of "
+        "these numbers is left out. Where best-of-n or a search falls by more than its intervals allow, the "
+        "verifier is over-optimised."
     ),
     "exchange": (
         "Accuracy of the small model with test-time compute minus that of the larger one's greedy answers, "
-        "at compute that is equal under the cost model of the table, training included: above 0 the small "
-        "model is ahead where the interval leaves 0 out. R is tokens of inference over tokens of "
-        "pretraining. Hatched: the small model was measured up to less compute than it may spend."
+        "at compute that is equal, training included: under wu2024 in generated tokens, as in the paper, "
+        "under total with prompts and the verifier's reading paid from it. Above 0 the small model is ahead "
+        "where the interval leaves 0 out. R is tokens of inference over tokens of pretraining. Bins are "
+        "told by both models where the larger one has samples. Hatched: the small model was measured up to "
+        "less compute than it may spend."
     ),
     "exchange_curves": (
-        "The small model's compute-optimal choice in every bin of difficulty, over its compute per problem. "
-        "Vertical lines are the compute that it may spend at each R, which is tokens of inference over "
+        "The small model's compute-optimal choice in every bin of the pair, over the compute per problem "
+        "that it may spend. Vertical lines are what each R lets it spend, R being tokens of inference over "
         "tokens of pretraining; a star there is the larger model's greedy accuracy on the same problems. "
-        "Where the curve passes above a star, test-time compute is ahead of pretraining at that R; the "
-        "intervals of the differences are in the figure before. A star to the right of a curve's end is "
-        "beyond what was measured. Stars of one R are set apart."
+        "Where the curve passes above a star, the small model is ahead at that R; the intervals of these "
+        "differences are in the figure before. A star to the right of a curve's end is beyond what was "
+        "measured. Stars of one R are set apart."
     ),
 }

@@ -98,7 +98,7 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
             "choice_gain": lambda *_: choice_gain_figure(choice.compute_optimal),
             "accuracy_by_bin": lambda *_: accuracy_by_bin_figure(choice.by_difficulty),
             "exchange": lambda *_: exchange_figure(choice.exchange),
-            "exchange_curves": lambda *_: exchange_curves_figure(choice.compute_optimal, choice.exchange),
+            "exchange_curves": lambda *_: exchange_curves_figure(choice.exchange_curves, choice.exchange),
             "revision_ratio_by_bin": lambda _, spec: revision_ratio_by_bin(choice.by_difficulty, spec),
         }
     for name in spec.figures:

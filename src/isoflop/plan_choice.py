@@ -7,7 +7,13 @@ from isoflop.digests import code_digest
 from isoflop.plan import Plan, Pool, canonical
 from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool
 
-TABLES = ("by_difficulty.csv", "compute_optimal.csv", "exchange.csv", "claims_snell2024.csv")
+TABLES = (
+    "by_difficulty.csv",
+    "compute_optimal.csv",
+    "exchange.csv",
+    "claims_snell2024.csv",
+    "exchange_curves.csv",
+)
 
 
 class ChoicePlan:

@@ -211,6 +211,7 @@ class Choice:
     compute_optimal: pd.DataFrame
     exchange: pd.DataFrame
     claims: pd.DataFrame
+    exchange_curves: pd.DataFrame
 
 
 @dataclass(frozen=True)

@@ -314,7 +314,7 @@ def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[
         seed=7,
         code="",
     )
-    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     outputs = [str(folder / "tables" / f"{name}.csv") for name in names]
     choose_main([choice.model_dump_json(), *paths, *difficulties, *outputs])
 

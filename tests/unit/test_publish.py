@@ -23,11 +23,13 @@ from isoflop.figures import draw_all
 from isoflop.forecast import StudyWork
 from isoflop.headlines import headlines
 from isoflop.paper_tables import table4
-from isoflop.publishing import SEARCH_TABLES, TABLES, PublishSpec, Tables
+from isoflop.publishing import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec, Tables
 from isoflop.stages import publish
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
 PADDING = 1.0
+# Of two data sets' policies; the others share the family `all`.
+FAMILIES = {"policy-0.1M": "tiny", "policy-0.3M": "tiny"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
 @pytest.fixture(scope="module")
 def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
     folder = tmp_path_factory.mktemp("two")
-    spec = write_results(folder, Shape(datasets=("wordproblems", "other_set"), with_levels=False))
+    spec = write_results(
+        folder, Shape(datasets=("wordproblems", "other_set"), with_levels=False, families=FAMILIES)
+    )
     return folder, spec
 
 
@@ -54,8 +58,12 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Publi
     wanted = {f"{name}.{end}" for name in spec.figures for end in ("png", "svg")}
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
     inputs = {"curves.csv", "fits.csv", "differences.csv", "by_difficulty.csv", "compute_optimal.csv"}
-    inputs |= {"exchange.csv", "claims_snell2024.csv", "revisions.csv"}
-    assert {path.name for path in (folder / "tables").iterdir()} == {*TABLES, *SEARCH_TABLES} | inputs
+    inputs |= {"exchange.csv", "exchange_curves.csv", "claims_snell2024.csv", "revisions.csv"}
+    assert {path.name for path in (folder / "tables").iterdir()} == {
+        *TABLES,
+        *SEARCH_TABLES,
+        *PROGRAM_TABLES,
+    } | inputs
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
     folder, spec = made
     curves = read((folder, spec)).curves
     rows = pd.read_csv(folder / "tables" / "table1.csv")
-    assert set(rows["strategy"]) == {"sampling+wv", "rebase+wv", "mcts+wv"}
+    assert set(rows["strategy"]) == {"sampling+wv", "rebase+wv", "mcts+wv", "lookahead+wv"}
     for policy in spec.policies:
         own = rows[rows["model"] == policy].set_index("strategy")
         sampled = own.loc["sampling+wv"]
@@ -91,14 +99,14 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
             "and step_aggregation == 'min' and subset == 'all'"
         ).sort_values("budget")
         reached = tree[tree["accuracy"] >= sampled["wordproblems_accuracy"]]["budget"].tolist()
-        assert own.loc["rebase+wv", "samples"] == (reached or [16])[0]
+        assert own.loc["rebase+wv", "samples"] == (reached or [64])[0]
 
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
     folder, spec = made
     publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + 1
+    assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + len(PROGRAM_TABLES) + 1
     for path in written:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 

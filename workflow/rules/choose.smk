@@ -29,6 +29,12 @@ if CONFIG.compute_optimal is not None:
                 category="Tables",
                 labels={"table": "the claims of Snell et al. 2024, tested"},
             ),
+            report(
+                "results/{experiment}/tables/exchange_curves.csv",
+                caption="../report/exchange_curves_table.rst",
+                category="Tables",
+                labels={"table": "the small model's curve in bins of the pair"},
+            ),
         log:
             "logs/{experiment}/choose.log",
         group:

@@ -1,7 +1,7 @@
 """Compute-optimal choice per difficulty, and pretraining against test-time compute.
 
     python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... \\
-        BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV
+        BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV
 
 SPEC is the JSON of `isoflop.specs.ChooseSpec`, with one credits table per pool and one difficulty table per
 policy and data set that it names, in that order.
@@ -17,6 +17,7 @@ from isoflop.choice_csv import by_difficulty, compute_optimal, exchange
 from isoflop.choice_study import Pair, study_choice
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.exchange_curves import exchange_curves, pair_curves
 from isoflop.exchange_study import exchanges
 from isoflop.options import CreditsTable
 from isoflop.snell_claims import snell_claims
@@ -25,15 +26,15 @@ from isoflop.stages.common import read_spec, read_table, run_stage, table_metada
 from isoflop.tables import CREDITS, DIFFICULTY
 from isoflop.verdicts import claims_csv
 
-_OUTPUTS = 4
+_OUTPUTS = 5
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read every table and write the four outputs; raises UserError on bad input."""
+    """Read every table and write the five outputs; raises UserError on bad input."""
     if len(arguments) < _OUTPUTS + 1:
         raise UserError(
             "usage: python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... "
-            "BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV"
+            "BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV"
         )
     spec = read_spec(ChooseSpec, arguments[0], "choose")
     paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         compute_optimal(studied, spec.experiment, spec.level),
         exchange(swaps, spec.experiment, spec.level),
         claims,
+        exchange_curves(pair_curves(studied, pairs, spec), spec.experiment, spec.level),
     )
     for output, table in zip(outputs, written, strict=True):
         write_text(output, table.to_csv(index=False, lineterminator="\n"))

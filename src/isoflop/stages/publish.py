@@ -187,7 +187,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
 
 def _choice(results: Path) -> Choice:
     """The tables that the choose stage wrote."""
-    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024")
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     return Choice(*(_csv(results / "tables" / f"{name}.csv") for name in names))
 
 
