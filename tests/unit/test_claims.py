@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isoflop.bench_worlds import HEADLINE, MAJORITY, POLICIES, SEARCHES, setting, world
+from isoflop.bench_worlds import HEADLINE, MAJORITY, POLICIES, setting, world
 from isoflop.claims import CLAIMS, Setting, wu_claims
 from isoflop.evidence import Evidence, Series
 from isoflop.factors import factor_saved
@@ -164,7 +164,3 @@ def test_a_plateau_is_no_saving() -> None:
         search = evidence.series[policy, replace(HEADLINE, generator="rebase")]
         factor = factor_saved(search, evidence.series[policy, HEADLINE], "wu2024", evidence)
         assert factor.low <= 1.0 <= factor.high or factor.low == 0.0
-
-
-def test_worlds_have_the_searches_that_claims_look_for() -> None:
-    assert set(SEARCHES.values()) == {"rebase", "beam", "mcts"}

@@ -1,27 +1,24 @@
 """Table 4, the headline sentences and the choice of samples, on small tables written out by hand."""
 
 import math
-import re
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from isoflop.errors import UserError
-from isoflop.figures import regression_text
-from isoflop.headlines import best_choices, difference, over_optimisation, strategy_key
+from isoflop.headlines import difference, strategy_key
 from isoflop.paper_tables import best_cells, latex_escape, table4, table4_latex, table4_markdown
 from isoflop.publishing import (
     Estimate,
     Headline,
     PublishSpec,
-    Tables,
     fitted,
     largest_common_budget,
     scientific,
     size_label,
 )
 from isoflop.report_samples import MOST_STEPS, Pool, choose_samples, readable
+from isoflop.size_figures import regression_text
 from isoflop.strategy import Strategy
 from isoflop.tables import CURVES_COLUMNS
 
@@ -143,62 +140,6 @@ def test_latex_escape(raw: str, escaped: str) -> None:
     assert latex_escape(raw) == escaped
 
 
-def tables_of(measured: pd.DataFrame) -> Tables:
-    """Tables whose draws of the large policy are 10 points above those of the small one, give or take one."""
-    noise = np.random.default_rng(0).normal(0, 1, (2, 200))
-    large = (measured["policy"] == "large").to_numpy()[:, None]
-    paired = 0.1 * noise[:1] + large * (0.1 + 0.01 * noise[1:])
-    empty = pd.DataFrame()
-    return Tables(measured, empty, empty, empty, paired.astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    ("noise", "said"),
-    [
-        (0.01, "best-of-n falls with n, in points: large −6.0 (−8.0 to −4.0) from 2 to 4 samples."),
-        (0.05, ""),
-    ],
-)
-def test_best_of_n_that_falls_with_n_is_said_with_the_interval_of_the_drop(noise: float, said: str) -> None:
-    accuracies = {"small": (0.3, 0.35, 0.4), "large": (0.5, 0.6, 0.54)}
-    measured = pd.DataFrame(
-        [
-            row(policy, "best_of_n", budget, accuracy, 10.0 * budget)
-            for policy, points in accuracies.items()
-            for budget, accuracy in zip((1, 2, 4), points, strict=True)
-        ]
-    )
-    normal = np.random.default_rng(0).normal(0, 1, 2000)
-    paired = np.zeros((len(measured), len(normal)))
-    paired[-1] = noise * (normal - normal.mean()) / normal.std()
-    empty = pd.DataFrame()
-    tables = Tables(measured, empty, empty, empty, paired.astype(np.float32))
-    sentence = over_optimisation(tables, spec(), "d_1")
-    assert sentence == (f"The verifier is over-optimised: {said}" if said else "")
-
-
-def test_the_best_choice_fits_its_budget_and_leaves_out_the_oracle() -> None:
-    low, middle, high = best_choices(tables_of(curves()), spec(), "d_1")
-    # Budgets: 10 * 40^(1/3) = 34, 10 * 40^(2/3) = 117, 400.
-    assert "at most 34 FLOPs" in low
-    assert "small with weighted voting over 2 samples" in low
-    assert "No other size" in low
-    assert "at most 117 FLOPs" in middle
-    assert "large decoding greedily is the most accurate choice measured, 60.0% (55.0–65.0)" in middle
-    assert "large with weighted voting over 4 samples is the most accurate choice measured, 67.0%" in high
-    assert "the best of another size is small with weighted voting over 4 samples" in high.lower()
-
-
-def test_sizes_are_compared_in_pairs() -> None:
-    *_, high = best_choices(tables_of(curves()), spec(), "d_1")
-    found = re.search(r"ahead by \+(\S+) \((\S+) to (\S+)\) points", high)
-    assert found is not None
-    difference, below, above = (float(text.replace("+", "")) for text in found.groups())
-    # 67 against 32; the noise that both share cancels, which leaves a standard deviation of one point.
-    assert difference == pytest.approx(35.0)
-    assert (difference - below, above - difference) == pytest.approx((1.96, 1.96), rel=0.2)
-
-
 def test_differences_are_looked_up_by_strategy_and_budget() -> None:
     strategy = Strategy("sampling", "weighted", "prm", "min")
     rows = pd.DataFrame(
@@ -242,9 +183,9 @@ def test_the_regression_is_quoted_beside_wu_and_says_when_it_does_not_hold() -> 
     text, drawn = regression_text(fitted(regression("poor fit", 1.25)))
     assert drawn
     assert "no clear power law: poor fit" in text
-    text, drawn = regression_text(fitted(regression("too few sizes", math.nan)))
+    text, drawn = regression_text(fitted(regression("too few crossings", math.nan)))
     assert not drawn
-    assert "not determined: too few sizes" in text
+    assert "not determined: too few crossings" in text
     assert not regression_text(None)[1]
 
 
