@@ -163,7 +163,7 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
         return message("This experiment compares no models at matched compute.")
     ratios = sorted(set(rows["ratio"]))
     looks = fs.generator_styles([f"{ratio:g}" for ratio in ratios])
-    x_label, y_label = "difficulty bin of the small policy", "small minus large (points)"
+    x_label, y_label = "difficulty bin of the pair", "small minus large (points)"
     figure, panels = grouped_panels(rows, _EXCHANGE_ROWS, x_label, y_label)
     short = False
     for axes, part in panels:
@@ -247,8 +247,6 @@ def exchange_curves_figure(chosen: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
 def _exchanged(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that are drawn, by oracle bins, with a column `policy` that names the pair."""
     rows = table[table["difficulty"] == "oracle"]
-    # What the compute of a study counts: generated tokens, where the table does not say.
-    rows = rows if "cost_model" in rows else rows.assign(cost_model="wu2024")
     return rows.assign(policy=rows["small"] + " and " + rows["large"])
 
 

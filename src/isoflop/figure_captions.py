@@ -152,7 +152,8 @@ FIGURE_CAPTIONS = {
         "Accuracy of the small model with test-time compute minus that of the larger one's greedy answers, "
         "at compute that is equal under the cost model of the table, training included: above 0 the small "
         "model is ahead where the interval leaves 0 out. R is tokens of inference over tokens of "
-        "pretraining. Hatched: the small model was measured up to less compute than it may spend."
+        "pretraining. Bins are told by samples of both models, none of which is measured. Hatched: the small "
+        "model was measured up to less compute than it may spend."
     ),
     "exchange_curves": (
         "The small model's compute-optimal choice in every bin of difficulty, over its compute per problem. "
@@ -160,6 +161,7 @@ FIGURE_CAPTIONS = {
         "tokens of pretraining; a star there is the larger model's greedy accuracy on the same problems. "
         "Where the curve passes above a star, test-time compute is ahead of pretraining at that R; the "
         "intervals of the differences are in the figure before. A star to the right of a curve's end is "
-        "beyond what was measured. Stars of one R are set apart."
+        "beyond what was measured. Stars of one R are set apart. The curves' bins are told by the small "
+        "model alone, those of the stars by both models."
     ),
 }

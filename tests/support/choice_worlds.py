@@ -18,7 +18,7 @@ POOL = 64
 def voted(counts: np.ndarray, pool: int, budget: int) -> np.ndarray:
     """The chance that most of `budget` samples are right, of a pool with `counts`; a tie counts half."""
     chance = hypergeom(pool, counts, budget)
-    credit: np.ndarray = chance.sf(budget / 2)
+    credit: np.ndarray = chance.sf(budget // 2)
     return credit + chance.pmf(budget // 2) / 2 if budget % 2 == 0 else credit
 
 
@@ -30,7 +30,7 @@ def credits_of(
     tells: bool = False,
     pool: int = POOL,
 ) -> pd.DataFrame:
-    """Credits of a pool by counts of right samples in its halves, each [problems]; if it tells, theirs too."""
+    """Credits of a pool by counts of right samples in its halves, each [problems]; and theirs if it tells."""
     ids = names(halves[0].size)
     parts = [(0, np.sum(halves, axis=0), pool)]
     if tells:
