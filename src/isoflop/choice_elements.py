@@ -76,15 +76,17 @@ def half_difference(first: Element, second: Element, level: float) -> Element:
     return _spanned(draws, error, level)
 
 
-def drawn_element(draws: Floats, evidence: Evidence) -> Element:
+def drawn_element(draws: Floats, problems: float, level: float) -> Element:
     """Of a statistic whose draws are known, [1 + draws], such as the gain of a choice made anew in each.
 
-    A draw without a problem of some bin says nothing: it counts as what was measured. Where all draws are
-    equal, the statistic is still no more certain than the number of problems allows.
+    `problems`: how many it is a mean over. A draw without a problem of some bin says nothing: it counts as
+    what was measured. The error is no less than that of as many problems whose differences are all 0, by the
+    problems that isoflop.bootstrap.difference_interval adds: half of one at -1, half of one at 1, and one at
+    0.
     """
     filled = np.where(np.isfinite(draws), draws, draws[0])
-    error = max(float(filled[1:].std()), 1.0 / (evidence.count + 2.0))
-    return _spanned(filled, error, evidence.level)
+    error = max(float(filled[1:].std()), 1.0 / (problems + 2.0))
+    return _spanned(filled, error, level)
 
 
 def _spanned(draws: Floats, error: float, level: float) -> Element:

@@ -14,6 +14,7 @@ from isoflop.verdicts import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
 _CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
+_KEYS = ("dataset", "family", "policy")
 # Factors beyond this are told as such: nobody spends a hundred thousand times less.
 _MOST = 1e5
 
@@ -43,7 +44,10 @@ def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
 def _chosen_table(table: pd.DataFrame) -> HtmlTable:
     """The last budget with a choice of every policy and family, a row per difficulty."""
     rows = []
-    for keys, group in _choices(table).groupby(["dataset", "family", "policy"], sort=False):
+    of_knee = (table["axis"] == GENERATIONS) & (table["bin"] == ALL)
+    of_knee &= table["knee"].astype(str).str.lower() == "true"
+    knees = table[of_knee].set_index([*_KEYS, "difficulty"])
+    for keys, group in _choices(table).groupby(list(_KEYS), sort=False):
         for _, row in group.iterrows():
             rows.append(
                 [
@@ -53,14 +57,16 @@ def _chosen_table(table: pd.DataFrame) -> HtmlTable:
                     Cell(f"{100 * row['baseline_accuracy']:.1f}"),
                     Cell(_estimate(row, "accuracy", "ci_low", "ci_high").in_percent),
                     Cell(_estimate(row, "gain", "gain_low", "gain_high").in_points),
-                    Cell(_factor(row, "saved")),
-                    Cell(_factor(row, "saved_charged")),
+                    Cell(_factor(knees.loc[(*keys, row["difficulty"])], "saved")),
+                    Cell(_factor(knees.loc[(*keys, row["difficulty"])], "saved_charged")),
                 ]
             )
     note = (
         "The best strategy per bin of difficulty, chosen on other problems than it is measured on, against "
-        "the baseline at equal numbers of samples. Compute saved: how many times fewer samples reach the "
-        "baseline's accuracy; the last column counts the samples that told difficulty too."
+        "the baseline at equal numbers of samples. Bins are told by other samples than those measured: where "
+        "one pool does both, one half tells while the other is measured, both ways. Compute saved: how many "
+        "times fewer samples come within a point of the baseline's best; the last column counts the "
+        "samples that told difficulty too."
     )
     header = [
         "Data", "Family", "Model", "Chosen", "Samples", "Baseline", "Choice", "Gain (points)", "Saved",
@@ -95,6 +101,7 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         rows.append(
             [
                 *(Cell(str(row[name])) for name in ("dataset", "small", "large", "family")),
+                Cell(COST_LABELS[str(row["cost_model"])]),
                 Cell(f"{row['ratio']:g}"),
                 Cell(f"{row['multiplier']:.3g} × its answer{short}"),
                 Cell(str(row["bin"])),
@@ -105,14 +112,16 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         )
     note = (
         "The small model chooses compute-optimally within the compute that makes its total, training "
-        "included, equal to that of the larger one, which answers greedily. R is tokens of inference over "
-        "tokens of pretraining. Where the small model was measured up to less compute, more could only help."
+        "included, equal to that of the larger one, which answers greedily: so many times what its own "
+        "greedy answer costs. R is tokens of inference over tokens of pretraining. Bins are told by both "
+        "models, or by the small one where the larger has no samples, and by no sample that is measured. "
+        "Where the small model was measured up to less compute, more could only help."
     )
     header = [
-        "Data", "Small", "Large", "Family", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
+        "Data", "Small", "Large", "Family", "Cost", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
         "Difference (points)",
     ]  # fmt: skip
-    return HtmlTable("Pretraining against test-time compute", note, header, rows, text_columns=4, folded=True)
+    return HtmlTable("Pretraining against test-time compute", note, header, rows, text_columns=5, folded=True)
 
 
 def _estimate(row: pd.Series, *names: str) -> Estimate:
@@ -153,7 +162,11 @@ def worth_telling(choice: Choice) -> Iterable[str]:
 
 
 def _choices(table: pd.DataFrame) -> pd.DataFrame:
-    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice."""
+    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice.
+
+    Of the budgets that all ways of telling difficulty have: where a pool is halved, they end earlier.
+    """
     rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
-    last = rows.groupby(["dataset", "family", "policy"])["budget"].transform("max")
+    keys = [rows[name] for name in _KEYS]
+    last = rows.groupby([*_KEYS, "difficulty"])["budget"].transform("max").groupby(keys).transform("min")
     return rows[rows["budget"] == last]

@@ -64,6 +64,10 @@ class _Setting:
     kinds: Mapping[str, str]
     evidence: Evidence
 
+    def drawn(self, draws: Floats, problems: float | None = None) -> Element:
+        """An element of some problems, or of all."""
+        return drawn_element(draws, problems or self.evidence.count, self.evidence.level)
+
     def members(self, one: Studied, kind: str) -> list[str]:
         """A family's members whose generator is of a kind."""
         names = dict.fromkeys(one.options.members)
@@ -221,7 +225,7 @@ def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
             several = predicted.between > 1
             gap = (curve.accuracy - predicted.accuracy)[several].mean(axis=0)
             statistic = f"{NEAR:g} minus what predicted bins lose to oracle bins, mean over budgets"
-            near.append(Part(_name(one), statistic, (drawn_element(NEAR - gap, setting.evidence),)))
+            near.append(Part(_name(one), statistic, (setting.drawn(NEAR - gap),)))
     if not ahead:
         return (
             "needs compute_optimal families with several strategies at one budget, and oracle bins told by "
@@ -253,7 +257,7 @@ def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged:
     factor = Factor(float(saved[0]), *percentile_interval(saved[1:], setting.evidence.level))
     statistic = f"choice minus {one.baseline} at {np.exp(x):.3g}"
     note = f"compute saved within a point of the baseline's best: {factor.text}"
-    return Part(_name(one), statistic, (drawn_element(draws, setting.evidence),), note)
+    return Part(_name(one), statistic, (setting.drawn(draws),), note)
 
 
 def _sequential(setting: _Setting) -> Found:
@@ -309,14 +313,15 @@ def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
         at, last = f"at R = {ratios[0]:g}", bins[-1]
         gaps = [least[name].small - least[name].large for name in bins[:-1]]
         mean: Floats = np.mean([np.where(np.isfinite(gap), gap, gap[0]) for gap in gaps], axis=0)
+        easy = sum(least[name].problems for name in bins[:-1])
         statistic = f"small minus large {at}, mean of all bins but the hardest"
-        easier.append(Part(name, statistic, (drawn_element(mean, setting.evidence),), short))
+        easier.append(Part(name, statistic, (setting.drawn(mean, easy),), short))
         gap = least[last].large - least[last].small
         statistic = f"large minus small {at}, hardest bin"
-        hardest.append(Part(name, statistic, (drawn_element(gap, setting.evidence),), short))
+        hardest.append(Part(name, statistic, (setting.drawn(gap, least[last].problems),), short))
         gap = most.large - most.small
         statistic = f"large minus small at R = {ratios[-1]:g}, all problems"
-        whole.append(Part(name, statistic, (drawn_element(gap, setting.evidence),), note))
+        whole.append(Part(name, statistic, (setting.drawn(gap),), note))
     if not easier:
         return (
             "needs exchange: pairs of a smaller and a larger model, two ratios, and bins of "
