@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from isoflop.comparisons import study_comparisons
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
@@ -529,6 +530,7 @@ class Plan:
             ),
             verifiers_of={name: self.pool_verifiers(name) for name in generators},
             at_most=limits,
+            comparisons=tuple(study_comparisons(self)),
             planning=config.planning,
         )
 

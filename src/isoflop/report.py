@@ -205,7 +205,7 @@ def render(
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
-    planned: HtmlTable,
+    planned: Sequence[HtmlTable],
     published: pd.DataFrame | None = None,
 ) -> str:
     """The report's HTML. `figures`: SVG by name; `samples`: by data set; `published` as compared."""
