@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from isoflop.comparisons import study_comparisons
 from isoflop.config import Config, config_yaml
 from isoflop.config_checks import is_local, made_pools
 from isoflop.config_entries import FileSource, Greedy, Import, Sampling
@@ -51,6 +50,7 @@ from isoflop.specs import (
     SearchSpec,
     TrainSpec,
 )
+from isoflop.study_comparisons import study_comparisons
 
 _Model = TypeVar("_Model", Policy, Running)
 
