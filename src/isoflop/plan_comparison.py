@@ -45,7 +45,7 @@ def intervals_compared(work: StudyWork, evidence: Mapping[str, Evidence]) -> lis
     found = []
     for one in work.comparisons:
         measured = evidence[one.dataset]
-        left, right = _credits(measured, one.left), _credits(measured, one.right)
+        left, right = picked_credits(measured, one.left), picked_credits(measured, one.right)
         if left is not None and right is not None:
             low, high = difference_interval(left, right, measured.weights, measured.level)
             planned = expected(one, work.planning, measured.count, measured.level)
@@ -53,7 +53,8 @@ def intervals_compared(work: StudyWork, evidence: Mapping[str, Evidence]) -> lis
     return found
 
 
-def _credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | None:
+def picked_credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | None:
+    """The credits of one side of a comparison, [problems]; None where it was not measured."""
     series = evidence.get(
         pick.policy, Strategy(pick.generator, pick.selector, pick.verifier, pick.step_aggregation)
     )
