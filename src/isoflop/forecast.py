@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isoflop.comparisons import Comparison
 from isoflop.config_entries import Greedy, Sampling
 from isoflop.config_planning import ModelUse, Planning
 from isoflop.config_revisions import Revisions
@@ -35,7 +36,7 @@ class StudyWork(BaseModel):
 
     `pools`: data set, policy and generator of every table of candidates. `verifiers_of`: by generator, who
     scores what it makes; a search's guide. `at_most`: by generator and policy, the largest budget, where
-    that is limited.
+    that is limited. `comparisons`: what the study compares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -47,6 +48,7 @@ class StudyWork(BaseModel):
     pools: tuple[tuple[str, str, str], ...] = ()
     verifiers_of: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     at_most: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
     planning: Planning = Planning()
 
 

@@ -21,8 +21,8 @@ from isoflop.forecast_inputs import gather
 from isoflop.forecast_tables import Forecast, as_csv, as_json, as_text
 from isoflop.forecast_training import LearntData, chain_labels_job, label_job, train_job, trajectories_job
 from isoflop.plan import Plan
-from isoflop.precision_forecast import forecast_precision
 from isoflop.stages.common import run_stage, write_text
+from isoflop.study_precision import forecast_precision
 
 _FORMATS = {"table": as_text, "json": as_json, "csv": as_csv}
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 
 from isoflop.config_planning import Planning
 from isoflop.forecast import Job, Ranged
-from isoflop.precision_forecast import Expected, PrecisionForecast
+from isoflop.precision_forecast import Expected
 from isoflop.precision_tables import claim_rows, comparison_rows, precision_notes, untested
+from isoflop.study_precision import PrecisionForecast
 
 STAGES = (
     "problems", "trajectories", "chain_labels", "label", "train", "sample", "revise", "search", "gather",

@@ -53,6 +53,7 @@ from isoflop.specs import (
     SearchSpec,
     TrainSpec,
 )
+from isoflop.study_comparisons import study_comparisons
 
 _Model = TypeVar("_Model", Policy, Running)
 
@@ -551,6 +552,7 @@ class Plan:
             ),
             verifiers_of={name: self.pool_verifiers(name) for name in generators},
             at_most=limits,
+            comparisons=tuple(study_comparisons(self)),
             planning=config.planning,
         )
 

@@ -1,14 +1,22 @@
-"""The forecast beside what the ledgers measured: tables/plan.csv, and the report's table of it."""
+"""The forecast beside what was measured, of work and of intervals: tables/plan.csv, and the report's tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from isoflop.bootstrap import difference_interval
+from isoflop.comparisons import Comparison, Picked
 from isoflop.config_planning import Planning
-from isoflop.forecast import Job
+from isoflop.evidence import Evidence
+from isoflop.forecast import Job, StudyWork
+from isoflop.precision_forecast import expected
 from isoflop.publishing import scientific
 from isoflop.report_tables import Cell, HtmlTable
+from isoflop.strategy import Strategy
 
 QUANTITIES = ("read", "written", "judged", "flops", "seconds")
 COLUMNS = ("experiment", "stage", "policy", "generator", "quantity", "planned", "measured", "ratio")
@@ -21,6 +29,36 @@ class Compared:
 
     planned: Job
     measured: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class IntervalCompared:
+    """A comparison with its half-width as planned and as measured."""
+
+    comparison: Comparison
+    planned: float
+    measured: float
+
+
+def intervals_compared(work: StudyWork, evidence: Mapping[str, Evidence]) -> list[IntervalCompared]:
+    """Half-widths of the comparisons that were made. `evidence`: by data set."""
+    found = []
+    for one in work.comparisons:
+        measured = evidence[one.dataset]
+        left, right = picked_credits(measured, one.left), picked_credits(measured, one.right)
+        if left is not None and right is not None:
+            low, high = difference_interval(left, right, measured.weights, measured.level)
+            planned = expected(one, work.planning, measured.count, measured.level)
+            found.append(IntervalCompared(one, planned.half_width, (high - low) / 2))
+    return found
+
+
+def picked_credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | None:
+    """The credits of one side of a comparison, [problems]; None where it was not measured."""
+    series = evidence.get(
+        pick.policy, Strategy(pick.generator, pick.selector, pick.verifier, pick.step_aggregation)
+    )
+    return None if series is None else series.at_budget(pick.budget)
 
 
 def _parts(jobs: Sequence[Compared]) -> Iterator[tuple[tuple[str, str, str], list[Compared]]]:
@@ -38,17 +76,23 @@ def _sums(jobs: Sequence[Compared], quantity: str) -> tuple[float, float]:
     return planned, sum(one.measured[quantity] for one in jobs if one.measured is not None)
 
 
-def plan_csv(jobs: Sequence[Compared], experiment: str) -> str:
+def plan_csv(jobs: Sequence[Compared], experiment: str, intervals: Sequence[IntervalCompared] = ()) -> str:
     """tables/plan.csv: one row per part and quantity, those that are neither planned nor measured left out.
 
     Tokens `read` are the policy's prompts, `judged` the verifier's; FLOPs are those of cost model `total`,
-    `seconds` those of the work on the clock. Six significant digits; an empty ratio is not determined.
+    `seconds` those of the work on the clock. Then one row per comparison, of stage `interval`: the
+    `half_width` of its interval. Six significant digits; an empty ratio is not determined.
     """
     rows = [
         (experiment, *key, quantity, *_rounded(*_sums(own, quantity)))
         for key, own in _parts(jobs)
         for quantity in QUANTITIES
         if any(_sums(own, quantity))
+    ]
+    rows += [
+        (experiment, "interval", policy, pair, "half_width", *_rounded(one.planned, one.measured))
+        for one in intervals
+        for policy, pair in [_pair(one.comparison)]
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.to_csv(index=False, lineterminator="\n")
@@ -57,6 +101,33 @@ def plan_csv(jobs: Sequence[Compared], experiment: str) -> str:
 def _rounded(planned: float, measured: float) -> tuple[str, str, str]:
     ratio = f"{measured / planned:.6g}" if planned else ""
     return f"{planned:.6g}", f"{measured:.6g}", ratio
+
+
+def _pair(comparison: Comparison) -> tuple[str, str]:
+    """The policy, and what is compared on which data set."""
+    left, right = comparison.left, comparison.right
+    other = right.name if right.policy == left.policy else f"{right.policy}, {right.name}"
+    return left.policy, f"{comparison.dataset}: {left.name} - {other}"
+
+
+def intervals_table(intervals: Sequence[IntervalCompared]) -> HtmlTable:
+    """The report's table of intervals: half-widths by data set and question."""
+    groups: dict[tuple[str, str], list[IntervalCompared]] = {}
+    for one in intervals:
+        groups.setdefault((one.comparison.dataset, one.comparison.question), []).append(one)
+    rows = []
+    for key, own in groups.items():
+        planned, measured = (median(getattr(one, name) for one in own) for name in ("planned", "measured"))
+        ratios = sorted(one.measured / one.planned for one in own if one.planned)
+        cells = [*key, str(len(own)), f"{100 * planned:.1f}", f"{100 * measured:.1f}"]
+        cells.append(f"{ratios[0]:.2f} to {ratios[-1]:.2f}" if ratios else "–")
+        rows.append([Cell(text) for text in cells])
+    header = ["Data set", "Question", "Comparisons", "Half-width, planned", "measured", "ratios"]
+    note = (
+        "Half-widths of intervals of paired differences, in points, medians: what make plan expected of the "
+        "config's accuracies (planning.accuracy), and what was measured. One by one: tables/plan.csv."
+    )
+    return HtmlTable("Intervals, plan and measurement", note, header, rows, text_columns=2)
 
 
 def plan_table(jobs: Sequence[Compared], planning: Planning) -> HtmlTable:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from isoflop.precision_forecast import Expected, PrecisionForecast, rounded
+from isoflop.precision_forecast import Expected
+from isoflop.study_precision import PrecisionForecast, rounded
 
 
 def comparison_rows(precision: PrecisionForecast) -> list[list[str]]:

@@ -91,7 +91,7 @@ def render(
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
-    planned: HtmlTable,
+    planned: Sequence[HtmlTable],
     pools: HtmlTable,
     published: pd.DataFrame | None = None,
 ) -> str:

@@ -70,7 +70,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
         learnt = pd.read_parquet(results / "trajectories/attempts.parquet")
         assert 0 < len(learnt) <= 8
         planned = pd.read_csv(results / "tables/plan.csv")
-        assert {"sample", "revise", "search", "score"} == set(planned["stage"])
+        assert {"sample", "revise", "search", "score", "interval"} == set(planned["stage"])
     if name == "wu2024":
         programs = pd.concat(pd.read_parquet(path) for path in (results / "grade/mbpp").rglob("*.parquet"))
         assert {True, False} <= set(programs["correct"])

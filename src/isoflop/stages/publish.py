@@ -31,7 +31,7 @@ from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
-from isoflop.plan_comparison import plan_csv, plan_table
+from isoflop.plan_comparison import intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.published import compare, published_csv, published_markdown, read_published
 from isoflop.publishing import (
     Choice,
@@ -99,8 +99,8 @@ def main(arguments: Sequence[str]) -> None:
         for one in headlines(tables, spec)
     ]
     paper = table4(tables.curves, spec)
-    intervals = intervals_note(tables.curves, spec)
-    caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {intervals}."
+    about_intervals = intervals_note(tables.curves, spec)
+    caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {about_intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
@@ -123,12 +123,11 @@ def main(arguments: Sequence[str]) -> None:
     judged = [one for dataset in spec.datasets for one in wu_claims(tables.evidence[dataset], about)]
     tested = claims_csv(judged, spec.experiment)
     write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "tables" / "headline.md", headline_markdown(found, spec, intervals))
+    write_text(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
 
     write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
-
-    planned = compared(results, spec.work)
-    write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment))
+    planned, intervals = compared(results, spec.work), intervals_compared(spec.work, tables.evidence)
+    write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment, intervals))
 
     figures = {}
     for name, figure in draw_all(tables, spec):
@@ -147,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=provenance,
-        planned=plan_table(planned, spec.work.planning),
+        planned=[plan_table(planned, spec.work.planning), intervals_table(intervals)],
         pools=counts_table(counts),
         published=published,
     )
