@@ -64,6 +64,7 @@ class _Job:
     work: str
     processes: int
     meeting: str
+    parent: int
 
 
 def train_sharded(spec: str, data: str, start: str | None, work: Path, processes: int) -> Trained:
@@ -75,7 +76,7 @@ def train_sharded(spec: str, data: str, start: str | None, work: Path, processes
     work.mkdir(parents=True, exist_ok=True)
     if not (work / _WEIGHTS).is_file():
         with tempfile.TemporaryDirectory() as meeting:
-            job = _Job(spec, data, start, str(work), processes, f"{meeting}/processes")
+            job = _Job(spec, data, start, str(work), processes, f"{meeting}/processes", os.getpid())
             try:
                 spawn(_process, (job,), nprocs=processes)  # type: ignore[no-untyped-call]
             except ProcessRaisedException as error:
@@ -157,6 +158,8 @@ class _Trainer:
         every, saves = max(1, self._steps // _REPORTS), max(1, self._steps // _SAVES)
         since = torch.zeros((), device=self._device)
         for step in self._batches():
+            if os.getppid() != self._job.parent:
+                raise SystemExit("the process that started this training is gone")
             since += self._step(step)
             self._done += 1
             if self._done % every == 0:
