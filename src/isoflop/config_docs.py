@@ -42,6 +42,7 @@ _PATTERNS = {
         "`generator[/length][+selector[+aggregation]]`"
     ),
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
+    r"\S": "text that is not blank",
     r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
     r"^https?://[^\s@?#]+$": "address (http or https)",
     "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",

@@ -143,6 +143,9 @@ class Recipe(Entry):
     """Sequences per optimizer step."""
     device_batch_size: Count | None = None
     """Sequences per forward pass, where a batch does not fit the device; it divides `batch_size`."""
+    gpus: Count = 1
+    """GPUs that weights, gradients and the optimizer's moments are shared out over; without GPUs, processes.
+    The recipe is the same for any number."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon` is Muon for the matrices inside the layers and AdamW for the rest."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
@@ -170,6 +173,11 @@ class Recipe(Entry):
             raise ValueError(
                 f"device_batch_size {self.device_batch_size} does not divide batch_size {self.batch_size}"
             )
+        if self.batch_size % ((self.device_batch_size or 1) * self.gpus):
+            each = "" if self.device_batch_size is None else f", {self.device_batch_size} at once each,"
+            raise ValueError(f"{self.gpus} gpus{each} do not share batch_size {self.batch_size} evenly")
+        if self.gpus > 1 and self.optimizer != "adamw":
+            raise ValueError(f"optimizer {self.optimizer} runs on one GPU; set gpus: 1 or optimizer: adamw")
         return self
 
 
@@ -209,6 +217,8 @@ class PrmTraining(Recipe):
 
     @model_validator(mode="after")
     def _layers_for_surprise(self) -> "PrmTraining":
+        if self.surprise_weight and self.gpus > 1:
+            raise ValueError("surprise_weight is for trainings on one GPU; set gpus: 1")
         added = self.init.extra_layers
         if self.surprise_weight and added < _LAYERS_NEEDED:
             raise ValueError(f"surprise_weight needs {_LAYERS_NEEDED} init.extra_layers or more, not {added}")

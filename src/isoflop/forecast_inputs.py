@@ -379,7 +379,7 @@ def _faults(config: Config, known: Known) -> list[str]:
             if fault is not None:
                 found.append(f"{section}.{name}: {fault}")
     for name, model in known.trained.items():
-        fault = training_fault(model.shape.parameters, planning)
+        fault = training_fault(model.shape.parameters, planning, config.training[name].gpus)
         if fault is not None:
             found.append(f"training.{name}: {fault}")
     for generator, search in config.searches.items():

@@ -70,9 +70,9 @@ def write_seconds(
     )
 
 
-def train_seconds(dtype: str, planning: Planning, flops: float, steps: float) -> float:
-    """Seconds of training in so many optimizer steps on one accelerator."""
-    peak = ACCELERATORS[planning.gpu].peak(dtype)
+def train_seconds(dtype: str, planning: Planning, flops: float, steps: float, gpus: int = 1) -> float:
+    """Seconds of training in so many optimizer steps on `gpus` accelerators that share every step."""
+    peak = ACCELERATORS[planning.gpu].peak(dtype) * gpus
     return flops / (peak * planning.utilisation.training) + steps * planning.pass_seconds
 
 
@@ -116,14 +116,24 @@ def shared_fault(policy: Placed, verifier: Placed, planning: Planning) -> str | 
     )
 
 
-def training_fault(parameters: int, planning: Planning) -> str | None:
-    """What does not fit in training: weights, gradients and Adam's moments in float32."""
+def training_fault(parameters: int, planning: Planning, gpus: int = 1) -> str | None:
+    """What does not fit in training: weights, gradients and Adam's moments in float32, shared by `gpus`.
+
+    Each of them first holds all weights.
+    """
     memory, needed = ACCELERATORS[planning.gpu].memory, parameters * TRAINED_BYTES
-    if needed <= memory:
+    loaded = parameters * _BYTES["float32"]
+    if needed <= memory * gpus and loaded <= memory:
         return None
+    have = f"one {planning.gpu} has" if gpus == 1 else f"{gpus} x {planning.gpu} have"
+    what = (
+        f"set gpus: {math.ceil(needed / memory)} or more"
+        if loaded <= memory
+        else f"each must first hold all weights ({_gb(loaded)}): train elsewhere"
+    )
     return (
-        f"needs {_gb(needed)} for weights, gradients and Adam in float32, and one {planning.gpu} has "
-        f"{_gb(memory)}; train elsewhere and give the checkpoint as model"
+        f"needs {_gb(needed)} for weights, gradients and Adam in float32, and {have} "
+        f"{_gb(memory * gpus)}; {what}, or give the trained checkpoint as model"
     )
 
 

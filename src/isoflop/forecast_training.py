@@ -134,7 +134,7 @@ def train_job(
     trained = (1 + _BACKWARD) * forward * entry.epochs
     measured = sum(one.number * float(flops_kaplan(model.shape, 0, one.text)) for one in held_out)
     dtype = "bfloat16" if entry.bf16 else "float32"
-    seconds = train_seconds(dtype, planning, trained, taken / entry.batch_size)
+    seconds = train_seconds(dtype, planning, trained, taken / entry.batch_size, entry.gpus)
     seconds += read_seconds(model, planning, measured, sum(one.number * one.text for one in held_out))
     samples = entry.held_out_samples if isinstance(entry, PolicyTraining) else 0
     tests = written = 0.0
@@ -158,7 +158,7 @@ def train_job(
         flops=trained + measured,
         seconds=seconds,
         start=start_seconds([model], planning),
-        gpus=1,
+        gpus=entry.gpus,
         disk=parameters * (weight_bytes(entry.save_dtype) + _RESUMED_BYTES),
     )
 

@@ -637,6 +637,11 @@ class Plan:
             if not isinstance(entry, ImportedVerifier) and entry.engine == "vllm"
         )
 
+    def training_gpus(self, model: str, usual: int) -> int:
+        """How many GPUs a training takes: `usual`, unless it is to be shared out over several."""
+        gpus = self.config.training[model].gpus
+        return gpus if gpus > 1 else usual
+
     def label_gpus(self, label: str) -> int:
         """How many GPUs the models that write and continue solutions have a use for."""
         return self.gpus(self._label_policies(label))

@@ -101,9 +101,8 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     for growth, (place, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
-            tag = (
-                config.policies[name].step_tag if (name := place.removeprefix("policies.")) != place else None
-            )
+            name = place.removeprefix("policies.")
+            tag = config.policies[name].step_tag if name != place else None
             said = sentences(separators, graders, answers, tag)
             made[place] = save_policy(
                 folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)

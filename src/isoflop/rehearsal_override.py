@@ -68,6 +68,7 @@ def override(
                 folders.get(f"training.{name}"),
                 entry.held_out_samples if entry.kind == "policy" else None,
                 entry.init.architecture is not None,
+                entry.gpus,
             )
             for name, entry in config.training.items()
         },
@@ -151,10 +152,11 @@ def _limits(only: Reach | None, budgets: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _training(
-    model: str | None, folder: str | None, held_out_samples: int | None, from_nothing: bool
+    model: str | None, folder: str | None, held_out_samples: int | None, from_nothing: bool, gpus: int
 ) -> dict[str, Any]:
     changed: dict[str, Any] = {
         "epochs": 1,
+        "gpus": min(gpus, 2),
         "batch_size": 2,
         "device_batch_size": None,
         "bf16": False,

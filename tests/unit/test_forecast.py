@@ -147,6 +147,14 @@ def test_what_does_not_fit_is_told_with_what_to_do() -> None:
     trained = training_fault(7_000_000_000, IDEAL)
     assert trained is not None
     assert "112.0 GB for weights, gradients and Adam" in trained
+    assert "one H100-80 has 80.0 GB; set gpus: 2 or more" in trained
+    assert training_fault(7_000_000_000, IDEAL, gpus=2) is None
+    both = training_fault(12_000_000_000, IDEAL, gpus=2)
+    assert both is not None
+    assert "2 x H100-80 have 160.0 GB; set gpus: 3 or more" in both
+    huge = training_fault(70_000_000_000, IDEAL, gpus=64)
+    assert huge is not None
+    assert "each must first hold all weights (280.0 GB): train elsewhere" in huge
 
 
 def test_gpus_of_a_search() -> None:
@@ -218,6 +226,13 @@ def test_trainings_by_hand() -> None:
     assert job.written == 100 * 50
     assert job.flops == pytest.approx(6e6 * 30_000 + 2e6 * 15_000 + 2e6 * 5_000)
     assert job.disk == 1_000_000 * (4 + 12)
+    spread = train_job(
+        "base", policy.model_copy(update={"gpus": 4, "held_out_samples": 0}), LearntData(), IDEAL, facts
+    )
+    alone = train_job("base", policy.model_copy(update={"held_out_samples": 0}), LearntData(), IDEAL, facts)
+    assert (spread.gpus, alone.gpus) == (4, 1)
+    assert spread.flops == alone.flops
+    assert alone.seconds / 4 < spread.seconds < alone.seconds
     prm = PrmTraining(
         kind="prm", init=Init(trained="base"), data=LabelData(labels="l", held_out="l"), **recipe
     )

@@ -11,6 +11,7 @@ import torch
 from problem_tables import write_problems
 from transformers import AutoModelForCausalLM, TrainerState
 
+from isoflop import training_start
 from isoflop.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
 from isoflop.model_cards import thin
@@ -312,7 +313,7 @@ def test_an_outcome_model_learns_whole_answers_at_more_positions(tmp_path: Path)
 def test_only_plain_rotary_positions_can_be_more(rotary: dict[str, object] | None) -> None:
     model = SimpleNamespace(config=SimpleNamespace(rope_parameters=rotary, max_position_embeddings=512))
     with pytest.raises(UserError, match="x has no plain rotary positions; leave positions out"):
-        train._set_positions(model, SimpleNamespace(), 700, "x")
+        training_start._set_positions(model, SimpleNamespace(), 700, "x")
 
 
 def test_problems_without_solutions_cannot_be_learnt_from(tmp_path: Path) -> None:
@@ -383,7 +384,7 @@ def test_sequences_longer_than_the_context_are_refused_before_training(tmp_path:
 def test_added_layers_change_nothing_at_first(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "start")
     spec = TrainSpec.model_validate_json(train_spec("policy", init={"model": folder, "extra_layers": 2}))
-    deeper, _ = train._start(spec, None)
+    deeper, _ = training_start.start_model(spec, None)
     start = AutoModelForCausalLM.from_pretrained(folder)
     ids = torch.arange(5, 30)[None]
     assert torch.allclose(deeper(ids).logits, start(ids).logits, atol=1e-5)
@@ -397,4 +398,4 @@ def test_layers_are_added_only_where_they_fit(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path, "gpt_neox")
     spec = TrainSpec.model_validate_json(train_spec("policy", init={"model": folder, "extra_layers": 1}))
     with pytest.raises(UserError, match="no layers of Llama's kind"):
-        train._start(spec, None)
+        training_start.start_model(spec, None)

@@ -36,7 +36,8 @@ def exports():
 shell.prefix(exports())
 
 # Where jobs run on this machine, its GPUs are what they share; `--resources gpu=2` leaves some to others.
-# Snakemake lowers what a job asks for to that. A training takes a GPU if there is one, or what a profile says.
+# Snakemake lowers what a job asks for to that. A training takes a GPU if there is one, or what the config or a
+# profile says.
 LOCAL = workflow.local_exec and not workflow.remote_exec
 TRAINING_GPUS = int(LOCAL)
 if LOCAL and PLAN.wants_gpus() and workflow.global_resources.get("gpu") is None:

@@ -11,7 +11,7 @@ rule train:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=TRAINING_GPUS,
+        gpu=lambda w: PLAN.training_gpus(w.model, TRAINING_GPUS),
         mem_mb=4000,
     params:
         spec=lambda w: PLAN.train(w.model),

@@ -7,13 +7,12 @@ the start is a model trained in the same experiment. OUT is a Hugging Face check
 card. A killed run resumes from its last saved step.
 """
 
-import copy
 import math
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,10 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from isoflop.answers import is_right, make_grader
-from isoflop.checkpoints import DTYPES, context_length, load_model, load_tokenizer, model_shape, new_llama
+from isoflop.checkpoints import DTYPES, model_shape
 from isoflop.config_models import Policy as PolicyEntry
 from isoflop.config_training import PolicyTraining, PrmTraining
 from isoflop.engine_transformers import TransformersPolicy
@@ -40,21 +38,16 @@ from isoflop.errors import UserError
 from isoflop.model_cards import TrainingRecord, card
 from isoflop.optimizers import MuonWithAdamW
 from isoflop.seeds import derive_seed
+from isoflop.sharded_training import train_sharded
 from isoflop.specs import TrainSpec
 from isoflop.stages.chunks import fingerprint, own_folder
 from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed
 from isoflop.stages.devices import job_devices
 from isoflop.step_auc import step_auc
-from isoflop.surprise import SurpriseTask, freeze_start, llama_layers
+from isoflop.surprise import SurpriseTask, freeze_start
 from isoflop.tables import LABELS, PROBLEMS
-from isoflop.training import (
-    IGNORED,
-    ScoredSolution,
-    collate,
-    encode_policy_examples,
-    encode_prm_examples,
-    prm_loss,
-)
+from isoflop.training import IGNORED, collate, prm_loss
+from isoflop.training_start import ByLength, Examples, read_examples, start_model
 from isoflop.verifier_heads import Head
 from isoflop.verifier_texts import token_id
 from isoflop.verifier_transformers import score_encoded
@@ -96,34 +89,28 @@ def main(arguments: Sequence[str]) -> None:
     train_path, held_out_path, *start, out = arguments[1:]
     training = spec.training
     # The trainer would spread over every GPU it sees.
-    job_devices(1, 0)
-    torch.use_deterministic_algorithms(True)
-    set_seed(training.seed)
-    model, tokenizer = _start(spec, start[0] if start else None)
-    context = context_length(model)
-    if context is not None and training.max_length > context:
-        raise UserError(f"max_length {training.max_length} is more than the model's {context} positions")
-    examples = _examples(spec, tokenizer, train_path)
-    held_out = _examples(spec, tokenizer, held_out_path)
-    loss, surprise = None, None
-    if isinstance(training, PrmTraining):
-        good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
-        loss = prm_loss(good, bad)
-        if training.surprise_weight:
-            added, tag = training.init.extra_layers, token_id(tokenizer, training.step_tag)
-            freeze_start(model, added, [example["input_ids"] for example in examples[:32]])
-            surprise = SurpriseTask(added, good, bad, tag, training.surprise_weight)
-
+    job_devices(training.gpus, training.gpus if training.gpus > 1 else 0)
     target = Path(out)
     name = fingerprint(arguments[0], [train_path, held_out_path], [*start, training.init.model])
     work = own_folder(target, name, "work")
-    lines = _Lines()
-    trainer = _trainer(spec, model, tokenizer, examples, loss, surprise, work, lines)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(work))
+    sharded = None
+    if training.gpus > 1:
+        # Before this process takes memory of a GPU.
+        sharded = train_sharded(arguments[0], train_path, start[0] if start else None, work, training.gpus)
+    torch.use_deterministic_algorithms(True)
+    set_seed(training.seed)
+    model, tokenizer = start_model(spec, start[0] if start else None)
+    examples = read_examples(spec, tokenizer, train_path)
+    held_out = read_examples(spec, tokenizer, held_out_path)
+    loss = _loss(training, tokenizer)
+    if sharded is None:
+        losses, seconds = _train_here(spec, model, tokenizer, examples, loss, work)
+    else:
+        model.load_state_dict(torch.load(sharded.weights, weights_only=True))
+        losses, seconds = sharded.losses, sharded.seconds
     model.eval()
     # What follows measures; on a GPU some of it has no deterministic form.
     torch.use_deterministic_algorithms(False)
-    seconds = lines.seconds()
     batch = training.device_batch_size or training.batch_size
     measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss, batch)}
     if isinstance(training, PrmTraining):
@@ -146,11 +133,7 @@ def main(arguments: Sequence[str]) -> None:
         tokens=round(sum(example["length"] for example in examples) * training.epochs),
         seconds=seconds,
         versions={"python": platform.python_version(), **{n: version(n) for n in ("torch", "transformers")}},
-        losses=[
-            (int(entry["step"]), float(entry["loss"]))
-            for entry in trainer.state.log_history
-            if "loss" in entry
-        ],
+        losses=losses,
         held_out=measures,
         regenerate=spec.regenerate,
     )
@@ -158,6 +141,30 @@ def main(arguments: Sequence[str]) -> None:
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _loss(training: PolicyTraining | PrmTraining, tokenizer: Any) -> Any:
+    """The loss of a reward model; None for a policy, whose loss is the model's own."""
+    if not isinstance(training, PrmTraining):
+        return None
+    return prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
+
+
+def _train_here(
+    spec: TrainSpec, model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, work: Path
+) -> tuple[list[tuple[int, float]], float]:
+    """Train the model in this process: (step, loss) of every report, and the seconds that it took."""
+    training, surprise = spec.training, None
+    if isinstance(training, PrmTraining) and training.surprise_weight:
+        good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
+        added, tag = training.init.extra_layers, token_id(tokenizer, training.step_tag)
+        freeze_start(model, added, [example["input_ids"] for example in examples[:32]])
+        surprise = SurpriseTask(added, good, bad, tag, training.surprise_weight)
+    lines = _Lines()
+    trainer = _trainer(spec, model, tokenizer, examples, loss, surprise, work, lines)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(work))
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return [(int(entry["step"]), float(entry["loss"])) for entry in history], lines.seconds()
 
 
 def _last_checkpoint(work: Path) -> str | None:
@@ -171,28 +178,8 @@ def _last_checkpoint(work: Path) -> str | None:
     return str(complete[max(complete)]) if complete else None
 
 
-class _ByLength(torch.utils.data.Sampler[int]):
-    """Examples of like length side by side, shuffled anew for each epoch and alike after a resumption."""
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
-        self._epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch that the next pass is."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        seed = derive_seed("epoch", self._seed, self._epoch) % 2**63
-        generator = torch.Generator().manual_seed(seed)
-        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
-
-
 class _StageTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer, with `_ByLength` for its order and a surprise task beside the loss."""
+    """The Trainer, with `ByLength` for its order and a surprise task beside the loss."""
 
     surprise: SurpriseTask | None = None
 
@@ -218,82 +205,7 @@ class _StageTrainer(Trainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         lengths = [int(example["length"]) for example in self.train_dataset]
-        return _ByLength(lengths, self.args.train_batch_size, self.args.data_seed)
-
-
-def _start(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
-    """The model and tokenizer that training starts from."""
-    init = spec.training.init
-    shape = init.architecture
-    if shape is not None:
-        return new_llama(shape)
-    name = trained or str(init.model)
-    tokenizer = load_tokenizer(name, init.revision)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model = load_model(name, init.revision, "float32", shared_prefix=False)
-    if init.positions is not None:
-        _set_positions(model, tokenizer, init.positions, name)
-    _add_layers(model, init.extra_layers, name)
-    return model.train(), tokenizer
-
-
-def _set_positions(model: Any, tokenizer: Any, positions: int, name: str) -> None:
-    """Let the model read up to `positions` tokens. Rotary positions are computed, not learnt one by one."""
-    rotary = getattr(model.config, "rope_parameters", None) or {}
-    if rotary.get("rope_type") != "default":
-        raise UserError(f"init.positions: {name} has no plain rotary positions; leave positions out")
-    model.config.max_position_embeddings = tokenizer.model_max_length = positions
-
-
-def _add_layers(model: Any, count: int, name: str) -> None:
-    """Put `count` copies of the last layer on top, which at first pass on what they get."""
-    if not count:
-        return
-    layers = llama_layers(model, name)
-    for _ in range(count):
-        layer = copy.deepcopy(layers[-1])
-        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
-        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
-        layer.self_attn.layer_idx = len(layers)
-        layers.append(layer)
-    model.config.num_hidden_layers += count
-
-
-def _examples(spec: TrainSpec, tokenizer: Any, path: str) -> list[dict[str, Any]]:
-    training = spec.training
-    if training.kind == "policy":
-        table = read_table(path, PROBLEMS).select(["prompt", "solution"]).to_pydict()
-        if None in table["solution"]:
-            raise UserError(f"{path}: row {table['solution'].index(None)} has no solution to train on")
-        pairs = list(zip(table["prompt"], table["solution"], strict=True))
-        return _told(
-            path,
-            len(pairs),
-            encode_policy_examples(
-                tokenizer, training.prompt, pairs, training.max_length, training.too_long == "drop"
-            ),
-        )
-    solutions = [
-        ScoredSolution(row["prompt"], tuple(row["steps"]), tuple(row["labels"]))
-        for row in read_table(path, LABELS).to_pylist()
-    ]
-    examples = encode_prm_examples(
-        tokenizer,
-        training.prompt,
-        training.step_tag,
-        solutions,
-        training.max_length,
-        training.too_long == "drop",
-    )
-    return _told(path, len(solutions), examples)
-
-
-def _told(path: str, rows: int, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The examples, after a line for the log where some rows were too long."""
-    if len(examples) < rows:
-        print(f"{path}: {rows - len(examples)} of {rows} rows are too long and left out", file=sys.stderr)
-    return examples
+        return ByLength(lengths, self.args.train_batch_size, self.args.data_seed)
 
 
 def _trainer(
@@ -343,7 +255,7 @@ def _trainer(
         model=model,
         args=arguments,
         data_collator=collate(tokenizer.pad_token_id, solutions=surprise is not None),
-        train_dataset=_Examples(examples),
+        train_dataset=Examples(examples),
         compute_loss_func=loss,
         callbacks=[lines],
         optimizers=(optimizer, None),
@@ -352,19 +264,6 @@ def _trainer(
     # It would print what `_Lines` prints once more.
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
-    """Encoded examples; the trainer reads their lengths to batch alike ones together."""
-
-    def __init__(self, examples: list[dict[str, Any]]) -> None:
-        self._examples = examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._examples[index]
 
 
 def _held_out_loss(
