@@ -33,7 +33,7 @@ RESAMPLES = 200
 @cache
 def known(name: str) -> tuple[Case, Truth]:
     case = next(one for one in cases() if one.name == name)
-    return case, Truth(case.world.truth, setting(case.world))
+    return case, Truth(case.world.truth, setting(case.world), thorough=case.thorough)
 
 
 def chunk(name: str, problems: int, first: int, count: int) -> tuple[str, int, dict[str, Tally]]:

@@ -6,8 +6,9 @@ So the choice is made on half of the problems and measured on the other half, bo
 practice is an option. Beside it stands the best greedy answer at the same budget, chosen in the same way.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from isoflop.compute_optimal import Chosen, choose
 from isoflop.evidence import Evidence, Series
 from isoflop.publishing import Estimate
 from isoflop.seeds import derive_seed
+from isoflop.strategy import Strategy
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -27,13 +29,22 @@ _SPLITS = 20
 _ORACLE = "pass"
 
 
+class Picked(NamedTuple):
+    """A choice: one strategy of one policy at one budget."""
+
+    policy: str
+    strategy: Strategy
+    budget: int
+
+
 @dataclass(frozen=True)
 class BestChoice:
     """One budget. `options`: how many choices it can pay. `accuracy`: of choosing, on held-out problems.
 
     `most_often`, `share`: the choice made in the largest share of splits. `greedy`: the greedy answer chosen
     most often, and `over_greedy` what choosing among all is ahead of choosing among those; None where the
-    budget buys none, or nothing else.
+    budget buys none, or nothing else. `shares`, `greedy_shares`: of the splits that made each choice, by
+    policy, strategy and budget.
     """
 
     name: str
@@ -44,6 +55,8 @@ class BestChoice:
     share: float
     greedy: str = ""
     over_greedy: Estimate | None = None
+    shares: Mapping[Picked, float] = field(default_factory=dict)
+    greedy_shares: Mapping[Picked, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
             accuracy=held,
             most_often=options[best].label,
             share=float(shares[best]),
+            shares=_by_choice(options, shares),
         )
         if single is not None and buys[row] and (payable[row] & ~greedy).any():
             place = int(buys[: row + 1].sum()) - 1
@@ -108,8 +122,17 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
                 choice,
                 greedy=options[int(single.shares[0, place].argmax())].label,
                 over_greedy=Estimate(float(ahead[0]), *percentile_interval(ahead[1:], evidence.level)),
+                greedy_shares=_by_choice(options, single.shares[0, place]),
             )
         yield choice
+
+
+def _by_choice(options: Sequence[_Option], shares: Floats) -> dict[Picked, float]:
+    return {
+        Picked(one.series.policy, one.series.strategy, int(one.series.budgets[one.place])): float(share)
+        for one, share in zip(options, shares, strict=True)
+        if share > 0
+    }
 
 
 def _chosen(evidence: Evidence, credits: Floats, prices: Floats, payable: Bools, seed: int) -> Chosen:

@@ -131,6 +131,11 @@ class Problems:
     levels: Ints
     odds: Mapping[str, Floats]
 
+    def chance(self, policy: PlantedPolicy) -> Floats:
+        """The chance that one sample of a policy is right, [P]."""
+        chances: Floats = expit(self.odds[policy.name])
+        return chances
+
 
 @dataclass(frozen=True)
 class World:
@@ -150,18 +155,18 @@ class World:
     def study(self, problems: int, seed: int, resamples: int = 200, level: float = 0.95) -> Evidence:
         """What a study of so many problems measures."""
         random = np.random.default_rng([seed, problems])
-        drawn = self._problems(random.standard_normal(problems), random)
+        drawn = self.problems(problems, random)
         series = {}
         for policy in self.policies:
             pools: dict[str, Bools] = {}
             for planted in self.strategies:
                 if planted.runs is not None:
                     own = random.standard_normal(problems)
-                    true = self._chances(policy, planted, drawn, own)
+                    true = self.chances(policy, planted, drawn, own)
                     credits = random.binomial(planted.runs, true) / planted.runs
                 else:
                     if planted.pool not in pools:
-                        chance = expit(drawn.odds[policy.name])[:, None]
+                        chance = drawn.chance(policy)[:, None]
                         pools[planted.pool] = random.random((problems, self.pool)) < chance
                     credits = _credits(planted, pools[planted.pool], random)
                 series[policy.name, planted.strategy] = self._series(policy, planted, credits)
@@ -173,21 +178,30 @@ class World:
 
         Budgets are finer than a study's, so that what a study errs by between two budgets is an error.
         """
-        drawn, own = self._population
+        drawn, own = self.population
         series = {}
         for planted in self.strategies:
             finer = replace(planted, budgets=_finer(planted.budgets))
             for policy in self.policies:
-                chances = self._chances(policy, finer, drawn, own)
+                chances = self.chances(policy, finer, drawn, own)
                 series[policy.name, planted.strategy] = self._series(policy, finer, chances)
         return _evidence(drawn.levels, series, np.full((2, POPULATION), 1.0 / POPULATION), 0.95)
 
     @cached_property
-    def _population(self) -> tuple[Problems, Floats]:
-        """Problems, and a standard normal number for each that a strategy's `own` multiplies."""
+    def population(self) -> tuple[Problems, Floats]:
+        """All problems, and a standard normal number for each that a strategy's `own` multiplies."""
         random = np.random.default_rng(0)
         even = norm.ppf((np.arange(POPULATION) + 0.5) / POPULATION)
         return self._problems(even, random), random.permutation(even)
+
+    def problems(self, count: int, random: np.random.Generator) -> Problems:
+        """So many problems, drawn."""
+        return self._problems(random.standard_normal(count), random)
+
+    def pool_credits(self, planted: Planted, right: Bools, random: np.random.Generator) -> Floats:
+        """Credits at the budgets that a pool affords, `right` [P, size]: means over subsets, [m, P]."""
+        budgets = tuple(budget for budget in planted.budgets if budget <= right.shape[1])
+        return _credits(replace(planted, budgets=budgets), right, random)
 
     def _problems(self, difficulty: Floats, random: np.random.Generator) -> Problems:
         """`difficulty` is standard normal; levels are fifths of what is told of it."""
@@ -201,7 +215,7 @@ class World:
         }
         return Problems(levels, odds)
 
-    def _chances(self, policy: PlantedPolicy, planted: Planted, problems: Problems, own: Floats) -> Floats:
+    def chances(self, policy: PlantedPolicy, planted: Planted, problems: Problems, own: Floats) -> Floats:
         """The chance of a right answer, [m, P]."""
         odds = problems.odds[policy.name]
         plain = _true(planted.rule, planted.budgets, expit(odds + planted.own * own))
@@ -217,7 +231,7 @@ class World:
         key = (policy.name, planted)
         if key not in self._known:
             lift = self._lift(policy, planted)
-            problems, own = self._population
+            problems, own = self.population
             odds = problems.odds[policy.name]
             plain = _true(planted.rule, planted.budgets, expit(odds))
             shifted = _true(planted.rule, planted.budgets, expit(odds + planted.own * own))
@@ -233,9 +247,10 @@ class World:
 
     def _series(self, policy: PlantedPolicy, planted: Planted, credits: Floats) -> Series:
         budgets = np.array(planted.budgets, dtype=np.int64)
-        return Series(policy.name, planted.strategy, budgets, credits, self._costs(policy, planted))
+        return Series(policy.name, planted.strategy, budgets, credits, self.costs(policy, planted))
 
-    def _costs(self, policy: PlantedPolicy, planted: Planted) -> dict[str, Floats]:
+    def costs(self, policy: PlantedPolicy, planted: Planted) -> dict[str, Floats]:
+        """FLOPs per problem by cost model, [m]."""
         samples = np.array(planted.budgets, dtype=np.float64) * planted.cost
         wu2024 = 2.0 * policy.parameters * _TOKENS * samples
         read = 2.0 * self.verifier_parameters * (_PROMPT + _TOKENS) * samples * planted.verified

@@ -7,7 +7,7 @@ value of 0 speaks for neither side, so every decided verdict about it is false.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,9 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from isoflop.best_choice import BestChoice, Picked, best_choices
 from isoflop.claims import Setting, wu_claims
 from isoflop.evidence import Evidence
 from isoflop.factors import factor_saved
+from isoflop.fits import (
+    Fit,
+    fit_coverage_power_law,
+    fit_exponential_saturation,
+    fit_power_law_with_floor,
+)
 from isoflop.headlines import jointly, over_optimisation
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
@@ -173,7 +180,7 @@ def score_told(
     tally.add("told" if decided else UNDECIDED, wrong > 0, covered, len(told))
 
 
-def joint_gains(evidence: Evidence, about: Setting) -> dict[str, dict[str, Floats]]:
+def joint_gains(evidence: Evidence, about: Setting, cost: str) -> dict[str, dict[str, Floats]]:
     """The vectors behind the sentences whose intervals hold jointly, by sentence and name."""
     greedy = {policy: evidence.get(policy, _selected(about, "none")) for policy in about.policies}
     headline = {policy: evidence.get(policy, about.headline) for policy in about.policies}
@@ -193,15 +200,14 @@ def joint_gains(evidence: Evidence, about: Setting) -> dict[str, dict[str, Float
         if (one := evidence.get(policy, weighted)) and (other := evidence.get(policy, majority))
     }
     for kind in dict.fromkeys(about.searches.values()):
-        for cost in ("total", "wu2024"):
-            gains = {}
-            for policy in about.policies:
-                search, sampled = evidence.get(policy, about.search(kind)), headline[policy]
-                if search is not None and sampled is not None:
-                    bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
-                    if bought is not None:
-                        gains[policy] = search.credits[-1] - bought
-            found[f"{kind} over samples, {cost}"] = gains
+        gains = {}
+        for policy in about.policies:
+            search, sampled = evidence.get(policy, about.search(kind)), headline[policy]
+            if search is not None and sampled is not None:
+                bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
+                if bought is not None:
+                    gains[policy] = search.credits[-1] - bought
+        found[f"{kind} over samples"] = gains
     return {name: gains for name, gains in found.items() if gains}
 
 
@@ -219,36 +225,44 @@ def falls(evidence: Evidence, about: Setting) -> list[str]:
 
 
 def factors(evidence: Evidence, about: Setting, cost: str) -> dict[str, Told]:
-    """Compute saved by every search over samples, and by a strategy over itself, by policy and name."""
+    """Compute saved by REBASE over samples, by policy."""
     found = {}
     for policy in about.policies:
         sampled = evidence.get(policy, about.headline)
-        for kind in about.searches.values():
-            search = evidence.get(policy, about.search(kind))
-            if sampled is not None and search is not None:
-                factor = factor_saved(search, sampled, cost, evidence)
-                found[f"{policy} {kind}"] = Told(factor.value, factor.low, factor.high)
+        search = evidence.get(policy, about.search("rebase"))
+        if sampled is not None and search is not None:
+            factor = factor_saved(search, sampled, cost, evidence)
+            found[policy] = Told(factor.value, factor.low, factor.high)
     return found
 
 
 def score_study(
     tallies: dict[str, Tally], evidence: Evidence, truth: "Truth", about: Setting, cost: str = "total"
 ) -> None:
-    """Add everything that the report can say of one study."""
-    for judged in wu_claims(evidence, about):
+    """Add everything that the report can say of one study at the costs of one model."""
+    for judged in wu_claims(evidence, about, (cost,)):
         claim = judged.claim
-        tally = tallies.setdefault(f"Wu {claim.number} ({claim.cost_model})", Tally())
+        tally = tallies.setdefault(f"Wu {claim.number}", Tally())
         known = truth.claims[claim.number, claim.cost_model]
         if known.statements:
             score_claim(tally, judged, known)
         else:
             tally.add(judged.verdict, True)
-    for name, vectors in joint_gains(evidence, about).items():
+    for name, vectors in joint_gains(evidence, about, cost).items():
         told = {key: Told(*one) for key, one in _jointly(vectors, evidence).items()}
         score_told(tallies.setdefault(name, Tally()), told, truth.gains[name])
     saved = factors(evidence, about, cost)
     if saved:
         score_factors(tallies, saved, truth.factors)
+    if truth.thorough:
+        for choice in best_choices(evidence, about.policies, cost, seed=1):
+            told, known_gain = chosen(choice, truth.accuracy)
+            for name, one in told.items():
+                score_told(tallies.setdefault(f"best choice, {name}", Tally()), {name: one}, known_gain)
+        policy = about.policies[len(about.policies) // 2]
+        for name, (parameter, true) in fitted(evidence, truth.evidence, policy, about, cost).items():
+            nothing = 0.0 if name.endswith("backtest") else np.inf
+            score_told(tallies.setdefault(name, Tally()), {name: parameter}, {name: true}, nothing)
     if about.selecting("best_of_n") is not None:
         down = falls(evidence, about)
         wrong = any(not truth.falls[policy] for policy in down)
@@ -256,23 +270,78 @@ def score_study(
 
 
 def score_factors(tallies: dict[str, Tally], saved: Mapping[str, Told], truth: Mapping[str, Told]) -> None:
-    """Add every factor of compute saved as a sentence of its own, by kind of search."""
+    """Add every factor of compute saved as a sentence of its own."""
     for name, told in saved.items():
-        tally = tallies.setdefault(f"compute saved, {name.partition(' ')[2]}", Tally())
+        tally = tallies.setdefault("compute saved", Tally())
         score_told(tally, {name: told}, {name: truth[name].value}, nothing=1.0)
 
 
-class Truth:
-    """What is true of a world, of every sentence."""
+def chosen(choice: BestChoice, accuracy: Mapping[Picked, float]) -> tuple[dict[str, Told], dict[str, float]]:
+    """What is told of the best choice at one budget, and what is true of the choices made."""
+    held = choice.accuracy
+    true = sum(share * accuracy[name] for name, share in choice.shares.items())
+    told, known = {"accuracy": Told(held.value, held.low, held.high)}, {"accuracy": true}
+    if choice.over_greedy is not None:
+        greedy = sum(share * accuracy[name] for name, share in choice.greedy_shares.items())
+        ahead = choice.over_greedy
+        told["over greedy"], known["over greedy"] = Told(ahead.value, ahead.low, ahead.high), true - greedy
+    return told, known
 
-    def __init__(self, evidence: Evidence, about: Setting, cost: str = "total") -> None:
+
+def fitted(
+    evidence: Evidence, truth: Evidence, policy: str, about: Setting, cost: str
+) -> dict[str, tuple[Told, float]]:
+    """Parameters and backtests of the fits of one policy that hold, with the same fits' of the true curve."""
+    found: dict[str, tuple[Told, float]] = {}
+    for name, fit in _FITS.items():
+        strategy = Strategy(about.headline.generator, "pass") if name == "coverage" else about.headline
+        series, true = evidence.get(policy, strategy), truth.get(policy, strategy)
+        if series is None or true is None:
+            continue
+        accuracies = evidence.drawn @ series.credits.T
+        curve = true.accuracy[np.isin(true.budgets, series.budgets)]
+        x = series.costs[cost] if name.startswith("power") else series.budgets.astype(np.float64)
+        values, known = (accuracies, accuracies - accuracies[0] + curve)
+        if name.startswith("power"):
+            values, known = 1.0 - values, 1.0 - known
+        here, there = (fit(x, rows[0], rows[1:], evidence.level) for rows in (values, known))
+        if here.status != "ok":
+            continue
+        for parameter, estimate in here.parameters.items():
+            if parameter in there.parameters and parameter in _TOLD_PARAMETERS:
+                told = Told(estimate.value, estimate.low, estimate.high)
+                found[f"fit {name}, {parameter}"] = told, there.parameters[parameter].value
+    return found
+
+
+_FITS: Mapping[str, Callable[[Floats, Floats, Floats, float], Fit]] = {
+    "power law with floor": fit_power_law_with_floor,
+    "saturation": fit_exponential_saturation,
+    "coverage": fit_coverage_power_law,
+}
+_TOLD_PARAMETERS = ("floor", "limit", "b", "backtest")
+
+
+class Truth:
+    """What is true of a world, of every sentence. `thorough`: whether choices and fits are scored too."""
+
+    def __init__(
+        self, evidence: Evidence, about: Setting, cost: str = "total", thorough: bool = False
+    ) -> None:
+        self.thorough = thorough
+        self.evidence = evidence
+        self.accuracy = {
+            Picked(policy, strategy, int(budget)): float(accuracy)
+            for (policy, strategy), series in evidence.series.items()
+            for budget, accuracy in zip(series.budgets, series.accuracy, strict=True)
+        }
         self.claims = {
             (judged.claim.number, judged.claim.cost_model): judged.claim
-            for judged in wu_claims(evidence, about)
+            for judged in wu_claims(evidence, about, (cost,))
         }
         self.gains = {
             name: {key: float(vector.mean()) for key, vector in vectors.items()}
-            for name, vectors in joint_gains(evidence, about).items()
+            for name, vectors in joint_gains(evidence, about, cost).items()
         }
         self.factors = factors(evidence, about, cost)
         best = {policy: evidence.get(policy, about.selecting("best_of_n")) for policy in about.policies}
