@@ -19,7 +19,7 @@ _UNITS = (
 _CLAIMS = re.compile(
     rf"(?<![\w.]){_DIGITS}(?:\s*(?:{_UNITS}))"  # 12%, 16 times, 8 minutes
     rf"|\(\s*{_DIGITS}\s*(?:to|–|-|,)\s*{_DIGITS}\s*\)"  # (0.2 to 8.7)
-    r"|(?<![\w.])[+−-]?\d+\.\d+(?![\w.]*\w)"  # 0.87, but not 0.1M
+    r"|(?<![\w.])(?<!\w-)[+−-]?\d+\.\d+(?![\w.]*\w)"  # 0.87, but not 0.1M or Apache-2.0
 )
 _TYPED = re.compile(
     r"\{\{-?\s*['\"]?[+−-]?\.?\d.*?\}\}"  # {{ 4.5 | points }}, {{ '4.5' }}

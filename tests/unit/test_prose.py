@@ -253,6 +253,7 @@ def test_faults_of_a_template_are_told_with_its_line(tmp_path: Path, template: s
         ("`12%` [12 samples](a-12%.md) <!-- 12% -->", []),
         ("```\n12%\n```\ntext", []),
         ("Wu et al. 2024, section 4", []),
+        ("Apache-2.0, Llama-3.1-8B", []),
     ],
 )
 def test_results_are_looked_up_and_not_typed(template: str, found: list[str]) -> None:
