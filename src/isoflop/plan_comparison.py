@@ -1,4 +1,6 @@
-"""The forecast beside what was measured, of work and of intervals: tables/plan.csv, and the report's tables."""
+"""The forecast beside what was measured, of work and of intervals: tables/plan.csv, and the report's
+tables.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
