@@ -238,9 +238,7 @@ def _revision_data(config: Config) -> Iterator[str]:
 def _planning(config: Config) -> Iterator[str]:
     """Assumptions are about entries that there are."""
     models = {**config.policies, **config.verifiers, **config.training}
-    accuracy = config.planning.accuracy
     for key, given, section, entries in (
-        ("accuracy", {} if isinstance(accuracy, float) else accuracy, "policies", list(config.policies)),
         ("datasets", config.planning.datasets, "datasets", list(config.datasets)),
         ("policies", config.planning.policies, "policies", list(config.policies)),
         ("sizes", config.planning.sizes, "policies, verifiers or training", list(models)),

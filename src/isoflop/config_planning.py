@@ -55,15 +55,19 @@ class DatasetLengths(Entry):
     """Tokens of a solution."""
     steps: Tokens | None = None
     """Steps of a solution."""
+    accuracy: Fraction | None = None
+    """Accuracy to expect on it."""
 
 
 class PolicyLengths(Entry):
-    """How long one policy's solutions are."""
+    """How long one policy's solutions are, and how often right."""
 
     solution_tokens: Tokens | None = None
     """Tokens of a solution."""
     steps: Tokens | None = None
     """Steps of a solution."""
+    accuracy: Fraction | None = None
+    """Accuracy to expect of it."""
 
 
 class Planning(Entry):
@@ -97,9 +101,8 @@ class Planning(Entry):
     """Steps of a solution, unless an earlier run measured them."""
     right_share: Share = 0.3
     """Share of sampled answers that are right, each of which a trajectory of revisions may end in."""
-    accuracy: Fraction | dict[Name, Fraction] = 0.5
-    """Accuracy to expect, of all policies or by policy (0.5 where it is not given): intervals depend on it,
-    and are widest at 0.5."""
+    accuracy: Fraction = 0.5
+    """Accuracy to expect, as a fraction: intervals depend on it, and are widest at 0.5."""
     decide: Fraction = 0.02
     """The difference of accuracies that the study is to decide, as a fraction: 0.02 is 2 points."""
     mark_tokens: Annotated[float, Field(ge=0, le=1000)] = 1.0
@@ -119,9 +122,11 @@ class Planning(Entry):
     sizes: dict[Name, ModelSize] = Field(default_factory=dict)
     """Sizes of hub models that are not on this machine, by entry of policies, verifiers or training."""
 
-    def accuracy_of(self, policy: str) -> float:
-        """The accuracy to expect of a policy, whatever it is decoded by."""
-        return self.accuracy if isinstance(self.accuracy, float) else self.accuracy.get(policy, 0.5)
+    def accuracy_of(self, dataset: str, policy: str) -> float:
+        """The accuracy to expect of a policy, whatever picks its answer; of the data set, else of all."""
+        given = (self.policies.get(policy), self.datasets.get(dataset))
+        known = (one.accuracy for one in given if one is not None)
+        return next((value for value in known if value is not None), self.accuracy)
 
 
 class ModelUse(Entry):

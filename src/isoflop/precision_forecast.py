@@ -43,7 +43,9 @@ class Expected:
 def expected(comparison: Comparison, planning: Planning, problems: int, level: float) -> Expected:
     """What to expect of one comparison."""
     left, right = comparison.left, comparison.right
-    one, other = (_side(pick, planning.accuracy_of(pick.policy)) for pick in (left, right))
+    one, other = (
+        _side(pick, planning.accuracy_of(comparison.dataset, pick.policy)) for pick in (left, right)
+    )
     return _expected(comparison, one, other, planning, problems, level)
 
 

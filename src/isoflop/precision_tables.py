@@ -50,14 +50,20 @@ def precision_notes(precision: PrecisionForecast) -> list[str]:
     if not precision.comparisons:
         return []
     planning = precision.planning
-    given = planning.accuracy
-    known = (
-        f"{given:g} for all policies"
-        if isinstance(given, float)
-        else ", ".join(f"{value:g} for {name}" for name, value in given.items()) + ", 0.5 for others"
+    keys = (
+        (one.comparison.dataset, side.policy)
+        for one in precision.comparisons
+        for side in (one.comparison.left, one.comparison.right)
+    )
+    known = {f"{dataset}, {policy}": planning.accuracy_of(dataset, policy) for dataset, policy in keys}
+    values = set(known.values())
+    given = (
+        f"{values.pop():g}"
+        if len(values) == 1
+        else "; ".join(f"{name} {value:g}" for name, value in known.items())
     )
     return [
-        f"accuracies: {known} (accuracy), the same for all strategies of a policy; intervals are widest at "
+        f"accuracies: {given} (accuracy), the same for all strategies of a policy; intervals are widest at "
         "0.5",
         f"half-widths of {precision.level:.0%} intervals in points, of one part alone: an effect as large is "
         "decided by one study of two, one 1.4 times as large by four of five",

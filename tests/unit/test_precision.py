@@ -225,7 +225,7 @@ def test_a_study_that_cannot_decide_its_main_question_is_told_so() -> None:
 
 def test_accuracies_and_the_effect_are_the_configs() -> None:
     usual = forecast_precision(_plan("config.yaml"), {"wordproblems": 200})
-    planning = {"accuracy": {"policy-2.7M": "0.9"}, "decide": "0.04"}
+    planning = {"policies": {"policy-2.7M": {"accuracy": "0.9"}}, "decide": "0.04"}
     other = forecast_precision(_plan("config.yaml", planning=planning), {"wordproblems": 200})
     for one, changed in zip(usual.comparisons, other.comparisons, strict=True):
         policies = {one.comparison.left.policy, one.comparison.right.policy}
