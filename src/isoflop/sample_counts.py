@@ -121,25 +121,23 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
         cells += [Cell(pool.policy), Cell(pool.generator), Cell(f"{pool.candidates:,}")]
         for name in _SHARES:
             share = getattr(pool, name)
-            cells.append(Cell(_text(100 * share, "{:.1f}", "–"), bold=share > WORTH_TELLING))
+            cells.append(Cell(_text(100 * share, "{:.1f}%", "–"), bold=share > WORTH_TELLING))
         cells.append(Cell(f"{pool.tokens:.0f}"))
         rows.append(cells)
     header = [
-        *["Data"] * several, "Model", "Generator", "Solutions", "No answer (%)", "Unfinished (%)",
-        "Finished, no answer (%)", "Too long (%)", f"Tokens{' (estimated)' * _any_estimated(pools)}",
+        *["Data"] * several, "Model", "Generator", "Solutions", "No answer", "Unfinished", "Ended, no answer",
+        "Too long", "Tokens",
     ]  # fmt: skip
+    estimated = ", estimated" * any(pool.tokens_estimated for pool in pools)
     note = (
         "Solutions without a recognised answer count as wrong. Of those that the model ended itself, nobody "
         "can tell from the accuracy whether the model or the extraction failed. Unfinished: cut off at the "
         f"token limit, or left by a search. Too long: for the verifier. Bold: more than {WORTH_TELLING:.0%}. "
-        "Tokens: generated for a solution, mean. –: imported files do not say."
+        f"Tokens: generated for a solution, mean{estimated}. "
+        "–: imported files do not say."
     )
     return HtmlTable("How solutions end", note, header, rows, text_columns=2 + several)
 
 
 def _text(share: float, form: str, unknown: str) -> str:
     return unknown if math.isnan(share) else form.format(share)
-
-
-def _any_estimated(pools: Sequence[PoolCounts]) -> bool:
-    return any(pool.tokens_estimated for pool in pools)

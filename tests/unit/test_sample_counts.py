@@ -82,7 +82,7 @@ def test_the_report_names_the_data_only_where_there_are_several() -> None:
     table = counts_table([pool(no_answer=0.135)])
     assert table.header[:3] == ["Model", "Generator", "Solutions"]
     assert [cell.text for cell in table.rows[0]] == [
-        "llama-1b", "published", "1,500", "13.5", "0.0", "0.0", "0.0", "250",
+        "llama-1b", "published", "1,500", "13.5%", "0.0%", "0.0%", "0.0%", "250",
     ]  # fmt: skip
     assert [cell.bold for cell in table.rows[0]] == [False] * 3 + [True] + [False] * 4
     both = counts_table([pool(), pool(dataset="gsm8k")])
