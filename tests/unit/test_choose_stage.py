@@ -145,7 +145,7 @@ class World:
             }
             write_table(path, columns, DIFFICULTY, {})
             paths.append(str(path))
-        names = ("by_difficulty", "compute_optimal", "exchange", "claims")
+        names = ("by_difficulty", "compute_optimal", "exchange", "claims", "exchange_curves")
         outputs = [str(self.folder / f"{name}.csv") for name in names]
         choose.main([json.dumps(self.spec), *paths, *outputs])
         return {
@@ -230,6 +230,21 @@ def test_the_exchange_spends_what_is_matched(told: dict[str, pd.DataFrame]) -> N
     easy = small[small["bin"] == "2"].iloc[0]
     assert easy["difference_low"] > 0
     assert small[small["bin"] == "5"].iloc[0]["difference_high"] < 0
+
+
+def test_the_curves_of_a_pair_pass_through_what_the_exchange_says(told: dict[str, pd.DataFrame]) -> None:
+    keys = ["dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "bin"]
+    curves = dict(list(told["exchange_curves"].groupby(keys)))
+    exchanged = told["exchange"].query("difficulty == 'oracle' and bin != 'all'")
+    assert set(curves) == set(exchanged[keys].itertuples(index=False, name=None))
+    for row in exchanged.itertuples():
+        line = curves[tuple(getattr(row, key) for key in keys)]
+        assert line["budget"].is_monotonic_increasing
+        assert (line["spent"] <= line["budget"] * (1 + 1e-5)).all()
+        within = line[line["budget"] <= row.flops_matched * (1 + 1e-5)].iloc[-1]
+        if within["spent"] == row.flops_spent:  # the matched compute pays for nothing more
+            assert within["accuracy"] == row.small_accuracy
+    assert (told["exchange_curves"]["ci_low"] <= told["exchange_curves"]["ci_high"]).all()
 
 
 def spoil(key: str, value: object) -> Callable[[World], None]:
