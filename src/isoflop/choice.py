@@ -60,6 +60,11 @@ class Bins:
         """The bins that any view has, the easiest first."""
         return sorted({int(name) for view in self.views for name in np.unique(view.bins)})
 
+    def count(self, name: int) -> float:
+        """Number of problems of a bin, mean over the views that have it."""
+        counts = [int((view.bins == name).sum()) for view in self.views]
+        return float(np.mean([count for count in counts if count]))
+
     @cached_property
     def options(self) -> Options:
         """The options as they are on the mean of the views."""
@@ -71,11 +76,12 @@ class ChoiceCurve:
     """The choice and the baseline over the budgets of one axis.
 
     `targets`: what the baseline spends, [budgets]; `spent`: what the choice does; `charge`: what telling
-    difficulty cost. `accuracy`, `baseline`: [budgets, 1 + draws]. `by_bin`, `baseline_by_bin`: [bins,
-    budgets, 1 + draws], bins named by `names`. `saved`, `saved_charged`: log of the factor of compute saved
-    at the baseline's accuracy, [budgets, 1 + draws], without and with the charge; at `knee`, the first budget
-    within a point of the baseline's best, it is that of coming within a point of its best. `shares`: [bins,
-    budgets, options]. `between`: how many options a budget can pay, [budgets]; with one there is no choice.
+    difficulty cost. `names`: of the bins; `problems`: in each of them, mean over the views. `accuracy`,
+    `baseline`: [budgets, 1 + draws]; `by_bin`, `baseline_by_bin`: [bins, budgets, 1 + draws]. `saved`,
+    `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws],
+    without and with the charge; at `knee`, the first budget within a point of the baseline's best, it is that
+    of coming within a point of its best. `shares`: [bins, budgets, options]. `between`: how many options a
+    budget can pay, [budgets]; with one there is no choice.
     """
 
     axis: str
@@ -88,6 +94,7 @@ class ChoiceCurve:
     baseline_by_bin: Floats
     spent: Floats
     charge: float
+    problems: Sequence[float]
     knee: int
     saved: Floats
     saved_charged: Floats
@@ -196,6 +203,7 @@ def choice_curve(
         ),
         spent=found.cost[:, 0],
         charge=how.charge[axis],
+        problems=[how.count(name) for name in how.names],
         knee=int(np.argmax(fixed[:, 0] >= fixed[:, 0].max() - SHORT)),
         saved=np.empty(0),
         saved_charged=np.empty(0),

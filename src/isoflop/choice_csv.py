@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import accuracy_interval, known_interval
 from isoflop.choice import NO_DIFFICULTY, ChoiceCurve
+from isoflop.choice_elements import drawn_element
 from isoflop.choice_study import Studied
 from isoflop.curves import fraction, number
 from isoflop.exchange_study import Exchanged
@@ -102,7 +103,7 @@ def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, 
     yield (
         ALL,
         [
-            *_compared(curve.accuracy[place], curve.baseline[place], level),
+            *_compared(curve.accuracy[place], curve.baseline[place], len(curve.options.problems), level),
             *saved,
             curve.chosen(place),
         ],
@@ -113,7 +114,9 @@ def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, 
         yield (
             str(name),
             [
-                *_compared(curve.by_bin[row, place], curve.baseline_by_bin[row, place], level),
+                *_compared(
+                    curve.by_bin[row, place], curve.baseline_by_bin[row, place], curve.problems[row], level
+                ),
                 *[""] * len(saved),
                 curve.chosen(place, name),
             ],
@@ -125,7 +128,7 @@ def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> p
     rows = []
     for one in exchanged:
         gap = one.small - one.large
-        low, high = known_interval(gap[1:], level)
+        low, high = drawn_element(gap, one.problems, level).interval
         rows.append(
             [
                 experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.cost_model,
@@ -139,14 +142,14 @@ def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> p
     return pd.DataFrame(rows, columns=list(EXCHANGE))
 
 
-def _compared(accuracy: Floats, baseline: Floats, level: float) -> list[str]:
+def _compared(accuracy: Floats, baseline: Floats, problems: float, level: float) -> list[str]:
     gain = accuracy - baseline
     return [
         fraction(float(accuracy[0])),
         *map(fraction, known_interval(accuracy[1:], level)),
         fraction(float(baseline[0])),
         fraction(float(gain[0])),
-        *map(fraction, known_interval(gain[1:], level)),
+        *map(fraction, drawn_element(gain, problems, level).interval),
     ]
 
 

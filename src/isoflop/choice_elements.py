@@ -76,16 +76,18 @@ def half_difference(first: Element, second: Element, level: float) -> Element:
     return _spanned(draws, error, level)
 
 
-def drawn_element(draws: Floats, problems: float, level: float) -> Element:
+def drawn_element(draws: Floats, problems: float, level: float, rare: float = 0.0) -> Element:
     """Of a statistic whose draws are known, [1 + draws], such as the gain of a choice made anew in each.
 
     `problems`: how many it is a mean over. A draw without a problem of some bin says nothing: it counts as
     what was measured. The error is no less than that of as many problems whose differences are all 0, by the
     problems that isoflop.bootstrap.difference_interval adds: half of one at -1, half of one at 1, and one at
-    0.
+    0. Where single answers are compared with an accuracy that is `rare`, nor is it less than if they were
+    right as often: a few chance failures must not pass for certainty.
     """
     filled = np.where(np.isfinite(draws), draws, draws[0])
-    error = max(float(filled[1:].std()), 1.0 / (problems + 2.0))
+    floor = max(1.0 / (problems + 2.0), float(np.sqrt(rare * (1.0 - rare) / problems)))
+    error = max(float(filled[1:].std()), floor)
     return _spanned(filled, error, level)
 
 

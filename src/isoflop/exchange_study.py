@@ -121,7 +121,7 @@ def _compared(
                         # More than was measured is enough too: what is missing can only speak for the small.
                         enough=bool(mean.max() >= matched[place] * (1 - 1e-9)),
                         bin=name,
-                        problems=_count(how, name),
+                        problems=float(len(how.options.problems)) if name == _WHOLE else how.count(name),
                         small=chosen.accuracy[row]
                         if name == _WHOLE
                         else chosen.by_bin[how.names.index(name), row],
@@ -129,13 +129,6 @@ def _compared(
                         if name == _WHOLE
                         else bin_means(how, [greedy] * len(how.views), one.drawn, name),
                     )
-
-
-def _count(how: Bins, name: int) -> float:
-    """Number of problems of a bin, mean over the views that have it."""
-    if name == _WHOLE:
-        return float(how.views[0].bins.size)
-    return float(np.mean([count for view in how.views if (count := int((view.bins == name).sum()))]))
 
 
 def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:

@@ -64,9 +64,9 @@ class _Setting:
     kinds: Mapping[str, str]
     evidence: Evidence
 
-    def drawn(self, draws: Floats, problems: float | None = None) -> Element:
-        """An element of some problems, or of all."""
-        return drawn_element(draws, problems or self.evidence.count, self.evidence.level)
+    def drawn(self, draws: Floats, problems: float | None = None, rare: float = 0.0) -> Element:
+        """An element of some problems, or of all (isoflop.choice_elements)."""
+        return drawn_element(draws, problems or self.evidence.count, self.evidence.level, rare)
 
     def members(self, one: Studied, kind: str) -> list[str]:
         """A family's members whose generator is of a kind."""
@@ -241,7 +241,8 @@ def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
 
 
 def _has_choice(curve: ChoiceCurve) -> bool:
-    return curve.targets.size > 1 and bool((curve.between > 1).any())
+    several = len(set(curve.options.members)) > 1
+    return several and curve.targets.size > 1 and bool((curve.between > 1).any())
 
 
 def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged: bool) -> Part:
@@ -318,7 +319,8 @@ def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
         easier.append(Part(name, statistic, (setting.drawn(mean, easy),), short))
         gap = least[last].large - least[last].small
         statistic = f"large minus small {at}, hardest bin"
-        hardest.append(Part(name, statistic, (setting.drawn(gap, least[last].problems),), short))
+        element = setting.drawn(gap, least[last].problems, float(least[last].small[0]))
+        hardest.append(Part(name, statistic, (element,), short))
         gap = most.large - most.small
         statistic = f"large minus small at R = {ratios[-1]:g}, all problems"
         whole.append(Part(name, statistic, (setting.drawn(gap),), note))

@@ -14,7 +14,7 @@ from isoflop.options import GENERATIONS, Member, gather_options
 from isoflop.snell_claims import snell_claims
 from isoflop.specs import ExchangePair
 
-PROBLEMS = 300
+PROBLEMS, WORLDS = 300, 40
 KINDS = {"sampling": "sampling", "greedy": "greedy", "beam": "beam", "lookahead": "lookahead"}
 KINDS |= {"revisions": "revisions"}
 
@@ -33,7 +33,7 @@ def test_an_identical_rival_gains_nothing() -> None:
     rng = np.random.default_rng(7)
     gains: dict[str, list[np.ndarray]] = {"halves": [], "as if independent": []}
     above = []
-    for world in range(60):
+    for world in range(WORLDS):
         chances = alike(rng, PROBLEMS, 1.0)[0]
         halves = sampled(rng, chances)
         credits = {
@@ -47,7 +47,7 @@ def test_an_identical_rival_gains_nothing() -> None:
             if name == "halves":
                 above.append(np.quantile(gain[:, 1:], 0.025, axis=1, method="nearest") > 0)
     means = {name: 100 * np.mean(found, axis=0) for name, found in gains.items()}
-    errors = 100 * np.std(gains["halves"], axis=0) / np.sqrt(60)
+    errors = 100 * np.std(gains["halves"], axis=0) / np.sqrt(WORLDS)
     assert np.all(np.abs(means["halves"]) < 3 * errors)
     assert means["as if independent"][-1] > 0.3, "what was wrong: points from nothing"
     assert np.mean(above, axis=0).max() <= 0.05
@@ -73,7 +73,7 @@ def test_each_half_is_measured_in_the_bins_of_the_other() -> None:
 def test_of_two_equal_models_neither_wins_the_exchange(correlation: float) -> None:
     rng = np.random.default_rng(int(100 * correlation))
     found: Counter[tuple[int, str]] = Counter()
-    worlds = 40
+    worlds = 30
     for _ in range(worlds):
         chances = alike(rng, PROBLEMS, correlation)
         halves = [sampled(rng, one) for one in chances]
@@ -82,7 +82,7 @@ def test_of_two_equal_models_neither_wins_the_exchange(correlation: float) -> No
         answers = greedy_of(rng.random(PROBLEMS) < chances[1], 14e6)
         large = pair("large", {"greedy": answers}, difficulty_of(halves[1]))
         match = ExchangePair(small="small", large="large", greedy="greedy")
-        about = spec({"alone": ("sampling",)}, exchange=(match,), ratios=(0.16, 22.0))
+        about = spec({"alone": ("sampling",)}, exchange=(match,), ratios=(0.16, 22.0), splits=1, draws=100)
         studied = study_choice([small], about)
         swaps = exchanges(studied, [small, large], about)
         assert {one.told_by for one in swaps} == {"both"}
@@ -92,8 +92,9 @@ def test_of_two_equal_models_neither_wins_the_exchange(correlation: float) -> No
                 found[-1, judged.verdict] += 1
     assert found[-1, "supported"] == 0
     for place in range(3):
+        # Either way one in forty by chance alone.
         assert found[place, "supported"] <= 3
-        assert found[place, "contradicted"] <= 4
+        assert found[place, "contradicted"] <= 3
 
 
 def test_alike_strategies_earn_no_verdict() -> None:
@@ -101,20 +102,22 @@ def test_alike_strategies_earn_no_verdict() -> None:
     rng = np.random.default_rng(11)
     budgets = {"beam": (4, 16, 32), "lookahead": (16, 32), "revisions/1": (1, 4, 16), "revisions/4": (4, 16)}
     found: Counter[tuple[int, str]] = Counter()
-    worlds = 30
+    worlds = 25
     for _ in range(worlds):
         chances = alike(rng, PROBLEMS, 1.0)[0]
         halves = sampled(rng, chances)
         credits = {"sampling": credits_of(halves, (1, 4, 16, 32), 1e6, tells=True)}
         credits |= {name: credits_of(sampled(rng, chances), own, 1e6) for name, own in budgets.items()}
         about = spec(
-            {"search": ("sampling", "beam", "lookahead"), "ratios": ("revisions/1", "revisions/4")}, splits=2
+            {"search": ("sampling", "beam", "lookahead"), "ratios": ("revisions/1", "revisions/4")},
+            splits=1,
+            draws=100,
         )
         studied = study_choice([pair("small", credits, difficulty_of(halves))], about)
         for judged in snell_claims(studied, [], KINDS, 0.95):
             if judged.claim.cost_model in (GENERATIONS, "total"):
                 found[judged.claim.number, judged.verdict] += 1
-    assert found[6, "not tested"] == 2 * worlds
+    assert found[6, "not tested"] == worlds
     for number in (1, 2, 3, 4, 5):
         tested = sum(count for (claim, _), count in found.items() if claim == number)
         assert found[number, "not tested"] == 0
