@@ -9,7 +9,6 @@ whose truth is known is in docs/design/verdicts.md.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from isoflop.bootstrap import Interval, percentile_interval
 from isoflop.evidence import Evidence, Series
 from isoflop.factors import factor_saved, line, near_best
+from isoflop.families import next_sizes
 from isoflop.optimal_size import optimal_size
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
@@ -85,16 +85,8 @@ class Setting:
         return self.families.get(policy, "all")
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Next sizes of one family, smaller and larger; policies of equal size are no pair."""
-        groups: dict[str, list[str]] = {}
-        for policy in sorted(self.policies, key=lambda name: self.parameters[name]):
-            groups.setdefault(self.family(policy), []).append(policy)
-        return [
-            (small, large)
-            for group in groups.values()
-            for small, large in pairwise(group)
-            if self.parameters[small] < self.parameters[large]
-        ]
+        """Every policy with those of the next size of its family, smaller and larger."""
+        return next_sizes({name: self.parameters[name] for name in self.policies}, self.families)
 
     def search(self, kind: str) -> Strategy | None:
         """The headline's selection over the first search of a kind."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isoflop.bootstrap import difference_interval
 from isoflop.curves import Curve, csv_text, fraction, number
+from isoflop.families import next_sizes
 from isoflop.fit_tables import by_strategy
 
 Floats = NDArray[np.float64]
@@ -108,10 +109,10 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
     greedy = [curve for curve in curves if curve.key.selector == "none"]
     own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
-    for key, group in by_strategy(greedy, families).items():
-        for small, large in pairwise(group):
-            if small.policy_params < large.policy_params:
-                larger.setdefault((key.dataset, small.key.policy), large)
+    for dataset in dict.fromkeys(dataset for dataset, _ in own):
+        sizes = {policy: curve.policy_params for (name, policy), curve in own.items() if name == dataset}
+        for small, large in next_sizes(sizes, families):
+            larger.setdefault((dataset, small), own[dataset, large])
     for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
         for curve in curves:
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
