@@ -145,7 +145,7 @@ class World:
             }
             write_table(path, columns, DIFFICULTY, {})
             paths.append(str(path))
-        names = ("by_difficulty", "compute_optimal", "exchange", "claims")
+        names = ("by_difficulty", "compute_optimal", "exchange", "claims", "exchange_curves")
         outputs = [str(self.folder / f"{name}.csv") for name in names]
         choose.main([json.dumps(self.spec), *paths, *outputs])
         return {
