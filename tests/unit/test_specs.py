@@ -280,6 +280,10 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     judged = {(pool.dataset, pool.policy): pool.generator for pool in choice.judged()}
     assert judged["words", "reviser"] == "revisions"
     assert judged["words", "small"] == "sampling"
+    # Only the pools that tell difficulty are halved: here of a policy without samples its chains.
+    assert json.loads(plan.select("small", "sampling"))["halves"] is True
+    assert json.loads(revisions.select("revisions", 4))["halves"] is True
+    assert "halves" not in json.loads(plan.select("small", "greedy"))
     told = json.loads(choice.difficulty("words", "reviser"))
     assert (told["chains"], told["verifier"], told["outcome"]) == (True, "orm", True)
     assert json.loads(choice.difficulty("words", "small"))["verifier"] == "prm"
