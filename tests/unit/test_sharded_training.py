@@ -97,7 +97,7 @@ def test_reward_models_are_shared_out_alike(tmp_path: Path) -> None:
 
 def test_a_killed_training_goes_on_from_its_last_step(tmp_path: Path, paths: list[str]) -> None:
     model = save_tiny(tmp_path / "model", "gpt-neox")
-    text = spec(model, gpus=2, epochs=6)
+    text = spec(model, gpus=2, epochs=3)
     train.main([text, *paths, str(tmp_path / "whole")])
     out = tmp_path / "resumed"
     command = [sys.executable, "-m", "isoflop.stages.train", text, *paths, str(out)]
