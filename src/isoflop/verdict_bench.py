@@ -269,6 +269,25 @@ def score_study(
         tallies.setdefault("best-of-n falls", Tally()).add("told" if down else UNDECIDED, wrong)
 
 
+def score_choices(
+    tallies: dict[str, Tally], judged: Sequence[ClaimJudged], truth: Mapping[tuple[int, str], Claim]
+) -> None:
+    """Add Snell et al.'s claims and each of their statements on one study of choices."""
+    for one in judged:
+        claim = one.claim
+        known = truth[claim.number, claim.cost_model]
+        if not known.statements or not one.statements:
+            continue
+        name = f"Snell {claim.number} ({claim.cost_model})"
+        score_claim(tallies.setdefault(name, Tally()), one, known)
+        true = {statement.text: statement for statement in known.statements}
+        for said in one.statements:
+            statement = true[said.statement.text]
+            covered = coverage(said.statement, statement)
+            tally = tallies.setdefault(f"{name}: {statement.text}", Tally())
+            tally.add(said.verdict, statement_is_false(said, statement), sum(covered), len(covered))
+
+
 def score_factors(tallies: dict[str, Tally], saved: Mapping[str, Told], truth: Mapping[str, Told]) -> None:
     """Add every factor of compute saved as a sentence of its own."""
     for name, told in saved.items():
