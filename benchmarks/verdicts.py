@@ -1,7 +1,7 @@
 """How often every sentence of a report is false, in planted worlds whose truth is known.
 
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py [--draws 400] [--jobs 2] [--quick] [--only WORLD ...]
-        [--out docs/design/verdicts-bench.csv]
+        [--out docs/design/verdicts-bench.csv] [--page docs/design/verdicts.md]
 
 Draws so many studies of every world of isoflop.bench_worlds at its numbers of problems, lets the report judge
 each, and compares with the world's truth. Every row of the table is one sentence in one world: the share of
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from isoflop.bench_worlds import Case, cases, setting
 from isoflop.planted_choices import choice_claims, choice_spec, measured_pairs, true_pairs
-from isoflop.verdict_bench import Tally, Truth, rate, score_choices, score_study
+from isoflop.verdict_bench import Tally, Truth, rate, score_choices, score_study, with_tables
 from isoflop.verdicts import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
 
 COLUMNS = (
@@ -103,13 +103,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="*", default=[], help="worlds whose names hold one of these")
+    parser.add_argument("--only", nargs="*", default=[], help="worlds whose names start so")
     parser.add_argument("--out", type=Path, help="CSV; rows of other worlds that it has are kept")
+    parser.add_argument("--page", type=Path, help="Markdown whose tables are made again of --out")
     options = parser.parse_args()
     draws = 40 if options.quick else options.draws
     with ProcessPoolExecutor(options.jobs) as workers:
         for case in cases():
-            if options.only and not any(part in case.name for part in options.only):
+            wanted = not options.only or any(case.name.startswith(part) for part in options.only)
+            if not draws or not wanted:
                 continue
             for problems in case.problems:
                 began = time.monotonic()
@@ -128,6 +130,10 @@ def main() -> None:
                     print(f"  {row['sentence']}: {shown}", flush=True)
                 if options.out:
                     save(options.out, case.name, problems, found)
+    if options.page:
+        with options.out.open(newline="") as file:
+            page = with_tables(options.page.read_text(encoding="utf-8"), list(csv.DictReader(file)))
+        options.page.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
