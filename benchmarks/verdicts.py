@@ -1,7 +1,7 @@
 """How often every sentence of a report is false, in planted worlds whose truth is known.
 
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py [--draws 400] [--jobs 2] [--quick] [--only WORLD ...]
-        [--out docs/design/verdicts-bench.csv]
+        [--out docs/design/verdicts-bench.csv] [--page docs/design/verdicts.md]
 
 Draws so many studies of every world of isoflop.bench_worlds at its numbers of problems, lets the report judge
 each, and compares with the world's truth. Every row of the table is one sentence in one world: the share of
@@ -18,8 +18,9 @@ from functools import cache
 from pathlib import Path
 
 from isoflop.bench_worlds import Case, cases, setting
-from isoflop.verdict_bench import Tally, Truth, rate, score_study
-from isoflop.verdicts import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED
+from isoflop.planted_choices import choice_claims, choice_spec, measured_pairs, true_pairs
+from isoflop.verdict_bench import Tally, Truth, rate, score_choices, score_study, with_tables
+from isoflop.verdicts import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
 
 COLUMNS = (
     "world", "problems", "sentence", "studies", "false", "false_low", "false_high", "right", "right_low",
@@ -28,6 +29,9 @@ COLUMNS = (
 )  # fmt: skip
 CHUNK = 20
 RESAMPLES = 200
+CHOICE_RESAMPLES = 100
+
+Tallies = dict[str, Tally]
 
 
 @cache
@@ -36,28 +40,60 @@ def known(name: str) -> tuple[Case, Truth]:
     return case, Truth(case.world.truth, setting(case.world), thorough=case.thorough)
 
 
-def chunk(name: str, problems: int, first: int, count: int) -> tuple[str, int, dict[str, Tally]]:
+@cache
+def known_choices(name: str) -> tuple[Case, dict[tuple[int, str], Claim]]:
+    case = next(one for one in cases() if one.name == name)
+    judged = choice_claims(true_pairs(case.world), choice_spec(case.world, case.families, 2))
+    return case, {(one.claim.number, one.claim.cost_model): one.claim for one in judged}
+
+
+def chunk(name: str, problems: int, seeds: range, families: bool) -> Tallies:
+    tallies: Tallies = {}
+    if families:
+        case, claims = known_choices(name)
+        spec = choice_spec(case.world, case.families, CHOICE_RESAMPLES)
+        for seed in seeds:
+            pairs = measured_pairs(case.world, problems, seed)
+            score_choices(tallies, choice_claims(pairs, spec), claims)
+        return tallies
     case, truth = known(name)
-    about, tallies = setting(case.world), dict[str, Tally]()
-    for seed in range(first, first + count):
+    about = setting(case.world)
+    for seed in seeds:
         score_study(tallies, case.world.study(problems, seed, RESAMPLES), truth, about)
-    return name, problems, tallies
+    return tallies
 
 
-def rows(found: dict[tuple[str, int], dict[str, Tally]]) -> Iterator[list[str]]:
-    for (world, problems), tallies in found.items():
-        for sentence, tally in tallies.items():
-            if tally.said.get(NOT_TESTED, 0) == tally.studies:
-                continue
-            shares = [rate(count, tally.studies) for count in (tally.false, tally.right)]
-            said = [
-                f"{tally.said.get(verdict, 0) / tally.studies:.3f}"
-                for verdict in (SUPPORTED, CONTRADICTED, MIXED, "told", UNDECIDED, NOT_TESTED)
+def rows(world: str, problems: int, tallies: Tallies) -> Iterator[dict[str, str]]:
+    for sentence, tally in tallies.items():
+        if tally.said.get(NOT_TESTED, 0) == tally.studies:
+            continue
+        row = {"world": world, "problems": str(problems), "sentence": sentence, "studies": str(tally.studies)}
+        for name, count in (("false", tally.false), ("right", tally.right)):
+            share = rate(count, tally.studies)
+            row |= {name: f"{share.share:.3f}", f"{name}_low": f"{share.low:.3f}"}
+            row[f"{name}_high"] = f"{share.high:.3f}"
+        for verdict in (SUPPORTED, CONTRADICTED, MIXED, "told", UNDECIDED, NOT_TESTED):
+            row[verdict.replace(" ", "_")] = f"{tally.said.get(verdict, 0) / tally.studies:.3f}"
+        row["coverage"] = f"{tally.covered / tally.intervals:.3f}" if tally.intervals else ""
+        yield row | {"intervals": str(tally.intervals)}
+
+
+def save(path: Path, world: str, problems: int, found: list[dict[str, str]]) -> None:
+    """The table with these rows in place of those of the same world and number of problems."""
+    kept: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            kept = [
+                row
+                for row in csv.DictReader(file)
+                if (row["world"], row["problems"]) != (world, str(problems))
             ]
-            covered = f"{tally.covered / tally.intervals:.3f}" if tally.intervals else ""
-            numbers = [f"{number:.3f}" for share in shares for number in share]
-            yield [world, str(problems), sentence, str(tally.studies), *numbers, *said, covered,
-                   str(tally.intervals)]  # fmt: skip
+    order = {case.name: place for place, case in enumerate(cases())}
+    kept = sorted(kept + found, key=lambda row: (order.get(row["world"], -1), int(row["problems"])))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
 
 
 def main() -> None:
@@ -67,33 +103,37 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="*", default=[], help="worlds whose names hold one of these")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", default=[], help="worlds whose names start so")
+    parser.add_argument("--out", type=Path, help="CSV; rows of other worlds that it has are kept")
+    parser.add_argument("--page", type=Path, help="Markdown whose tables are made again of --out")
     options = parser.parse_args()
     draws = 40 if options.quick else options.draws
-    wanted = [one for one in cases() if not options.only or any(part in one.name for part in options.only)]
-    tasks = [
-        (case.name, problems, first, min(CHUNK, draws - first))
-        for case in wanted
-        for problems in case.problems
-        for first in range(0, draws, CHUNK)
-    ]
-    began = time.monotonic()
-    found: dict[tuple[str, int], dict[str, Tally]] = {}
     with ProcessPoolExecutor(options.jobs) as workers:
-        for name, problems, tallies in workers.map(chunk, *zip(*tasks, strict=True)):
-            whole = found.setdefault((name, problems), {})
-            for sentence, tally in tallies.items():
-                whole.setdefault(sentence, Tally()).merge(tally)
-    table = list(rows(found))
-    for row in table:
-        print(" | ".join(row))
-    print(f"{len(tasks)} chunks in {time.monotonic() - began:.0f} s")
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(table)
+        for case in cases():
+            wanted = not options.only or any(case.name.startswith(part) for part in options.only)
+            if not draws or not wanted:
+                continue
+            for problems in case.problems:
+                began = time.monotonic()
+                parts = [range(first, min(first + CHUNK, draws)) for first in range(0, draws, CHUNK)]
+                names, sizes = [case.name] * len(parts), [problems] * len(parts)
+                whole: Tallies = {}
+                for tallies in workers.map(chunk, names, sizes, parts, [bool(case.families)] * len(parts)):
+                    for sentence, tally in tallies.items():
+                        whole.setdefault(sentence, Tally()).merge(tally)
+                found = list(rows(case.name, problems, whole))
+                print(f"{case.name}, {problems} problems: {time.monotonic() - began:.0f} s", flush=True)
+                for row in found:
+                    shown = " ".join(
+                        f"{name} {row[name]}" for name in COLUMNS[4:] if row[name] not in ("", "0.000")
+                    )
+                    print(f"  {row['sentence']}: {shown}", flush=True)
+                if options.out:
+                    save(options.out, case.name, problems, found)
+    if options.page:
+        with options.out.open(newline="") as file:
+            page = with_tables(options.page.read_text(encoding="utf-8"), list(csv.DictReader(file)))
+        options.page.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ the shipped experiment, and its gains vary from problem to problem also where it
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from isoflop.claims import Setting
 from isoflop.planted_worlds import Best, Greedy, Lift, Planted, PlantedPolicy, Rule, Vote, World
@@ -40,11 +40,16 @@ _SCORED = Best(lead=1.0)
 
 @dataclass(frozen=True)
 class Case:
-    """A world, and the numbers of problems at which it is studied. `thorough`: choices and fits too."""
+    """A world, and the numbers of problems at which it is studied.
+
+    `thorough`: the best choice and fits too. `families`: of strategies between which is chosen by difficulty
+    (isoflop.planted_choices); such a world is studied for Snell et al.'s claims alone.
+    """
 
     world: World
     problems: tuple[int, ...]
     thorough: bool = False
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -100,7 +105,7 @@ def cases() -> list[Case]:
     """Every world of the bench."""
     alike = world("alike", majority=_WEIGHTED, best=_WEIGHTED)
     found = [
-        Case(alike, (60, 200, 500)),
+        Case(alike, (60, 300)),
         Case(world("plateau", headline=_FLAT, majority=_FLAT, best=_FLAT), (200, 500)),
         Case(world("saturating"), (300,), thorough=True),
         Case(world("rising", headline=_SCORED), (300,), thorough=True),
@@ -127,8 +132,7 @@ def cases() -> list[Case]:
         found.append(
             Case(world(f"equal models, correlation {correlation:g}", policies=equal, searches=()), (300,))
         )
-    found += _laws()
-    return found
+    return [*found, *_laws(), *_choices()]
 
 
 def _laws() -> list[Case]:
@@ -142,4 +146,39 @@ def _laws() -> list[Case]:
     return [
         Case(world("entry prices only", policies=prices, searches=()), (200, 500)),
         Case(world("sizes cross", headline=_SCORED, policies=crossing, searches=()), (200, 500, 1319)),
+    ]
+
+
+FAMILIES = {"searches": ("sampling", "beam", "lookahead"), "revisions": ("revisions/1", "revisions/4")}
+
+
+def choice_world(name: str, rule: Best, greedy: Greedy, lifts: Mapping[str, Lift] | None = None) -> World:
+    """Two equally good models, of which one counts as four times the other's size.
+
+    Best-of-n, beam and lookahead search, parallel and sequential revisions are alike but for `lifts`.
+    """
+    alone = [Planted(GREEDY, (1,), greedy, runs=1)]
+    for generator, budgets in (
+        ("beam", SEARCHED),
+        ("lookahead", SEARCHED),
+        ("revisions/1", SEARCHED[:2]),
+        ("revisions/4", SEARCHED[:2]),
+    ):
+        lift = (lifts or {}).get(generator, Lift())
+        strategy = replace(BEST, generator=generator)
+        alone.append(Planted(strategy, budgets, rule, lift, runs=RUNS, own=OWN, verified=True))
+    equal = (PlantedPolicy("1M", 1e6), PlantedPolicy("4M", 4e6))
+    return World(name, equal, (*alone, Planted(BEST, BUDGETS, rule, verified=True)))
+
+
+def _choices() -> list[Case]:
+    better = {"beam": Lift(0.04, late=-0.08), "lookahead": Lift(-0.04), "revisions/4": Lift(0.04)}
+    return [
+        Case(choice_world("choices: nothing helps", Best(0.0), Greedy(1.0)), (300,), families=FAMILIES),
+        Case(choice_world("choices: alike", _SCORED, Greedy()), (300,), families=FAMILIES),
+        Case(
+            choice_world("choices: beam 4 better at first, 4 worse at last", _SCORED, Greedy(), better),
+            (300,),
+            families=FAMILIES,
+        ),
     ]

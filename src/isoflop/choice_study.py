@@ -71,13 +71,16 @@ class Studied:
         return with_measurement(self.weights)
 
 
-def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
+def study_choice(
+    pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | None = None
+) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
-    Raises UserError for tables that do not fit together, and for bins of one problem.
+    `axes`: of compute, those that the report needs if left out. Raises UserError for tables that do not fit
+    together, and for bins of one problem.
     """
     # Generated tokens alone are what a paper's exchange is reckoned in.
-    axes = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
+    needed = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
     found = []
     for pair in (one for one in pairs if one.difficulty is not None):
         for family, names in spec.families.items():
@@ -90,7 +93,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec) -> list[Studied]:
             )
             hows = difficulty_bins(pair, members, options)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
-            curves = all_curves(names[0], axes, hows, weights, splits=spec.splits, seed=seed)
+            curves = all_curves(names[0], axes or needed, hows, weights, splits=spec.splits, seed=seed)
             found.append(
                 Studied(
                     dataset=pair.dataset,

@@ -96,7 +96,7 @@ def _pair(
     tables: Sequence[tuple[Planted, Mapping[int, Floats]]],
     random: np.random.Generator,
 ) -> Pair:
-    ids = [f"{place:06d}" for place in range(levels.size)]
+    ids = np.arange(levels.size)
     by_generator: dict[str, list[pd.DataFrame]] = {}
     for planted, halves in tables:
         frames = by_generator.setdefault(planted.strategy.generator, [])
@@ -114,7 +114,7 @@ def _credit_rows(
     policy: PlantedPolicy,
     planted: Planted,
     halves: Mapping[int, Floats],
-    ids: Sequence[str],
+    ids: NDArray[np.int64],
 ) -> Iterator[pd.DataFrame]:
     strategy = planted.strategy
     costs = world.costs(policy, planted)
@@ -139,7 +139,7 @@ def _difficulty_rows(
     policy: PlantedPolicy,
     levels: NDArray[np.int64],
     rates: Mapping[int, Floats],
-    ids: Sequence[str],
+    ids: NDArray[np.int64],
     random: np.random.Generator,
 ) -> Iterator[pd.DataFrame]:
     for half, rate in rates.items():
@@ -186,8 +186,8 @@ def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: in
 
 
 def choice_study(pairs: Sequence[Pair], spec: ChooseSpec) -> ChoiceStudy:
-    """All that the choose stage makes of the tables."""
-    studied = study_choice(pairs, spec)
+    """What the choose stage makes of the tables, choices under total compute alone."""
+    studied = study_choice(pairs, spec, ("flops_total",))
     return ChoiceStudy(studied, exchanges(studied, pairs, spec))
 
 

@@ -274,7 +274,7 @@ def _lifted(plain: Floats, scale: Floats) -> Floats:
 def _scale(plain: Floats, wanted: Floats) -> Floats:
     """The scales, [m], that lift the means of `plain`, [m, P], to `wanted`, [m]: by bisection."""
     low, high = np.full(wanted.size, -1.0), np.full(wanted.size, 8.0)
-    for _ in range(40):
+    for _ in range(26):
         middle = (low + high) / 2.0
         short = _lifted(plain, middle[:, None]).mean(axis=1) < wanted
         low, high = np.where(short, middle, low), np.where(short, high, middle)

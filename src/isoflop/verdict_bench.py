@@ -120,7 +120,7 @@ def claim_is_false(judged: ClaimJudged, pairs: Sequence[tuple[StatementJudged, S
 
 def statement_is_false(said: StatementJudged, truth: Statement) -> bool:
     """Whether a decided statement is not true; an undecided one is never false."""
-    values = np.array([part.value for part in truth.parts])
+    values = np.array([true_value(part) for part in truth.parts])
     above, below = values > TRUE_ZERO, values < -TRUE_ZERO
     if truth.quantifier == "for all":
         holds, fails = bool(np.all(values > TRUE_ZERO - truth.margin)), bool(below.any())
@@ -130,9 +130,17 @@ def statement_is_false(said: StatementJudged, truth: Statement) -> bool:
         holds, fails = bool(above.any()), bool(below.all())
     else:
         assert truth.primary is not None  # "on average" has one
-        holds, fails = truth.primary.value > TRUE_ZERO, truth.primary.value < -TRUE_ZERO
+        mean = true_value(truth.primary)
+        holds, fails = mean > TRUE_ZERO, mean < -TRUE_ZERO
     both = (above.any() or holds) and (below.any() or fails)
     return not {SUPPORTED: holds, CONTRADICTED: fails, MIXED: both}.get(said.verdict, True)
+
+
+def true_value(truth: Part) -> float:
+    """What is true of a part; of one that measured points only bracket, its end nearest to 0, or 0 within."""
+    if truth.ceiling is None:
+        return truth.value
+    return max(truth.value, min(0.0, truth.ceiling.value))
 
 
 def coverage(said: Statement, truth: Statement) -> list[bool]:
@@ -147,7 +155,13 @@ def coverage(said: Statement, truth: Statement) -> list[bool]:
 
 
 def holds(part: Part, truth: Part) -> bool:
-    """Whether a part's own interval holds its true value; of several elements, whether all do."""
+    """Whether a part's own interval holds its true value; of several elements, whether all do.
+
+    Of a bracketed part it is to reach the true bracket.
+    """
+    if part.ceiling is not None and truth.ceiling is not None:
+        low, high = part.elements[0].interval.low, part.ceiling.interval.high
+        return low - TRUE_ZERO <= truth.ceiling.value and truth.value <= high + TRUE_ZERO
     return all(
         element.interval.low - TRUE_ZERO <= true.value <= element.interval.high + TRUE_ZERO
         for element, true in zip(part.elements, truth.elements, strict=True)
@@ -269,6 +283,25 @@ def score_study(
         tallies.setdefault("best-of-n falls", Tally()).add("told" if down else UNDECIDED, wrong)
 
 
+def score_choices(
+    tallies: dict[str, Tally], judged: Sequence[ClaimJudged], truth: Mapping[tuple[int, str], Claim]
+) -> None:
+    """Add Snell et al.'s claims and each of their statements on one study of choices."""
+    for one in judged:
+        claim = one.claim
+        known = truth[claim.number, claim.cost_model]
+        if not known.statements or not one.statements:
+            continue
+        name = f"Snell {claim.number} ({claim.cost_model})"
+        score_claim(tallies.setdefault(name, Tally()), one, known)
+        true = {statement.text: statement for statement in known.statements}
+        for said in one.statements:
+            statement = true[said.statement.text]
+            covered = coverage(said.statement, statement)
+            tally = tallies.setdefault(f"{name}: {statement.text}", Tally())
+            tally.add(said.verdict, statement_is_false(said, statement), sum(covered), len(covered))
+
+
 def score_factors(tallies: dict[str, Tally], saved: Mapping[str, Told], truth: Mapping[str, Told]) -> None:
     """Add every factor of compute saved as a sentence of its own."""
     for name, told in saved.items():
@@ -354,3 +387,66 @@ class Truth:
 def _jointly(vectors: Mapping[str, Floats], evidence: Evidence) -> dict[str, tuple[float, float, float]]:
     found = jointly(vectors, evidence)
     return {name: (one.value, one.low, one.high) for name, one in found.items()}
+
+
+def summary(rows: Sequence[Mapping[str, str]]) -> str:
+    """The bench's table as Markdown: per sentence its worst world and the range of coverage over worlds.
+
+    `rows`: of `verdicts-bench.csv`. Coverage is of worlds with at least 200 intervals.
+    """
+    lines = [
+        "| Sentence | Worlds | Studies | False, worst world | Worst world | Coverage of 95% intervals |",
+        "|---|---|---|---|---|---|",
+    ]
+    for sentence in dict.fromkeys(row["sentence"] for row in rows):
+        own = [row for row in rows if row["sentence"] == sentence]
+        worst = max(own, key=lambda row: float(row["false"]))
+        share = (
+            f"{_percent(worst['false'])} ({_percent(worst['false_low'])} to {_percent(worst['false_high'])})"
+        )
+        where = f"{worst['world']}, {worst['problems']} problems" if float(worst["false"]) > 0 else ""
+        known = [float(row["coverage"]) for row in own if row["coverage"] and int(row["intervals"]) >= 200]
+        covered = f"{100 * min(known):.0f} to {100 * max(known):.0f}%" if known else ""
+        studies = sum(int(row["studies"]) for row in own)
+        lines.append(f"| {sentence} | {len(own)} | {studies} | {share} | {where} | {covered} |")
+    return "\n".join(lines)
+
+
+def power(rows: Sequence[Mapping[str, str]], sentences: Sequence[str]) -> str:
+    """How often a sentence is decided rightly where REBASE is so many points better and MCTS worse."""
+    lines = ["| Points | Problems | " + " | ".join(sentences) + " |", "|" + "---|" * (2 + len(sentences))]
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        match = _BETTER.fullmatch(row["world"])
+        if match:
+            cell = found.setdefault((match[1], row["problems"]), {})
+            cell[row["sentence"]] = _percent(row["right"])
+    for (points, problems), cells in found.items():
+        lines.append(
+            f"| {points} | {problems} | " + " | ".join(cells.get(one, "") for one in sentences) + " |"
+        )
+    return "\n".join(lines)
+
+
+# The sentences whose power is told.
+POWER = ("Wu 3", "Wu 4", "Wu 7", "rebase over samples", "compute saved")
+
+
+def with_tables(page: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """The page with its two tables made of `rows`, between the comments that mark them."""
+    for name, table in (("bench", summary(rows)), ("power", power(rows, POWER))):
+        start, end = (re.escape(mark) for mark in (f"<!-- {name}:", f"<!-- end of {name} -->"))
+        page = re.sub(
+            rf"({start}[^\n]*-->\n).*?({end})",
+            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",  # type: ignore[misc]
+            page,
+            flags=re.DOTALL,
+        )
+    return page
+
+
+_BETTER = re.compile(r"REBASE (\d) better, MCTS \d worse")
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.0f}%"
