@@ -71,9 +71,7 @@ class Studied:
         return with_measurement(self.weights)
 
 
-def study_choice(
-    pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | None = None
-) -> list[Studied]:
+def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | None = None) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
     `axes`: of compute, those that the report needs if left out. Raises UserError for tables that do not fit

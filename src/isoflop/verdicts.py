@@ -229,16 +229,25 @@ def bracketed(
 
 
 def mean_of_parts(text: str, parts: Sequence[Part], level: float) -> Statement:
-    """A statement about the mean of parts of one element each that are no plain means over problems."""
-    draws = np.mean([part.elements[0].draws for part in parts], axis=0)
-    error = float(draws[1:].std())
-    # Each part's own widening, as if all were one.
-    wider = max(error, min(part.elements[0].error for part in parts) / np.sqrt(len(parts)))
+    """A statement about the mean of parts that are no plain means over problems.
+
+    Of parts of several elements each, the means of the elements must all be positive.
+    """
+    columns = zip(*(part.elements for part in parts), strict=True)
+    elements = tuple(_mean_element(column, level) for column in columns)
+    primary = Part(_mean_name(len(parts)), parts[0].statistic, elements)
+    return Statement(text, "on average", tuple(parts), primary)
+
+
+def _mean_element(elements: Sequence[Element], level: float) -> Element:
+    draws = np.mean([element.draws for element in elements], axis=0)
+    # Each one's own widening, as if all were one.
+    wider = max(float(draws[1:].std()), min(one.error for one in elements) / np.sqrt(len(elements)))
     low, high = known_interval(draws[1:], level)
     half = _normal(level) * wider
-    interval = Interval(min(low, float(draws[0]) - half), max(high, float(draws[0]) + half))
-    primary = Part(_mean_name(len(parts)), parts[0].statistic, (Element(draws, wider, interval),))
-    return Statement(text, "on average", tuple(parts), primary)
+    return Element(
+        draws, wider, Interval(min(low, float(draws[0]) - half), max(high, float(draws[0]) + half))
+    )
 
 
 def _mean_name(parts: int) -> str:
