@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from isoflop.bootstrap import percentile_interval
 from isoflop.compute_optimal import Chosen, choose
@@ -103,14 +104,11 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
     for row, (name, _) in enumerate(BUDGET_PLACES):
         shares = free.shares[0, row]
         best = int(shares.argmax())
-        held = Estimate(
-            float(free.accuracy[row, 0]), *percentile_interval(free.accuracy[row, 1:], evidence.level)
-        )
         choice = BestChoice(
             name=name,
             budget=float(budgets[row]),
             options=int(payable[row].sum()),
-            accuracy=held,
+            accuracy=_estimate(free.accuracy[row], evidence),
             most_often=options[best].label,
             share=float(shares[best]),
             shares=_by_choice(options, shares),
@@ -121,10 +119,21 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
             choice = replace(
                 choice,
                 greedy=options[int(single.shares[0, place].argmax())].label,
-                over_greedy=Estimate(float(ahead[0]), *percentile_interval(ahead[1:], evidence.level)),
+                over_greedy=_estimate(ahead, evidence),
                 greedy_shares=_by_choice(options, single.shares[0, place]),
             )
         yield choice
+
+
+def _estimate(draws: Floats, evidence: Evidence) -> Estimate:
+    """Of draws, [1 + draws], with the percentiles' interval, but no certainty from so many problems.
+
+    That is what half a problem at either end of [-1, 1] and one at 0 leave where all problems agree.
+    """
+    low, high = percentile_interval(draws[1:], evidence.level)
+    half = float(ndtri(0.5 + evidence.level / 2)) / (evidence.count + 2)
+    value = float(draws[0])
+    return Estimate(value, min(low, value - half), max(high, value + half))
 
 
 def _by_choice(options: Sequence[_Option], shares: Floats) -> dict[Picked, float]:

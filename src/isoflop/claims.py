@@ -27,7 +27,6 @@ from isoflop.verdicts import (
     Element,
     Part,
     Statement,
-    bracketed,
     judge,
     mean_element,
     mean_of_parts,
@@ -228,40 +227,38 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
         policy: (evidence.get(policy, rebase), evidence.get(policy, setting.headline))
         for policy in setting.policies
     }
-    found = _sooner("REBASE needs less compute", pairs, evidence, cost)
-    return found or "needs budgets of REBASE that cost no more than coming within a point of sampling's best"
+    found = _sooner("REBASE is ahead where sampling stops gaining", pairs, evidence, cost)
+    return found or "needs REBASE and sampling of one policy with compute in common"
 
 
 def _sooner(
     text: str, pairs: Mapping[str, tuple[Series | None, Series | None]], evidence: Evidence, cost: str
 ) -> tuple[Statement, ...]:
-    """Whether methods need less compute than baselines to come within a point of the baseline's best.
+    """Whether methods are ahead of baselines at the compute at which the baseline has done its gaining.
 
-    They do exactly where they are ahead at the compute that brings the baseline there. A method is measured
-    at few budgets, and on a bending curve a line between two of them is too low: so it counts for the
-    statement by its last budget within that compute, and against it by its first budget beyond.
+    That is the method's first budget at or beyond the compute that brings the baseline within a point of its
+    best, or its last one. The method is compared where it was measured, at few budgets: on a bending curve a
+    line between two of them is too low. Who is ahead at some compute needs less for the other's accuracy
+    there.
     """
-    lower: dict[str, Floats] = {}
-    upper: dict[str, Floats] = {}
+    values: dict[str, Floats] = {}
     notes: dict[str, str] = {}
     for name, (method, baseline) in pairs.items():
         if method is None or baseline is None:
             continue
         price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
-        there = baseline.at_cost(price, cost)
-        within = method.costs[cost] <= price * (1 + _ROUNDING)
-        if there is None or not within.any():
+        costs = method.costs[cost]
+        place = min(int(np.searchsorted(costs, price * (1 - _ROUNDING))), costs.size - 1)
+        bought = baseline.at_cost(float(costs[place]), cost)
+        if bought is None:
             continue
-        beyond = np.flatnonzero(method.costs[cost] >= price * (1 - _ROUNDING))
-        # Nothing beyond was measured, and nothing is better than always right.
-        reach = method.credits[beyond[0]] if beyond.size else np.ones(evidence.count)
-        lower[name] = method.credits[int(within.sum()) - 1] - there
-        upper[name] = reach - there
-        notes[name] = f"compute saved: {factor_saved(method, baseline, cost, evidence).text}"
-    if not lower:
+        values[name] = method.credits[place] - bought
+        factor = factor_saved(method, baseline, cost, evidence)
+        notes[name] = f"at {costs[place]:.2g} FLOPs; to come within a point of the best: {factor.text} less"
+    if not values:
         return ()
-    statistic = "ahead at the compute that brings the baseline within a point of its best"
-    return (bracketed(text, statistic, lower, upper, evidence, notes),)
+    statistic = "ahead at the compute at which the baseline comes within a point of its best"
+    return (on_average(text, statistic, values, evidence, notes),)
 
 
 def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -380,6 +377,6 @@ def _smaller(evidence: Evidence, setting: Setting, cost: str) -> Found:
         )
         for small, large in setting.pairs()
     }
-    return _sooner("the smaller size needs less compute", pairs, evidence, cost) or (
+    return _sooner("the smaller size is ahead where the larger stops gaining", pairs, evidence, cost) or (
         "needs two sizes of one family"
     )

@@ -33,15 +33,16 @@ class Factor:
     @property
     def text(self) -> str:
         """To two significant digits: 3.1 times (1.2 to 6.0)."""
-        low, high = _times(self.low), _times(self.high)
-        value = "not reached" if self.value == 0 else f"{_times(self.value)} times"
+        low, high = times(self.low), times(self.high)
+        value = "not reached" if self.value == 0 else f"{times(self.value)} times"
         return f"{value} ({low} to {high})"
 
 
-def _times(value: float) -> str:
+def times(value: float) -> str:
+    """A factor to two significant digits: 3.1, 160, 1,100; `not reached` for 0."""
     if value == 0:
         return "not reached"
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def line(series: Series, cost: str, evidence: Evidence) -> Line:

@@ -182,7 +182,7 @@ def fit_optimal_size(
     sizes = np.log10(np.vstack([np.asarray(size, dtype=np.float64), np.asarray(draws, dtype=np.float64)]))
     at_size, at_budget, changes, at_price = _size_changes(y, sizes, priced or {})
     count = int(np.count_nonzero(changes[0]))
-    parts = [f"{count} crossings over {y.size} budgets"]
+    parts = [f"{count} crossing{'' if count == 1 else 's'} over {y.size} budgets"]
     if at_price:
         parts.append(f"changes at entry prices, which do not count: {at_price}")
     if never_best:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from isoflop.best_choice import BestChoice, best_choices
 from isoflop.claims import Setting
 from isoflop.evidence import Evidence, Series
+from isoflop.factors import times
 from isoflop.fit_tables import FEWEST_SAMPLES
 from isoflop.publishing import (
     Estimate,
@@ -138,7 +139,7 @@ def _listed(values: Mapping[str, Floats], prices: Mapping[str, str], evidence: E
 def _price(series: Series, baseline: Series, spec: PublishSpec) -> str:
     """How many times the baseline's compute the largest budget takes, under the headline's cost model."""
     cost = spec.headline.cost_model
-    return f"{float(series.costs[cost][-1] / baseline.costs[cost][0]):.2g} times the compute"
+    return f"{times(float(series.costs[cost][-1] / baseline.costs[cost][0]))} times the compute"
 
 
 def _budgets(evidence: Evidence, about: Setting) -> str:
@@ -273,7 +274,7 @@ def saturation(evidence: Evidence, about: Setting) -> str:
             for place, budget in enumerate(series.budgets[:-1].tolist()):
                 gaps[policy, budget] = series.credits[place] - series.credits[-1]
     found = jointly({f"{policy}\n{budget}": one for (policy, budget), one in gaps.items()}, evidence)
-    parts = []
+    parts, shown = [], False
     for policy in dict.fromkeys(policy for policy, _ in gaps):
         series = evidence.get(policy, strategy)
         assert series is not None  # it has gaps
@@ -285,8 +286,14 @@ def saturation(evidence: Evidence, about: Setting) -> str:
             near = budget
         when = "at no smaller number" if near is None else f"from {near} samples on"
         parts.append(f"{policy} {when} (of {series.budgets[-1]})")
+        shown = shown or near is not None
     if not parts or strategy is None:
         return ""
+    if not shown:
+        return (
+            f"For no model is {strategy.name} over fewer samples shown to stay within a point of what it has "
+            "with the most."
+        )
     return (
         f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
         f"{'; '.join(parts)}."

@@ -120,7 +120,7 @@ def claim_is_false(judged: ClaimJudged, pairs: Sequence[tuple[StatementJudged, S
 
 def statement_is_false(said: StatementJudged, truth: Statement) -> bool:
     """Whether a decided statement is not true; an undecided one is never false."""
-    values = np.array([true_value(part) for part in truth.parts])
+    values = np.array([part.value for part in truth.parts])
     above, below = values > TRUE_ZERO, values < -TRUE_ZERO
     if truth.quantifier == "for all":
         holds, fails = bool(np.all(values > TRUE_ZERO - truth.margin)), bool(below.any())
@@ -130,17 +130,10 @@ def statement_is_false(said: StatementJudged, truth: Statement) -> bool:
         holds, fails = bool(above.any()), bool(below.all())
     else:
         assert truth.primary is not None  # "on average" has one
-        mean = true_value(truth.primary)
+        mean = truth.primary.value
         holds, fails = mean > TRUE_ZERO, mean < -TRUE_ZERO
     both = (above.any() or holds) and (below.any() or fails)
     return not {SUPPORTED: holds, CONTRADICTED: fails, MIXED: both}.get(said.verdict, True)
-
-
-def true_value(truth: Part) -> float:
-    """What is true of a part; of one that measured points only bracket, its end nearest to 0, or 0 within."""
-    if truth.ceiling is None:
-        return truth.value
-    return max(truth.value, min(0.0, truth.ceiling.value))
 
 
 def coverage(said: Statement, truth: Statement) -> list[bool]:
@@ -155,13 +148,7 @@ def coverage(said: Statement, truth: Statement) -> list[bool]:
 
 
 def holds(part: Part, truth: Part) -> bool:
-    """Whether a part's own interval holds its true value; of several elements, whether all do.
-
-    Of a bracketed part it is to reach the true bracket.
-    """
-    if part.ceiling is not None and truth.ceiling is not None:
-        low, high = part.elements[0].interval.low, part.ceiling.interval.high
-        return low - TRUE_ZERO <= truth.ceiling.value and truth.value <= high + TRUE_ZERO
+    """Whether a part's own interval holds its true value; of several elements, whether all do."""
     return all(
         element.interval.low - TRUE_ZERO <= true.value <= element.interval.high + TRUE_ZERO
         for element, true in zip(part.elements, truth.elements, strict=True)

@@ -85,7 +85,6 @@ class Element:
 class Part:
     """One part of a statement; with several elements all of them must be positive, so the least counts.
 
-    `ceiling`: where measured points only bracket the statistic, its upper end; the element is its lower one.
     `note` is printed beside the numbers.
     """
 
@@ -93,12 +92,6 @@ class Part:
     statistic: str
     elements: tuple[Element, ...]
     note: str = ""
-    ceiling: Element | None = None
-
-    @property
-    def tested(self) -> tuple[Element, ...]:
-        """All that is drawn: the elements, and the ceiling."""
-        return self.elements if self.ceiling is None else (*self.elements, self.ceiling)
 
     @property
     def value(self) -> float:
@@ -110,8 +103,6 @@ class Part:
         test), the upper end follows from intervals that hold jointly at `level`.
         """
         low = min(element.interval.low for element in self.elements)
-        if self.ceiling is not None:
-            return Interval(low, self.ceiling.interval.high)
         if len(self.elements) > 1:
             return Interval(low, self.within(critical_value(self.elements, level)).high)
         return Interval(low, self.elements[0].interval.high)
@@ -119,10 +110,7 @@ class Part:
     def within(self, critical: float) -> Interval:
         """The interval that follows from those of so many standard errors of its elements."""
         each = [element.within(critical) for element in self.elements]
-        high = min(one.high for one in each)
-        if self.ceiling is not None:
-            high = self.ceiling.within(critical).high
-        return Interval(min(one.low for one in each), high)
+        return Interval(min(one.low for one in each), min(one.high for one in each))
 
 
 def mean_element(values: Floats, evidence: Evidence) -> Element:
@@ -207,25 +195,6 @@ def on_average(
     )
     primary = mean_part(_mean_name(len(parts)), statistic, np.mean(list(values.values()), axis=0), evidence)
     return Statement(text, "on average", parts, primary)
-
-
-def bracketed(
-    text: str,
-    statistic: str,
-    lower: Mapping[str, Floats],
-    upper: Mapping[str, Floats],
-    evidence: Evidence,
-    notes: Mapping[str, str],
-) -> Statement:
-    """A statement about the mean of parts between a `lower` and an `upper` vector of problems each."""
-
-    def part(name: str, low: Floats, high: Floats, note: str = "") -> Part:
-        ends = mean_element(low, evidence), mean_element(high, evidence)
-        return Part(name, statistic, ends[:1], note, ends[1])
-
-    parts = tuple(part(name, vector, upper[name], notes[name]) for name, vector in lower.items())
-    means = (np.mean(list(vectors.values()), axis=0) for vectors in (lower, upper))
-    return Statement(text, "on average", parts, part(_mean_name(len(parts)), *means))
 
 
 def mean_of_parts(text: str, parts: Sequence[Part], level: float) -> Statement:
@@ -324,7 +293,7 @@ def judge_statement(
 ) -> StatementJudged:
     """The verdict on a statement; contradicting it takes `stricter` coverage where that is given."""
     against = stricter or level
-    elements = [element for part in statement.parts for element in part.tested]
+    elements = [element for part in statement.parts for element in part.elements]
     joint = critical_value(elements, level)
     harsh = joint if against == level else critical_value(elements, against)
     judged = []

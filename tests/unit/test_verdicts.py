@@ -16,7 +16,6 @@ from isoflop.verdicts import (
     Element,
     Part,
     Statement,
-    bracketed,
     claims_csv,
     critical_value,
     judge,
@@ -193,19 +192,6 @@ def test_of_two_elements_the_least_counts() -> None:
     assert low == pytest.approx(-Z * 0.01)
     # That one of two is below is less easily shown than of one alone.
     assert high > Z * 0.01
-
-
-def test_what_is_bracketed_is_supported_from_below_and_contradicted_from_above() -> None:
-    rng = np.random.default_rng(5)
-    noise = rng.normal(0, 0.05, PROBLEMS)
-    lower, upper = {"p": noise - noise.mean() - 0.05}, {"p": noise - noise.mean() + 0.05}
-
-    def verdict(shift: float) -> str:
-        low, high = ({"p": one["p"] + shift} for one in (lower, upper))
-        found = bracketed("t", "s", low, high, evidence(), {"p": ""})
-        return judge_statement(found, PROBLEMS, LEVEL).verdict
-
-    assert [verdict(shift) for shift in (0.0, 0.1, -0.1)] == [UNDECIDED, SUPPORTED, CONTRADICTED]
 
 
 def test_rounding_decides_nothing() -> None:
