@@ -7,7 +7,7 @@ on other problems than it is measured on. A sentence whose numbers the tables do
 than guessed. How often each sentence is wrong where the truth is known: docs/design/verdicts.md.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 
 from isoflop.best_choice import BestChoice, best_choices
 from isoflop.claims import Setting
-from isoflop.evidence import Evidence, Series
+from isoflop.evidence import Evidence
 from isoflop.factors import times
 from isoflop.fit_tables import FEWEST_SAMPLES
+from isoflop.gains import (
+    Gain,
+    jointly,
+    over_greedy_gains,
+    over_next_greedy_gains,
+    search_gains,
+    weighted_gains,
+)
 from isoflop.publishing import (
     Estimate,
     PublishSpec,
@@ -26,7 +34,6 @@ from isoflop.publishing import (
     assumption,
     cost_column,
     cost_label,
-    existing,
     fitted,
     headline_strategy,
     largest_common_budget,
@@ -36,7 +43,6 @@ from isoflop.publishing import (
 )
 from isoflop.revision_rates import MENDED, PASS, SPOILT
 from isoflop.strategy import Strategy
-from isoflop.verdicts import critical_value, mean_element
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +73,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
         ]
         rest = [
             *(search_over_sampling(evidence, about, name) for name in spec.search_names),
-            _gain_of_verifier(tables, spec, evidence),
+            _gain_of_verifier(tables, spec, evidence, about),
             over_optimisation(evidence, about),
             saturation(evidence, about),
             _optimal_size(tables, spec, dataset),
@@ -91,91 +97,43 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     return "\n".join(lines)
 
 
-def jointly(values: Mapping[str, Floats], evidence: Evidence) -> dict[str, Estimate]:
-    """Means over problems with intervals that hold jointly. `values`: vectors of problems by name."""
-    elements = {name: mean_element(vector, evidence) for name, vector in values.items()}
-    if not elements:
-        return {}
-    critical = critical_value(list(elements.values()), evidence.level)
-    return {name: Estimate(one.value, *one.within(critical)) for name, one in elements.items()}
-
-
 def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
-    values, prices = {}, {}
-    for policy in about.policies:
-        greedy, most = _greedy(evidence, about, policy), evidence.get(policy, about.headline)
-        if greedy is not None and most is not None:
-            values[policy] = most.credits[-1] - greedy.credits[0]
-            prices[policy] = _price(most, greedy, spec)
-    if not values:
+    gains = over_greedy_gains(evidence, about)
+    if not gains:
         return "No greedy answers were measured, so nothing is told of what more compute buys over one."
-    what = f"{about.headline.name} over {_budgets(evidence, about)}"
-    gains = _listed(values, prices, evidence)
-    return f"Over one greedy answer of the same model, {what} gains, in points: {gains}."
+    return f"Over one greedy answer of the same model, {_at_most(gains, about, spec)}."
 
 
 def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     """The same against one greedy answer of the next size."""
-    values, prices = {}, {}
-    for small, large in about.pairs():
-        greedy, most = _greedy(evidence, about, large), evidence.get(small, about.headline)
-        if greedy is not None and most is not None:
-            name = f"{small} over {large}"
-            values[name] = most.credits[-1] - greedy.credits[0]
-            prices[name] = _price(most, greedy, spec)
-    if not values:
-        return ""
-    what = f"{about.headline.name} over {_budgets(evidence, about)}"
-    return f"Over one greedy answer of the next size, {what} gains: {_listed(values, prices, evidence)}."
+    gains = over_next_greedy_gains(evidence, about)
+    return f"Over one greedy answer of the next size, {_at_most(gains, about, spec)}." if gains else ""
 
 
-def _listed(values: Mapping[str, Floats], prices: Mapping[str, str], evidence: Evidence) -> str:
-    return "; ".join(
-        f"{name} {gain.in_points} at {prices[name]}" for name, gain in jointly(values, evidence).items()
+def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec) -> str:
+    """The gains of the largest budgets, each with its price under the headline's cost model."""
+    cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
+    budgets = {one.budget for one in gains}
+    samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
+    listed = "; ".join(
+        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the compute" for one in gains
     )
-
-
-def _price(series: Series, baseline: Series, spec: PublishSpec) -> str:
-    """How many times the baseline's compute the largest budget takes, under the headline's cost model."""
-    cost = spec.headline.cost_model
-    return f"{times(float(series.costs[cost][-1] / baseline.costs[cost][0]))} times the compute"
-
-
-def _budgets(evidence: Evidence, about: Setting) -> str:
-    series = (evidence.get(policy, about.headline) for policy in about.policies)
-    most = {int(one.budgets[-1]) for one in series if one is not None}
-    return f"{most.pop()} samples" if len(most) == 1 else "the largest number of samples"
-
-
-def _greedy(evidence: Evidence, about: Setting, policy: str) -> Series | None:
-    found = (evidence.get(policy, one) for one in about.strategies if one.selector == "none")
-    return next((one for one in found if one is not None), None)
+    return f"{about.headline.name} over {samples} gains, in points: {listed}"
 
 
 def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
     """A search at its largest budget against samples, at equal compute under both cost models."""
-    strategy = Strategy(
-        search, about.headline.selector, about.headline.verifier, about.headline.step_aggregation
-    )
     texts = []
     for cost, name in (("total", "prompts and verifier included"), ("wu2024", "generated tokens alone")):
-        values = {}
-        for policy in about.policies:
-            found, sampled = evidence.get(policy, strategy), evidence.get(policy, about.headline)
-            if found is None or sampled is None or search == about.headline.generator:
-                continue
-            bought = sampled.at_cost(float(found.costs[cost][-1]), cost)
-            if bought is not None:
-                values[policy] = found.credits[-1] - bought
-        if values:
-            gains = jointly(values, evidence)
-            listed = "; ".join(f"{policy} {gain.in_points}" for policy, gain in gains.items())
+        gains = search_gains(evidence, about, search, cost)
+        if gains:
+            listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
             texts.append(f"{name}, {listed}")
     if not texts:
         return ""
     return (
-        f"{search} at its largest budget minus samples at equal compute, both with {strategy.name}, in "
+        f"{search} at its largest budget minus samples at equal compute, both with {about.headline.name}, in "
         f"points: {'. With '.join(texts)}."
     )
 
@@ -216,21 +174,13 @@ def difference(
     return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
-def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence) -> str:
-    strategies = [existing(tables.curves, spec, name) for name in ("weighted", "majority")]
+def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, about: Setting) -> str:
     budget = largest_common_budget(tables.curves, spec)
-    if budget == 1:  # one vote is the same vote under both
+    gains = weighted_gains(evidence, about, budget) if budget > 1 else []
+    if not gains:
         return ""
-    values = {}
-    for policy in spec.policies:
-        pair = [evidence.get(policy, one) for one in strategies]
-        credits = [None if one is None else one.at_budget(budget) for one in pair]
-        if credits[0] is not None and credits[1] is not None:
-            values[policy] = credits[0] - credits[1]
-    if not values:
-        return ""
-    gains = "; ".join(f"{policy} {gain.in_points}" for policy, gain in jointly(values, evidence).items())
-    return f"Weighted over majority voting at {budget} samples gains, in points: {gains}."
+    listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
+    return f"Weighted over majority voting at {budget} samples gains, in points: {listed}."
 
 
 def over_optimisation(evidence: Evidence, about: Setting) -> str:

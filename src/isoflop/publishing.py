@@ -45,7 +45,16 @@ FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
 PROGRAM_TABLES = ("table3.csv", "table3.md")
 PUBLISHED_TABLES = ("published.csv", "published.md")
-TABLES = ("table4.csv", "table4.md", "table4.tex", "headline.md", "claims.csv", "samples.csv", "plan.csv")
+TABLES = (
+    "table4.csv",
+    "table4.md",
+    "table4.tex",
+    "headline.md",
+    "headline.csv",
+    "claims.csv",
+    "samples.csv",
+    "plan.csv",
+)
 
 # What policies without a family of their own share.
 SHARED_FAMILY = "all"

@@ -25,7 +25,8 @@ from isoflop.fits import (
     fit_exponential_saturation,
     fit_power_law_with_floor,
 )
-from isoflop.headlines import jointly, over_optimisation
+from isoflop.gains import jointly
+from isoflop.headlines import over_optimisation
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
     CONTRADICTED,

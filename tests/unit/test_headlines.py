@@ -10,10 +10,10 @@ import pytest
 from isoflop.bench_worlds import GREEDY, HEADLINE, MARGIN, POLICIES, SEARCHES, VERIFIER, setting, world
 from isoflop.best_choice import best_choices
 from isoflop.evidence import Evidence
+from isoflop.gains import OVER_GREEDY, all_gains, gains_csv, jointly
 from isoflop.headlines import (
     headline_markdown,
     headlines,
-    jointly,
     over_greedy,
     over_next_greedy,
     over_optimisation,
@@ -76,6 +76,24 @@ def test_intervals_of_one_sentence_hold_jointly(fooled: Evidence) -> None:
     for name in NAMES:
         assert together[name].low < alone[name][name].low
         assert together[name].high > alone[name][name].high
+
+
+def test_every_gain_that_is_told_is_in_the_table(fooled: Evidence) -> None:
+    about = setting(world("fooled"))
+    table = gains_csv({"planted": list(all_gains(fooled, about, ("rebase",), 64))}, "e")
+    assert set(table["sentence"]) == {
+        "over one greedy answer of the same model", "over one greedy answer of the next size",
+        "over samples at equal compute", "over majority voting",
+    }  # fmt: skip
+    text = over_greedy(fooled, about, spec())
+    for row in table[table["sentence"] == OVER_GREEDY].to_dict("records"):
+        value, low, high = (100 * float(row[name]) for name in ("gain", "gain_low", "gain_high"))
+        told = f"{row['part']} {value:+.1f} ({low:.1f} to {high:.1f})".replace("-", "−")
+        assert told in text
+        assert float(row["price_total"]) > float(row["price_wu2024"]) > 1
+    equal = table[table["sentence"] == "over samples at equal compute"]
+    assert set(equal["cost_model"]) == {"wu2024", "total"}
+    assert [row[f"price_{row['cost_model']}"] for row in equal.to_dict("records")] == ["1"] * len(equal)
 
 
 def test_a_fall_of_best_of_n_is_told_where_it_is_true(fooled: Evidence) -> None:

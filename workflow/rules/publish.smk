@@ -25,6 +25,7 @@ rule publish:
         "results/{experiment}/tables/table4.md",
         "results/{experiment}/tables/table4.tex",
         "results/{experiment}/tables/headline.md",
+        "results/{experiment}/tables/headline.csv",
         report(
             "results/{experiment}/tables/samples.csv",
             caption="../report/samples.rst",

@@ -29,6 +29,7 @@ from isoflop.errors import UserError
 from isoflop.evidence_table import parameters, read_evidence
 from isoflop.figures import draw_all
 from isoflop.fit_draws import DRAWS
+from isoflop.gains import all_gains, gains_csv
 from isoflop.headlines import headline_markdown, headlines
 from isoflop.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
 from isoflop.plan_comparison import intervals_compared, intervals_table, plan_csv, plan_table
@@ -42,6 +43,7 @@ from isoflop.publishing import (
     cost_label,
     headline_strategy,
     intervals_note,
+    largest_common_budget,
     setting,
     without_length,
 )
@@ -124,6 +126,13 @@ def main(arguments: Sequence[str]) -> None:
     tested = claims_csv(judged, spec.experiment)
     write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
+    budget = largest_common_budget(tables.curves, spec)
+    gains = {
+        dataset: list(all_gains(tables.evidence[dataset], about, spec.search_names, budget))
+        for dataset in spec.datasets
+    }
+    written = gains_csv(gains, spec.experiment).to_csv(index=False, lineterminator="\n")
+    write_text(out / "tables" / "headline.csv", written)
 
     write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
     planned, intervals = compared(results, spec.work), intervals_compared(spec.work, tables.evidence)
