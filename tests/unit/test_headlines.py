@@ -90,7 +90,7 @@ def test_every_gain_that_is_told_is_in_the_table(fooled: Evidence) -> None:
         value, low, high = (100 * float(row[name]) for name in ("gain", "gain_low", "gain_high"))
         told = f"{row['part']} {value:+.1f} ({low:.1f} to {high:.1f})".replace("-", "−")
         assert told in text
-        assert float(row["price_total"]) > float(row["price_wu2024"]) > 1
+        assert min(float(row["price_total"]), float(row["price_wu2024"])) > 1
     equal = table[table["sentence"] == "over samples at equal compute"]
     assert set(equal["cost_model"]) == {"wu2024", "total"}
     assert [row[f"price_{row['cost_model']}"] for row in equal.to_dict("records")] == ["1"] * len(equal)

@@ -126,13 +126,7 @@ def main(arguments: Sequence[str]) -> None:
     tested = claims_csv(judged, spec.experiment)
     write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
     write_text(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
-    budget = largest_common_budget(tables.curves, spec)
-    gains = {
-        dataset: list(all_gains(tables.evidence[dataset], about, spec.search_names, budget))
-        for dataset in spec.datasets
-    }
-    written = gains_csv(gains, spec.experiment).to_csv(index=False, lineterminator="\n")
-    write_text(out / "tables" / "headline.csv", written)
+    write_text(out / "tables" / "headline.csv", _gains(tables, spec))
 
     write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
     planned, intervals = compared(results, spec.work), intervals_compared(spec.work, tables.evidence)
@@ -160,6 +154,16 @@ def main(arguments: Sequence[str]) -> None:
         published=published,
     )
     write_text(out / "report.html", html)
+
+
+def _gains(tables: Tables, spec: PublishSpec) -> str:
+    """The gains of the headlines as CSV."""
+    about, budget = setting(tables, spec), largest_common_budget(tables.curves, spec)
+    gains = {
+        dataset: list(all_gains(tables.evidence[dataset], about, spec.search_names, budget))
+        for dataset in spec.datasets
+    }
+    return gains_csv(gains, spec.experiment).to_csv(index=False, lineterminator="\n")
 
 
 def _saved(figure: Figure, base: Path) -> bytes:
