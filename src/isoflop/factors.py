@@ -6,7 +6,7 @@ baseline that stopped gaining would save compute over itself; against the accura
 from the measurement, intervals miss the truth too often (docs/design/verdicts.md has both rates).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,21 +75,20 @@ def saved_near_best(method: Line, baseline: Line) -> Floats:
 
 
 def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence) -> Factor:
-    """How many times less compute `method` needs to come within a point of the baseline's best."""
-    alike = at_costs_of(method, baseline, cost)
-    drawn = np.exp(saved_near_best(line(method, cost, evidence), line(alike, cost, evidence)))
-    return Factor(float(drawn[0]), *percentile_interval(drawn[1:], evidence.level))
+    """How many times less compute `method` needs to come within a point of the baseline's best.
 
-
-def at_costs_of(method: Series, baseline: Series, cost: str) -> Series:
-    """The baseline where the method was measured, and below and beyond that as it is.
-
-    Between two points a bending curve is above its line. So of two curves the one with fewer points would
-    seem to arrive late; read at the same costs both err alike.
+    Between two budgets a bending curve is above its line, and a method is often measured at few. So the value
+    is read off the lines, but the interval counts the method from its first measured budget that gets there
+    at the one end, and from the budget before at the other.
     """
-    own, shared = baseline.costs[cost], method.costs[cost]
-    inside = shared[(shared >= own[0]) & (shared <= own[-1])]
-    costs = np.union1d(inside, own[(own < shared[0]) | (own > shared[-1])])
-    read = [baseline.at_cost(float(price), cost) for price in costs]
-    credits = np.array([one for one in read if one is not None])
-    return replace(baseline, credits=credits, costs={cost: costs})
+    if method is baseline:
+        return Factor(1.0, 1.0, 1.0)
+    own, other = line(method, cost, evidence), line(baseline, cost, evidence)
+    target, reached = other.draws.max(axis=0) - SHORT, near_best(other)
+    before, after = own.reached_between(target)
+    value = float(np.exp(reached[0] - own.first_reached(target)[0]))
+    low, high = (
+        percentile_interval(np.exp(reached - edge)[1:], evidence.level)[side]
+        for side, edge in enumerate((after, before))
+    )
+    return Factor(value, min(low, value), max(high, value))

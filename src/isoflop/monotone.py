@@ -59,6 +59,17 @@ class Line:
             reached = np.where(rising, between, reached)
         return reached
 
+    def reached_between(self, target: Floats) -> tuple[Floats, Floats]:
+        """The measured x before and at which the monotone line has reached each draw's `target`, [1 + draws].
+
+        Where the first point has reached it, both are its x; where none has, the last point's and infinite.
+        """
+        reached = np.maximum.accumulate(self.draws, axis=0) >= target
+        first = np.where(reached.any(axis=0), reached.argmax(axis=0), self.x.size)
+        before = self.x[np.maximum(first - 1, 0)]
+        after = np.where(first < self.x.size, self.x[np.minimum(first, self.x.size - 1)], np.inf)
+        return before, after
+
 
 def saved(line: Line, baseline: Line, place: int) -> Floats:
     """How much less compute `line` needs than `baseline` for what that has at its point `place`, [1 + draws].

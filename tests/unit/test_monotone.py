@@ -46,3 +46,10 @@ def test_a_plateau_is_decided_no_more_often_than_by_chance() -> None:
         decided.append((low > 1e-9, high < -1e-9))
     # Either is to be had by chance in one of forty.
     assert np.mean(decided, axis=0).max() < 0.06
+
+
+def test_where_a_line_got_there_lies_between_two_measured_points() -> None:
+    draws = np.array([[0.1, 0.5, 0.1], [0.3, 0.4, 0.2], [0.5, 0.6, 0.2]])
+    before, after = Line(np.array([1.0, 2.0, 4.0]), draws).reached_between(np.array([0.4, 0.45, 0.9]))
+    assert before.tolist() == [2.0, 1.0, 4.0]
+    assert after.tolist() == [4.0, 1.0, np.inf]
