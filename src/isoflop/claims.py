@@ -49,7 +49,7 @@ CLAIMS = {
     1: "With one strategy, small models are better at low compute, and larger ones later: curves cross.",
     2: "The compute-optimal size grows as a power of compute.",
     3: "REBASE is Pareto-optimal: at every compute no other strategy has a lower error.",
-    4: "REBASE comes within a point of the best of weighted voting over samples with less compute.",
+    4: "REBASE needs less compute than weighted voting over samples for the same accuracy.",
     5: "Weighted voting is at least as good as majority voting; under REBASE the gap is smaller.",
     6: "Search gains more on hard problems than on easy ones.",
     7: "MCTS is below sampling at equal compute.",
@@ -227,7 +227,9 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
         policy: (evidence.get(policy, rebase), evidence.get(policy, setting.headline))
         for policy in setting.policies
     }
-    found = _sooner("REBASE is ahead where sampling stops gaining", pairs, evidence, cost)
+    found = _sooner(
+        "REBASE is ahead at equal compute, near where samples stop gaining", pairs, evidence, cost
+    )
     return found or "needs REBASE and sampling of one policy with compute in common"
 
 
@@ -254,10 +256,14 @@ def _sooner(
             continue
         values[name] = method.credits[place] - bought
         factor = factor_saved(method, baseline, cost, evidence)
-        notes[name] = f"at {costs[place]:.2g} FLOPs; to come within a point of the best: {factor.text} less"
+        notes[name] = (
+            f"at {costs[place]:.2g} FLOPs; less compute to within a point of its best: {factor.text}"
+        )
     if not values:
         return ()
-    statistic = "ahead at the compute at which the baseline comes within a point of its best"
+    statistic = (
+        "ahead at the first budget beyond where the baseline is within a point of its best, or the last"
+    )
     return (on_average(text, statistic, values, evidence, notes),)
 
 
@@ -377,6 +383,6 @@ def _smaller(evidence: Evidence, setting: Setting, cost: str) -> Found:
         )
         for small, large in setting.pairs()
     }
-    return _sooner("the smaller size is ahead where the larger stops gaining", pairs, evidence, cost) or (
-        "needs two sizes of one family"
-    )
+    return _sooner(
+        "the smaller is ahead at equal compute, near where the larger stops gaining", pairs, evidence, cost
+    ) or ("needs two sizes of one family")
