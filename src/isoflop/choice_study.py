@@ -77,7 +77,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
     `axes`: of compute, those that the report needs if left out. Raises UserError for tables that do not fit
     together, and for bins of one problem.
     """
-    # Generated tokens alone are what a paper's exchange is reckoned in.
+    # Generated tokens alone are what a paper's exchange counts.
     needed = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
     found = []
     for pair in (one for one in pairs if one.difficulty is not None):

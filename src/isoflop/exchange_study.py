@@ -1,7 +1,7 @@
 """Pretraining against test-time compute, per difficulty bin (Snell et al. 2024, section 7, Figure 9).
 
 The larger model answers greedily; the smaller one chooses compute-optimally, per bin, within the compute that
-makes both totals equal. That is reckoned twice: in generated tokens, as in the paper, and in total, where
+makes both totals equal. That is counted twice: in generated tokens, as in the paper, and in total, where
 prompts and the verifier's reading have to be paid from the same compute. Its own greedy answer is among what
 the smaller model chooses from, so that there is always something it can pay.
 
@@ -44,8 +44,8 @@ class Exchanged:
 
     `told_by`: whose samples the bins are of, or the data set's levels. `multiplier`: how many times its own
     greedy answer's compute the small model may spend; `matched` the FLOPs per problem that this is, `spent`
-    what its choice took, `charge` what telling difficulty cost beside. `enough`: whether the small model was
-    measured up to there.
+    what its choice took, `charge` what telling difficulty cost in addition. `enough`: whether the small model
+    was measured up to there.
     """
 
     dataset: str

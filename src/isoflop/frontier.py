@@ -48,7 +48,7 @@ class PolicyFrontier:
 
 
 def pareto(cost: Floats, error: Floats) -> Bools:
-    """Which points no other point beats: none is at most as dear and at most as wrong, and better in one.
+    """Which points no other point beats: none costs and errs at most as much, and less in one.
 
     `cost`, `error`: [m], any order. Equal points are all kept. Returns [m].
     """

@@ -227,11 +227,11 @@ def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
         for selector in ("majority", "best_of_n", "weighted", "pass")
         if (strategy := existing(tables.curves, spec, selector)) is not None
     ]
-    dearest = headline_strategy(tables.curves, spec)
+    headline = headline_strategy(tables.curves, spec)
     rows = []
     for policy in spec.policies:
         lines = {strategy: curve(tables.curves, dataset, policy, strategy) for strategy in shown}
-        paid = curve(tables.curves, dataset, policy, dearest).set_index("budget")[cost_column(spec)]
+        paid = curve(tables.curves, dataset, policy, headline).set_index("budget")[cost_column(spec)]
         budgets = sorted({int(budget) for line in lines.values() for budget in line["budget"]})
         for budget in budgets:
             cells = [Cell(policy), Cell(str(budget))]
@@ -240,7 +240,7 @@ def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
                 here = line[line["budget"] == budget]
                 cells.append(Cell(_accuracy(here.iloc[0]) if len(here) else "–"))
             rows.append(cells)
-    header = ["Model", "Samples", f"FLOPs ({dearest.name})", *(strategy.name for strategy in shown)]
+    header = ["Model", "Samples", f"FLOPs ({headline.name})", *(strategy.name for strategy in shown)]
     note = "Accuracy in percent with its interval. All rows are in tables/curves.csv."
     return HtmlTable(f"{dataset}: accuracy by number of samples", note, header, rows, folded=True)
 

@@ -115,7 +115,7 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         "included, equal to that of the larger one, which answers greedily: so many times what its own "
         "greedy answer costs. R is tokens of inference over tokens of pretraining. Bins are told by both "
         "models, or by the small one where the larger has no samples, and by no sample that is measured. "
-        "Where the small model was measured up to less compute, more could only help."
+        "Where the small model was measured up to less compute, what more would do is not known."
     )
     header = [
         "Data", "Small", "Large", "Family", "Cost", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
