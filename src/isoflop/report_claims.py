@@ -23,21 +23,26 @@ _JOINT = (
 def claims_table(
     claims: pd.DataFrame, dataset: str, title: str, costs: dict[str, str], note: str = ""
 ) -> HtmlTable:
-    """A row per claim, every one of them, and a column per cost model.
+    """A row per claim and cost model, every claim among them.
 
-    `claims`: as `isoflop.verdicts.claims_csv` has it. `costs`: headings by cost model. The last column says
-    what is missing, or how far an undecided claim is from a verdict.
+    `claims`: as `isoflop.verdicts.claims_csv` has it. `costs`: what cost models are called here. The last
+    column says what is missing, or how far an undecided claim is from a verdict.
     """
     own = claims[claims["dataset"] == dataset]
     rows = []
     for number, group in own.groupby("claim", sort=False):
-        cells = [Cell(str(number)), Cell(str(group["sentence"].iloc[0]))]
-        for cost in costs:
-            here = group[group["cost_model"].isin([cost, ANY])]
-            verdict = here.loc[here["row"] == "claim", "verdict"]
-            cells.append(verdict_cell(str(verdict.iloc[0]) if len(verdict) else ""))
-        rows.append([*cells, Cell(_about(group))])
-    header = ["", "Claim", *costs.values(), "In numbers"]
+        head = [Cell(str(number)), Cell(str(group["sentence"].iloc[0]))]
+        for cost, here in group.groupby("cost_model", sort=False):
+            verdict = str(here.loc[here["row"] == "claim", "verdict"].iloc[0])
+            about = _about(here)
+            said = [verdict_cell(verdict), Cell(about)]
+            # What is missing is missing under every cost.
+            if verdict == NOT_TESTED and rows and [cell.text for cell in rows[-1][3:]] == [verdict, about]:
+                continue
+            name = "" if cost == ANY or verdict == NOT_TESTED else costs.get(str(cost), str(cost))
+            rows.append([*head, Cell(name), *said])
+            head = [Cell(""), Cell("")]
+    header = ["", "Claim", "Compute counted", "Verdict", "In numbers"]
     text = f"{HOW_DECIDED} {note}".rstrip()
     return HtmlTable(title, text, header, rows, text_columns=len(header))
 
@@ -71,11 +76,11 @@ def evidence_table(claims: pd.DataFrame, dataset: str) -> HtmlTable:
 
 
 def _about(group: pd.DataFrame) -> str:
-    """What is missing, or every statement in numbers; of several cost models, the last one's."""
-    whole = group[group["row"] == "claim"].iloc[-1]
+    """What is missing, or every statement in numbers."""
+    whole = group[group["row"] == "claim"].iloc[0]
     if whole["verdict"] == NOT_TESTED:
         return str(whole["note"])
-    statements = group[(group["row"] == "statement") & (group["cost_model"] == whole["cost_model"])]
+    statements = group[group["row"] == "statement"]
     return "; ".join(_statement(row) for _, row in statements.iterrows())
 
 
