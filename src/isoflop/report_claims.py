@@ -29,7 +29,7 @@ def claims_table(
     column says what is missing, or how far an undecided claim is from a verdict.
     """
     own = claims[claims["dataset"] == dataset]
-    rows = []
+    rows: list[list[Cell]] = []
     for number, group in own.groupby("claim", sort=False):
         head = [Cell(str(number)), Cell(str(group["sentence"].iloc[0]))]
         for cost, here in group.groupby("cost_model", sort=False):
@@ -37,7 +37,7 @@ def claims_table(
             about = _about(here)
             said = [verdict_cell(verdict), Cell(about)]
             # What is missing is missing under every cost.
-            if verdict == NOT_TESTED and rows and [cell.text for cell in rows[-1][3:]] == [verdict, about]:
+            if not head[0].text and verdict == NOT_TESTED and rows[-1][-1].text == about:
                 continue
             name = "" if cost == ANY or verdict == NOT_TESTED else costs.get(str(cost), str(cost))
             rows.append([*head, Cell(name), *said])
