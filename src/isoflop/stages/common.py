@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
@@ -132,3 +134,20 @@ def chunk_problems(default: int = 25) -> int:
 def unsandboxed_allowed() -> bool:
     """Whether the config allows programs that a model wrote to run where there is no sandbox."""
     return os.environ.get("ISOFLOP_ALLOW_UNSANDBOXED") == "1"
+
+
+def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:
+    """Refuse a table whose rows are not those of the candidates, in their order."""
+    if table.num_rows != candidates.num_rows:
+        raise UserError(
+            f"{path}: {table.num_rows} rows, but {candidates_path} has {candidates.num_rows}; "
+            "delete the file and run again"
+        )
+    for column in ("problem_id", "candidate"):
+        same = pc.equal(table[column], candidates[column]).to_numpy()
+        if not same.all():
+            row = int(np.argmin(same))
+            raise UserError(
+                f"{path}: row {row}: {column} is {table[column][row]}, but {candidates[column][row]} in "
+                f"{candidates_path}; delete the file and run again"
+            )

@@ -16,7 +16,7 @@ from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.search_tree import STOP
 from isoflop.selection import Pools, StepScores, Usage
-from isoflop.stages.common import read_json, read_table
+from isoflop.stages.common import check_aligned, read_json, read_table
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES
 from isoflop.voting import NO_ANSWER
 
@@ -178,23 +178,6 @@ def pool_sizes(problems: pa.Table, candidates: pa.Table, problems_path: str, pat
     if not sizes.all():
         raise UserError(f"{path}: problem {order[int(np.argmin(sizes))]} has no candidates; sample again")
     return sizes
-
-
-def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:
-    """Refuse a table whose rows are not those of the candidates, in their order."""
-    if table.num_rows != candidates.num_rows:
-        raise UserError(
-            f"{path}: {table.num_rows} rows, but {candidates_path} has {candidates.num_rows}; "
-            "delete the file and run again"
-        )
-    for column in ("problem_id", "candidate"):
-        same = pc.equal(table[column], candidates[column]).to_numpy()
-        if not same.all():
-            row = int(np.argmin(same))
-            raise UserError(
-                f"{path}: row {row}: {column} is {table[column][row]}, but {candidates[column][row]} in "
-                f"{candidates_path}; delete the file and run again"
-            )
 
 
 def _check_classes(pools: Pools, path: str) -> None:

@@ -53,6 +53,7 @@ from isoflop.sample_counts import PoolCounts, counted, counts_table, samples_csv
 from isoflop.search_tree import STOP
 from isoflop.stages.common import (
     atomic_path,
+    check_aligned,
     read_ledger,
     read_spec,
     read_table,
@@ -61,7 +62,6 @@ from isoflop.stages.common import (
     write_text,
 )
 from isoflop.stages.planned import compared
-from isoflop.stages.pools import check_aligned
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
 from isoflop.verdicts import claims_csv

@@ -15,8 +15,7 @@ from isoflop.errors import UserError
 from isoflop.revision_rates import GradedChains, Rate, rates_csv, revision_rates
 from isoflop.seeds import derive_seed
 from isoflop.specs import RevisionRatesSpec
-from isoflop.stages.common import read_spec, read_table, run_stage, write_text
-from isoflop.stages.pools import check_aligned
+from isoflop.stages.common import check_aligned, read_spec, read_table, run_stage, write_text
 from isoflop.tables import CANDIDATES, GRADES
 
 

@@ -32,10 +32,9 @@ from isoflop.selection import (
     expected_costs,
     select_credits,
 )
-from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_table
+from isoflop.stages.common import check_aligned, read_spec, read_table, run_stage, table_metadata, write_table
 from isoflop.stages.pools import (
     ReadPool,
-    check_aligned,
     first_answers,
     ints,
     part_of,
