@@ -183,8 +183,10 @@ CREDITS = sorted((ROOT / "docs/studies").glob("*/credits.parquet"))
 @pytest.mark.skipif(not CREDITS, reason="no study has its credits beside it")
 @pytest.mark.parametrize("path", CREDITS, ids=lambda path: path.parent.name)
 def test_half_widths_follow_from_the_credits_of_a_study(path: Path) -> None:
-    evidence = read_evidence(read_table(str(path), MEASURED), table_metadata(str(path)), str(path))
-    plan = Plan(load_config([ROOT / f"configs/{path.parent.name}.yaml"], root=ROOT, unpinned=True))
+    table, name = read_table(str(path), MEASURED), path.parent.name
+    evidence = read_evidence(table, table_metadata(table), str(path))
+    config = ROOT / ("config.yaml" if name == "shipped" else f"configs/{name}.yaml")
+    plan = Plan(load_config([config], root=ROOT, unpinned=True))
     ratios = []
     for one in intervals_compared(plan.work(), evidence):
         measured = evidence[one.comparison.dataset]
