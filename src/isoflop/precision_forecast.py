@@ -28,6 +28,9 @@ _SELECTORS: Mapping[frozenset[str], float] = {
     frozenset({"majority", "best_of_n"}): 0.89,
     frozenset({"weighted", "best_of_n"}): 0.9,
 }
+_VOTES = frozenset({"majority", "weighted"})
+# A search has voted by what it went on with: its own solutions' votes hardly differ by their weights.
+_VOTED = 0.9975
 
 
 @dataclass(frozen=True)
@@ -94,4 +97,6 @@ def agreement(left: Picked, right: Picked) -> float:
         found *= _CHAINS if "chains" in (left.kind, right.kind) else 1.0
     # A greedy answer is what most samples say.
     selectors = frozenset("majority" if one.selector == "none" else one.selector for one in (left, right))
+    if left.kind == "search" and left.generator == right.generator and selectors == _VOTES:
+        return found * _VOTED
     return found * _SELECTORS.get(selectors, 1.0)
