@@ -30,7 +30,7 @@ _SELECTORS: Mapping[frozenset[str], float] = {
 }
 _VOTES = frozenset({"majority", "weighted"})
 # A search has voted by what it went on with: its own solutions' votes hardly differ by their weights.
-_VOTED = 0.9975
+_VOTED = 0.9999
 
 
 @dataclass(frozen=True)
