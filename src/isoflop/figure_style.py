@@ -143,6 +143,9 @@ def style() -> Any:
 def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
     """Write both formats without dates or version stamps: the same figure gives the same bytes."""
     with style():
+        # Laid out once: both formats have the same places.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
 

@@ -175,10 +175,10 @@ def _saved(figure: Figure, base: Path) -> bytes:
 
 def read_tables(results: Path, spec: PublishSpec) -> Tables:
     """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
+    curves = _csv(results / "tables" / "curves.csv")
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     path = str(results / "fit" / "credits.parquet")
     measured = read_table(path, MEASURED)
-    curves = _csv(results / "tables" / "curves.csv")
     revised = None
     if spec.revisions:
         chains = without_length(curves["generator"]).isin(list(spec.revisions))
