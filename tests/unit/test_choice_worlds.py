@@ -115,9 +115,11 @@ def test_alike_strategies_earn_no_verdict() -> None:
         )
         studied = study_choice([pair("small", credits, difficulty_of(halves))], about)
         for judged in snell_claims(studied, [], KINDS, 0.95):
-            if judged.claim.cost_model in (GENERATIONS, "total"):
+            # In FLOPs a choice may spend less, which truly helps: votes on hard problems fall with their
+            # number.
+            if judged.claim.cost_model == GENERATIONS or judged.claim.number == 6:
                 found[judged.claim.number, judged.verdict] += 1
-    assert found[6, "not tested"] == worlds
+    assert found[6, "not tested"] == 2 * worlds
     for number in (1, 2, 3, 4, 5):
         tested = sum(count for (claim, _), count in found.items() if claim == number)
         assert found[number, "not tested"] == 0
