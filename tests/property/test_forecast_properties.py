@@ -13,6 +13,7 @@ from isoflop.config_planning import Planning
 from isoflop.forecast import Ranged, ranged, study_jobs
 from isoflop.forecast_tables import Forecast, groups, total
 from isoflop.search_forecast import Lengths
+from isoflop.study_precision import PrecisionForecast
 
 LENGTHS = st.builds(
     Lengths,
@@ -90,7 +91,8 @@ def test_a_plan_is_the_sum_of_its_jobs(data: st.DataObject) -> None:
     jobs = study_jobs(work, known(lengths=data.draw(LENGTHS)))
     some = [Ranged(job, job.gpu_seconds / 2, job.gpu_seconds * 2) for job in jobs]
     done = data.draw(st.lists(st.booleans(), min_size=len(some), max_size=len(some)))
-    forecast = Forecast("x", Planning(), some, done, [], [])
+    nothing = PrecisionForecast(Planning(), 0.95, [], [], [], [])
+    forecast = Forecast("x", Planning(), some, done, [], [], nothing)
     whole = total(zip(some, done, strict=True))
     parts = [one for key, one in groups(forecast) if key[1] == "all"]
     for name in ("jobs", "done", "requests", "read", "written", "judged", "flops", "disk", "gpu_hours"):

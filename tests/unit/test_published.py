@@ -92,7 +92,7 @@ def test_what_cannot_be_compared_keeps_its_row_and_says_why(
 ) -> None:
     compared = compare(tables.curves, results[1], rows_of(results))
     assert compared["note"].tolist()[3:7] == [
-        "measured at 4, 16 samples only",
+        "measured at 4, 16, 64 samples only",
         "beam is not in this study",
         "Huge is not in this study",
         "GSM8K is not in this study",

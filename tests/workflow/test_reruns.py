@@ -232,8 +232,9 @@ def test_choices_rerun_by_what_decides_them(edit: str, chosen: Path, tmp_path: P
 
 
 def test_difficulty_and_choice_added_later_repeat_nothing(finished: Path, tmp_path: Path) -> None:
+    """But the credits of the pools that now tell difficulty: they are of halves too."""
     added = _planned_after(_append("tiny.yaml", CHOICE), finished, tmp_path)
-    assert added == {"difficulty": 2, **CHOSEN}
+    assert added == {"difficulty": 2, "select": 2, "fit": 1, **CHOSEN}
 
 
 def _stopped_between_parts(folder: Path) -> None:

@@ -116,7 +116,7 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
     choice = ChoicePlan(plan)
     chosen = [*choice.difficulties(), *choice.tables()]
     made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched, *parts, *chosen]
-    for path in [*made, "results/tiny/fit/draws.parquet"]:
+    for path in [*made, "results/tiny/fit/draws.parquet", "results/tiny/fit/credits.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(path, encoding="utf-8")
