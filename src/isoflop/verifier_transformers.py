@@ -32,7 +32,7 @@ from isoflop.verifier_texts import Tagged, check_marks, fitting, tag_solutions
 # Settled scores are multiples of this.
 GRID = 2.0**-12
 # Far above what float32 rounding moves the logarithm of a score's odds by (a test measures that).
-CLOSE = 2e-5
+CLOSE = 3e-5
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.

@@ -18,6 +18,7 @@ from isoflop.surprise import SurpriseTask, freeze_start, llama_layers, rescale_r
 from isoflop.tables import LABELS
 from isoflop.tiny_models import save_tiny
 from isoflop.training import collate
+from isoflop.training_start import start_model
 from isoflop.wordproblems import generate_problems
 
 IDS = torch.arange(5, 35)[None]
@@ -41,7 +42,7 @@ def test_a_rescaled_residual_stream_says_the_same(tmp_path: Path, architecture: 
 def deepened(folder: Path, added: int) -> torch.nn.Module:
     start = save_tiny(folder)
     spec = train_spec("prm", init={"model": start, "extra_layers": added})
-    model, _ = train._start(TrainSpec.model_validate_json(spec), None)
+    model, _ = start_model(TrainSpec.model_validate_json(spec), None)
     return model
 
 
