@@ -77,18 +77,19 @@ def saved_near_best(method: Line, baseline: Line) -> Floats:
 def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence) -> Factor:
     """How many times less compute `method` needs to come within a point of the baseline's best.
 
-    Between two budgets a bending curve is above its line, and a method is often measured at few. So the value
-    is read off the lines, but the interval counts the method from its first measured budget that gets there
-    at the one end, and from the budget before at the other.
+    Between two budgets a bending curve is above its line. So the value is read off the lines, but the
+    interval counts the one from its first measured budget that gets there and the other from the budget
+    before, at its two ends the other way round.
     """
     if method is baseline:
         return Factor(1.0, 1.0, 1.0)
     own, other = line(method, cost, evidence), line(baseline, cost, evidence)
-    target, reached = other.draws.max(axis=0) - SHORT, near_best(other)
+    target = other.draws.max(axis=0) - SHORT
     before, after = own.reached_between(target)
-    value = float(np.exp(reached[0] - own.first_reached(target)[0]))
+    baseline_before, baseline_after = other.reached_between(target)
+    value = float(np.exp(near_best(other)[0] - own.first_reached(target)[0]))
     low, high = (
-        percentile_interval(np.exp(reached - edge)[1:], evidence.level)[side]
-        for side, edge in enumerate((after, before))
+        percentile_interval(np.exp(edge)[1:], evidence.level)[side]
+        for side, edge in enumerate((baseline_before - after, baseline_after - before))
     )
     return Factor(value, min(low, value), max(high, value))
