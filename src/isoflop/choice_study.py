@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import problem_weights, with_measurement
+from isoflop.bootstrap import with_measurement
 from isoflop.choice import NO_DIFFICULTY, Bins, ChoiceCurve, View, all_curves
+from isoflop.curves import dataset_weights
 from isoflop.difficulty import join_singles
 from isoflop.errors import UserError
 from isoflop.halves import HALVES, WHOLE
@@ -86,9 +87,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
                 continue
             members = [_member(name, pair, spec) for name in names]
             options = gather_options(members)
-            weights = problem_weights(
-                len(options.problems), spec.draws, derive_seed("fit", spec.seed, pair.dataset), "all"
-            )
+            weights = dataset_weights(pair.dataset, len(options.problems), spec.draws, spec.seed)
             hows = difficulty_bins(pair, members, options)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
             curves = all_curves(names[0], axes or needed, hows, weights, splits=spec.splits, seed=seed)

@@ -58,9 +58,15 @@ def line(series: Series, cost: str, evidence: Evidence) -> Line:
     return Line(np.log(series.costs[cost]), draws[:, :1] + (draws - draws[:, :1]) * scale)
 
 
+def _close(baseline: Line) -> Floats:
+    """The accuracy a point below a line's best, in every draw that draw's own, [1 + draws]."""
+    target: Floats = baseline.draws.max(axis=0) - SHORT
+    return target
+
+
 def near_best(baseline: Line) -> Floats:
     """The log of the least compute that comes within a point of a line's best, [1 + draws]."""
-    return baseline.first_reached(baseline.draws.max(axis=0) - SHORT)
+    return baseline.first_reached(_close(baseline))
 
 
 def saved_near_best(method: Line, baseline: Line) -> Floats:
@@ -69,8 +75,7 @@ def saved_near_best(method: Line, baseline: Line) -> Floats:
     The logarithm of the factor: positive where compute is saved, 0 for a line against itself, minus infinity
     where the method does not get there.
     """
-    target = baseline.draws.max(axis=0) - SHORT
-    saved: Floats = baseline.first_reached(target) - method.first_reached(target)
+    saved: Floats = near_best(baseline) - method.first_reached(_close(baseline))
     return saved
 
 
@@ -84,10 +89,10 @@ def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence
     if method is baseline:
         return Factor(1.0, 1.0, 1.0)
     own, other = line(method, cost, evidence), line(baseline, cost, evidence)
-    target = other.draws.max(axis=0) - SHORT
+    target = _close(other)
     before, after = own.reached_between(target)
     baseline_before, baseline_after = other.reached_between(target)
-    value = float(np.exp(near_best(other)[0] - own.first_reached(target)[0]))
+    value = float(np.exp(saved_near_best(own, other)[0]))
     low, high = (
         percentile_interval(np.exp(edge)[1:], evidence.level)[side]
         for side, edge in enumerate((baseline_before - after, baseline_after - before))

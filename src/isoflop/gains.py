@@ -3,8 +3,9 @@
 `tables/headline.csv` has them all; every sentence of the report about a gain takes its numbers from here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from isoflop.publishing import Estimate
 from isoflop.verdicts import critical_value, mean_element
 
 Floats = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
 
 OVER_GREEDY = "over one greedy answer of the same model"
 OVER_NEXT_GREEDY = "over one greedy answer of the next size"
@@ -47,8 +49,8 @@ class Gain:
     gain: Estimate
 
 
-def jointly(values: Mapping[str, Floats], evidence: Evidence) -> dict[str, Estimate]:
-    """Means over problems with intervals that hold jointly. `values`: vectors of problems by name."""
+def jointly(values: Mapping[Key, Floats], evidence: Evidence) -> dict[Key, Estimate]:
+    """Means over problems with intervals that hold jointly. `values`: vectors of problems by part."""
     elements = {name: mean_element(vector, evidence) for name, vector in values.items()}
     if not elements:
         return {}

@@ -196,10 +196,10 @@ def over_optimisation(evidence: Evidence, about: Setting) -> str:
         if series is not None:
             for place, budget in enumerate(series.budgets[:-1].tolist()):
                 falls[policy, budget] = series.credits[-1] - series.credits[place]
-    found = jointly({f"{policy}\n{budget}": one for (policy, budget), one in falls.items()}, evidence)
+    found = jointly(falls, evidence)
     told = []
     for policy in about.policies:
-        own = {budget: found[f"{name}\n{budget}"] for name, budget in falls if name == policy}
+        own = {budget: one for (name, budget), one in found.items() if name == policy}
         down = {budget: one for budget, one in own.items() if one.high < 0}
         if down:
             peak = min(down, key=lambda budget: down[budget].value)
@@ -223,14 +223,14 @@ def saturation(evidence: Evidence, about: Setting) -> str:
         if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
             for place, budget in enumerate(series.budgets[:-1].tolist()):
                 gaps[policy, budget] = series.credits[place] - series.credits[-1]
-    found = jointly({f"{policy}\n{budget}": one for (policy, budget), one in gaps.items()}, evidence)
+    found = jointly(gaps, evidence)
     parts, shown = [], False
     for policy in dict.fromkeys(policy for policy, _ in gaps):
         series = evidence.get(policy, strategy)
         assert series is not None  # it has gaps
         near = None
         for budget in reversed([budget for name, budget in gaps if name == policy]):
-            gap = found[f"{policy}\n{budget}"]
+            gap = found[policy, budget]
             if max(abs(gap.low), abs(gap.high)) > NEAR:
                 break
             near = budget
@@ -284,12 +284,12 @@ def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
         places = places.sort_values("place")
         if len(places) < 2 or not {SPOILT, MENDED} <= set(turned):
             continue
-        spoilt, mended = (_share(turned[name]) for name in (SPOILT, MENDED))
+        turned_wrong, turned_right = (_share(turned[name]) for name in (SPOILT, MENDED))
         first, last = places.iloc[0], places.iloc[-1]
         yield (
-            f"A revision by {policy} ({generator}) makes {spoilt} of right answers wrong and {mended} of "
-            f"wrong ones right; {_share(first)} of first answers are right, {_share(last)} of those at place "
-            f"{last['place']}."
+            f"A revision by {policy} ({generator}) makes {turned_wrong} of right answers wrong and "
+            f"{turned_right} of wrong ones right; {_share(first)} of first answers are right, "
+            f"{_share(last)} of those at place {last['place']}."
         )
 
 
