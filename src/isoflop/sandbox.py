@@ -40,8 +40,8 @@ class Limits:
     are read, bytes of scratch.
     """
 
-    cpu_seconds: int = 6
-    wall_seconds: float = 30.0
+    cpu_seconds: int = 12
+    wall_seconds: float = 60.0
     memory_bytes: int = 512 * 2**20
     output_bytes: int = 2**20
     scratch_bytes: int = 16 * 2**20

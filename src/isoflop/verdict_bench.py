@@ -143,8 +143,6 @@ def coverage(said: Statement, truth: Statement) -> list[bool]:
     pairs = [(part, known[part.name]) for part in said.parts if part.name in known]
     if said.primary is not None and truth.primary is not None and len(said.parts) > 1:
         pairs.append((said.primary, truth.primary))
-    averages = {part.name: part for part in truth.averages}
-    pairs += [(part, averages[part.name]) for part in said.averages if part.name in averages]
     return [holds(part, true) for part, true in pairs]
 
 

@@ -6,9 +6,7 @@ A **statement** says which quantifier its parts have:
 
 - *for all*: contradicted if some part is below 0 under family-wise control; supported if every part is
   above minus the margin (an intersection-union test, which needs no correction; Berger 1982). A part that is
-  below 0 by less than the margin speaks for the statement, which is about the margin. Where parts are single
-  budgets, it is their averages that must all be above it: no study of a few hundred problems could show that
-  of every budget.
+  below 0 by less than the margin speaks for the statement, which is about the margin.
 - *on average*: the mean over the parts decides, by its own interval; mixed where parts are decided, under
   family-wise control, against it or both ways.
 - *there is*: supported if some part is above 0 under family-wise control; contradicted if every one is below.
@@ -22,7 +20,7 @@ contradicted by is tested at 1 - (1 - level) / k, so that k chances are no bette
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -169,8 +167,7 @@ def critical_value(elements: Sequence[Element], level: float) -> float:
 class Statement:
     """What parts say together.
 
-    `primary`: their mean, for `on average` only. `margin`, `averages`: for `for all` only; what must be above
-    minus the margin, the parts themselves where it is empty.
+    `primary`: their mean, for `on average` only. `margin`: by how much a part may be below 0, for `for all`.
     """
 
     text: str
@@ -178,7 +175,6 @@ class Statement:
     parts: tuple[Part, ...]
     primary: Part | None = None
     margin: float = 0.0
-    averages: tuple[Part, ...] = ()
 
 
 def on_average(
@@ -247,7 +243,6 @@ class StatementJudged:
     decided: str
     half_width: float | None = None
     needed: int | None = None
-    averages: tuple[PartJudged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -319,21 +314,13 @@ def _for_all(
     statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
 ) -> StatementJudged:
     contradicted = any(one.verdict == CONTRADICTED for one in parts)
-    shown = [
-        PartJudged(one, one.alone(level), SUPPORTED if _no_worse(one, statement.margin, level) else UNDECIDED)
-        for one in statement.averages
-    ]
-    decisive = shown or parts
     if contradicted:
-        decided = _count(parts, CONTRADICTED)
-        return StatementJudged(statement, CONTRADICTED, tuple(parts), None, decided, averages=tuple(shown))
-    if all(one.verdict == SUPPORTED for one in decisive):
-        decided = _count(decisive, SUPPORTED)
-        return StatementJudged(statement, SUPPORTED, tuple(parts), None, decided, averages=tuple(shown))
+        return StatementJudged(statement, CONTRADICTED, tuple(parts), None, _count(parts, CONTRADICTED))
+    if all(one.verdict == SUPPORTED for one in parts):
+        return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
     # What is open is the worst of those that are not yet supported.
-    worst = min((one for one in decisive if one.verdict != SUPPORTED), key=lambda one: one.part.value)
-    found = _open(statement, parts, None, worst, problems, statement.margin)
-    return replace(found, averages=tuple(shown))
+    worst = min((one for one in parts if one.verdict != SUPPORTED), key=lambda one: one.part.value)
+    return _open(statement, parts, None, worst, problems, statement.margin)
 
 
 def _on_average(
@@ -424,9 +411,6 @@ def _statement_rows(one: StatementJudged) -> Iterable[list[str]]:
     else:
         part, interval, _ = one.primary
         yield ["statement", *named, part.name, part.statistic, *_numbers(part, interval), "its own", *end]
-    for part, interval, verdict in one.averages:
-        numbers = _numbers(part, interval)
-        yield ["average", *named, part.name, part.statistic, *numbers, "its own", verdict, "", "", part.note]
     for part, interval, verdict in one.parts:
         numbers = _numbers(part, interval)
         yield ["part", *named, part.name, part.statistic, *numbers, "joint", verdict, "", "", part.note]

@@ -77,15 +77,6 @@ def test_quantifiers(
     assert (judged.half_width is None) is (verdict != UNDECIDED)
 
 
-def test_every_budget_is_looked_at_for_a_contradiction_and_averages_for_support() -> None:
-    averages = (part(0.005, 0.004, 9, "a"),)
-    every = Statement("t", "for all", parts(0.0, 0.01, -0.02), margin=0.01, averages=averages)
-    judged = judge_statement(every, PROBLEMS, LEVEL)
-    assert (judged.verdict, judged.decided) == (SUPPORTED, "1 of 1")
-    worse = Statement("t", "for all", parts(0.0, 0.01, -0.06), margin=0.01, averages=averages)
-    assert judge_statement(worse, PROBLEMS, LEVEL).verdict == CONTRADICTED
-
-
 def test_what_is_undecided_says_how_wide_and_what_would_decide() -> None:
     judged = judge_statement(statement("on average", 0.01), PROBLEMS, LEVEL)
     assert judged.verdict == UNDECIDED
