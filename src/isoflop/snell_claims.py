@@ -1,6 +1,9 @@
 """Snell et al. 2024's six claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts).
 
-Strategies are compared at equal numbers of samples, as in the paper; a lookahead search counts as N (k + 1).
+Strategies are compared at equal numbers of samples, as in the paper, where a lookahead search counts as
+N (k + 1), and at equal total FLOPs. One of them is taken where it was measured, the other is read at that
+cost: linear between its budgets in the logarithm of the cost, and up to twice its largest, whose accuracy it
+keeps there.
 Every claim is about the mean over policies and families, each of which is a part. Bins are told by other
 samples than those measured in them (isoflop.choice), and choices are made on other problems than those they
 are measured on.
@@ -8,6 +11,7 @@ are measured on.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +37,7 @@ from isoflop.verdicts import (
 )
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 CLAIMS = {
     1: "Beam search beats best-of-n at low budgets and loses its lead, or falls below, at high ones.",
@@ -51,6 +56,13 @@ NOTHING = 0.05
 NEAR = 0.02
 
 _BINS = f"needs oracle bins of {FEWEST_PROBLEMS} problems each, told by samples that are not measured"
+
+# What strategies are compared at equal numbers of.
+AXES = {GENERATIONS: "samples", "flops_total": "FLOPs"}
+# A cost that differs by rounding alone is the same.
+_ROUNDING = 1e-9
+# How many times its largest budget a strategy may be given without making use of it.
+_UNSPENT = 2.0
 
 # Statements, or what is missing to test any.
 Found = tuple[Statement, ...] | str
@@ -97,77 +109,58 @@ def snell_claims(
 def _found(setting: _Setting, swaps: Sequence[Exchanged]) -> Iterator[tuple[int, str, Found]]:
     """Number, cost and statements of every claim."""
     for number, test in ((1, _lead), (2, _lookahead), (3, _over_optimisation)):
-        yield number, GENERATIONS, test(setting)
-    for axis in (GENERATIONS, "flops_total"):
+        for axis in AXES:
+            yield number, axis.removeprefix("flops_"), test(setting, axis)
+    for axis in AXES:
         cost = axis.removeprefix("flops_")
         yield 4, cost, _saved(setting, axis, charged=False)
         yield 4, f"{cost}, {CHARGED}", _saved(setting, axis, charged=True)
-    yield 5, GENERATIONS, _sequential(setting)
+    for axis in AXES:
+        yield 5, axis.removeprefix("flops_"), _sequential(setting, axis)
     for cost in COST_MODELS:
         yield 6, cost, _exchanged(setting, [one for one in swaps if one.cost_model == cost])
 
 
-def _lead(setting: _Setting) -> Found:
+def _lead(setting: _Setting, axis: str) -> Found:
     first, shrinks = [], []
     for one in setting.studied:
         for beam in setting.members(one, "beam"):
-            shared = _shared(one.options, beam, one.baseline)
-            if len(shared) < 2:
+            compared = _compared(one.options, beam, one.baseline, axis)
+            if len(compared) < 2:
                 continue
-            leads = [_difference(left, right)(one.options) for left, right, _ in (shared[0], shared[-1])]
-            low, high = shared[0][2], shared[-1][2]
+            leads = [at.ahead(one.options) for at in (compared[0], compared[-1])]
+            low, high = (f"{at.cost:.3g} {AXES[axis]}" for at in (compared[0], compared[-1]))
             name = f"{_name(one)}, {beam}"
-            first.append(
-                mean_part(name, f"beam minus best-of-n at {low:g} samples", leads[0], setting.evidence)
-            )
+            first.append(mean_part(name, f"beam minus best-of-n at {low}", leads[0], setting.evidence))
             # Halved, so that it is a difference of accuracies, in [-1, 1].
-            statistic = f"half of: lead at {low:g} samples minus lead at {high:g}"
+            statistic = f"half of: lead at {low} minus lead at {high}"
             shrinks.append(mean_part(name, statistic, (leads[0] - leads[1]) / 2, setting.evidence))
     if not first:
-        return "needs a generator of kind beam and sampling with two shared budgets"
+        return "needs a generator of kind beam and sampling with two budgets in common"
     level = setting.evidence.level
     return (
-        mean_of_parts("beam search is ahead at the least shared budget", first, level),
+        mean_of_parts("beam search is ahead at its least budget", first, level),
         mean_of_parts("its lead is smaller at the largest", shrinks, level),
     )
 
 
-def _lookahead(setting: _Setting) -> Found:
+def _lookahead(setting: _Setting, axis: str) -> Found:
     parts = []
     for one in setting.studied:
         for ahead in setting.members(one, "lookahead"):
             for beam in setting.members(one, "beam"):
-                gaps = _ahead_at_equal_samples(one.options, beam, ahead)
-                if gaps:
-                    statistic = f"beam minus lookahead, mean of {len(gaps)} budgets"
-                    mean: Floats = np.mean(gaps, axis=0)
+                compared = _compared(one.options, ahead, beam, axis)
+                if compared:
+                    statistic = f"beam minus lookahead, mean of {len(compared)} budgets"
+                    behind = -_mean_ahead(compared)(one.options)
                     name = f"{_name(one)}, {beam} and {ahead}"
-                    parts.append(mean_part(name, statistic, mean, setting.evidence))
+                    parts.append(mean_part(name, statistic, behind, setting.evidence))
     if not parts:
-        return "needs generators of kinds beam and lookahead whose numbers of samples overlap"
+        return "needs generators of kinds beam and lookahead whose costs overlap"
     return (mean_of_parts("lookahead search is below beam search", parts, setting.evidence.level),)
 
 
-def _ahead_at_equal_samples(options: Options, first: str, second: str) -> list[Floats]:
-    """Credits of `first` minus those of `second` at every budget of the latter within the former's.
-
-    Lookahead counts as N (k + 1), which beam search need not have been given: linear between its budgets in
-    the logarithm of samples.
-    """
-    samples = np.log(options.costs[GENERATIONS].mean(axis=1))
-    line = options.of(first)
-    x = samples[line]
-    gaps = []
-    for option in options.of(second):
-        at = samples[option]
-        if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
-            continue
-        shares = np.array([np.interp(at, x, row) for row in np.eye(x.size)])
-        gaps.append(shares @ options.credits[line] - options.credits[option])
-    return gaps
-
-
-def _over_optimisation(setting: _Setting) -> Found:
+def _over_optimisation(setting: _Setting, axis: str) -> Found:
     falls: list[Part] = []
     gains: list[Part] = []
     rest: list[Part] = []
@@ -181,17 +174,17 @@ def _over_optimisation(setting: _Setting) -> Found:
         for beam in setting.members(one, "beam"):
             name = f"{_name(one)}, {beam}"
             own = how.options.of(beam)
-            shared = _shared(how.options, beam, one.baseline)
-            if own.size < 2 or not shared:
+            compared = _compared(how.options, beam, one.baseline, axis)
+            if own.size < 2 or not compared:
                 continue
             least, most = int(own[0]), int(own[-1])
             fall = within(how, _difference(least, most), easy, setting.evidence)
             falls.append(Part(name, "easiest bin: beam at its least budget minus at its largest", (fall,)))
-            gain = within(how, _mean_difference(shared), medium, setting.evidence)
+            gain = within(how, _mean_ahead(compared), medium, setting.evidence)
             gains.append(Part(name, "medium bins: beam minus best-of-n, mean over budgets", (gain,)))
         rest += _hardest(setting, one, how, hard)
     if not falls:
-        return _BINS if beams else "needs a generator of kind beam and sampling with two shared budgets"
+        return _BINS if beams else "needs a generator of kind beam and sampling with two budgets in common"
     level = setting.evidence.level
     return (
         mean_of_parts("on the easiest bin beam search falls as its budget grows", falls, level),
@@ -264,7 +257,7 @@ def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged:
     return Part(_name(one), statistic, (setting.drawn(draws),), note)
 
 
-def _sequential(setting: _Setting) -> Found:
+def _sequential(setting: _Setting, axis: str) -> Found:
     ahead, easier = [], []
     for one in setting.studied:
         lengths = sorted(
@@ -273,26 +266,26 @@ def _sequential(setting: _Setting) -> Found:
         if len(lengths) < 2:
             continue
         (_, parallel), (length, sequential) = lengths[0], lengths[-1]
-        shared = _shared(one.options, sequential, parallel)
-        if not shared:
+        compared = _compared(one.options, sequential, parallel, axis)
+        if not compared:
             continue
-        statistic = f"chains of {length} minus parallel samples, mean of {len(shared)} budgets"
-        values = _mean_difference(shared)(one.options)
+        statistic = f"chains of {length} minus parallel samples, mean of {len(compared)} budgets"
+        values = _mean_ahead(compared)(one.options)
         ahead.append(mean_part(_name(one), statistic, values, setting.evidence))
         how = one.bins.get("oracle")
         found = None if how is None else groups(how)
         if how is None or found is None:
             continue
-        shared = _shared(how.options, sequential, parallel)
-        if shared:
+        compared = _compared(how.options, sequential, parallel, axis)
+        if compared:
             easy, _, hard = zip(*found, strict=True)
-            vector = _mean_difference(shared)
+            vector = _mean_ahead(compared)
             sides = [within(how, vector, members, setting.evidence) for members in (easy, hard)]
             statistic = "half of: that gain on the easiest bin minus on the hardest"
             element = half_difference(sides[0], sides[1], setting.evidence.level)
             easier.append(Part(_name(one), statistic, (element,)))
     if not ahead:
-        return "needs chains of revisions of two lengths with a shared number of answers in one family"
+        return "needs chains of revisions of two lengths with a number of answers in common in one family"
     level = setting.evidence.level
     statements = [mean_of_parts("sequential revisions are ahead of parallel samples", ahead, level)]
     if not easier:
@@ -352,14 +345,34 @@ def _name(one: Studied) -> str:
     return f"{one.policy}, {one.family}"
 
 
-def _shared(options: Options, left: str, right: str) -> list[tuple[int, int, float]]:
-    """Options of two generators that count as equally many samples, by rising number."""
-    samples = options.costs[GENERATIONS].mean(axis=1)
-    other = {float(samples[option]): int(option) for option in options.of(right)}
+class _Compared(NamedTuple):
+    """An option at its cost, with the shares of other options that make up another member at that cost."""
+
+    cost: float
+    option: int
+    others: Ints
+    shares: Floats
+
+    def ahead(self, options: Options) -> Floats:
+        """Credits of the option minus the other member's, by problem."""
+        gap: Floats = options.credits[self.option] - self.shares @ options.credits[self.others]
+        return gap
+
+
+def _compared(options: Options, left: str, right: str, axis: str) -> list[_Compared]:
+    """Every option of one member at whose cost the other can be read, by rising cost."""
+    costs = options.costs[axis].mean(axis=1)
+    others = options.of(right)
+    x = np.log(costs[others])
     return [
-        (int(option), other[float(samples[option])], float(samples[option]))
+        _Compared(
+            float(costs[option]),
+            int(option),
+            others,
+            np.array([np.interp(np.log(costs[option]), x, row) for row in np.eye(x.size)]),
+        )
         for option in options.of(left)
-        if float(samples[option]) in other
+        if others.size and costs[others[0]] * (1 - _ROUNDING) <= costs[option] < costs[others[-1]] * _UNSPENT
     ]
 
 
@@ -367,10 +380,9 @@ def _difference(left: int, right: int) -> Vector:
     return lambda options: options.credits[left] - options.credits[right]
 
 
-def _mean_difference(pairs: Sequence[tuple[int, int, float]]) -> Vector:
+def _mean_ahead(compared: Sequence[_Compared]) -> Vector:
     def vector(options: Options) -> Floats:
-        gaps = [options.credits[left] - options.credits[right] for left, right, _ in pairs]
-        mean: Floats = np.mean(gaps, axis=0)
+        mean: Floats = np.mean([at.ahead(options) for at in compared], axis=0)
         return mean
 
     return vector

@@ -146,7 +146,7 @@ def test_what_is_better_by_ten_points_is_found() -> None:
     for sentence in ("Wu 4", "Wu 7", "rebase over samples"):
         assert found[sentence].right > 0.8 * found[sentence].studies, sentence
         assert found[sentence].false == 0, sentence
-    # Samples stop gaining before the search's second budget: on so coarse a grid no factor is known to be above 1.
+    # Samples stop gaining before the search's second budget: so coarse a grid shows no factor above 1.
     saved = found["compute saved"]
     assert (saved.false, saved.covered) == (0, saved.intervals)
 
