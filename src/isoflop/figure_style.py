@@ -145,9 +145,11 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
     with style():
         # Laid out once: both formats have the same places.
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        # With an engine, if only a placeholder for none, savefig would draw everything twice.
+        with mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
+            figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+            figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
