@@ -17,17 +17,18 @@ from isoflop.bootstrap import Interval, percentile_interval
 from isoflop.evidence import Evidence, Series
 from isoflop.factors import factor_saved, line, near_best
 from isoflop.families import next_sizes
+from isoflop.fit_tables import FEWEST_SAMPLES
 from isoflop.optimal_size import optimal_size
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
     ANY,
     FEWEST_PROBLEMS,
-    Claim,
     ClaimJudged,
     Element,
+    Found,
     Part,
     Statement,
-    judge,
+    judge_found,
     mean_element,
     mean_of_parts,
     mean_part,
@@ -40,10 +41,8 @@ Floats = NDArray[np.float64]
 COST_MODELS = ("wu2024", "total")
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).
 EASIEST_HARD_LEVEL = 3
-# What an accuracy may still gain from the second half of the budget where it counts as saturated, and the
-# least budget at which that says anything: the first few votes often gain nothing.
+# What an accuracy may still gain from the second half of the budget where it counts as saturated.
 SATURATED = 0.01
-FEWEST_SAMPLES = 16
 
 CLAIMS = {
     1: "With one strategy, small models are better at low compute, and larger ones later: curves cross.",
@@ -117,14 +116,8 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_
     for number, sentence in CLAIMS.items():
         for cost in (ANY,) if number in _WITHOUT_COST else costs:
             found = tests[number](evidence, setting, cost)
-            statements, missing = ((), found) if isinstance(found, str) else (found, "")
-            claim = Claim(number, sentence, evidence.dataset, cost, statements, missing)
-            judged.append(judge(claim, evidence.count, evidence.level))
+            judged.append(judge_found(number, sentence, found, evidence, cost))
     return judged
-
-
-# The statements of a claim, or what is missing to test it.
-Found = tuple[Statement, ...] | str
 
 
 def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:

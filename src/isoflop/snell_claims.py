@@ -26,12 +26,12 @@ from isoflop.factors import Factor
 from isoflop.options import GENERATIONS, Options
 from isoflop.verdicts import (
     FEWEST_PROBLEMS,
-    Claim,
     ClaimJudged,
     Element,
+    Found,
     Part,
     Statement,
-    judge,
+    judge_found,
     mean_of_parts,
     mean_part,
 )
@@ -63,9 +63,6 @@ AXES = {GENERATIONS: "samples", "flops_total": "FLOPs"}
 _ROUNDING = 1e-9
 # How many times its largest budget a strategy may be given without making use of it.
 _UNSPENT = 2.0
-
-# Statements, or what is missing to test any.
-Found = tuple[Statement, ...] | str
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,7 @@ def snell_claims(
         setting = _Setting(own, kinds, evidence)
         swaps = [one for one in exchanged if one.dataset == dataset]
         for number, cost, found in _found(setting, swaps):
-            statements, missing = ((), found) if isinstance(found, str) else (found, "")
-            claim = Claim(number, CLAIMS[number], dataset, cost, statements, missing)
-            judged.append(judge(claim, evidence.count, level))
+            judged.append(judge_found(number, CLAIMS[number], found, evidence, cost))
     return judged
 
 

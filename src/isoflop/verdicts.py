@@ -257,6 +257,10 @@ class Claim:
     missing: str = ""
 
 
+# Statements of a claim, or what is missing to test it.
+Found = tuple[Statement, ...] | str
+
+
 @dataclass(frozen=True)
 class ClaimJudged:
     """A claim with its verdict."""
@@ -264,6 +268,13 @@ class ClaimJudged:
     claim: Claim
     verdict: Verdict
     statements: tuple[StatementJudged, ...]
+
+
+def judge_found(number: int, sentence: str, found: Found, evidence: Evidence, cost_model: str) -> ClaimJudged:
+    """The verdict on a paper's sentence by what was found of it on one data set."""
+    statements, missing = ((), found) if isinstance(found, str) else (found, "")
+    claim = Claim(number, sentence, evidence.dataset, cost_model, statements, missing)
+    return judge(claim, evidence.count, evidence.level)
 
 
 def judge(claim: Claim, problems: int, level: float) -> ClaimJudged:
