@@ -31,7 +31,7 @@ pin: install
 	@$(BIN)/python -m isoflop.pin $(CONFIG)
 
 test: install-dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # vLLM needs other versions than the rest, so it has an environment of its own: about 3 GB.
 test-vllm: $(VLLM_VENV)/.installed

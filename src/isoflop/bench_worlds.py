@@ -1,7 +1,7 @@
 """The planted worlds that verdicts are measured in (docs/design/verdicts.md), each with what its study names.
 
-Four policies of one family, unless a world says otherwise; every search is run three times per problem, as in
-the shipped experiment, and its gains vary from problem to problem also where it gains nothing on average.
+Four policies of one family, unless a world says otherwise; every search is run three times per problem, and
+its gains vary from problem to problem also where it gains nothing on average.
 """
 
 from collections.abc import Iterable, Mapping

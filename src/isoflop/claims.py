@@ -27,6 +27,7 @@ from isoflop.verdicts import (
     Element,
     Found,
     Part,
+    Partly,
     Statement,
     judge_found,
     mean_element,
@@ -176,24 +177,31 @@ def _pareto(evidence: Evidence, setting: Setting, cost: str) -> Found:
     rebase = setting.search("rebase")
     if rebase is None:
         return "needs a generator of kind rebase"
-    parts = []
-    statistic = "accuracy ahead at equal compute"
+    gaps: dict[tuple[str, int], list[Floats]] = {}
     for policy in setting.policies:
         search = evidence.get(policy, rebase)
         if search is None:
             continue
         for rival, other in _rivals(evidence, setting, policy, rebase):
             for budget, price, credits in zip(
-                search.budgets, search.costs[cost], search.credits, strict=True
+                search.budgets.tolist(), search.costs[cost], search.credits, strict=True
             ):
                 bought = other.at_cost(float(price), cost)
                 if bought is not None:
-                    name = f"{policy}, REBASE at {budget} against {rival.short}"
-                    parts.append(mean_part(name, statistic, credits - bought, evidence))
-    if not parts:
+                    gaps.setdefault((rival.short, budget), []).append(credits - bought)
+    if not gaps:
         return "needs another strategy that some budget of REBASE can buy"
-    text = "no other strategy is better at any budget"
-    return (Statement(text, "for all", tuple(parts), margin=setting.margin),)
+    parts = tuple(
+        mean_part(
+            f"REBASE at {budget} against {rival}",
+            f"accuracy ahead at equal compute, mean of {len(found)} policies",
+            np.mean(found, axis=0),
+            evidence,
+        )
+        for (rival, budget), found in gaps.items()
+    )
+    text = "no other strategy is better at any budget, on the mean over policies"
+    return (Statement(text, "for all", parts, margin=setting.margin),)
 
 
 def _rivals(
@@ -284,9 +292,11 @@ def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
     statements = [
         on_average("weighted is ahead of majority", "weighted minus majority, most samples", gaps, evidence)
     ]
-    if shrinks:
-        statistic = "half of: gap over samples minus gap under REBASE, largest shared budget"
-        statements.append(on_average("the gap is smaller under REBASE", statistic, shrinks, evidence))
+    if not shrinks:
+        missing = "its second part needs a generator of kind rebase, with a budget that samples have too"
+        return Partly(tuple(statements), missing)
+    statistic = "half of: gap over samples minus gap under REBASE, largest shared budget"
+    statements.append(on_average("the gap is smaller under REBASE", statistic, shrinks, evidence))
     return tuple(statements)
 
 

@@ -33,9 +33,9 @@ class Factor:
     @property
     def text(self) -> str:
         """To two significant digits: 3.1 times (1.2 to 6.0)."""
-        low, high = times(self.low), times(self.high)
-        value = "not reached" if self.value == 0 else f"{times(self.value)} times"
-        return f"{value} ({low} to {high})"
+        if self.value == 0:
+            return f"not reached (at most {times(self.high)} times)" if self.high else "not reached"
+        return f"{times(self.value)} times ({times(self.low)} to {times(self.high)})"
 
 
 def times(value: float) -> str:

@@ -54,9 +54,9 @@ FIGURE_CAPTIONS = {
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right, which no "
-        "selector exceeds. The distance from weighted voting to it is what the verifier misses. Where "
-        "majority falls, more problems lose a right answer to the vote than gain one. The dashed level is "
-        "greedy decoding, which costs one answer, with its interval."
+        "selector exceeds. The distance from weighted voting to it is what selection misses, answers "
+        "that are right by luck included. Where majority falls, more problems lose a right answer to the "
+        "vote than gain one. The dashed level is greedy decoding, which costs one answer, with its interval."
     ),
     "accuracy_by_level": (
         "The smallest number of samples and the largest that all models share. Marks of one level are set "
@@ -136,20 +136,21 @@ FIGURE_CAPTIONS = {
         "At each number of samples, one strategy for all problems against the best one per bin, chosen on "
         "half of the bin's problems and measured on the other. The first choice is a single one for all "
         "problems: only what the others gain beyond it comes from difficulty. Chains of revisions are "
-        "chosen between by their length, the baseline being parallel samples. The band is the last one's "
-        "interval; telling difficulty is not charged here, but in the table. At the baseline's knee it is "
-        "within a point of its best."
+        "chosen between by their length, the baseline being parallel samples. The band is the interval of "
+        "the choice by oracle difficulty; telling difficulty is not charged here, but in the table. Dotted "
+        "lines are where the baseline comes within a point of its best: where pools are halved, at another "
+        "number than where they are whole. Gains are in the table; the grey line is the baseline of whole "
+        "pools."
     ),
     "choice_gain": (
         "Accuracy of the strategy chosen per bin of difficulty minus that of the baseline at the same "
-        "number of samples, with its paired interval: a bar whose interval holds 0 is no gain that was "
-        "measured. Telling difficulty is not charged here."
+        "number of samples, with its paired interval: a bar whose interval holds 0 shows no gain. Telling "
+        "difficulty is not charged here."
     ),
     "accuracy_by_bin": (
         "Bins are quantiles of how often the policy's samples are right, those that are not measured in the "
         "bin. Within a bin the number of samples rises from left to right; a strategy that has none of "
-        "these numbers is left out. Where best-of-n or a search falls by more than its intervals allow, the "
-        "verifier is over-optimised."
+        "these numbers is left out. Whether best-of-n falls is tested in the headline, not here."
     ),
     "exchange": (
         "Accuracy of the small model with test-time compute minus that of the larger one's greedy answers, "
@@ -157,14 +158,15 @@ FIGURE_CAPTIONS = {
         "under total with prompts and the verifier's reading paid from it. Above 0 the small model is ahead "
         "where the interval leaves 0 out. R is tokens of inference over tokens of pretraining. Bins are "
         "told by both models where the larger one has samples. Hatched: the small model was measured up to "
-        "less compute than it may spend."
+        "less compute than it may spend. Each interval is its own: of twenty, one leaves 0 out where "
+        "nothing differs."
     ),
     "exchange_curves": (
         "The small model's compute-optimal choice in every bin of the pair, over the compute per problem "
         "that it may spend. Vertical lines are what each R lets it spend, R being tokens of inference over "
         "tokens of pretraining; a star there is the larger model's greedy accuracy on the same problems. "
-        "Where the curve passes above a star, the small model is ahead at that R; the intervals of these "
-        "differences are in the figure before. A star to the right of a curve's end is beyond what was "
-        "measured. Stars of one R are set apart."
+        "Where the curve passes above a star, the small model was measured as more accurate at that R; the "
+        "intervals of these differences are in the figure before. A star to the right of a curve's end is "
+        "beyond what was measured. Stars of one R are set apart."
     ),
 }

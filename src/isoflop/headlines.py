@@ -1,10 +1,12 @@
 """The study in plain sentences, each made from the published tables and nothing else.
 
 Greedy decoding comes first: what more compute buys is told as a paired difference to one greedy answer of the
-same model, and to one of the next size, with its price. Intervals in one sentence hold jointly (max-T), so
-that the one of them that leaves out 0 by chance does so no more often than its level says. A choice is made
-on other problems than it is measured on. A sentence whose numbers the tables do not have is left out rather
-than guessed. How often each sentence is wrong where the truth is known: docs/design/verdicts.md.
+same model, and to one of the next size, with its price. Intervals of gains over greedy answers, samples and
+majority, and those about falls and saturation, hold jointly in one sentence (max-T): the one of them that
+leaves out 0 by chance does so no more often than its level says. Those about a choice or revisions are each
+its own. A choice is made on other problems than it is measured on. A sentence whose numbers the tables do
+not have is left out rather than guessed. How often sentences are wrong where the truth is known, and of
+which that is not known: docs/design/verdicts.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,7 +90,7 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     lines = [
         f"# {spec.title}",
         "",
-        f"Compute counts {cost_label(spec)}. {intervals}; those in one sentence hold jointly. "
+        f"Compute counts {cost_label(spec)}. {intervals}; those of gains hold jointly in one sentence. "
         f"{assumption(spec)}".rstrip(),
         "",
     ]
@@ -101,17 +103,17 @@ def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
     gains = over_greedy_gains(evidence, about)
     if not gains:
-        return "No greedy answers were measured, so nothing is told of what more compute buys over one."
-    return f"Over one greedy answer of the same model, {_at_most(gains, about, spec)}."
+        return "No greedy answers were measured, so what more compute gains over one is not known."
+    return f"{_at_most(gains, about, spec, 'one greedy answer of the same model')}."
 
 
 def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     """The same against one greedy answer of the next size."""
     gains = over_next_greedy_gains(evidence, about)
-    return f"Over one greedy answer of the next size, {_at_most(gains, about, spec)}." if gains else ""
+    return f"{_at_most(gains, about, spec, 'one greedy answer of the next size')}." if gains else ""
 
 
-def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec) -> str:
+def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec, baseline: str) -> str:
     """The gains of the largest budgets, each with its price under the headline's cost model."""
     cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
     budgets = {one.budget for one in gains}
@@ -119,7 +121,8 @@ def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec) -> str:
     listed = "; ".join(
         f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the compute" for one in gains
     )
-    return f"{about.headline.name} over {samples} gains, in points: {listed}"
+    name = about.headline.name
+    return f"{name[0].upper()}{name[1:]} over {samples} minus {baseline}, in points: {listed}"
 
 
 def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
@@ -147,7 +150,7 @@ def _choice(choice: BestChoice) -> str:
     )
     if choice.over_greedy is not None:
         text += (
-            f" Over the best greedy answer that this buys ({choice.greedy}), chosen likewise, it is ahead by "
+            f" Minus the best greedy answer that this buys ({choice.greedy}), chosen likewise: "
             f"{choice.over_greedy.in_points} points."
         )
     return text
@@ -179,8 +182,11 @@ def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, abo
     gains = weighted_gains(evidence, about, budget) if budget > 1 else []
     if not gains:
         return ""
-    listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
-    return f"Weighted over majority voting at {budget} samples gains, in points: {listed}."
+    listed = "; ".join(
+        f"{one.part} {one.gain.in_points} at {times(one.prices['total'])} times the compute" for one in gains
+    )
+    costs = "prompts and verifier counted"
+    return f"Weighted minus majority voting at {budget} samples, in points, {costs}: {listed}."
 
 
 def over_optimisation(evidence: Evidence, about: Setting) -> str:

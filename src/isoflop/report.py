@@ -177,7 +177,8 @@ def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     """Search at a lower budget against sampling at its largest."""
     note = (
         "The layout of Wu et al. 2024, Table 1: sampling at its largest budget, and of every search the "
-        "smallest budget that reaches that accuracy, or its largest."
+        "smallest budget that reaches that accuracy, or its largest; which reaches it is read off the "
+        "measured accuracies, without their intervals."
     )
     return replace(table4_html(table, spec), title="Search at a lower budget against sampling", note=note)
 
@@ -186,7 +187,7 @@ def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     """Pass rates of programs, sampling against REBASE."""
     note = (
         "The layout of Wu et al. 2024, Table 3: the share of problems of which any sample passes the tests, "
-        "at every number of samples of the search. Bold: the better of each number."
+        "at every number of samples of the search. Bold: the higher measured of each number."
     )
     only = spec.model_copy(update={"datasets": spec.program_datasets})
     shown = table4_html(table, only, measure="Pass rate", by=PASS_RATES_BY)
@@ -215,7 +216,7 @@ def table4_html(
         rows.append(cells)
     note = (
         "The layout of Wu et al. 2024, Table 4: every model and strategy at one number of samples. "
-        "Bold: the best of each model."
+        "Bold: the highest measured of each model, on the problems that pick it; the next need not be worse."
     )
     return HtmlTable("All models and strategies", note, header, rows, text_columns=2)
 

@@ -112,10 +112,11 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         )
     note = (
         "The small model chooses compute-optimally within the compute that makes its total, training "
-        "included, equal to that of the larger one, which answers greedily: so many times what its own "
-        "greedy answer costs. R is tokens of inference over tokens of pretraining. Bins are told by both "
-        "models, or by the small one where the larger has no samples, and by no sample that is measured. "
-        "Where the small model was measured up to less compute, what more would do is not known."
+        "included, equal to that of the larger one, which answers greedily; 'Matched compute' is that "
+        "compute as a multiple of its own greedy answer's. R is tokens of inference over tokens of "
+        "pretraining. Bins are told by both models, or by the small one where the larger has no samples, and "
+        "by no sample that is measured. Where the small model was measured up to less compute, what more "
+        "would do is not known."
     )
     header = [
         "Data", "Small", "Large", "Family", "Cost", "R", "Matched compute", "Bin", "Small (%)", "Large (%)",
@@ -156,8 +157,8 @@ def worth_telling(choice: Choice) -> Iterable[str]:
         budgets = " or ".join(f"{budget:g}" for budget in dict.fromkeys(group["budget"]))
         if parts:
             yield (
-                f"{dataset}: choosing among {family} at {budgets} samples gains over "
-                f"{group['baseline'].iloc[0]} for all, in points: {'. '.join(parts)}."
+                f"{dataset}: choosing among {family} at {budgets} samples minus {group['baseline'].iloc[0]} "
+                f"for all, in points, telling difficulty not charged: {'. '.join(parts)}."
             )
 
 

@@ -8,15 +8,16 @@ from isoflop.report_tables import Cell, HtmlTable
 from isoflop.verdicts import ANY, NOT_TESTED, UNDECIDED
 
 HOW_DECIDED = (
-    "A claim about every budget is contradicted by one that is worse, with all compared at once under "
-    "control, and supported where none is worse by more than the margin; a claim about what happens on "
-    "average is decided by the mean over models; one about something that happens somewhere, by the clearest "
-    "case. Mixed: decided both ways. How often each verdict is wrong where the truth is known: "
-    "docs/design/verdicts.md."
+    "A claim about every budget or model is contradicted if one is worse, all intervals widened together, "
+    "and supported if each one's own interval shows it to be worse by no more than the margin. A claim about "
+    "the average is decided by the mean over its parts, and mixed where single parts are decided against "
+    "that; one about something that happens somewhere, by any part that shows it. How often verdicts are "
+    "wrong in worlds whose truth is known: docs/design/verdicts.md."
 )
 _JOINT = (
     "Accuracies are fractions, and positive numbers speak for the claim. Intervals of parts hold jointly for "
-    "all parts of a statement (max-T); that of a mean is its own."
+    "all parts of a statement (max-T); that of a mean is its own. A part of a claim about all is supported "
+    "by its own interval, which is narrower than the one shown."
 )
 
 
@@ -76,12 +77,12 @@ def evidence_table(claims: pd.DataFrame, dataset: str) -> HtmlTable:
 
 
 def _about(group: pd.DataFrame) -> str:
-    """What is missing, or every statement in numbers."""
+    """What is missing, and every statement in numbers."""
     whole = group[group["row"] == "claim"].iloc[0]
-    if whole["verdict"] == NOT_TESTED:
-        return str(whole["note"])
     statements = group[group["row"] == "statement"]
-    return "; ".join(_statement(row) for _, row in statements.iterrows())
+    return "; ".join(
+        filter(None, (*(_statement(row) for _, row in statements.iterrows()), _text(whole["note"])))
+    )
 
 
 def _statement(row: pd.Series) -> str:
@@ -90,7 +91,8 @@ def _statement(row: pd.Series) -> str:
     if number:
         found += f", {number}"
     if _text(row["decided"]):
-        found += f" ({row['decided']} parts)"
+        decided = "decided, either way" if row["verdict"] == UNDECIDED else ""
+        found += f" ({row['decided']} parts {decided}".rstrip() + ")"
     if _text(row["problems_to_decide"]):
         found += f"; about {int(row['problems_to_decide']):,} problems would decide an effect like this"
     return found

@@ -30,6 +30,7 @@ from isoflop.verdicts import (
     Element,
     Found,
     Part,
+    Partly,
     Statement,
     judge_found,
     mean_of_parts,
@@ -203,13 +204,14 @@ def _hardest(setting: _Setting, one: Studied, how: Bins, hard: Sequence[NDArray[
 
 
 def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
+    """Whether choices gain and, where telling difficulty is free, how near predicted bins come."""
     ahead, near = [], []
     for one in setting.studied:
         curve, predicted = (one.curves.get((axis, kind)) for kind in ("oracle", "predicted"))
         if curve is None or not _has_choice(curve):
             continue
         ahead.append(_part_ahead(setting, one, curve, charged=charged))
-        if predicted is not None:
+        if predicted is not None and not charged:
             several = predicted.between > 1
             gain = (curve.accuracy - curve.baseline)[several].mean(axis=0)
             gap = (curve.accuracy - predicted.accuracy)[several].mean(axis=0)
@@ -223,12 +225,15 @@ def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
             "samples that are not measured"
         )
     level = setting.evidence.level
-    text = "choice per oracle bin is ahead at the compute of the baseline's knee"
-    statements = [mean_of_parts(text, ahead, level)]
-    if near:
-        text = f"oracle bins gain, and predicted bins lose less than {100 * NEAR:g} points to them"
-        statements.append(mean_of_parts(text, near, level))
-    return tuple(statements)
+    where = "where the baseline comes within a point of its best"
+    if charged:
+        text = f"with its cost, choice per oracle bin is ahead {where}, or at the least compute that buys it"
+        return (mean_of_parts(text, ahead, level),)
+    first = mean_of_parts(f"choice per oracle bin is ahead {where}", ahead, level)
+    if not near:
+        return Partly((first,), "its second part needs predicted difficulty")
+    text = f"oracle bins gain, and predicted bins lose less than {100 * NEAR:g} points to them"
+    return (first, mean_of_parts(text, near, level))
 
 
 def _has_choice(curve: ChoiceCurve) -> bool:

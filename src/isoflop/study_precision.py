@@ -98,8 +98,8 @@ def _warnings(planning: Planning, dataset: str, found: Sequence[Expected]) -> It
         if widest is not None and widest.half_width > planning.decide:
             pair = f"{widest.comparison.left.generator} and {widest.comparison.right.generator}"
             yield (
-                f"{dataset}: {widest.problems:,} problems decide differences of "
-                f"{100 * widest.half_width:.1f} points or more between {pair}; "
+                f"{dataset}: {widest.problems:,} problems decide a difference of "
+                f"{100 * widest.half_width:.1f} points between {pair} in one study of two; "
                 f"{100 * planning.decide:g} points need about {rounded(widest.needed):,}."
             )
 
@@ -167,8 +167,8 @@ def _wu_tests(plan: "Plan", dataset: str, own: Sequence[Expected]) -> dict[int, 
             "three crossings, so four policies of one family",
             possible=sizes >= _SIZES,
         ),
-        3: _Test("REBASE minus sampling", rebase, a_rebase),
-        4: _Test("REBASE minus sampling, which a factor of compute follows from", rebase, a_rebase),
+        3: _Test("REBASE minus samples, one of all strategies that may not lead", rebase, a_rebase),
+        4: _Test("REBASE minus samples", rebase, a_rebase),
         5: _Test(
             "weighted minus majority",
             asks(SELECTORS, "samples"),

@@ -14,9 +14,10 @@ A **statement** says which quantifier its parts have:
 Family-wise control is a single-step max-T (Westfall and Young 1993): with probability `level` no interval of
 a statement's parts misses its truth. Parts share problems, so joint draws make it sharper than Bonferroni.
 
-A **claim** is the conjunction of its statements: supported if all are; contradicted if some is and none is
-supported; mixed if some is supported and another contradicted, or one is mixed. What one of k statements is
-contradicted by is tested at 1 - (1 - level) / k, so that k chances are no better than one.
+A **claim** is the conjunction of its statements: supported if all are, and all could be tested;
+contradicted if some is and none is supported; mixed if some is supported and another contradicted, or one is
+mixed. What one of k statements is contradicted by is tested at 1 - (1 - level) / k, so that k chances are no
+better than one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -247,7 +248,9 @@ class StatementJudged:
 
 @dataclass(frozen=True)
 class Claim:
-    """A paper's sentence on one data set under one cost model; `missing` says why it is not tested."""
+    """A paper's sentence on one data set under one cost model; `missing` says why it, or some of it, is not
+    tested.
+    """
 
     number: int
     sentence: str
@@ -257,8 +260,15 @@ class Claim:
     missing: str = ""
 
 
+class Partly(NamedTuple):
+    """Some statements of a claim, and what is missing to test the others."""
+
+    statements: tuple[Statement, ...]
+    missing: str
+
+
 # Statements of a claim, or what is missing to test it.
-Found = tuple[Statement, ...] | str
+Found = tuple[Statement, ...] | Partly | str
 
 
 @dataclass(frozen=True)
@@ -272,7 +282,9 @@ class ClaimJudged:
 
 def judge_found(number: int, sentence: str, found: Found, evidence: Evidence, cost_model: str) -> ClaimJudged:
     """The verdict on a paper's sentence by what was found of it on one data set."""
-    statements, missing = ((), found) if isinstance(found, str) else (found, "")
+    statements, missing = found if isinstance(found, Partly) else (found, "")
+    if isinstance(statements, str):
+        statements, missing = (), statements
     claim = Claim(number, sentence, evidence.dataset, cost_model, statements, missing)
     return judge(claim, evidence.count, evidence.level)
 
@@ -286,7 +298,8 @@ def judge(claim: Claim, problems: int, level: float) -> ClaimJudged:
     found = {one.verdict for one in judged}
     verdict = UNDECIDED
     if found == {SUPPORTED}:
-        verdict = SUPPORTED
+        # What was not tested may not hold.
+        verdict = UNDECIDED if claim.missing else SUPPORTED
     elif MIXED in found or {SUPPORTED, CONTRADICTED} <= found:
         verdict = MIXED
     elif CONTRADICTED in found:

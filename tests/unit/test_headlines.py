@@ -49,7 +49,9 @@ def fooled() -> Evidence:
 def test_the_first_headline_is_what_is_gained_over_one_greedy_answer(fooled: Evidence) -> None:
     about = setting(world("fooled"))
     text = over_greedy(fooled, about, spec())
-    assert text.startswith("Over one greedy answer of the same model, weighted voting over 64 samples gains")
+    assert text.startswith(
+        "Weighted voting over 64 samples minus one greedy answer of the same model, in points"
+    )
     for name in NAMES:
         most, greedy = fooled.series[name, HEADLINE], fooled.series[name, GREEDY]
         found = re.search(rf"{name} ([+−][\d.]+) \(([^)]*)\) at ([\d.e+]+) times the compute", text)
@@ -182,11 +184,11 @@ def test_greedy_comes_first_in_the_list_of_sentences(fooled: Evidence) -> None:
         rows(fooled), empty, empty, empty, evidence={"planted": fooled}, parameters=about.parameters
     )
     [found] = headlines(tables, spec(searches={"rebase": "rebase"}))
-    assert found.best[0].startswith("Over one greedy answer of the same model")
-    assert found.best[1].startswith("Over one greedy answer of the next size")
-    assert any(text.startswith("Weighted over majority voting at 64") for text in found.findings)
+    assert "minus one greedy answer of the same model" in found.best[0]
+    assert "minus one greedy answer of the next size" in found.best[1]
+    assert any(text.startswith("Weighted minus majority voting at 64") for text in found.findings)
     text = headline_markdown([found], spec(), "Intervals are at 95%")
-    assert "those in one sentence hold jointly" in text
+    assert "those of gains hold jointly in one sentence" in text
     assert "most accurate choice measured" not in text
 
 

@@ -216,9 +216,9 @@ def test_a_study_that_cannot_decide_its_main_question_is_told_so() -> None:
     plan = _plan("config.yaml")
     few, many = (forecast_precision(plan, {"wordproblems": count}) for count in (200, 5000))
     assert [line.split(";")[0].split(" between ")[1] for line in few.warnings] == [
-        "sampling and greedy", "rebase and sampling",
+        "sampling and greedy in one study of two", "rebase and sampling in one study of two",
     ]  # fmt: skip
-    assert few.warnings[0].startswith("wordproblems: 200 problems decide differences of 4.2 points or more")
+    assert few.warnings[0].startswith("wordproblems: 200 problems decide a difference of 4.2 points")
     assert many.warnings == []
     needed = max(one.needed for one in few.comparisons if one.comparison.main)
     assert forecast_precision(plan, {"wordproblems": needed}).warnings == []
