@@ -15,10 +15,12 @@ from isoflop.verdicts import (
     Claim,
     Element,
     Part,
+    Partly,
     Statement,
     claims_csv,
     critical_value,
     judge,
+    judge_found,
     judge_statement,
     mean_element,
     mean_of_parts,
@@ -101,6 +103,17 @@ def test_what_is_undecided_says_how_wide_and_what_would_decide() -> None:
 def test_a_claim_is_all_of_its_statements(values: tuple[tuple[float, ...], ...], verdict: str) -> None:
     statements = tuple(statement("on average", *one) for one in values)
     assert judge(Claim(1, "s", "d", "any", statements), PROBLEMS, LEVEL).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"), [((0.05,), UNDECIDED), ((-0.05,), CONTRADICTED), ((0.0,), UNDECIDED)]
+)
+def test_what_was_tested_in_part_is_not_supported(values: tuple[float, ...], verdict: str) -> None:
+    found = Partly((statement("on average", *values),), "needs more")
+    evidence = Evidence("d", ["p"] * PROBLEMS, None, {}, problem_weights(PROBLEMS, 10, 1), LEVEL)
+    judged = judge_found(1, "s", found, evidence, "any")
+    assert judged.verdict == verdict
+    assert claims_csv([judged], "e").iloc[0]["note"] == "needs more"
 
 
 def test_a_claim_that_is_not_tested_says_what_is_missing() -> None:
