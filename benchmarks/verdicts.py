@@ -1,12 +1,13 @@
 """How often every sentence of a report is false, in planted worlds whose truth is known.
 
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py [--draws 400] [--jobs 2] [--quick] [--only WORLD ...]
-        [--out docs/design/verdicts-bench.csv] [--page docs/design/verdicts.md]
+        [--sentences START ...] [--out docs/design/verdicts-bench.csv] [--page docs/design/verdicts.md]
 
 Draws so many studies of every world of isoflop.bench_worlds at its numbers of problems, lets the report judge
 each, and compares with the world's truth. Every row of the table is one sentence in one world: the share of
 studies in which it is false, decided and right, the coverage of its 95% intervals, each with its Monte Carlo
-interval. `--quick` draws 40 of each. docs/design/verdicts.md reads the table.
+interval. `--quick` draws 40 of each. Rows of worlds and sentences that are not asked for stay as they are.
+docs/design/verdicts.md reads the table.
 """
 
 import argparse
@@ -78,8 +79,8 @@ def rows(world: str, problems: int, tallies: Tallies) -> Iterator[dict[str, str]
         yield row | {"intervals": str(tally.intervals)}
 
 
-def save(path: Path, world: str, problems: int, found: list[dict[str, str]]) -> None:
-    """The table with these rows in place of those of the same world and number of problems."""
+def save(path: Path, world: str, problems: int, found: list[dict[str, str]], starts: tuple[str, ...]) -> None:
+    """The table with these rows in place of those of the same world, number of problems and sentences."""
     kept: list[dict[str, str]] = []
     if path.exists():
         with path.open(newline="") as file:
@@ -87,6 +88,7 @@ def save(path: Path, world: str, problems: int, found: list[dict[str, str]]) -> 
                 row
                 for row in csv.DictReader(file)
                 if (row["world"], row["problems"]) != (world, str(problems))
+                or not row["sentence"].startswith(starts)
             ]
     order = {case.name: place for place, case in enumerate(cases())}
     kept = sorted(kept + found, key=lambda row: (order.get(row["world"], -1), int(row["problems"])))
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="*", default=[], help="worlds whose names start so")
+    parser.add_argument("--sentences", nargs="*", default=[""], help="sentences that start so")
     parser.add_argument("--out", type=Path, help="CSV; rows of other worlds that it has are kept")
     parser.add_argument("--page", type=Path, help="Markdown whose tables are made again of --out")
     options = parser.parse_args()
@@ -121,7 +124,10 @@ def main() -> None:
                 for tallies in workers.map(chunk, names, sizes, parts, [bool(case.families)] * len(parts)):
                     for sentence, tally in tallies.items():
                         whole.setdefault(sentence, Tally()).merge(tally)
-                found = list(rows(case.name, problems, whole))
+                starts = tuple(options.sentences)
+                found = [
+                    row for row in rows(case.name, problems, whole) if row["sentence"].startswith(starts)
+                ]
                 print(f"{case.name}, {problems} problems: {time.monotonic() - began:.0f} s", flush=True)
                 for row in found:
                     shown = " ".join(
@@ -129,7 +135,7 @@ def main() -> None:
                     )
                     print(f"  {row['sentence']}: {shown}", flush=True)
                 if options.out:
-                    save(options.out, case.name, problems, found)
+                    save(options.out, case.name, problems, found, starts)
     if options.page:
         with options.out.open(newline="") as file:
             page = with_tables(options.page.read_text(encoding="utf-8"), list(csv.DictReader(file)))
