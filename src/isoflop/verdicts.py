@@ -282,9 +282,11 @@ class ClaimJudged:
 
 def judge_found(number: int, sentence: str, found: Found, evidence: Evidence, cost_model: str) -> ClaimJudged:
     """The verdict on a paper's sentence by what was found of it on one data set."""
-    statements, missing = found if isinstance(found, Partly) else (found, "")
-    if isinstance(statements, str):
-        statements, missing = (), statements
+    if isinstance(found, str):
+        found = Partly((), found)
+    elif not isinstance(found, Partly):
+        found = Partly(found, "")
+    statements, missing = found
     claim = Claim(number, sentence, evidence.dataset, cost_model, statements, missing)
     return judge(claim, evidence.count, evidence.level)
 
