@@ -21,7 +21,7 @@ from isoflop.precision import (
 # What two strategies agree on for good, q of isoflop.precision, fitted with its other constants. Where they
 # differ in several respects, the product.
 _POLICIES = 0.9
-_SEARCHES = 0.99
+_SEARCHES = 0.98
 _CHAINS = 0.975
 _SELECTORS: Mapping[frozenset[str], float] = {
     frozenset({"majority", "weighted"}): 0.975,
@@ -30,7 +30,7 @@ _SELECTORS: Mapping[frozenset[str], float] = {
 }
 _VOTES = frozenset({"majority", "weighted"})
 # A search has voted by what it went on with: its own solutions' votes hardly differ by their weights.
-_VOTED = 0.9999
+_VOTED = 0.9995
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,17 @@ def agreement(left: Picked, right: Picked) -> float:
     if left.generator != right.generator:
         found *= _SEARCHES if "search" in (left.kind, right.kind) else 1.0
         found *= _CHAINS if "chains" in (left.kind, right.kind) else 1.0
-    # A greedy answer is what most samples say.
-    selectors = frozenset("majority" if one.selector == "none" else one.selector for one in (left, right))
+    selectors = frozenset(_selector(one, left.generator != right.generator) for one in (left, right))
     if left.kind == "search" and left.generator == right.generator and selectors == _VOTES:
         return found * _VOTED
     return found * _SELECTORS.get(selectors, 1.0)
+
+
+def _selector(pick: Picked, elsewhere: bool) -> str:
+    """What a strategy selects by, as others see it; `elsewhere`: compared with another generator."""
+    # A greedy answer is what most samples say, and a search's votes have a verifier's weights already.
+    if pick.selector == "none":
+        return "majority"
+    return (
+        "weighted" if elsewhere and pick.kind == "search" and pick.selector == "majority" else pick.selector
+    )
