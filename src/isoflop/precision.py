@@ -28,8 +28,8 @@ import numpy as np
 from scipy.special import ndtri
 
 # Constants are fitted, in round numbers, to measured half-widths of paired differences: of the studies in
-# docs/studies (200 and 300 word problems, four policies of 0.1M to 2.7M parameters and one that revises) and of
-# Llama-3.1-8B's samples on MATH-500.
+# docs/studies (200 and 300 word problems, four policies of 0.1M to 2.7M parameters and one that revises) and
+# of Llama-3.1-8B's samples on MATH-500.
 
 # The noise v_1 of one sample at temperature 1. Direct estimates, (1 - r) / r with r the tetrachoric
 # correlation of two samples' correctness over problems, are 0.19, 0.38 and 0.47 for three of those policies
