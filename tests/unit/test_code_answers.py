@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_hostile_programs_end_and_pass_nothing(grader, case):
     found = grader.correct(case["program"], "assert f() == 1")
     assert found is case["verdict"] or (case["verdict"] == "no pass" and found is not True)
     assert grader.correct("def f():\n    return 1", "assert f() == 1") is True
-    assert _runners() == []
+    assert _left_after_a_while() == []
 
 
 WAITS = """
@@ -106,10 +107,18 @@ time.sleep(999)
 def test_programs_that_wait_are_ended_by_the_clock(grader, program):
     with CodeGrader(Limits(cpu_seconds=1, wall_seconds=2.0), allow_unsandboxed=True) as impatient:
         assert impatient.correct(program, "assert f() == 1") is None
-    assert _runners() == []
+    assert _left_after_a_while() == []
 
 
 RUNNER = b"Runs one program against its tests"
+
+
+def _left_after_a_while():
+    """The runners that do not end: what was killed is there until the kernel has come to it."""
+    until = time.monotonic() + 20
+    while (found := _runners()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
 
 
 def _runners():

@@ -96,14 +96,11 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
 
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], odd: Path) -> None:
-    """All but what a title, a config and a ledger that differ are in."""
+    """All but where the title, the config and the ledger that differ are told."""
     folder, spec = made
     written = [path.relative_to(odd) for path in odd.rglob("*") if path.is_file()]
-    told = {
-        Path("report.html"),
-        Path("tables/table4.tex"),
-        Path("score/wordproblems/policy-0.1M/sampling/prm.ledger.json"),
-    }
+    tables = {Path("tables", name) for name in ("headline.md", "samples.csv", "table4.tex")}
+    told = {Path("report.html"), Path("score/wordproblems/policy-0.1M/sampling/prm.ledger.json"), *tables}
     differ = {path for path in written if (odd / path).read_bytes() != (folder / path).read_bytes()}
     assert differ == told
     assert len([path for path in written if path.parts[0] == "figures"]) == 2 * len(spec.figures)
