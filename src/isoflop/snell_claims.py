@@ -10,7 +10,7 @@ are measured on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -229,11 +229,12 @@ def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
     if charged:
         text = f"with its cost, choice per oracle bin is ahead {where}, or at the least compute that buys it"
         return (mean_of_parts(text, ahead, level),)
-    first = mean_of_parts(f"choice per oracle bin is ahead {where}", ahead, level)
+    # Where options are alike, a choice by luck costs accuracy that the best strategy would not.
+    first = replace(mean_of_parts(f"choice per oracle bin is ahead {where}", ahead, level), lower_bound=True)
     if not near:
         return Partly((first,), "its second part needs predicted difficulty")
     text = f"oracle bins gain, and predicted bins lose less than {100 * NEAR:g} points to them"
-    return (first, mean_of_parts(text, near, level))
+    return (first, replace(mean_of_parts(text, near, level), lower_bound=True))
 
 
 def _has_choice(curve: ChoiceCurve) -> bool:

@@ -169,6 +169,7 @@ class Statement:
     """What parts say together.
 
     `primary`: their mean, for `on average` only. `margin`: by how much a part may be below 0, for `for all`.
+    `lower_bound`: parts are measured at less than what they stand for, so one below 0 decides nothing.
     """
 
     text: str
@@ -176,6 +177,7 @@ class Statement:
     parts: tuple[Part, ...]
     primary: Part | None = None
     margin: float = 0.0
+    lower_bound: bool = False
 
 
 def on_average(
@@ -323,7 +325,7 @@ def judge_statement(
         ahead = interval.low > _ROUNDING
         if statement.quantifier == "for all":
             ahead = _no_worse(part, statement.margin, level)
-        behind = not ahead and part.within(harsh).high < -_ROUNDING
+        behind = not ahead and not statement.lower_bound and part.within(harsh).high < -_ROUNDING
         judged.append(PartJudged(part, interval, _one_way(ahead, behind)))
     return _JUDGES[statement.quantifier](statement, judged, problems, level, against)
 
@@ -356,7 +358,7 @@ def _on_average(
     primary = statement.primary
     interval = primary.alone(level)
     below = interval.high if against == level else primary.within(_normal(against)).high
-    side = _one_way(interval.low > _ROUNDING, below < -_ROUNDING)
+    side = _one_way(interval.low > _ROUNDING, below < -_ROUNDING and not statement.lower_bound)
     judged = PartJudged(primary, interval, side)
     ways = {one.verdict for one in (*parts, judged)} - {UNDECIDED}
     if len(ways) == 2:

@@ -1,5 +1,7 @@
 """Verdicts on invented parts: quantifiers, family-wise control, and what an undecided one tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,17 @@ def test_quantifiers(
     judged = judge_statement(statement(quantifier, *values, margin=margin), PROBLEMS, LEVEL)
     assert (judged.verdict, judged.decided) == (verdict, decided)
     assert (judged.half_width is None) is (verdict != UNDECIDED)
+
+
+def test_a_lower_bound_below_zero_decides_nothing() -> None:
+    for values, verdict in (
+        ((-0.05, -0.06), UNDECIDED),
+        ((0.06, -0.05, 0.05), SUPPORTED),
+        ((0.05, 0.06), SUPPORTED),
+    ):
+        found = judge_statement(replace(statement("on average", *values), lower_bound=True), PROBLEMS, LEVEL)
+        assert found.verdict == verdict
+        assert CONTRADICTED not in {one.verdict for one in found.parts}
 
 
 def test_what_is_undecided_says_how_wide_and_what_would_decide() -> None:
