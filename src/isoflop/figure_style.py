@@ -145,7 +145,7 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
     with style():
         # Laid out once: both formats have the same places.
         figure.draw_without_rendering()
-        # With an engine, if only a placeholder for none, savefig would draw everything twice.
+        # With any engine set, even the one that "none" leaves behind, savefig draws everything twice.
         with mpl.rc_context({"figure.constrained_layout.use": False}):
             figure.set_layout_engine(None)
             figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})

@@ -341,8 +341,7 @@ def _no_worse(part: Part, margin: float, level: float) -> bool:
 def _for_all(
     statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
 ) -> StatementJudged:
-    contradicted = any(one.verdict == CONTRADICTED for one in parts)
-    if contradicted:
+    if any(one.verdict == CONTRADICTED for one in parts):
         return StatementJudged(statement, CONTRADICTED, tuple(parts), None, _count(parts, CONTRADICTED))
     if all(one.verdict == SUPPORTED for one in parts):
         return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))

@@ -95,15 +95,13 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
         assert own.loc["rebase+wv", "samples"] == (reached or [64])[0]
 
 
-def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], odd: Path) -> None:
-    """All but where the title, the config and the ledger that differ are told."""
+def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
     folder, spec = made
-    written = [path.relative_to(odd) for path in odd.rglob("*") if path.is_file()]
-    tables = {Path("tables", name) for name in ("headline.md", "samples.csv", "table4.tex")}
-    told = {Path("report.html"), Path("score/wordproblems/policy-0.1M/sampling/prm.ledger.json"), *tables}
-    differ = {path for path in written if (odd / path).read_bytes() != (folder / path).read_bytes()}
-    assert differ == told
-    assert len([path for path in written if path.parts[0] == "figures"]) == 2 * len(spec.figures)
+    publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + len(PROGRAM_TABLES) + 1
+    for path in written:
+        assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
 def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, PublishSpec]) -> None:
@@ -319,24 +317,16 @@ def test_the_report_refers_to_nothing_outside(made: tuple[Path, PublishSpec]) ->
 
 
 @pytest.fixture(scope="module")
-def odd(made: tuple[Path, PublishSpec], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results written again, with hostile texts, and with solutions that were too long for the verifier."""
+def odd_report(made: tuple[Path, PublishSpec], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report of hostile texts, and of solutions that were too long for the verifier."""
     folder, spec = made
     copy = tmp_path_factory.mktemp("odd") / "results"
     shutil.copytree(folder, copy)
     path = copy / "score/wordproblems/policy-0.1M/sampling/prm.ledger.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"too_long": 1234, "candidates": 5000}))
     hostile = spec.model_copy(update={"title": HOSTILE, "config_yaml": f"</pre>{HOSTILE}"})
-    for name in spec.figures:
-        (copy / "figures" / f"{name}.png").unlink()
-        (copy / "figures" / f"{name}.svg").unlink()
     publish.main([hostile.model_dump_json(), str(copy), str(copy)])
-    return copy
-
-
-@pytest.fixture
-def odd_report(odd: Path) -> str:
-    return (odd / "report.html").read_text(encoding="utf-8")
+    return (copy / "report.html").read_text(encoding="utf-8")
 
 
 def test_hostile_model_text_and_config_are_escaped(odd_report: str) -> None:
