@@ -19,8 +19,28 @@ from functools import cache
 from pathlib import Path
 
 from isoflop.bench_worlds import Case, cases, setting
-from isoflop.planted_choices import choice_claims, choice_spec, measured_pairs, true_pairs
-from isoflop.verdict_bench import Tally, Truth, rate, score_choices, score_study, with_tables
+from isoflop.bootstrap import problem_weights
+from isoflop.planted_chains import CHAIN_WORLDS
+from isoflop.planted_choices import (
+    choice_claims,
+    choice_spec,
+    choice_study,
+    expected_gains,
+    measured_pairs,
+    told_choices,
+    true_pairs,
+)
+from isoflop.revision_rates import revision_rates
+from isoflop.verdict_bench import (
+    Tally,
+    Truth,
+    rate,
+    score_chains,
+    score_choices,
+    score_choosing,
+    score_study,
+    with_tables,
+)
 from isoflop.verdicts import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
 
 COLUMNS = (
@@ -31,6 +51,8 @@ COLUMNS = (
 CHUNK = 20
 RESAMPLES = 200
 CHOICE_RESAMPLES = 100
+# Studies that tell what choosing is expected to gain.
+OTHER_STUDIES = 200
 
 Tallies = dict[str, Tally]
 
@@ -42,20 +64,34 @@ def known(name: str) -> tuple[Case, Truth]:
 
 
 @cache
-def known_choices(name: str) -> tuple[Case, dict[tuple[int, str], Claim]]:
+def known_choices(
+    name: str, problems: int
+) -> tuple[Case, dict[tuple[int, str], Claim], dict[str, dict[str, float]]]:
     case = next(one for one in cases() if one.name == name)
-    judged = choice_claims(true_pairs(case.world), choice_spec(case.world, case.families, 2))
-    return case, {(one.claim.number, one.claim.cost_model): one.claim for one in judged}
+    spec = choice_spec(case.world, case.families, 2)
+    judged = choice_claims(choice_study(true_pairs(case.world), spec), spec)
+    claims = {(one.claim.number, one.claim.cost_model): one.claim for one in judged}
+    return case, claims, expected_gains(case.world, problems, spec, OTHER_STUDIES)
 
 
-def chunk(name: str, problems: int, seeds: range, families: bool) -> Tallies:
+def chunk(name: str, problems: int, seeds: range) -> Tallies:
+    """What is said in the studies of these seeds, of any kind of world."""
     tallies: Tallies = {}
-    if families:
-        case, claims = known_choices(name)
+    chains = next((one for one in CHAIN_WORLDS if one.name == name), None)
+    if chains is not None:
+        for seed in seeds:
+            weights = problem_weights(problems, RESAMPLES, seed, name)
+            score_chains(
+                tallies, revision_rates(chains.graded(problems, seed), weights, 0.95), chains.truth()
+            )
+        return tallies
+    if next(case for case in cases() if case.name == name).families:
+        case, claims, expected = known_choices(name, problems)
         spec = choice_spec(case.world, case.families, CHOICE_RESAMPLES)
         for seed in seeds:
-            pairs = measured_pairs(case.world, problems, seed)
-            score_choices(tallies, choice_claims(pairs, spec), claims)
+            found = choice_study(measured_pairs(case.world, problems, seed), spec)
+            score_choices(tallies, choice_claims(found, spec), claims)
+            score_choosing(tallies, told_choices(found.studied, spec), expected)
         return tallies
     case, truth = known(name)
     about = setting(case.world)
@@ -79,6 +115,11 @@ def rows(world: str, problems: int, tallies: Tallies) -> Iterator[dict[str, str]
         yield row | {"intervals": str(tally.intervals)}
 
 
+def worlds() -> list[tuple[str, tuple[int, ...]]]:
+    """Every world by name, and at how many problems it is studied."""
+    return [*((case.name, case.problems) for case in cases()), *((one.name, (200,)) for one in CHAIN_WORLDS)]
+
+
 def save(path: Path, world: str, problems: int, found: list[dict[str, str]], starts: tuple[str, ...]) -> None:
     """The table with these rows in place of those of the same world, number of problems and sentences."""
     kept: list[dict[str, str]] = []
@@ -90,7 +131,7 @@ def save(path: Path, world: str, problems: int, found: list[dict[str, str]], sta
                 if (row["world"], row["problems"]) != (world, str(problems))
                 or not row["sentence"].startswith(starts)
             ]
-    order = {case.name: place for place, case in enumerate(cases())}
+    order = {name: place for place, (name, _) in enumerate(worlds())}
     kept = sorted(kept + found, key=lambda row: (order.get(row["world"], -1), int(row["problems"])))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -112,30 +153,30 @@ def main() -> None:
     options = parser.parse_args()
     draws = 40 if options.quick else options.draws
     with ProcessPoolExecutor(options.jobs) as workers:
-        for case in cases():
-            wanted = not options.only or any(case.name.startswith(part) for part in options.only)
+        for name, numbers in worlds():
+            wanted = not options.only or any(name.startswith(part) for part in options.only)
             if not draws or not wanted:
                 continue
-            for problems in case.problems:
+            for problems in numbers:
                 began = time.monotonic()
                 parts = [range(first, min(first + CHUNK, draws)) for first in range(0, draws, CHUNK)]
-                names, sizes = [case.name] * len(parts), [problems] * len(parts)
+                names, sizes = [name] * len(parts), [problems] * len(parts)
                 whole: Tallies = {}
-                for tallies in workers.map(chunk, names, sizes, parts, [bool(case.families)] * len(parts)):
+                for tallies in workers.map(chunk, names, sizes, parts):
                     for sentence, tally in tallies.items():
                         whole.setdefault(sentence, Tally()).merge(tally)
                 starts = tuple(options.sentences)
-                found = [
-                    row for row in rows(case.name, problems, whole) if row["sentence"].startswith(starts)
-                ]
-                print(f"{case.name}, {problems} problems: {time.monotonic() - began:.0f} s", flush=True)
+                found = [row for row in rows(name, problems, whole) if row["sentence"].startswith(starts)]
+                print(f"{name}, {problems} problems: {time.monotonic() - began:.0f} s", flush=True)
                 for row in found:
                     shown = " ".join(
-                        f"{name} {row[name]}" for name in COLUMNS[4:] if row[name] not in ("", "0.000")
+                        f"{column} {row[column]}"
+                        for column in COLUMNS[4:]
+                        if row[column] not in ("", "0.000")
                     )
                     print(f"  {row['sentence']}: {shown}", flush=True)
                 if options.out:
-                    save(options.out, case.name, problems, found, starts)
+                    save(options.out, name, problems, found, starts)
     if options.page:
         with options.out.open(newline="") as file:
             page = with_tables(options.page.read_text(encoding="utf-8"), list(csv.DictReader(file)))

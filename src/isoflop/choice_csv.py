@@ -33,6 +33,8 @@ EXCHANGE = (
 )  # fmt: skip
 
 ALL = "all"
+# What names one study of choice in its tables.
+STUDY = ("dataset", "family", "policy")
 
 
 def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
@@ -92,6 +94,18 @@ def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))
+
+
+def last_choices(table: pd.DataFrame) -> pd.DataFrame:
+    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice.
+
+    `table`: of `compute_optimal`, numbers as numbers. Of the budgets that all ways of telling difficulty
+    have: where a pool is halved, they end earlier.
+    """
+    rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
+    keys = [rows[name] for name in STUDY]
+    last = rows.groupby([*STUDY, "difficulty"])["budget"].transform("max").groupby(keys).transform("min")
+    return rows[rows["budget"] == last]
 
 
 def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from isoflop.claims import Setting
 from isoflop.evidence import Evidence, Series
+from isoflop.fit_tables import FEWEST_SAMPLES
 from isoflop.publishing import Estimate
+from isoflop.strategy import Strategy
 from isoflop.verdicts import critical_value, mean_element
 
 Floats = NDArray[np.float64]
@@ -23,6 +25,10 @@ OVER_GREEDY = "over one greedy answer of the same model"
 OVER_NEXT_GREEDY = "over one greedy answer of the next size"
 OVER_SAMPLING = "over samples at equal compute"
 OVER_MAJORITY = "over majority voting"
+
+# An accuracy this close to that at the largest budget counts as saturated.
+NEAR = 0.01
+_VOTES = ("majority", "weighted")
 
 COST_MODELS = ("wu2024", "total")
 COLUMNS = (
@@ -130,6 +136,71 @@ def _over(
         prices = {cost: float(most.costs[cost][-1] / greedy.costs[cost][0]) for cost in COST_MODELS}
         gains.append(Gain(sentence, about.headline.short, int(most.budgets[-1]), name, "", prices, gain))
     return gains
+
+
+@dataclass(frozen=True)
+class Fall:
+    """What best-of-n of a policy loses from its `peak` to its last budget, `most`."""
+
+    peak: int
+    most: int
+    loss: Estimate
+
+
+def falls_of_best(evidence: Evidence, about: Setting) -> dict[str, Fall]:
+    """Where best-of-n is worse with its most samples than with fewer, by policy: the deepest fall shown.
+
+    The peak is picked, so the picking is under control: intervals of all falls from any budget of any model
+    to its last hold jointly.
+    """
+    drops: dict[tuple[str, int], Floats] = {}
+    most = {}
+    for policy in about.policies:
+        series = evidence.get(policy, about.selecting("best_of_n"))
+        if series is not None:
+            most[policy] = int(series.budgets[-1])
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                drops[policy, budget] = series.credits[-1] - series.credits[place]
+    shown: dict[str, Fall] = {}
+    for (policy, budget), loss in jointly(drops, evidence).items():
+        if loss.high < 0 and (policy not in shown or loss.value < shown[policy].loss.value):
+            shown[policy] = Fall(budget, most[policy], loss)
+    return shown
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """From how many samples on a policy stays near what it has with `most`; None: not shown of any."""
+
+    start: int | None
+    most: int
+
+
+def voting(about: Setting) -> Strategy | None:
+    """The headline's strategy where it votes, else majority voting."""
+    return about.headline if about.headline.selector in _VOTES else about.selecting("majority")
+
+
+def saturations(evidence: Evidence, about: Setting) -> dict[str, Saturation]:
+    """Where voting is shown to saturate, by policy.
+
+    Shown where all differences from there on have intervals, which hold jointly, within `NEAR` either way.
+    Pools of fewer than FEWEST_SAMPLES show nothing and are left out.
+    """
+    gaps: dict[tuple[str, int], Floats] = {}
+    found = {}
+    for policy in about.policies:
+        series = evidence.get(policy, voting(about))
+        if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
+            found[policy] = Saturation(None, int(series.budgets[-1]))
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                gaps[policy, budget] = series.credits[place] - series.credits[-1]
+    near = {key: max(abs(gap.low), abs(gap.high)) <= NEAR for key, gap in jointly(gaps, evidence).items()}
+    for policy, budget in sorted(near, key=lambda key: -key[1]):
+        # From the largest down, until one is not near.
+        if near[policy, budget] and all(near[key] for key in near if key[0] == policy and key[1] > budget):
+            found[policy] = replace(found[policy], start=budget)
+    return found
 
 
 def all_gains(evidence: Evidence, about: Setting, searches: Sequence[str], budget: int) -> Iterator[Gain]:

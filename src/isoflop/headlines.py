@@ -20,13 +20,14 @@ from isoflop.best_choice import BestChoice, best_choices
 from isoflop.claims import Setting
 from isoflop.evidence import Evidence
 from isoflop.factors import times
-from isoflop.fit_tables import FEWEST_SAMPLES
 from isoflop.gains import (
     Gain,
-    jointly,
+    falls_of_best,
     over_greedy_gains,
     over_next_greedy_gains,
+    saturations,
     search_gains,
+    voting,
     weighted_gains,
 )
 from isoflop.publishing import (
@@ -47,10 +48,6 @@ from isoflop.revision_rates import MENDED, PASS, SPOILT
 from isoflop.strategy import Strategy
 
 Floats = NDArray[np.float64]
-
-# An accuracy this close to that at the largest budget counts as saturated.
-NEAR = 0.01
-_VOTES = ("majority", "weighted")
 
 
 @dataclass(frozen=True)
@@ -190,66 +187,31 @@ def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, abo
 
 
 def over_optimisation(evidence: Evidence, about: Setting) -> str:
-    """Where best-of-n is worse with its most samples than with fewer: high scores are then less often right.
-
-    The peak is picked, so the picking is under control: intervals of all falls from any budget of any model
-    to its last hold jointly. Said only where one of them is above 0.
-    """
-    strategy = about.selecting("best_of_n")
-    falls: dict[tuple[str, int], Floats] = {}
-    for policy in about.policies:
-        series = evidence.get(policy, strategy)
-        if series is not None:
-            for place, budget in enumerate(series.budgets[:-1].tolist()):
-                falls[policy, budget] = series.credits[-1] - series.credits[place]
-    found = jointly(falls, evidence)
-    told = []
-    for policy in about.policies:
-        own = {budget: one for (name, budget), one in found.items() if name == policy}
-        down = {budget: one for budget, one in own.items() if one.high < 0}
-        if down:
-            peak = min(down, key=lambda budget: down[budget].value)
-            series = evidence.get(policy, strategy)
-            assert series is not None  # it has falls
-            told.append(f"{policy} {down[peak].in_points} from {peak} to {series.budgets[-1]} samples")
+    """Where best-of-n falls with more samples, and high scores are less often right; only where shown."""
+    told = [
+        f"{policy} {fall.loss.in_points} from {fall.peak} to {fall.most} samples"
+        for policy, fall in falls_of_best(evidence, about).items()
+    ]
     if not told:
         return ""
     return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(told)}."
 
 
 def saturation(evidence: Evidence, about: Setting) -> str:
-    """From where on voting is shown to stay within a point of what it has with its most samples.
-
-    Shown where all differences from there on have intervals, which hold jointly, within a point either way.
-    """
-    strategy = about.headline if about.headline.selector in _VOTES else about.selecting("majority")
-    gaps: dict[tuple[str, int], Floats] = {}
-    for policy in about.policies:
-        series = evidence.get(policy, strategy)
-        if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
-            for place, budget in enumerate(series.budgets[:-1].tolist()):
-                gaps[policy, budget] = series.credits[place] - series.credits[-1]
-    found = jointly(gaps, evidence)
-    parts, shown = [], False
-    for policy in dict.fromkeys(policy for policy, _ in gaps):
-        series = evidence.get(policy, strategy)
-        assert series is not None  # it has gaps
-        near = None
-        for budget in reversed([budget for name, budget in gaps if name == policy]):
-            gap = found[policy, budget]
-            if max(abs(gap.low), abs(gap.high)) > NEAR:
-                break
-            near = budget
-        when = "at no smaller number" if near is None else f"from {near} samples on"
-        parts.append(f"{policy} {when} (of {series.budgets[-1]})")
-        shown = shown or near is not None
-    if not parts or strategy is None:
+    """From where on voting is shown to stay within a point of what it has with its most samples."""
+    found, strategy = saturations(evidence, about), voting(about)
+    if not found or strategy is None:
         return ""
-    if not shown:
+    if all(one.start is None for one in found.values()):
         return (
             f"For no model is {strategy.name} over fewer samples shown to stay within a point of what it has "
             "with the most."
         )
+    parts = [
+        f"{policy} {'at no smaller number' if one.start is None else f'from {one.start} samples on'} "
+        f"(of {one.most})"
+        for policy, one in found.items()
+    ]
     return (
         f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
         f"{'; '.join(parts)}."

@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoflop.choice_csv import compute_optimal, last_choices
 from isoflop.choice_study import Pair, Studied, study_choice
 from isoflop.difficulty import quantile_bins
 from isoflop.exchange_study import Exchanged, exchanges
 from isoflop.halves import HALVES, WHOLE
-from isoflop.options import CreditsTable
+from isoflop.options import GENERATIONS, CreditsTable
 from isoflop.planted_worlds import Planted, PlantedPolicy, World
 from isoflop.snell_claims import snell_claims
 from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
+from isoflop.verdict_bench import Told
 from isoflop.verdicts import ClaimJudged
 
 Floats = NDArray[np.float64]
@@ -28,6 +30,9 @@ Bools = NDArray[np.bool_]
 
 DATASET, TELLING, GREEDY = "planted", "sampling", "greedy"
 BINS = 5
+TOLD_KINDS = ("oracle", "predicted")
+# Seeds of the studies that tell what to expect, beyond those that are judged.
+_OTHERS = 10**6
 # Standard deviation of what a verifier's mean score is off the pass rate by.
 _MISREAD = 0.1
 
@@ -186,13 +191,43 @@ def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: in
 
 
 def choice_study(pairs: Sequence[Pair], spec: ChooseSpec) -> ChoiceStudy:
-    """What the choose stage makes of the tables, choices under total compute alone."""
-    studied = study_choice(pairs, spec, ("flops_total",))
+    """What the choose stage makes of the tables, choices at equal samples and total compute."""
+    studied = study_choice(pairs, spec, (GENERATIONS, "flops_total"))
     return ChoiceStudy(studied, exchanges(studied, pairs, spec))
 
 
-def choice_claims(pairs: Sequence[Pair], spec: ChooseSpec) -> list[ClaimJudged]:
+def choice_claims(found: ChoiceStudy, spec: ChooseSpec) -> list[ClaimJudged]:
     """Snell et al.'s claims on the tables."""
-    found = choice_study(pairs, spec)
     kinds = {pool.generator.partition("/")[0]: pool.kind for pool in spec.pools}
     return snell_claims(found.studied, found.exchanged, kinds, spec.level)
+
+
+def told_choices(studied: Sequence[Studied], spec: ChooseSpec) -> dict[str, dict[str, Told]]:
+    """What the report tells of choosing, in a sentence for each difficulty: the gain by policy and family."""
+    table = compute_optimal(studied, spec.experiment, spec.level)
+    numbers = ("budget", "options", "gain", "gain_low", "gain_high")
+    table = table.astype(dict.fromkeys(numbers, float))
+    found: dict[str, dict[str, Told]] = {}
+    for _, row in last_choices(table).iterrows():
+        if row["difficulty"] in TOLD_KINDS:
+            gains = found.setdefault(f"choice by {row['difficulty']} difficulty", {})
+            gains[f"{row['policy']}, {row['family']}"] = Told(row["gain"], row["gain_low"], row["gain_high"])
+    return found
+
+
+def expected_gains(
+    world: World, problems: int, spec: ChooseSpec, studies: int
+) -> dict[str, dict[str, float]]:
+    """What choosing on so many problems gains, as `told_choices` names it: the mean over other studies.
+
+    Not what the best choice would gain: a choice made on few problems is also made by luck.
+    """
+    quick = spec.model_copy(update={"draws": 2})
+    sums: dict[str, dict[str, float]] = {}
+    for seed in range(studies):
+        studied = study_choice(measured_pairs(world, problems, _OTHERS + seed), quick, (GENERATIONS,))
+        for name, gains in told_choices(studied, quick).items():
+            own = sums.setdefault(name, {})
+            for part, told in gains.items():
+                own[part] = own.get(part, 0.0) + told.value / studies
+    return sums

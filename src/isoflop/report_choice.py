@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from isoflop.choice_csv import ALL
+from isoflop.choice_csv import ALL, STUDY, last_choices
 from isoflop.choice_figures import KIND_LABELS
 from isoflop.options import GENERATIONS
 from isoflop.publishing import COST_LABELS, Choice, Estimate, PublishSpec, scientific
@@ -14,7 +14,6 @@ from isoflop.verdicts import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
 _CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
-_KEYS = ("dataset", "family", "policy")
 # Factors beyond this are told as such: nobody spends a hundred thousand times less.
 _MOST = 1e5
 
@@ -46,8 +45,8 @@ def _chosen_table(table: pd.DataFrame) -> HtmlTable:
     rows = []
     of_knee = (table["axis"] == GENERATIONS) & (table["bin"] == ALL)
     of_knee &= table["knee"].astype(str).str.lower() == "true"
-    knees = table[of_knee].set_index([*_KEYS, "difficulty"])
-    for keys, group in _choices(table).groupby(list(_KEYS), sort=False):
+    knees = table[of_knee].set_index([*STUDY, "difficulty"])
+    for keys, group in last_choices(table).groupby(list(STUDY), sort=False):
         for _, row in group.iterrows():
             rows.append(
                 [
@@ -143,7 +142,7 @@ def _times(value: float) -> str:
 
 def worth_telling(choice: Choice) -> Iterable[str]:
     """A sentence per data set and family: the gain of choosing by oracle and by predicted difficulty."""
-    for (dataset, family), group in _choices(choice.compute_optimal).groupby(
+    for (dataset, family), group in last_choices(choice.compute_optimal).groupby(
         ["dataset", "family"], sort=False
     ):
         parts = []
@@ -160,14 +159,3 @@ def worth_telling(choice: Choice) -> Iterable[str]:
                 f"{dataset}: choosing among {family} at {budgets} samples minus {group['baseline'].iloc[0]} "
                 f"for all, in points, telling difficulty not charged: {'. '.join(parts)}."
             )
-
-
-def _choices(table: pd.DataFrame) -> pd.DataFrame:
-    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice.
-
-    Of the budgets that all ways of telling difficulty have: where a pool is halved, they end earlier.
-    """
-    rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
-    keys = [rows[name] for name in _KEYS]
-    last = rows.groupby([*_KEYS, "difficulty"])["budget"].transform("max").groupby(keys).transform("min")
-    return rows[rows["budget"] == last]

@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from isoflop.best_choice import BestChoice, Picked, best_choices
 from isoflop.claims import Setting, wu_claims
-from isoflop.evidence import Evidence
+from isoflop.evidence import Evidence, Series
 from isoflop.factors import factor_saved
 from isoflop.fits import (
     Fit,
@@ -25,8 +25,18 @@ from isoflop.fits import (
     fit_exponential_saturation,
     fit_power_law_with_floor,
 )
-from isoflop.gains import jointly
-from isoflop.headlines import over_optimisation
+from isoflop.gains import (
+    NEAR,
+    falls_of_best,
+    over_greedy_gains,
+    over_next_greedy_gains,
+    saturations,
+    search_gains,
+    voting,
+    weighted_gains,
+)
+from isoflop.revision_rates import PASS
+from isoflop.revision_rates import Rate as RevisionRate
 from isoflop.strategy import Strategy
 from isoflop.verdicts import (
     CONTRADICTED,
@@ -45,6 +55,8 @@ Floats = NDArray[np.float64]
 
 # True values nearer to 0 than this are 0: a hundredth of a point.
 TRUE_ZERO = 1e-4
+# What choosing gains is known to about this: the mean of some hundred studies.
+NOTHING_GAINED = 1e-3
 
 
 class Rate(NamedTuple):
@@ -163,65 +175,43 @@ class Told(NamedTuple):
 
 
 def score_told(
-    tally: Tally, told: Mapping[str, Told], truth: Mapping[str, float], nothing: float = 0.0
+    tally: Tally,
+    told: Mapping[str, Told],
+    truth: Mapping[str, float],
+    nothing: float = 0.0,
+    zero: float = TRUE_ZERO,
 ) -> None:
     """Add a sentence of estimates by name; it is false where an interval is on the wrong side of `nothing`.
 
-    Where the truth is `nothing`, either side is wrong. It counts as right where some interval is on a side
-    and none is wrong.
+    Where the truth is within `zero` of `nothing`, either side is wrong. It counts as right where some
+    interval is on a side and none is wrong.
     """
     wrong = decided = covered = 0
     for name, one in told.items():
         true = truth[name]
         above, below = one.low > nothing, one.high < nothing
         decided += above or below
-        wrong += (above and true < nothing + TRUE_ZERO) or (below and true > nothing - TRUE_ZERO)
+        wrong += (above and true < nothing + zero) or (below and true > nothing - zero)
         covered += one.low - TRUE_ZERO <= true <= one.high + TRUE_ZERO
     tally.add("told" if decided else UNDECIDED, wrong > 0, covered, len(told))
 
 
-def joint_gains(evidence: Evidence, about: Setting, cost: str) -> dict[str, dict[str, Floats]]:
-    """The vectors behind the sentences whose intervals hold jointly, by sentence and name."""
-    greedy = {policy: evidence.get(policy, _selected(about, "none")) for policy in about.policies}
-    headline = {policy: evidence.get(policy, about.headline) for policy in about.policies}
-    found: dict[str, dict[str, Floats]] = {"over greedy": {}, "over greedy of the next size": {}}
-    for policy, single in greedy.items():
-        most = headline[policy]
-        if single is not None and most is not None:
-            found["over greedy"][policy] = most.credits[-1] - single.credits[0]
-    for small, large in about.pairs():
-        single, most = greedy[large], headline[small]
-        if single is not None and most is not None:
-            found["over greedy of the next size"][small] = most.credits[-1] - single.credits[0]
-    weighted, majority = (about.selecting(name) for name in ("weighted", "majority"))
-    found["verifier"] = {
-        policy: one.credits[-1] - other.credits[-1]
-        for policy in about.policies
-        if (one := evidence.get(policy, weighted)) and (other := evidence.get(policy, majority))
+def told_gains(evidence: Evidence, about: Setting, cost: str) -> dict[str, dict[str, Told]]:
+    """The gains of every sentence whose intervals hold jointly, by sentence and part."""
+    sampled = evidence.get(about.policies[0], about.headline)
+    most = 1 if sampled is None else int(sampled.budgets[-1])
+    found = {
+        "over greedy": over_greedy_gains(evidence, about),
+        "over greedy of the next size": over_next_greedy_gains(evidence, about),
+        "verifier": weighted_gains(evidence, about, most),
     }
-    for kind in dict.fromkeys(about.searches.values()):
-        gains = {}
-        for policy in about.policies:
-            search, sampled = evidence.get(policy, about.search(kind)), headline[policy]
-            if search is not None and sampled is not None:
-                bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
-                if bought is not None:
-                    gains[policy] = search.credits[-1] - bought
-        found[f"{kind} over samples"] = gains
-    return {name: gains for name, gains in found.items() if gains}
-
-
-def _selected(about: Setting, selector: str) -> Strategy | None:
-    return next((one for one in about.strategies if one.selector == selector), None)
-
-
-_FALL = re.compile(r"(\S+) −[\d.]+ \(")
-
-
-def falls(evidence: Evidence, about: Setting) -> list[str]:
-    """The policies of which the report says that best-of-n falls."""
-    text = over_optimisation(evidence, about).rpartition("points: ")[2]
-    return _FALL.findall(text)
+    for search, kind in about.searches.items():
+        found[f"{kind} over samples"] = search_gains(evidence, about, search, cost)
+    return {
+        name: {one.part: Told(one.gain.value, one.gain.low, one.gain.high) for one in gains}
+        for name, gains in found.items()
+        if gains
+    }
 
 
 def factors(evidence: Evidence, about: Setting, cost: str) -> dict[str, Told]:
@@ -248,8 +238,7 @@ def score_study(
             score_claim(tally, judged, known)
         else:
             tally.add(judged.verdict, True)
-    for name, vectors in joint_gains(evidence, about, cost).items():
-        told = {key: Told(*one) for key, one in _jointly(vectors, evidence).items()}
+    for name, told in told_gains(evidence, about, cost).items():
         score_told(tallies.setdefault(name, Tally()), told, truth.gains[name])
     saved = factors(evidence, about, cost)
     if saved:
@@ -264,9 +253,14 @@ def score_study(
             nothing = 0.0 if name.endswith("backtest") else np.inf
             score_told(tallies.setdefault(name, Tally()), {name: parameter}, {name: true}, nothing)
     if about.selecting("best_of_n") is not None:
-        down = falls(evidence, about)
+        down = falls_of_best(evidence, about)
         wrong = any(not truth.falls[policy] for policy in down)
         tallies.setdefault("best-of-n falls", Tally()).add("told" if down else UNDECIDED, wrong)
+    flat = {
+        policy: one.start for policy, one in saturations(evidence, about).items() if one.start is not None
+    }
+    wrong = any(start < truth.flat[policy] for policy, start in flat.items())
+    tallies.setdefault("voting saturates", Tally()).add("told" if flat else UNDECIDED, wrong)
 
 
 def score_choices(
@@ -286,6 +280,32 @@ def score_choices(
             covered = coverage(said.statement, statement)
             tally = tallies.setdefault(f"{name}: {statement.text}", Tally())
             tally.add(said.verdict, statement_is_false(said, statement), sum(covered), len(covered))
+
+
+def score_choosing(
+    tallies: dict[str, Tally],
+    told: Mapping[str, Mapping[str, Told]],
+    expected: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Add what is told of choosing by difficulty; where no gain is expected, either side is false."""
+    for name, gains in told.items():
+        score_told(tallies.setdefault(name, Tally()), gains, expected[name], zero=NOTHING_GAINED)
+
+
+def score_chains(
+    tallies: dict[str, Tally], rates: Sequence[RevisionRate], truth: Mapping[tuple[int, str], float]
+) -> None:
+    """Add the shares that a sentence about revisions tells. They say no direction: only coverage counts."""
+    longest = max(one.place for one in rates)
+    for one in rates:
+        if one.place in (0, 1, longest) and (one.measure == PASS or not one.place):
+            name = f"revisions, {one.measure}" + (
+                f" at {'first' if one.place == 1 else 'last'}" if one.place else ""
+            )
+            told = Told(one.value, one.low, one.high)
+            score_told(
+                tallies.setdefault(name, Tally()), {name: told}, {name: truth[one.place, one.measure]}, np.inf
+            )
 
 
 def score_factors(tallies: dict[str, Tally], saved: Mapping[str, Told], truth: Mapping[str, Told]) -> None:
@@ -359,8 +379,8 @@ class Truth:
             for judged in wu_claims(evidence, about, (cost,))
         }
         self.gains = {
-            name: {key: float(vector.mean()) for key, vector in vectors.items()}
-            for name, vectors in joint_gains(evidence, about, cost).items()
+            name: {part: told.value for part, told in gains.items()}
+            for name, gains in told_gains(evidence, about, cost).items()
         }
         self.factors = factors(evidence, about, cost)
         best = {policy: evidence.get(policy, about.selecting("best_of_n")) for policy in about.policies}
@@ -368,11 +388,17 @@ class Truth:
             policy: one is not None and bool(one.accuracy[-1] < one.accuracy.max() - TRUE_ZERO)
             for policy, one in best.items()
         }
+        self.flat = {
+            policy: first_near_last(series)
+            for policy in about.policies
+            if (series := evidence.get(policy, voting(about))) is not None
+        }
 
 
-def _jointly(vectors: Mapping[str, Floats], evidence: Evidence) -> dict[str, tuple[float, float, float]]:
-    found = jointly(vectors, evidence)
-    return {name: (one.value, one.low, one.high) for name, one in found.items()}
+def first_near_last(series: Series) -> int:
+    """The first budget from which on every accuracy is within a point of the last."""
+    far = np.flatnonzero(np.abs(series.accuracy - series.accuracy[-1]) > NEAR)
+    return int(series.budgets[far[-1] + 1 if far.size else 0])
 
 
 def summary(rows: Sequence[Mapping[str, str]]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isoflop.choice_csv import last_choices
 from isoflop.errors import UserError
-from isoflop.report_choice import _choices
 from isoflop.stages import choose
 from isoflop.stages.common import write_table
 from isoflop.tables import CREDITS, DIFFICULTY
@@ -294,7 +294,7 @@ def test_budgets_that_leave_no_choice_are_marked(told: dict[str, pd.DataFrame]) 
     assert counts["search", 64.0] == {3}
     assert counts["revising", 1.0] == {1}
     assert counts["revising", 16.0] == {2}
-    shown = _choices(told["compute_optimal"][told["compute_optimal"]["budget"] < 4])
+    shown = last_choices(told["compute_optimal"][told["compute_optimal"]["budget"] < 4])
     assert set(shown["family"]) == {"search"}
 
 

@@ -4,6 +4,7 @@ Seeds are fixed, and bounds are what chance leaves of 5% once in ten thousand.
 """
 
 import csv
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,17 +12,33 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from isoflop.bench_worlds import BEST, GREEDY, HEADLINE, MAJORITY, SEARCHED, cases, setting, world
-from isoflop.bootstrap import Interval
+from isoflop.bench_worlds import (
+    BEST,
+    FAMILIES,
+    GREEDY,
+    HEADLINE,
+    MAJORITY,
+    SEARCHED,
+    cases,
+    choice_world,
+    setting,
+    world,
+)
+from isoflop.bootstrap import Interval, problem_weights
 from isoflop.claims import wu_claims
 from isoflop.factors import factor_saved
-from isoflop.planted_worlds import Best, Lift, PlantedPolicy, Vote
+from isoflop.planted_chains import CHAIN_WORLDS, ChainWorld
+from isoflop.planted_choices import choice_spec, choice_study, expected_gains, measured_pairs, told_choices
+from isoflop.planted_worlds import Best, Greedy, Lift, PlantedPolicy, Vote
+from isoflop.revision_rates import revision_rates
 from isoflop.verdict_bench import (
     Tally,
     Told,
     Truth,
     factors,
+    first_near_last,
     rate,
+    score_chains,
     score_factors,
     score_study,
     score_told,
@@ -173,6 +190,44 @@ def test_a_strategy_saves_nothing_over_itself() -> None:
             assert (factor.value, factor.low, factor.high) == pytest.approx((1.0, 1.0, 1.0), rel=1e-9)
 
 
+def test_the_first_budget_that_is_near_the_last_is_found_from_the_end() -> None:
+    planted = world("w", policies=TWO)
+    series = planted.truth.series["1M", HEADLINE]
+    credits = np.array([[0.3], [0.395], [0.38], [0.395], [0.4]])
+    costs = {name: values[:5] for name, values in series.costs.items()}
+    dipping = replace(series, budgets=np.array([1, 2, 4, 8, 16]), credits=credits, costs=costs)
+    assert first_near_last(dipping) == 8
+
+
+@pytest.mark.parametrize("chains", CHAIN_WORLDS, ids=lambda one: one.name)
+def test_shares_of_turned_answers_are_unbiased_and_their_intervals_cover(chains: ChainWorld) -> None:
+    truth, tallies = chains.truth(), dict[str, Tally]()
+    for seed in range(STUDIES):
+        weights = problem_weights(PROBLEMS, 200, seed, "chains")
+        score_chains(tallies, revision_rates(chains.graded(PROBLEMS, seed), weights, 0.95), truth)
+    for name, tally in tallies.items():
+        assert tally.covered >= binom.ppf(RARE, tally.intervals, 0.95), name
+    many = 20_000
+    for found in revision_rates(chains.graded(many, 99), problem_weights(many, 20, 1, "chains"), 0.95):
+        assert found.value == pytest.approx(truth[found.place, found.measure], abs=0.02)
+
+
+def test_what_is_told_of_choosing_is_the_gain_over_the_baseline_of_its_world() -> None:
+    """Revisions in a row are 20 points better: half of the choices are worth that, the others nothing."""
+    planted = choice_world("w", Best(lead=1.0), Greedy(), {"revisions/4": Lift(0.2)})
+    spec = choice_spec(planted, FAMILIES, 40)
+    studied = choice_study(measured_pairs(planted, 120, 1), spec).studied
+    told = told_choices(studied, spec)
+    expected = expected_gains(planted, 120, spec, 4)
+    assert set(told) == {"choice by oracle difficulty", "choice by predicted difficulty"}
+    for name, gains in told.items():
+        assert set(gains) == {f"{size}, {family}" for size in ("1M", "4M") for family in FAMILIES}
+        for part, one in gains.items():
+            assert (one.low > 0) is part.endswith("revisions")
+            true = 0.2 if part.endswith("revisions") else 0.0
+            assert expected[name][part] == pytest.approx(true, abs=0.05)
+
+
 def test_entry_prices_are_no_law() -> None:
     prices = next(case.world for case in cases() if case.name == "entry prices only")
     about = setting(prices)
@@ -187,7 +242,8 @@ def test_the_page_has_the_tables_of_the_committed_numbers() -> None:
         rows = list(csv.DictReader(file))
     page = (folder / "verdicts.md").read_text(encoding="utf-8")
     assert with_tables(page, rows) == page
-    assert {row["world"] for row in rows} <= {case.name for case in cases()}
+    worlds = {one.name for one in (*cases(), *CHAIN_WORLDS)}
+    assert {row["world"] for row in rows} == worlds
 
 
 def test_every_world_names_its_strategies_and_has_greedy_answers() -> None:
