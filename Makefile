@@ -21,14 +21,14 @@ run: install
 
 # What CONFIG will take, before any of it is spent.
 plan: install
-	@$(BIN)/python -m isoflop.forecast_cli $(CONFIG)
+	@$(BIN)/python -m isoflop.forecast.command $(CONFIG)
 
 # The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
 rehearse: install
-	@$(BIN)/python -m isoflop.rehearsal $(CONFIG)
+	@$(BIN)/python -m isoflop.rehearsal.run $(CONFIG)
 
 pin: install
-	@$(BIN)/python -m isoflop.pin $(CONFIG)
+	@$(BIN)/python -m isoflop.config.pin $(CONFIG)
 
 test: install-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -58,8 +58,8 @@ format: install-dev
 
 # The config's reference from its model, README and studies from their templates and tables.
 docs: install
-	@$(BIN)/python -m isoflop.config_docs
-	@$(BIN)/python -m isoflop.prose
+	@$(BIN)/python -m isoflop.config.docs
+	@$(BIN)/python -m isoflop.prose.pages
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

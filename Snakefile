@@ -6,12 +6,12 @@ The config decides everything (docs/reference/config.md); `PLAN` knows the jobs 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from isoflop.config import load_config
-from isoflop.config_checks import unpinned
+from isoflop.config.study import load_config
+from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
-from isoflop.plan import Plan
-from isoflop.plan_choice import ChoicePlan
-from isoflop.plan_revisions import RevisionPlan
+from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_revisions import RevisionPlan
 
 min_version("9.8")
 

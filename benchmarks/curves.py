@@ -18,9 +18,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from isoflop.bootstrap import accuracy_interval, problem_weights
-from isoflop.selection import Pools, SelectSpec, StepScores, StrategyCredits, select_credits
-from isoflop.voting import draws_needed
+from isoflop.fits.bootstrap import accuracy_interval, problem_weights
+from isoflop.selection.samples import Pools, SelectSpec, StepScores, StrategyCredits, select_credits
+from isoflop.selection.voting import draws_needed
 
 PROBLEMS, SAMPLES, LEVELS, BOOTSTRAP_DRAWS = 500, 256, 5, 1000
 SPEC = SelectSpec(

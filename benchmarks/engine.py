@@ -15,10 +15,10 @@ import time
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from isoflop.config_models import Policy
-from isoflop.engine_transformers import TransformersPolicy
-from isoflop.engines import GenerationRequest
-from isoflop.wordproblems import generate_problems
+from isoflop.config.models import Policy
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.registry import GenerationRequest
 
 
 def main() -> None:

@@ -15,14 +15,14 @@ import time
 
 import torch
 
-from isoflop.config_models import MathShepherd, Policy
-from isoflop.config_search import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
-from isoflop.engine_transformers import TransformersPolicy
-from isoflop.engines import GenerationRequest
-from isoflop.search_driver import Driver, Task, Texts
-from isoflop.searches import new_tree, start
-from isoflop.verifier_transformers import TransformersVerifier
-from isoflop.wordproblems import generate_problems
+from isoflop.config.models import MathShepherd, Policy
+from isoflop.config.search import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.registry import GenerationRequest
+from isoflop.search.driver import Driver, Task, Texts
+from isoflop.search.registry import new_tree, start
+from isoflop.verifiers.hf_verifier import TransformersVerifier
 
 
 def _prompts(count: int, seed: int) -> list[str]:

@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py [--draws 400] [--jobs 2] [--quick] [--only WORLD ...]
         [--sentences START ...] [--out docs/design/verdicts-bench.csv] [--page docs/design/verdicts.md]
 
-Draws so many studies of every world of isoflop.bench_worlds at its numbers of problems, lets the report judge
-each, and compares with the world's truth. Every row of the table is one sentence in one world: the share of
-studies in which it is false, decided and right, the coverage of its 95% intervals, each with its Monte Carlo
-interval. `--quick` draws 40 of each. Rows of worlds and sentences that are not asked for stay as they are.
-docs/design/verdicts.md reads the table.
+Draws so many studies of every world of isoflop.planted.cases at its numbers of problems, lets the report
+judge each, and compares with the world's truth. Every row of the table is one sentence in one world: the
+share of studies in which it is false, decided and right, the coverage of its 95% intervals, each with its
+Monte Carlo interval. `--quick` draws 40 of each. Rows of worlds and sentences that are not asked for stay as
+they are. docs/design/verdicts.md reads the table.
 """
 
 import argparse
@@ -18,20 +18,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from isoflop.bench_worlds import Case, cases, setting
-from isoflop.bootstrap import problem_weights
-from isoflop.planted_chains import CHAIN_WORLDS
-from isoflop.planted_choices import (
-    choice_claims,
-    choice_spec,
-    choice_study,
-    expected_gains,
-    measured_pairs,
-    told_choices,
-    true_pairs,
-)
-from isoflop.revision_rates import revision_rates
-from isoflop.verdict_bench import (
+from isoflop.fits.bootstrap import problem_weights
+from isoflop.fits.revision_rates import revision_rates
+from isoflop.planted.bench import (
     Tally,
     Truth,
     rate,
@@ -41,7 +30,18 @@ from isoflop.verdict_bench import (
     score_study,
     with_tables,
 )
-from isoflop.verdicts import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
+from isoflop.planted.cases import Case, cases, setting
+from isoflop.planted.chains import CHAIN_WORLDS
+from isoflop.planted.choices import (
+    choice_claims,
+    choice_spec,
+    choice_study,
+    expected_gains,
+    measured_pairs,
+    told_choices,
+    true_pairs,
+)
+from isoflop.verdicts.judge import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
 
 COLUMNS = (
     "world", "problems", "sentence", "studies", "false", "false_low", "false_high", "right", "right_low",

@@ -19,16 +19,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from isoflop.config_models import Policy as PolicyEntry
-from isoflop.engine_transformers import TransformersPolicy
-from isoflop.engine_vllm import VllmPolicy
-from isoflop.engines import Policy
-from isoflop.open_requests import JoiningPolicy
-from isoflop.specs import SAMPLE_VERSION, SampleSpec
-from isoflop.stages.common import Problem
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.registry import Policy
+from isoflop.engines.request_queue import JoiningPolicy
+from isoflop.engines.vllm_policy import VllmPolicy
+from isoflop.engines.vllm_settings import VllmSettings, engine_arguments, settle_environment
+from isoflop.files import Problem
+from isoflop.pipeline.specs import SAMPLE_VERSION, SampleSpec
 from isoflop.stages.sample import candidates_table, requests_for
-from isoflop.vllm_settings import VllmSettings, engine_arguments, settle_environment
-from isoflop.wordproblems import generate_problems
 
 
 class _SharedPolicy(VllmPolicy):

@@ -6,9 +6,9 @@ python -m isoflop.outcome CONFIG.yaml
 from collections.abc import Sequence
 from pathlib import Path
 
-from isoflop.config import load_config
+from isoflop.config.study import load_config
 from isoflop.errors import UserError
-from isoflop.stages.common import run_stage
+from isoflop.files import run_stage
 
 
 def main(arguments: Sequence[str]) -> None:

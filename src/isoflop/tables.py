@@ -38,7 +38,7 @@ CANDIDATES = pa.schema(
     ]
 )
 
-# What a search took for one problem at one budget in one run, in tokens (isoflop.search_driver.Usage), and
+# What a search took for one problem at one budget in one run, in tokens (isoflop.search.driver.Usage), and
 # how many samples it counts as by its paper's rule. Seconds are the job's, shared by generated tokens.
 _USAGE = [
     pa.field(name, pa.int64(), nullable=False)
@@ -151,9 +151,9 @@ MEASURED = pa.schema(
 )
 
 # One row per half and problem: how hard it is for one policy, by one pool of its samples, whole (half 0) or
-# by those at even (1) or odd (2) places alone (isoflop.difficulty). Bin 1 is the easiest; `predicted` is null
-# without a verifier. Costs are of the samples that tell, for one problem: without and with the verifier's
-# reading.
+# by those at even (1) or odd (2) places alone (isoflop.allocation.difficulty). Bin 1 is the easiest;
+# `predicted` is null without a verifier. Costs are of the samples that tell, for one problem: without and
+# with the verifier's reading.
 DIFFICULTY = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from isoflop.config import load_config
-from isoflop.config_reading import read_yaml
-from isoflop.plan import Plan
+from isoflop.config.reading import read_yaml
+from isoflop.config.study import load_config
+from isoflop.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 # One policy of each way through wu2024: trained here, limited in its budgets, in a chat and on programs.
@@ -40,7 +40,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
     # Programs may run here where there is no sandbox: they are the rehearsal's own.
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "isoflop.rehearsal", str(config), "made", "--"),
+            *(sys.executable, "-m", "isoflop.rehearsal.run", str(config), "made", "--"),
             *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2"),
             *("--config", "engine_settings={allow_unsandboxed: true}"),
         ],

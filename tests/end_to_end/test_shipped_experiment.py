@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from isoflop.claims import CLAIMS
+from isoflop.claims.wu2024 import CLAIMS
 from isoflop.tables import CURVES_COLUMNS
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta, hypergeom, norm
 
-from isoflop.choice_study import Pair
-from isoflop.difficulty import quantile_bins
-from isoflop.options import CreditsTable
-from isoflop.specs import ChooseSpec
+from isoflop.allocation.difficulty import quantile_bins
+from isoflop.allocation.options import CreditsTable
+from isoflop.allocation.study import Pair
+from isoflop.pipeline.specs import ChooseSpec
 
 SIZES = {"small": 1_000_000, "large": 14_000_000}
 POOL = 64

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoflop.costs import ModelShape
-from isoflop.forecast import Known, StudyWork
-from isoflop.forecast_time import Placed
-from isoflop.search_forecast import Lengths
+from isoflop.forecast.searches import Lengths
+from isoflop.forecast.time import Placed
+from isoflop.forecast.work import Known, StudyWork
 
 LENGTHS = Lengths(prompt=100, solution=50, steps=5)
 

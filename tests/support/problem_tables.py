@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from isoflop.config_entries import WordproblemsSource
-from isoflop.problems import problem_columns
-from isoflop.stages.common import write_table
+from isoflop.config.base import WordproblemsSource
+from isoflop.data.problems import problem_columns
+from isoflop.data.word_problems import LEVELS
+from isoflop.files import write_table
 from isoflop.stages.problems import load_wordproblems
 from isoflop.tables import PROBLEMS
-from isoflop.wordproblems import LEVELS
 
 
 def write_problems(

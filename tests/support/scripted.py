@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from isoflop.search_tree import ROOT, Grow, Limits, Look, Question, Search, Step, Tree
+from isoflop.search.tree import ROOT, Grow, Limits, Look, Question, Search, Step, Tree
 
 # What is written as child `child` of the node whose steps are `path`, and its score.
 Script = Callable[[tuple[str, ...], int], tuple[str, bool, float]]

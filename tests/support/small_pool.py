@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from isoflop.files import read_table, write_table
 from isoflop.stages import select
-from isoflop.stages.common import read_table, write_table
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
 
 POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}

@@ -18,9 +18,9 @@ from transformers import (
     AutoTokenizer,
 )
 
-from isoflop.config_models import QWEN_SYSTEM, Running, RunningOne
-from isoflop.engines import ScoreRequest
-from isoflop.wordproblems import generate_problems
+from isoflop.config.models import QWEN_SYSTEM, Running, RunningOne
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.registry import ScoreRequest
 
 PROBLEMS = generate_problems("dev", 6, seed=4)
 SOLUTIONS = [(problem.prompt, problem.solution.splitlines(keepends=True)) for problem in PROBLEMS]

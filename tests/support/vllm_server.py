@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx2
 
-from isoflop.config_models import Server
+from isoflop.config.models import Server
 
 NAME = "served"
 _START_SECONDS = 500

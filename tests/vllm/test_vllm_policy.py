@@ -12,18 +12,18 @@ import pytest
 from scipy.stats import chi2_contingency
 from vllm_server import VllmServer
 
-from isoflop.answers import make_grader
-from isoflop.config_models import MathShepherd, Policy
-from isoflop.config_search import Rebase
-from isoflop.engine_server import ServerPolicy
-from isoflop.engine_transformers import TransformersPolicy
-from isoflop.engine_vllm import VllmPolicy
-from isoflop.engines import Completion, GenerationRequest
+from isoflop.config.models import MathShepherd, Policy
+from isoflop.config.search import Rebase
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.registry import Completion, GenerationRequest
+from isoflop.engines.server_policy import ServerPolicy
+from isoflop.engines.vllm_policy import VllmPolicy
 from isoflop.errors import UserError
-from isoflop.search_driver import Driver, Task, Texts
-from isoflop.searches import new_tree, start
-from isoflop.verifier_transformers import TransformersVerifier
-from isoflop.wordproblems import generate_problems
+from isoflop.grading.grader import make_grader
+from isoflop.search.driver import Driver, Task, Texts
+from isoflop.search.registry import new_tree, start
+from isoflop.verifiers.hf_verifier import TransformersVerifier
 
 MODELS = Path(__file__).parents[2] / "resources" / "models"
 MODEL = str(MODELS / "policy-0.9M")

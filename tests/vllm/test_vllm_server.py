@@ -9,12 +9,12 @@ import pytest
 from problem_tables import write_problems
 from vllm_server import VllmServer
 
-from isoflop.config_models import Policy
-from isoflop.engine_server import ServerPolicy
+from isoflop.config.models import Policy
+from isoflop.engines.server_policy import ServerPolicy
 from isoflop.errors import UserError
-from isoflop.specs import SAMPLE_VERSION, SampleSpec
+from isoflop.files import read_table
+from isoflop.pipeline.specs import SAMPLE_VERSION, SampleSpec
 from isoflop.stages import sample
-from isoflop.stages.common import read_table
 from isoflop.tables import CANDIDATES
 
 MODEL = str(Path(__file__).parents[2] / "resources" / "models" / "policy-0.9M")

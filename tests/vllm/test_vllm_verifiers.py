@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from verifier_cases import CASES, NAMES, Case, entry, requests
 
-from isoflop.engines import ScoreRequest
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.registry import ScoreRequest
 from isoflop.errors import UserError
-from isoflop.tiny_verifiers import save_verifier
-from isoflop.verifier_transformers import TransformersVerifier
-from isoflop.verifier_vllm import VllmVerifier
-from isoflop.wordproblems import generate_problems
+from isoflop.rehearsal.tiny_verifiers import save_verifier
+from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.vllm_verifier import VllmVerifier
 
 SHIPPED = str(Path(__file__).parents[2] / "resources" / "models" / "prm-1.7M")
 

@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop import digests
-from isoflop.config import load_config
-from isoflop.plan import Plan
-from isoflop.plan_choice import ChoicePlan
+from isoflop.config.study import load_config
+from isoflop.pipeline import code_digest as digests
+from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_allocation import ChoicePlan
 
 ROOT = Path(__file__).parents[2]
 
 # Every run is a process of its own, forked from one that has the imports: they are most of a dry run's time.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["snakemake.cli", "isoflop.plan"])
+_PROCESSES.set_forkserver_preload(["snakemake.cli", "isoflop.pipeline.plan"])
 
 STAGES_IN_SHARDS = ("sample", "search", "score")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
-from isoflop.stages.devices import named_devices
+from isoflop.stages.shared.gpus import named_devices
 
 
 def any_of(names):

@@ -11,13 +11,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isoflop.answers import Grader, is_right, make_grader
+from isoflop.engines.step_tags import untagged_text
 from isoflop.errors import UserError
-from isoflop.revision_chains import Chain, write_chains
-from isoflop.revision_texts import with_attempts
-from isoflop.specs import ChainLabelsSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
-from isoflop.stages.common import (
+from isoflop.files import (
     chunk_problems,
     read_spec,
     read_table,
@@ -25,8 +21,12 @@ from isoflop.stages.common import (
     unsandboxed_allowed,
     write_columns,
 )
-from isoflop.stages.models import open_policy
-from isoflop.step_tags import untagged_text
+from isoflop.grading.grader import Grader, is_right, make_grader
+from isoflop.pipeline.specs import ChainLabelsSpec
+from isoflop.search.revision_texts import with_attempts
+from isoflop.search.revisions import Chain, write_chains
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.models import open_policy
 from isoflop.tables import LABELS, PROBLEMS
 
 Problem = dict[str, str]

@@ -3,8 +3,8 @@
     python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... \\
         BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV
 
-SPEC is the JSON of `isoflop.specs.ChooseSpec`, with one credits table per pool and one difficulty table per
-policy and data set that it names, in that order.
+SPEC is the JSON of `isoflop.pipeline.specs.ChooseSpec`, with one credits table per pool and one difficulty
+table per policy and data set that it names, in that order.
 """
 
 import sys
@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pydantic import ValidationError
 
-from isoflop.choice_csv import by_difficulty, compute_optimal, exchange
-from isoflop.choice_study import Pair, study_choice
+from isoflop.allocation.exchange_curves import exchange_curves, pair_curves
+from isoflop.allocation.exchange_study import exchanges
+from isoflop.allocation.options import CreditsTable
+from isoflop.allocation.study import Pair, study_choice
+from isoflop.allocation.tables import by_difficulty, compute_optimal, exchange
+from isoflop.claims.snell2024 import snell_claims
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
-from isoflop.exchange_curves import exchange_curves, pair_curves
-from isoflop.exchange_study import exchanges
-from isoflop.options import CreditsTable
-from isoflop.snell_claims import snell_claims
-from isoflop.specs import ChooseSpec
-from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_text
+from isoflop.files import read_spec, read_table, run_stage, table_metadata, write_text
+from isoflop.pipeline.specs import ChooseSpec
 from isoflop.tables import CREDITS, DIFFICULTY
-from isoflop.verdicts import claims_csv
+from isoflop.verdicts.judge import claims_csv
 
 _OUTPUTS = 5
 

@@ -2,8 +2,8 @@
 
     python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT
 
-SPEC is the JSON of `isoflop.specs.DifficultySpec`; the score table and its ledger are there if it names a
-verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
+SPEC is the JSON of `isoflop.pipeline.specs.DifficultySpec`; the score table and its ledger are there if it
+names a verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
 """
 
 import sys
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.difficulty import mean_scores, pass_rates, quantile_bins
+from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
+from isoflop.allocation.halves import HALVES, WHOLE, halved
 from isoflop.errors import UserError
-from isoflop.halves import HALVES, WHOLE, halved
-from isoflop.selection import expected_costs, solution_scores
-from isoflop.specs import DifficultySpec
-from isoflop.stages.common import read_spec, run_stage, write_table
-from isoflop.stages.pools import ReadPool, first_answers, part_of, read_pool
+from isoflop.files import read_spec, run_stage, write_table
+from isoflop.pipeline.specs import DifficultySpec
+from isoflop.selection.samples import expected_costs, solution_scores
+from isoflop.stages.shared.pools import ReadPool, first_answers, part_of, read_pool
 from isoflop.tables import DIFFICULTY
 
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@ Run by hand:
     python -m isoflop.stages.fit SPEC CREDITS... \\
         CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET CREDITS_PARQUET
 
-with SPEC the JSON of `isoflop.curves.FitSpec` and one credits table per input it names, in that order.
+with SPEC the JSON of `isoflop.fits.curves.FitSpec` and one credits table per input it names, in that order.
 """
 
 import sys
@@ -15,13 +15,13 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from isoflop.costs import ModelShape
-from isoflop.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
-from isoflop.differences import differences_csv
 from isoflop.errors import UserError
-from isoflop.evidence_table import measured_columns, measured_metadata
-from isoflop.fit_draws import DRAWS, draws_columns
-from isoflop.fit_tables import fit_all, fits_csv
-from isoflop.stages.common import read_spec, read_table, run_stage, table_metadata, write_table, write_text
+from isoflop.files import read_spec, read_table, run_stage, table_metadata, write_table, write_text
+from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.fits.differences import differences_csv
+from isoflop.fits.draws import DRAWS, draws_columns
+from isoflop.fits.evidence_table import measured_columns, measured_metadata
+from isoflop.fits.tables import fit_all, fits_csv
 from isoflop.tables import CREDITS, MEASURED
 
 _OUTPUTS = 5

@@ -2,8 +2,8 @@
 
     python -m isoflop.stages.gather SPEC [TREES LEDGER]... CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE
 
-SPEC is the JSON of `isoflop.specs.GatherSpec`; one pair of trees and ledger per budget it names, in its
-order. The candidates of a problem are numbered on over budgets and runs.
+SPEC is the JSON of `isoflop.pipeline.specs.GatherSpec`; one pair of trees and ledger per budget it names, in
+its order. The candidates of a problem are numbered on over budgets and runs.
 """
 
 import json
@@ -14,9 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from isoflop.errors import UserError
-from isoflop.search_tree import ROOT, STOP, UNFINISHED
-from isoflop.specs import GatherSpec
-from isoflop.stages.common import (
+from isoflop.files import (
     read_ledger,
     read_spec,
     read_table,
@@ -25,6 +23,8 @@ from isoflop.stages.common import (
     write_columns,
     write_text,
 )
+from isoflop.pipeline.specs import GatherSpec
+from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
 _OUTPUTS = 5

@@ -1,7 +1,7 @@
 """Grade candidates: `python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet`.
 
-SPEC is the JSON of `isoflop.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's metadata
-and the summary on standard error count the comparisons that stayed undecided, with examples.
+SPEC is the JSON of `isoflop.pipeline.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's
+metadata and the summary on standard error count the comparisons that stayed undecided, with examples.
 """
 
 import os
@@ -14,13 +14,13 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
-from isoflop.answer_classes import NO_ANSWER, AnswerClasses
-from isoflop.answers import Grader, make_grader
+from isoflop.engines.step_tags import untagged
 from isoflop.errors import UserError
-from isoflop.search_tree import UNFINISHED
-from isoflop.specs import GradeSpec
-from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
-from isoflop.step_tags import untagged
+from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
+from isoflop.grading.equivalence import NO_ANSWER, AnswerClasses
+from isoflop.grading.grader import Grader, make_grader
+from isoflop.pipeline.specs import GradeSpec
+from isoflop.search.tree import UNFINISHED
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.answers import Grader, is_right, make_grader
-from isoflop.config_models import Policy as PolicyConfig
-from isoflop.engines import Completion, GenerationRequest, Policy
+from isoflop.config.models import Policy as PolicyConfig
+from isoflop.data.word_problems import true_steps
+from isoflop.engines.registry import Completion, GenerationRequest, Policy
+from isoflop.engines.step_tags import untagged, untagged_text
+from isoflop.engines.steps import split_steps, tokens_per_step
 from isoflop.errors import UserError
-from isoflop.seeds import derive_seed
-from isoflop.specs import LabelSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
-from isoflop.stages.common import (
+from isoflop.files import (
     chunk_problems,
     read_spec,
     read_table,
@@ -26,8 +25,13 @@ from isoflop.stages.common import (
     unsandboxed_allowed,
     write_columns,
 )
-from isoflop.stages.models import devices_for, open_policy
-from isoflop.step_labels import (
+from isoflop.grading.grader import Grader, is_right, make_grader
+from isoflop.pipeline.specs import LabelSpec
+from isoflop.seeds import derive_seed
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.models import devices_for, open_policy
+from isoflop.tables import LABELS, PROBLEMS
+from isoflop.training.step_labels import (
     Prefix,
     Written,
     continuations,
@@ -35,10 +39,6 @@ from isoflop.step_labels import (
     open_prefixes,
     soft_labels,
 )
-from isoflop.step_tags import untagged, untagged_text
-from isoflop.steps import split_steps, tokens_per_step
-from isoflop.tables import LABELS, PROBLEMS
-from isoflop.wordproblems import true_steps
 
 Problem = dict[str, str]
 

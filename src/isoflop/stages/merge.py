@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
-from isoflop.shards import merged_ledger, shard_of
-from isoflop.stages.chunks import one_piece, unfinished
-from isoflop.stages.common import (
+from isoflop.files import (
     read_ledger,
     read_table,
     run_stage,
@@ -24,6 +22,8 @@ from isoflop.stages.common import (
     write_columns,
     write_text,
 )
+from isoflop.pipeline.shards import merged_ledger, shard_of
+from isoflop.stages.shared.chunks import one_piece, unfinished
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 

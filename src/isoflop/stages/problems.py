@@ -1,6 +1,7 @@
 """Write the problems of one data set: `python -m isoflop.stages.problems SPEC OUT.parquet`.
 
-SPEC is the JSON of `isoflop.specs.ProblemsSpec`. The table's metadata say where the problems come from.
+SPEC is the JSON of `isoflop.pipeline.specs.ProblemsSpec`. The table's metadata say where the problems come
+from.
 """
 
 import sys
@@ -8,15 +9,22 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from isoflop.answers import make_grader
-from isoflop.config_entries import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
+from isoflop.config.base import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
+from isoflop.data.problems import (
+    FieldMapping,
+    Problem,
+    build_problems,
+    problem_columns,
+    read_rows,
+    rows_where,
+)
+from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
+from isoflop.data.word_problems import generate_problems
 from isoflop.errors import UserError
-from isoflop.problems import FieldMapping, Problem, build_problems, problem_columns, read_rows, rows_where
-from isoflop.sources import check_sha256, read_file, read_hub_rows, repository_file
-from isoflop.specs import ProblemsSpec
-from isoflop.stages.common import read_spec, run_stage, unsandboxed_allowed, write_table
+from isoflop.files import read_spec, run_stage, unsandboxed_allowed, write_table
+from isoflop.grading.grader import make_grader
+from isoflop.pipeline.specs import ProblemsSpec
 from isoflop.tables import PROBLEMS
-from isoflop.wordproblems import generate_problems
 
 # Of the sources as published; None in the table's metadata where it is not known.
 LICENSES = {

@@ -2,7 +2,7 @@
 
     python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR
 
-SPEC is the JSON of `isoflop.publishing.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
+SPEC is the JSON of `isoflop.report.spec.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
 all candidates end and, for the report's samples, what a few say, under RESULTS_DIR; writes `tables/`
 (publishing.TABLES), `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually
 the same folder.
@@ -23,18 +23,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from isoflop import figure_style
-from isoflop.claims import wu_claims
+from isoflop.claims.gains import all_gains, gains_csv
+from isoflop.claims.wu2024 import wu_claims
 from isoflop.errors import UserError
-from isoflop.evidence_table import parameters, read_evidence
-from isoflop.figures import draw_all
-from isoflop.fit_draws import DRAWS
-from isoflop.gains import all_gains, gains_csv
-from isoflop.headlines import headline_markdown, headlines
-from isoflop.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
-from isoflop.plan_comparison import intervals_compared, intervals_table, plan_csv, plan_table
-from isoflop.published import compare, published_csv, published_markdown, read_published
-from isoflop.publishing import (
+from isoflop.files import (
+    atomic_path,
+    check_aligned,
+    read_ledger,
+    read_spec,
+    read_table,
+    run_stage,
+    table_metadata,
+    write_text,
+)
+from isoflop.fits.draws import DRAWS
+from isoflop.fits.evidence_table import parameters, read_evidence
+from isoflop.forecast.measured import intervals_compared, intervals_table, plan_csv, plan_table
+from isoflop.report.figures import style as figure_style
+from isoflop.report.figures.curves import draw_all
+from isoflop.report.figures.trees import DrawnTree, draw_trees, worth_drawing
+from isoflop.report.findings import headline_markdown, headlines
+from isoflop.report.html import Provenance, StageCost, render
+from isoflop.report.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
+from isoflop.report.published import compare, published_csv, published_markdown, read_published
+from isoflop.report.sample_counts import PoolCounts, counted, counts_table, samples_csv, unread_sentences
+from isoflop.report.samples import Pool, Sample, choose_samples
+from isoflop.report.spec import (
     Choice,
     PublishSpec,
     Revised,
@@ -47,25 +61,11 @@ from isoflop.publishing import (
     setting,
     without_length,
 )
-from isoflop.report import Provenance, StageCost, render
-from isoflop.report_samples import Pool, Sample, choose_samples
-from isoflop.sample_counts import PoolCounts, counted, counts_table, samples_csv, unread_sentences
-from isoflop.search_tree import STOP
-from isoflop.stages.common import (
-    atomic_path,
-    check_aligned,
-    read_ledger,
-    read_spec,
-    read_table,
-    run_stage,
-    table_metadata,
-    write_text,
-)
-from isoflop.stages.planned import compared
+from isoflop.search.tree import STOP
+from isoflop.selection.voting import NO_ANSWER
+from isoflop.stages.plan_comparison import compared
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
-from isoflop.tree_drawings import DrawnTree, draw_trees, worth_drawing
-from isoflop.verdicts import claims_csv
-from isoflop.voting import NO_ANSWER
+from isoflop.verdicts.judge import claims_csv
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.candidates import completion_columns
+from isoflop.engines.candidates import completion_columns
 from isoflop.errors import UserError
-from isoflop.revision_chains import Chain, write_chains
-from isoflop.shards import shard_of
-from isoflop.specs import ReviseSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import Problem, chunk_problems, read_prompts, read_spec, run_stage
-from isoflop.stages.models import open_policy
+from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
+from isoflop.pipeline.shards import shard_of
+from isoflop.pipeline.specs import ReviseSpec
+from isoflop.search.revisions import Chain, write_chains
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.bootstrap import problem_weights
 from isoflop.errors import UserError
-from isoflop.revision_rates import GradedChains, Rate, rates_csv, revision_rates
+from isoflop.files import check_aligned, read_spec, read_table, run_stage, write_text
+from isoflop.fits.bootstrap import problem_weights
+from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
+from isoflop.pipeline.specs import RevisionRatesSpec
 from isoflop.seeds import derive_seed
-from isoflop.specs import RevisionRatesSpec
-from isoflop.stages.common import check_aligned, read_spec, read_table, run_stage, write_text
 from isoflop.tables import CANDIDATES, GRADES
 
 

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.candidates import completion_columns
-from isoflop.config_entries import Sampling
-from isoflop.engines import Completion, GenerationRequest
+from isoflop.config.base import Sampling
+from isoflop.engines.candidates import completion_columns
+from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import UserError
+from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
+from isoflop.pipeline.shards import shard_of
+from isoflop.pipeline.specs import SampleSpec
 from isoflop.seeds import derive_seed
-from isoflop.shards import shard_of
-from isoflop.specs import SampleSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import Problem, chunk_problems, read_prompts, read_spec, run_stage
-from isoflop.stages.models import open_policy
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from isoflop.config_models import CausalOrm, Running
-from isoflop.engines import ScoreRequest
+from isoflop.config.models import CausalOrm, Running
+from isoflop.engines.registry import ScoreRequest
+from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError
-from isoflop.revision_texts import with_attempts
-from isoflop.shards import shard_of
-from isoflop.specs import ScoreSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint, finish_idle
-from isoflop.stages.common import chunk_problems, read_prompts, read_spec, read_table, run_stage
-from isoflop.stages.models import open_verifier
-from isoflop.step_tags import for_all_steps, with_words
+from isoflop.files import chunk_problems, read_prompts, read_spec, read_table, run_stage
+from isoflop.pipeline.shards import shard_of
+from isoflop.pipeline.specs import ScoreSpec
+from isoflop.search.revision_texts import with_attempts
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
 
 

@@ -4,9 +4,9 @@ Run by hand:
 
     python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT
 
-with SPEC the JSON of `isoflop.selection.SelectSpec` and one pair of score table and ledger for each verifier
-it names, in that order. OUTPUT has the columns of `isoflop.tables.CREDITS`; its metadata has the shapes of
-the policy and the verifiers, and how exact the estimates are.
+with SPEC the JSON of `isoflop.selection.samples.SelectSpec` and one pair of score table and ledger for each
+verifier it names, in that order. OUTPUT has the columns of `isoflop.tables.CREDITS`; its metadata has the
+shapes of the policy and the verifiers, and how exact the estimates are.
 """
 
 import sys
@@ -18,22 +18,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isoflop.allocation.halves import HALVES, WHOLE, halved, halved_chains
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
-from isoflop.halves import HALVES, WHOLE, halved, halved_chains
-from isoflop.revision_selection import ChainPool, arrange_chains, revision_costs, revision_credits
-from isoflop.search_selection import Searches, arranged, search_costs, search_credits
-from isoflop.search_tree import STOP
+from isoflop.files import check_aligned, read_spec, read_table, run_stage, table_metadata, write_table
+from isoflop.search.tree import STOP
 from isoflop.seeds import derive_seed
-from isoflop.selection import (
+from isoflop.selection.chains import ChainPool, arrange_chains, revision_costs, revision_credits
+from isoflop.selection.samples import (
     Pools,
     SelectSpec,
     StrategyCredits,
     expected_costs,
     select_credits,
 )
-from isoflop.stages.common import check_aligned, read_spec, read_table, run_stage, table_metadata, write_table
-from isoflop.stages.pools import (
+from isoflop.selection.trees import Searches, arranged, search_costs, search_credits
+from isoflop.selection.voting import NO_ANSWER, draws_needed
+from isoflop.stages.shared.pools import (
     ReadPool,
     first_answers,
     ints,
@@ -43,7 +44,6 @@ from isoflop.stages.pools import (
     step_scores,
 )
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
-from isoflop.voting import NO_ANSWER, draws_needed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -28,29 +28,29 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from isoflop.answers import is_right, make_grader
-from isoflop.checkpoints import DTYPES, model_shape
-from isoflop.config_models import Policy as PolicyEntry
-from isoflop.config_training import PolicyTraining, PrmTraining
-from isoflop.engine_transformers import TransformersPolicy
-from isoflop.engines import GenerationRequest
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.config.training import PolicyTraining, PrmTraining
+from isoflop.engines.checkpoints import DTYPES, model_shape
+from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import UserError
-from isoflop.model_cards import TrainingRecord, card
-from isoflop.optimizers import MuonWithAdamW
+from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed
+from isoflop.grading.grader import is_right, make_grader
+from isoflop.pipeline.specs import TrainSpec
 from isoflop.seeds import derive_seed
-from isoflop.sharded_training import train_sharded
-from isoflop.specs import TrainSpec
-from isoflop.stages.chunks import fingerprint, own_folder
-from isoflop.stages.common import read_spec, read_table, run_stage, unsandboxed_allowed
-from isoflop.stages.devices import job_devices
-from isoflop.step_auc import step_auc
-from isoflop.surprise import SurpriseTask, freeze_start
+from isoflop.stages.shared.chunks import fingerprint, own_folder
+from isoflop.stages.shared.gpus import job_devices
 from isoflop.tables import LABELS, PROBLEMS
-from isoflop.training import IGNORED, collate, prm_loss
-from isoflop.training_start import ByLength, Examples, read_examples, start_model
-from isoflop.verifier_heads import Head
-from isoflop.verifier_texts import token_id
-from isoflop.verifier_transformers import score_encoded
+from isoflop.training.examples import IGNORED, collate, prm_loss
+from isoflop.training.likelihood_task import SurpriseTask, freeze_start
+from isoflop.training.metrics import step_auc
+from isoflop.training.model_card import TrainingRecord, card
+from isoflop.training.muon import MuonWithAdamW
+from isoflop.training.sharded import train_sharded
+from isoflop.training.start import ByLength, Examples, read_examples, start_model
+from isoflop.verifiers.heads import Head
+from isoflop.verifiers.hf_verifier import score_encoded
+from isoflop.verifiers.layouts import token_id
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]

@@ -11,14 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from isoflop.answers import is_right, make_grader
-from isoflop.engines import Completion, GenerationRequest
+from isoflop.engines.registry import Completion, GenerationRequest
+from isoflop.engines.step_tags import untagged_text
 from isoflop.errors import UserError
-from isoflop.revision_texts import with_attempts
-from isoflop.seeds import derive_seed
-from isoflop.specs import TrajectoriesSpec
-from isoflop.stages.chunks import Chunks, ProgressLine, fingerprint
-from isoflop.stages.common import (
+from isoflop.files import (
     chunk_problems,
     read_spec,
     read_table,
@@ -26,10 +22,14 @@ from isoflop.stages.common import (
     unsandboxed_allowed,
     write_columns,
 )
-from isoflop.stages.models import open_policy
-from isoflop.step_tags import untagged_text
+from isoflop.grading.grader import is_right, make_grader
+from isoflop.pipeline.specs import TrajectoriesSpec
+from isoflop.search.revision_texts import with_attempts
+from isoflop.seeds import derive_seed
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.models import open_policy
 from isoflop.tables import PROBLEMS
-from isoflop.trajectories import build_trajectories
+from isoflop.training.revision_data import build_trajectories
 
 Row = dict[str, object]
 

@@ -1,0 +1,238 @@
+"""Compute-optimal choice against a fixed strategy: accuracy, gain and compute saved at every budget.
+
+Snell et al. 2024, sections 5.3 and 6.2 (Figures 4 and 8): one strategy for all problems, the baseline,
+against the best one per difficulty bin. Three ways of telling difficulty apart (oracle, predicted, the data
+set's own levels) stand beside none, where one strategy is chosen for all problems: what that gains is the
+choice's, the rest is difficulty's.
+
+Bins never come from the samples that are measured in them: problems that were lucky in a pool would fill the
+easy bins with strategies that were lucky in that pool, and a choice would gain where nothing differs. Where
+the pool that tells difficulty is measured too, its halves are: one tells and the other is measured, in two
+views whose outcomes are averaged draw by draw. Its budgets then end at half of the pool.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.allocation.compute_optimal import Chosen, choose
+from isoflop.allocation.options import GENERATIONS, Options, affordable, mean_options
+from isoflop.fits.bootstrap import subset_means, with_measurement
+from isoflop.fits.interpolation import Line, saved
+from isoflop.seeds import derive_seed
+from isoflop.verdicts.factors import SHORT, saved_near_best
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NO_DIFFICULTY = "none"
+KINDS = (NO_DIFFICULTY, "level", "predicted", "oracle")
+
+# Options chosen less often than this are not named.
+_RARELY = 0.05
+
+
+@dataclass(frozen=True)
+class View:
+    """What is measured, and the bin of each problem, [problems], that other samples told."""
+
+    options: Options
+    bins: Ints
+
+
+@dataclass(frozen=True)
+class Bins:
+    """One way of telling difficulty apart, and what it costs per problem, by axis.
+
+    `views`: one, or two with the halves of a pool in turn, of the same options and problems.
+    """
+
+    kind: str
+    views: tuple[View, ...]
+    charge: Mapping[str, float]
+
+    @cached_property
+    def names(self) -> list[int]:
+        """The bins that any view has, the easiest first."""
+        return sorted({int(name) for view in self.views for name in np.unique(view.bins)})
+
+    def count(self, name: int) -> float:
+        """Number of problems of a bin, mean over the views that have it."""
+        counts = [int((view.bins == name).sum()) for view in self.views]
+        return float(np.mean([count for count in counts if count]))
+
+    @cached_property
+    def options(self) -> Options:
+        """The options as they are on the mean of the views."""
+        return mean_options([view.options for view in self.views])
+
+
+@dataclass(frozen=True)
+class ChoiceCurve:
+    """The choice and the baseline over the budgets of one axis.
+
+    `targets`: what the baseline spends, [budgets]; `spent`: what the choice does; `charge`: what telling
+    difficulty cost. `names`: of the bins; `problems`: in each of them, mean over the views. `accuracy`,
+    `baseline`: [budgets, 1 + draws]; `by_bin`, `baseline_by_bin`: [bins, budgets, 1 + draws]. `saved`,
+    `saved_charged`: log of the factor of compute saved at the baseline's accuracy, [budgets, 1 + draws],
+    without and with the charge; at `knee`, the first budget within a point of the baseline's best, it is that
+    of coming within a point of its best. `shares`: [bins, budgets, options]. `between`: how many options a
+    budget can pay, [budgets]; with one there is no choice.
+    """
+
+    axis: str
+    kind: str
+    names: Sequence[int]
+    targets: Floats
+    accuracy: Floats
+    baseline: Floats
+    by_bin: Floats
+    baseline_by_bin: Floats
+    spent: Floats
+    charge: float
+    problems: Sequence[float]
+    knee: int
+    saved: Floats
+    saved_charged: Floats
+    shares: Floats
+    between: Ints
+    options: Options
+
+    def chosen(self, budget: int, name: int | None = None) -> str:
+        """What was chosen at a budget in one bin or, unnamed, over all: `beam@16 70%, sampling@16 30%`."""
+        rows = self.shares if name is None else self.shares[[self.names.index(name)]]
+        share = rows[:, budget].mean(axis=0)
+        order = np.argsort(-share, kind="stable")
+        return ", ".join(f"{self.options.name(int(k))} {share[k]:.0%}" for k in order if share[k] >= _RARELY)
+
+    def lines(self, *, charged: bool) -> tuple[Line, Line]:
+        """The choice and the baseline over the logarithm of compute."""
+        # In generations a choice costs what it counts as; in FLOPs what was chosen took, which may be less.
+        x = self.targets if self.axis == GENERATIONS else np.maximum.accumulate(self.spent)
+        own = Line(np.log(x + self.charge * charged), self.accuracy)
+        return own, Line(np.log(self.targets), self.baseline)
+
+
+def choose_in_views(
+    how: Bins, axis: str, payable: Bools, weights: Floats, *, splits: int, seed: int
+) -> Chosen:
+    """`isoflop.allocation.compute_optimal.choose` in every view, averaged; bins are those of `how.names`.
+
+    `payable`: which options a budget can pay, [budgets, options]. A bin that one view lacks is that of the
+    other, and a draw without any of its problems is nan.
+    """
+    found = [
+        choose(
+            view.options.credits,
+            view.options.costs[axis],
+            payable,
+            view.bins,
+            weights,
+            splits=splits,
+            seed=derive_seed("choice", seed, axis, how.kind, place) % 2**31,
+        )
+        for place, view in enumerate(how.views)
+    ]
+    has = [np.unique(view.bins).tolist() for view in how.views]
+    by_bin, shares = [], []
+    for name in how.names:
+        rows = [(one, own.index(name)) for one, own in zip(found, has, strict=True) if name in own]
+        by_bin.append(mean_of_known([one.by_bin[row] for one, row in rows]))
+        shares.append(np.mean([one.shares[row] for one, row in rows], axis=0))
+    return Chosen(
+        np.mean([one.accuracy for one in found], axis=0),
+        np.mean([one.cost for one in found], axis=0),
+        np.array(by_bin),
+        np.array(shares),
+    )
+
+
+def mean_of_known(arrays: Sequence[Floats]) -> Floats:
+    """The mean over arrays of what is a number in each; nan where none is."""
+    known = np.isfinite(arrays)
+    with np.errstate(invalid="ignore"):
+        result: Floats = np.where(known, arrays, 0.0).sum(axis=0) / known.sum(axis=0)
+    return result
+
+
+def bin_means(how: Bins, rows: Sequence[Floats], drawn: Floats, name: int) -> Floats:
+    """Weighted means over the problems of one bin, mean over the views, [..., draws]; nan without any.
+
+    `rows`: what is averaged in each view, [..., problems]. `drawn`: [draws, problems].
+    """
+    return mean_of_known(
+        [
+            subset_means(values, drawn, view.bins == name)
+            for values, view in zip(rows, how.views, strict=True)
+            if (view.bins == name).any()
+        ]
+    )
+
+
+def choice_curve(
+    baseline: str, axis: str, how: Bins, weights: Floats, *, splits: int, seed: int
+) -> ChoiceCurve:
+    """The choice by one difficulty on one axis, at the baseline generator's own budgets.
+
+    `weights`: bootstrap weights, [draws, problems]. Raises UserError for a bin of one problem.
+    """
+    options = how.options
+    own = options.of(baseline)
+    targets = options.costs[axis][own].mean(axis=1)
+    payable = affordable(options, axis, targets)
+    found = choose_in_views(how, axis, payable, weights, splits=splits, seed=seed)
+    drawn = with_measurement(weights)
+    fixed = options.credits[own] @ drawn.T
+    curve = ChoiceCurve(
+        axis=axis,
+        kind=how.kind,
+        names=how.names,
+        targets=targets,
+        accuracy=found.accuracy,
+        baseline=fixed,
+        by_bin=found.by_bin,
+        baseline_by_bin=np.array(
+            [
+                bin_means(how, [view.options.credits[own] for view in how.views], drawn, name)
+                for name in how.names
+            ]
+        ),
+        spent=found.cost[:, 0],
+        charge=how.charge[axis],
+        problems=[how.count(name) for name in how.names],
+        knee=int(np.argmax(fixed[:, 0] >= fixed[:, 0].max() - SHORT)),
+        saved=np.empty(0),
+        saved_charged=np.empty(0),
+        shares=found.shares,
+        between=payable.sum(axis=1),
+        options=options,
+    )
+    free, paid = (_saved(curve, charged=charged) for charged in (False, True))
+    return replace(curve, saved=free, saved_charged=paid)
+
+
+def _saved(curve: ChoiceCurve, *, charged: bool) -> Floats:
+    """Log of the factor of compute saved, [budgets, 1 + draws]."""
+    choice, baseline = curve.lines(charged=charged)
+    rows = [saved(choice, baseline, place) for place in range(curve.targets.size)]
+    rows[curve.knee] = saved_near_best(choice, baseline)
+    return np.array(rows)
+
+
+def all_curves(
+    baseline: str,
+    axes: Sequence[str],
+    hows: Sequence[Bins],
+    weights: Floats,
+    *,
+    splits: int,
+    seed: int,
+) -> Iterator[ChoiceCurve]:
+    """Every axis and every way of telling difficulty apart."""
+    for axis in axes:
+        for how in hows:
+            yield choice_curve(baseline, axis, how, weights, splits=splits, seed=seed)

@@ -1,0 +1,117 @@
+"""The compute-optimal strategy: per difficulty bin and budget, the best one on held-out problems.
+
+Snell et al. 2024, section 3.2: the problems of every bin are split in two folds; the strategy is chosen on
+one fold and measured on the other, both ways. One split is a matter of luck, so the folds are drawn many
+times and averaged. Strategies tied on the choosing fold share the choice.
+
+A bootstrap draw repeats the whole procedure: the copies of a problem that it draws are always in one fold, so
+that no choice sees what it is measured on, and the choice's own luck is in the interval.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.errors import UserError
+from isoflop.fits.bootstrap import with_measurement
+from isoflop.selection.best_of_k import TIE
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# A bin needs a problem in each fold.
+_LEAST_PROBLEMS = 2
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What choosing per bin gives at each budget.
+
+    `accuracy`, `cost`: [budgets, 1 + draws], the measured value first. `by_bin`: [bins, budgets, 1 + draws];
+    nan for a bin that a draw leaves empty. `shares`: [bins, budgets, options], how often each option was
+    chosen, over the splits, both ways; 0 everywhere where nothing is affordable.
+    """
+
+    accuracy: Floats
+    cost: Floats
+    by_bin: Floats
+    shares: Floats
+
+
+def fold_masks(count: int, splits: int, seed: int) -> Bools:
+    """Random halves of `count` problems, [splits, count]; the halves differ by one problem at most."""
+    generator = np.random.default_rng(seed)
+    order = generator.permuted(np.broadcast_to(np.arange(count), (splits, count)), axis=1)
+    return order < (count + generator.integers(0, 2, size=(splits, 1))) // 2
+
+
+def choose(
+    credits: Floats, costs: Floats, affordable: Bools, bins: Ints, weights: Floats, *, splits: int, seed: int
+) -> Chosen:
+    """Choose per bin on one fold, measure on the other.
+
+    `credits`, `costs`: [options, problems], an option being a strategy at one of its budgets. `affordable`:
+    [budgets, options], which options a budget can pay. `bins`: [problems], numbered from 1. `weights`:
+    bootstrap weights, [draws, problems], rows summing to 1 (isoflop.fits.bootstrap). `splits`: how often the
+    folds are drawn.
+
+    Raises UserError for a budget that can pay nothing and for a bin of a single problem.
+    """
+    unpaid = ~affordable.any(axis=1)
+    if unpaid.any():
+        raise UserError(f"budget number {int(np.argmax(unpaid)) + 1} can pay no strategy; leave it out")
+    drawn = with_measurement(weights)
+    names = np.unique(bins)
+    budgets, options = affordable.shape
+    credit_sums, cost_sums = np.zeros((2, names.size, budgets, drawn.shape[0]))
+    masses = np.zeros((names.size, drawn.shape[0]))
+    shares = np.zeros((names.size, budgets, options))
+    for place, name in enumerate(names.tolist()):
+        members = np.flatnonzero(bins == name)
+        if members.size < _LEAST_PROBLEMS:
+            raise UserError(
+                f"difficulty bin {name} has one problem, and choosing and measuring need one each; "
+                "use fewer bins or more problems"
+            )
+        masks = fold_masks(members.size, splits, seed + name)
+        masses[place] = drawn[:, members].sum(axis=1)
+        for chooser in (masks, ~masks):
+            credit, cost, share = _one_way(
+                credits[:, members], costs[:, members], affordable, drawn[:, members], chooser
+            )
+            credit_sums[place] += credit
+            cost_sums[place] += cost
+            shares[place] += share / 2
+    with np.errstate(invalid="ignore"):
+        by_bin = credit_sums / masses[:, None]
+    return Chosen(credit_sums.sum(axis=0), cost_sums.sum(axis=0), by_bin, shares)
+
+
+def _one_way(
+    credits: Floats, costs: Floats, affordable: Bools, weights: Floats, chooser: Bools
+) -> tuple[Floats, Floats, Floats]:
+    """Choose on the `chooser` problems of every split, measure on the others.
+
+    Returns weighted sums of credit and cost over the measured problems, [budgets, draws], means over splits,
+    and the share of splits of the first draw in which each option was chosen, [budgets, options].
+    """
+    splits = chooser.shape[0]
+    measured = {"credit": np.zeros((affordable.shape[0], weights.shape[0]))}
+    measured["cost"] = np.zeros_like(measured["credit"])
+    shares = np.zeros(affordable.shape)
+    whole = weights @ credits.T, weights @ costs.T
+    for split in range(splits):
+        choosing = weights * chooser[split]
+        seen = choosing @ credits.T
+        unseen = whole[0] - seen, whole[1] - choosing @ costs.T
+        for budget, options in enumerate(affordable):
+            candidates = seen[:, options]
+            top = candidates.max(axis=1, keepdims=True)
+            best = candidates >= top - TIE * np.abs(top)
+            picked = best / best.sum(axis=1, keepdims=True)
+            measured["credit"][budget] += (picked * unseen[0][:, options]).sum(axis=1) / splits
+            measured["cost"][budget] += (picked * unseen[1][:, options]).sum(axis=1) / splits
+            shares[budget, options] += picked[0] / splits
+    return measured["credit"], measured["cost"], shares

@@ -1,0 +1,179 @@
+"""The tables of a study of choice: accuracy by difficulty, compute-optimal choice, exchange."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.allocation.choice import NO_DIFFICULTY, ChoiceCurve
+from isoflop.allocation.elements import drawn_element
+from isoflop.allocation.exchange_study import Exchanged
+from isoflop.allocation.options import GENERATIONS
+from isoflop.allocation.study import Studied
+from isoflop.fits.bootstrap import accuracy_interval, known_interval
+from isoflop.fits.curves import fraction, number
+
+Floats = NDArray[np.float64]
+
+BY_DIFFICULTY = (
+    "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",
+    "problems", "accuracy", "ci_low", "ci_high", "flops_wu2024", "flops_total",
+)  # fmt: skip
+COMPUTE_OPTIMAL = (
+    "experiment", "dataset", "policy", "family", "baseline", "axis", "difficulty", "bin", "budget", "knee",
+    "options", "spent",
+    "accuracy", "ci_low", "ci_high", "baseline_accuracy", "gain", "gain_low", "gain_high", "saved",
+    "saved_low", "saved_high", "saved_charged", "saved_charged_low", "saved_charged_high", "chosen",
+)  # fmt: skip
+EXCHANGE = (
+    "experiment", "dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "ratio",
+    "size_ratio", "multiplier", "flops_matched", "flops_spent", "flops_difficulty", "measured_enough", "bin",
+    "problems", "small_accuracy", "large_accuracy", "difference", "difference_low", "difference_high",
+)  # fmt: skip
+
+ALL = "all"
+# What names one study of choice in its tables.
+STUDY = ("dataset", "family", "policy")
+
+
+def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+    """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as.
+
+    Where a pool is halved, numbers are means of both ways, the ends of intervals too: as wide as one way's.
+    """
+    rows = []
+    for one in studied:
+        for kind, how in one.bins.items():
+            if kind == NO_DIFFICULTY:
+                continue
+            samples = how.options.costs[GENERATIONS].mean(axis=1)
+            for name in how.names:
+                views = [(view, view.bins == name) for view in how.views if (view.bins == name).any()]
+                weights = [_within(one.weights, members) for _, members in views]
+                count = np.mean([members.sum() for _, members in views])
+                for option, member in enumerate(how.options.members):
+                    found = []
+                    for (view, members), weight in zip(views, weights, strict=True):
+                        credit = view.options.credits[option, members]
+                        costs = [
+                            view.options.costs[axis][option, members].mean()
+                            for axis in ("flops_wu2024", "flops_total")
+                        ]
+                        found.append([credit.mean(), *accuracy_interval(credit, weight, level), *costs])
+                    *accuracy, wu, total = np.mean(found, axis=0).tolist()
+                    rows.append(
+                        [
+                            experiment, one.dataset, one.policy, one.family, member,
+                            str(how.options.budgets[option]), number(float(samples[option])), kind, str(name),
+                            number(float(count)), *map(fraction, accuracy), number(wu), number(total),
+                        ]
+                    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))
+
+
+def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+    """Choice against the baseline at every budget, for all problems and per bin.
+
+    `saved` is for all problems only: the least compute at which the baseline has its accuracy at that budget
+    over the least at which the choice has it, 0 where it does not reach it. In the row of the `knee`, the
+    first budget at which the baseline is within a point of its best, it is that of coming within a point of
+    that best.
+    """
+    rows = []
+    for one in studied:
+        for curve in one.curves.values():
+            for place in range(curve.targets.size):
+                for name, cells in _cells(curve, place, level):
+                    rows.append(
+                        [
+                            experiment, one.dataset, one.policy, one.family, one.baseline, curve.axis,
+                            curve.kind, name, number(float(curve.targets[place])),
+                            "true" if place == curve.knee else "false",
+                            str(int(curve.between[place])), number(float(curve.spent[place])), *cells,
+                        ]
+                    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))
+
+
+def last_choices(table: pd.DataFrame) -> pd.DataFrame:
+    """At equal numbers of samples and for all problems, the last budget of each policy that has a choice.
+
+    `table`: of `compute_optimal`, numbers as numbers. Of the budgets that all ways of telling difficulty
+    have: where a pool is halved, they end earlier.
+    """
+    rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
+    keys = [rows[name] for name in STUDY]
+    last = rows.groupby([*STUDY, "difficulty"])["budget"].transform("max").groupby(keys).transform("min")
+    return rows[rows["budget"] == last]
+
+
+def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:
+    saved = [
+        text
+        for draws in (curve.saved[place], curve.saved_charged[place])
+        for text in _numbers(np.exp(draws), level)
+    ]
+    yield (
+        ALL,
+        [
+            *_compared(curve.accuracy[place], curve.baseline[place], len(curve.options.problems), level),
+            *saved,
+            curve.chosen(place),
+        ],
+    )
+    if len(curve.names) < 2:
+        return
+    for row, name in enumerate(curve.names):
+        yield (
+            str(name),
+            [
+                *_compared(
+                    curve.by_bin[row, place], curve.baseline_by_bin[row, place], curve.problems[row], level
+                ),
+                *[""] * len(saved),
+                curve.chosen(place, name),
+            ],
+        )
+
+
+def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> pd.DataFrame:
+    """The small model's choice against the larger one's greedy answers at equal total compute."""
+    rows = []
+    for one in exchanged:
+        gap = one.small - one.large
+        low, high = drawn_element(gap, one.problems, level).interval
+        rows.append(
+            [
+                experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.cost_model,
+                one.kind, one.told_by, number(one.ratio), number(one.size_ratio), number(one.multiplier),
+                number(one.matched), number(one.spent), number(one.charge),
+                "true" if one.enough else "false", ALL if one.bin == 0 else str(one.bin),
+                number(one.problems),
+                *map(fraction, (float(one.small[0]), float(one.large[0]), float(gap[0]), low, high)),
+            ]
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(EXCHANGE))
+
+
+def _compared(accuracy: Floats, baseline: Floats, problems: float, level: float) -> list[str]:
+    gain = accuracy - baseline
+    return [
+        fraction(float(accuracy[0])),
+        *map(fraction, known_interval(accuracy[1:], level)),
+        fraction(float(baseline[0])),
+        fraction(float(gain[0])),
+        *map(fraction, drawn_element(gain, problems, level).interval),
+    ]
+
+
+def _numbers(draws: Floats, level: float) -> list[str]:
+    return [number(float(draws[0])), *map(number, known_interval(draws[1:], level))]
+
+
+def _within(weights: Floats, members: NDArray[np.bool_]) -> Floats:
+    """Weights of some of the problems, rows summing to 1; draws without any of them are left out."""
+    part = weights[:, members]
+    mass = part.sum(axis=1, keepdims=True)
+    result: Floats = part[mass[:, 0] > 0] / mass[mass[:, 0] > 0]
+    return result

@@ -1,0 +1,228 @@
+"""What the headline's gains are: paired differences whose intervals hold jointly, each with its price.
+
+`tables/headline.csv` has them all; every sentence of the report about a gain takes its numbers from here.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.claims.wu2024 import Setting
+from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.tables import FEWEST_SAMPLES
+from isoflop.report.spec import Estimate
+from isoflop.strategy import Strategy
+from isoflop.verdicts.judge import critical_value, mean_element
+
+Floats = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
+
+OVER_GREEDY = "over one greedy answer of the same model"
+OVER_NEXT_GREEDY = "over one greedy answer of the next size"
+OVER_SAMPLING = "over samples at equal compute"
+OVER_MAJORITY = "over majority voting"
+
+# An accuracy this close to that at the largest budget counts as saturated.
+NEAR = 0.01
+_VOTES = ("majority", "weighted")
+
+COST_MODELS = ("wu2024", "total")
+COLUMNS = (
+    "experiment", "dataset", "sentence", "strategy", "budget", "part", "cost_model", "gain", "gain_low",
+    "gain_high", "price_wu2024", "price_total",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One part of a sentence.
+
+    `strategy`, `budget`: what gains. `cost_model`: where compute is equal, at which cost; else empty.
+    `prices`: its compute over the baseline's by cost model. The interval holds jointly with those of the same
+    sentence's other parts.
+    """
+
+    sentence: str
+    strategy: str
+    budget: int
+    part: str
+    cost_model: str
+    prices: Mapping[str, float]
+    gain: Estimate
+
+
+def jointly(values: Mapping[Key, Floats], evidence: Evidence) -> dict[Key, Estimate]:
+    """Means over problems with intervals that hold jointly. `values`: vectors of problems by part."""
+    elements = {name: mean_element(vector, evidence) for name, vector in values.items()}
+    if not elements:
+        return {}
+    critical = critical_value(list(elements.values()), evidence.level)
+    return {name: Estimate(one.value, *one.within(critical)) for name, one in elements.items()}
+
+
+def greedy_of(evidence: Evidence, about: Setting, policy: str) -> Series | None:
+    """A policy's greedy answers."""
+    found = (evidence.get(policy, one) for one in about.strategies if one.selector == "none")
+    return next((one for one in found if one is not None), None)
+
+
+def over_greedy_gains(evidence: Evidence, about: Setting) -> list[Gain]:
+    """The headline's strategy at its largest budget against one greedy answer of the same model."""
+    pairs = {policy: (policy, policy) for policy in about.policies}
+    return _over(OVER_GREEDY, pairs, evidence, about)
+
+
+def over_next_greedy_gains(evidence: Evidence, about: Setting) -> list[Gain]:
+    """The same against one greedy answer of the next size of the family."""
+    pairs = {f"{small} over {large}": (small, large) for small, large in about.pairs()}
+    return _over(OVER_NEXT_GREEDY, pairs, evidence, about)
+
+
+def search_gains(evidence: Evidence, about: Setting, search: str, cost: str) -> list[Gain]:
+    """A search at its largest budget against samples at equal compute, selected alike."""
+    strategy = replace(about.headline, generator=search)
+    values, found = {}, {}
+    for policy in about.policies:
+        searched, sampled = evidence.get(policy, strategy), evidence.get(policy, about.headline)
+        if searched is None or sampled is None or search == about.headline.generator:
+            continue
+        bought = sampled.at_cost(float(searched.costs[cost][-1]), cost)
+        if bought is not None:
+            values[policy], found[policy] = searched.credits[-1] - bought, searched
+    equal = {cost: 1.0}
+    return [
+        Gain(OVER_SAMPLING, strategy.short, int(found[name].budgets[-1]), name, cost, equal, gain)
+        for name, gain in jointly(values, evidence).items()
+    ]
+
+
+def weighted_gains(evidence: Evidence, about: Setting, budget: int) -> list[Gain]:
+    """Weighted against majority voting over the same samples."""
+    pair = [about.selecting(name) for name in ("weighted", "majority")]
+    values, prices = {}, {}
+    for policy in about.policies:
+        series = [evidence.get(policy, one) for one in pair]
+        credits = [None if one is None else one.at_budget(budget) for one in series]
+        if series[0] is None or series[1] is None or credits[0] is None or credits[1] is None:
+            continue
+        values[policy] = credits[0] - credits[1]
+        at = [int(np.searchsorted(one.budgets, budget)) for one in series if one is not None]
+        prices[policy] = {
+            cost: float(series[0].costs[cost][at[0]] / series[1].costs[cost][at[1]]) for cost in COST_MODELS
+        }
+    name = "" if pair[0] is None else pair[0].short
+    return [
+        Gain(OVER_MAJORITY, name, budget, policy, "", prices[policy], gain)
+        for policy, gain in jointly(values, evidence).items()
+    ]
+
+
+def _over(
+    sentence: str, pairs: Mapping[str, tuple[str, str]], evidence: Evidence, about: Setting
+) -> list[Gain]:
+    values, found = {}, {}
+    for name, (policy, other) in pairs.items():
+        most, greedy = evidence.get(policy, about.headline), greedy_of(evidence, about, other)
+        if most is not None and greedy is not None:
+            values[name] = most.credits[-1] - greedy.credits[0]
+            found[name] = most, greedy
+    gains = []
+    for name, gain in jointly(values, evidence).items():
+        most, greedy = found[name]
+        prices = {cost: float(most.costs[cost][-1] / greedy.costs[cost][0]) for cost in COST_MODELS}
+        gains.append(Gain(sentence, about.headline.short, int(most.budgets[-1]), name, "", prices, gain))
+    return gains
+
+
+@dataclass(frozen=True)
+class Fall:
+    """What best-of-n of a policy loses from its `peak` to its last budget, `most`."""
+
+    peak: int
+    most: int
+    loss: Estimate
+
+
+def falls_of_best(evidence: Evidence, about: Setting) -> dict[str, Fall]:
+    """Where best-of-n is worse with its most samples than with fewer, by policy: the deepest fall shown.
+
+    The peak is picked, so the picking is under control: intervals of all falls from any budget of any model
+    to its last hold jointly.
+    """
+    drops: dict[tuple[str, int], Floats] = {}
+    most = {}
+    for policy in about.policies:
+        series = evidence.get(policy, about.selecting("best_of_n"))
+        if series is not None:
+            most[policy] = int(series.budgets[-1])
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                drops[policy, budget] = series.credits[-1] - series.credits[place]
+    shown: dict[str, Fall] = {}
+    for (policy, budget), loss in jointly(drops, evidence).items():
+        if loss.high < 0 and (policy not in shown or loss.value < shown[policy].loss.value):
+            shown[policy] = Fall(budget, most[policy], loss)
+    return shown
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """From how many samples on a policy stays near what it has with `most`; None: not shown of any."""
+
+    start: int | None
+    most: int
+
+
+def voting(about: Setting) -> Strategy | None:
+    """The headline's strategy where it votes, else majority voting."""
+    return about.headline if about.headline.selector in _VOTES else about.selecting("majority")
+
+
+def saturations(evidence: Evidence, about: Setting) -> dict[str, Saturation]:
+    """Where voting is shown to saturate, by policy.
+
+    Shown where all differences from there on have intervals, which hold jointly, within `NEAR` either way.
+    Pools of fewer than FEWEST_SAMPLES show nothing and are left out.
+    """
+    gaps: dict[tuple[str, int], Floats] = {}
+    found = {}
+    for policy in about.policies:
+        series = evidence.get(policy, voting(about))
+        if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
+            found[policy] = Saturation(None, int(series.budgets[-1]))
+            for place, budget in enumerate(series.budgets[:-1].tolist()):
+                gaps[policy, budget] = series.credits[place] - series.credits[-1]
+    near = {key: max(abs(gap.low), abs(gap.high)) <= NEAR for key, gap in jointly(gaps, evidence).items()}
+    for policy, budget in sorted(near, key=lambda key: -key[1]):
+        # From the largest down, until one is not near.
+        if near[policy, budget] and all(near[key] for key in near if key[0] == policy and key[1] > budget):
+            found[policy] = replace(found[policy], start=budget)
+    return found
+
+
+def all_gains(evidence: Evidence, about: Setting, searches: Sequence[str], budget: int) -> Iterator[Gain]:
+    """Every gain that the headlines tell. `budget`: the largest that all samples have in common."""
+    yield from over_greedy_gains(evidence, about)
+    yield from over_next_greedy_gains(evidence, about)
+    for search in searches:
+        for cost in ("total", "wu2024"):
+            yield from search_gains(evidence, about, search, cost)
+    if budget > 1:  # one vote is the same vote under both
+        yield from weighted_gains(evidence, about, budget)
+
+
+def gains_csv(gains: Mapping[str, Sequence[Gain]], experiment: str) -> pd.DataFrame:
+    """`headline.csv`. `gains`: by data set."""
+    rows = [
+        [
+            experiment, dataset, one.sentence, one.strategy, str(one.budget), one.part, one.cost_model,
+            *(f"{value + 0.0:.6f}" for value in (one.gain.value, one.gain.low, one.gain.high)),
+            *(f"{one.prices[cost]:.6g}" if cost in one.prices else "" for cost in COST_MODELS),
+        ]
+        for dataset, found in gains.items()
+        for one in found
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,390 @@
+"""Snell et al. 2024's six claims as tests: parts with joint draws, quantifiers, verdicts
+(isoflop.verdicts.judge).
+
+Strategies are compared at equal numbers of samples, as in the paper, where a lookahead search counts as
+N (k + 1), and at equal total FLOPs. One of them is taken where it was measured, the other is read at that
+cost: linear between its budgets in the logarithm of the cost, and up to twice its largest, whose accuracy it
+keeps there.
+Every claim is about the mean over policies and families, each of which is a part. Bins are told by other
+samples than those measured in them (isoflop.allocation.choice), and choices are made on other problems than
+those they are measured on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.allocation.choice import Bins, ChoiceCurve
+from isoflop.allocation.elements import Vector, drawn_element, groups, half_difference, within
+from isoflop.allocation.exchange_study import COST_MODELS, Exchanged
+from isoflop.allocation.options import GENERATIONS, Options
+from isoflop.allocation.study import Studied
+from isoflop.fits.bootstrap import percentile_interval
+from isoflop.fits.evidence import Evidence
+from isoflop.verdicts.factors import Factor
+from isoflop.verdicts.judge import (
+    FEWEST_PROBLEMS,
+    ClaimJudged,
+    Element,
+    Found,
+    Part,
+    Partly,
+    Statement,
+    judge_found,
+    mean_of_parts,
+    mean_part,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CLAIMS = {
+    1: "Beam search beats best-of-n at low budgets and loses its lead, or falls below, at high ones.",
+    2: "Lookahead search is below beam search at equal generation budget.",
+    3: "Beam search over-optimises on easy problems and gains on medium ones; on the hardest nothing helps.",
+    4: "The best strategy per difficulty needs less compute than best-of-n; predicted difficulty will do.",
+    5: "Sequential revisions beat parallel samples at equal number, and more so on easy problems.",
+    6: "At matched compute a small model beats a larger one on easy and medium problems if R is small; "
+    "pretraining wins on hard ones or if R is large.",
+}
+
+# The paper does not charge for telling difficulty; claims under this cost do.
+CHARGED = "difficulty charged"
+# What the most difficult problems may still gain where nothing helps, and how near predicted bins must come.
+NOTHING = 0.05
+NEAR = 0.02
+
+_BINS = f"needs oracle bins of {FEWEST_PROBLEMS} problems each, told by samples that are not measured"
+
+# What strategies are compared at equal numbers of.
+AXES = {GENERATIONS: "samples", "flops_total": "FLOPs"}
+# A cost that differs by rounding alone is the same.
+_ROUNDING = 1e-9
+# How many times its largest budget a strategy may be given without making use of it.
+_UNSPENT = 2.0
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Everything studied on one data set. `kinds`: of the generators."""
+
+    studied: Sequence[Studied]
+    kinds: Mapping[str, str]
+    evidence: Evidence
+
+    def drawn(self, draws: Floats, problems: float | None = None, rare: float = 0.0) -> Element:
+        """An element of some problems, or of all (isoflop.allocation.elements)."""
+        return drawn_element(draws, problems or self.evidence.count, self.evidence.level, rare)
+
+    def members(self, one: Studied, kind: str) -> list[str]:
+        """A family's members whose generator is of a kind."""
+        names = dict.fromkeys(one.options.members)
+        return [name for name in names if self.kinds.get(name.partition("+")[0].partition("/")[0]) == kind]
+
+
+def snell_claims(
+    studied: Sequence[Studied], exchanged: Sequence[Exchanged], kinds: Mapping[str, str], level: float
+) -> list[ClaimJudged]:
+    """Every claim on every data set, under every cost that it depends on.
+
+    `kinds`: each generator's kind, by its entry in the config; `level`: of the intervals.
+    """
+    judged = []
+    for dataset in dict.fromkeys(one.dataset for one in studied):
+        own = [one for one in studied if one.dataset == dataset]
+        evidence = Evidence(dataset, own[0].options.problems, None, {}, own[0].weights, level)
+        setting = _Setting(own, kinds, evidence)
+        swaps = [one for one in exchanged if one.dataset == dataset]
+        for number, cost, found in _found(setting, swaps):
+            judged.append(judge_found(number, CLAIMS[number], found, evidence, cost))
+    return judged
+
+
+def _found(setting: _Setting, swaps: Sequence[Exchanged]) -> Iterator[tuple[int, str, Found]]:
+    """Number, cost and statements of every claim."""
+    for number, test in ((1, _lead), (2, _lookahead), (3, _over_optimisation)):
+        for axis in AXES:
+            yield number, axis.removeprefix("flops_"), test(setting, axis)
+    for axis in AXES:
+        cost = axis.removeprefix("flops_")
+        yield 4, cost, _saved(setting, axis, charged=False)
+        yield 4, f"{cost}, {CHARGED}", _saved(setting, axis, charged=True)
+    for axis in AXES:
+        yield 5, axis.removeprefix("flops_"), _sequential(setting, axis)
+    for cost in COST_MODELS:
+        yield 6, cost, _exchanged(setting, [one for one in swaps if one.cost_model == cost])
+
+
+def _lead(setting: _Setting, axis: str) -> Found:
+    first, shrinks = [], []
+    for one in setting.studied:
+        for beam in setting.members(one, "beam"):
+            compared = _compared(one.options, beam, one.baseline, axis)
+            if len(compared) < 2:
+                continue
+            leads = [at.ahead(one.options) for at in (compared[0], compared[-1])]
+            low, high = (f"{at.cost:.3g} {AXES[axis]}" for at in (compared[0], compared[-1]))
+            name = f"{_name(one)}, {beam}"
+            first.append(mean_part(name, f"beam minus best-of-n at {low}", leads[0], setting.evidence))
+            # Halved, so that it is a difference of accuracies, in [-1, 1].
+            statistic = f"half of: lead at {low} minus lead at {high}"
+            shrinks.append(mean_part(name, statistic, (leads[0] - leads[1]) / 2, setting.evidence))
+    if not first:
+        return "needs a generator of kind beam and sampling with two budgets in common"
+    level = setting.evidence.level
+    return (
+        mean_of_parts("beam search is ahead at its least budget", first, level),
+        mean_of_parts("its lead is smaller at the largest", shrinks, level),
+    )
+
+
+def _lookahead(setting: _Setting, axis: str) -> Found:
+    parts = []
+    for one in setting.studied:
+        for ahead in setting.members(one, "lookahead"):
+            for beam in setting.members(one, "beam"):
+                compared = _compared(one.options, ahead, beam, axis)
+                if compared:
+                    statistic = f"beam minus lookahead, mean of {len(compared)} budgets"
+                    behind = -_mean_ahead(compared)(one.options)
+                    name = f"{_name(one)}, {beam} and {ahead}"
+                    parts.append(mean_part(name, statistic, behind, setting.evidence))
+    if not parts:
+        return "needs generators of kinds beam and lookahead whose costs overlap"
+    return (mean_of_parts("lookahead search is below beam search", parts, setting.evidence.level),)
+
+
+def _over_optimisation(setting: _Setting, axis: str) -> Found:
+    falls: list[Part] = []
+    gains: list[Part] = []
+    rest: list[Part] = []
+    beams = [one for one in setting.studied if setting.members(one, "beam")]
+    for one in beams:
+        how = one.bins.get("oracle")
+        found = None if how is None else groups(how)
+        if how is None or found is None:
+            continue
+        easy, medium, hard = zip(*found, strict=True)
+        for beam in setting.members(one, "beam"):
+            name = f"{_name(one)}, {beam}"
+            own = how.options.of(beam)
+            compared = _compared(how.options, beam, one.baseline, axis)
+            if own.size < 2 or not compared:
+                continue
+            least, most = int(own[0]), int(own[-1])
+            fall = within(how, _difference(least, most), easy, setting.evidence)
+            falls.append(Part(name, "easiest bin: beam at its least budget minus at its largest", (fall,)))
+            gain = within(how, _mean_ahead(compared), medium, setting.evidence)
+            gains.append(Part(name, "medium bins: beam minus best-of-n, mean over budgets", (gain,)))
+        rest += _hardest(setting, one, how, hard)
+    if not falls:
+        return _BINS if beams else "needs a generator of kind beam and sampling with two budgets in common"
+    level = setting.evidence.level
+    return (
+        mean_of_parts("on the easiest bin beam search falls as its budget grows", falls, level),
+        mean_of_parts("on medium bins beam search is ahead of best-of-n", gains, level),
+        Statement(f"on the hardest bin no strategy gains {100 * NOTHING:g} points", "for all", tuple(rest)),
+    )
+
+
+def _hardest(setting: _Setting, one: Studied, how: Bins, hard: Sequence[NDArray[np.bool_]]) -> Iterator[Part]:
+    """For every strategy, by how much its gain from least to largest budget stays below NOTHING."""
+    for member in dict.fromkeys(how.options.members):
+        own = how.options.of(member)
+        if own.size < 2:
+            continue
+        gain = within(how, _difference(int(own[-1]), int(own[0])), hard, setting.evidence)
+        low, high = gain.interval
+        short = Element(NOTHING - gain.draws, gain.error, type(gain.interval)(NOTHING - high, NOTHING - low))
+        yield Part(
+            f"{_name(one)}, {member}", f"hardest bin: {NOTHING:g} minus the gain from more budget", (short,)
+        )
+
+
+def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
+    """Whether choices gain and, where telling difficulty is free, how near predicted bins come."""
+    ahead, near = [], []
+    for one in setting.studied:
+        curve, predicted = (one.curves.get((axis, kind)) for kind in ("oracle", "predicted"))
+        if curve is None or not _has_choice(curve):
+            continue
+        ahead.append(_part_ahead(setting, one, curve, charged=charged))
+        if predicted is not None and not charged:
+            several = predicted.between > 1
+            gain = (curve.accuracy - curve.baseline)[several].mean(axis=0)
+            gap = (curve.accuracy - predicted.accuracy)[several].mean(axis=0)
+            # Predicted bins that come near to no gain at all are no evidence.
+            statistic = f"least of: gain by oracle bins, {NEAR:g} minus what predicted bins lose to them"
+            elements = (setting.drawn(gain), setting.drawn(NEAR - gap))
+            near.append(Part(f"{_name(one)}, mean over budgets", statistic, elements))
+    if not ahead:
+        return (
+            "needs compute_optimal families with several strategies at one budget, and oracle bins told by "
+            "samples that are not measured"
+        )
+    level = setting.evidence.level
+    where = "where the baseline comes within a point of its best"
+    if charged:
+        text = f"with its cost, choice per oracle bin is ahead {where}, or at the least compute that buys it"
+        return (mean_of_parts(text, ahead, level),)
+    # Where options are alike, a choice by luck costs accuracy that the best strategy would not.
+    first = replace(mean_of_parts(f"choice per oracle bin is ahead {where}", ahead, level), lower_bound=True)
+    if not near:
+        return Partly((first,), "its second part needs predicted difficulty")
+    text = f"oracle bins gain, and predicted bins lose less than {100 * NEAR:g} points to them"
+    return (first, replace(mean_of_parts(text, near, level), lower_bound=True))
+
+
+def _has_choice(curve: ChoiceCurve) -> bool:
+    several = len(set(curve.options.members)) > 1
+    return several and curve.targets.size > 1 and bool((curve.between > 1).any())
+
+
+def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged: bool) -> Part:
+    """The choice minus the baseline where the baseline comes within a point of its best.
+
+    If telling difficulty costs more than that, at the least compute at which the choice can be had; beyond
+    its largest budget the baseline keeps what that has.
+    """
+    choice, baseline = curve.lines(charged=charged)
+    x = max(float(baseline.x[curve.knee]), float(choice.x[0]))
+    draws = choice.at(min(x, float(choice.x[-1]))) - baseline.at(min(x, float(baseline.x[-1])))
+    saved = np.exp((curve.saved_charged if charged else curve.saved)[curve.knee])
+    factor = Factor(float(saved[0]), *percentile_interval(saved[1:], setting.evidence.level))
+    statistic = f"choice minus {one.baseline} at {np.exp(x):.3g}"
+    note = f"compute saved within a point of the baseline's best: {factor.text}"
+    return Part(_name(one), statistic, (setting.drawn(draws),), note)
+
+
+def _sequential(setting: _Setting, axis: str) -> Found:
+    ahead, easier = [], []
+    for one in setting.studied:
+        lengths = sorted(
+            (int(name.rpartition("/")[2]), name) for name in setting.members(one, "revisions") if "/" in name
+        )
+        if len(lengths) < 2:
+            continue
+        (_, parallel), (length, sequential) = lengths[0], lengths[-1]
+        compared = _compared(one.options, sequential, parallel, axis)
+        if not compared:
+            continue
+        statistic = f"chains of {length} minus parallel samples, mean of {len(compared)} budgets"
+        values = _mean_ahead(compared)(one.options)
+        ahead.append(mean_part(_name(one), statistic, values, setting.evidence))
+        how = one.bins.get("oracle")
+        found = None if how is None else groups(how)
+        if how is None or found is None:
+            continue
+        compared = _compared(how.options, sequential, parallel, axis)
+        if compared:
+            easy, _, hard = zip(*found, strict=True)
+            vector = _mean_ahead(compared)
+            sides = [within(how, vector, members, setting.evidence) for members in (easy, hard)]
+            statistic = "half of: that gain on the easiest bin minus on the hardest"
+            element = half_difference(sides[0], sides[1], setting.evidence.level)
+            easier.append(Part(_name(one), statistic, (element,)))
+    if not ahead:
+        return "needs chains of revisions of two lengths with a number of answers in common in one family"
+    level = setting.evidence.level
+    statements = [mean_of_parts("sequential revisions are ahead of parallel samples", ahead, level)]
+    if not easier:
+        return f"{_BINS}, for how much more revisions gain on easy problems"
+    statements.append(mean_of_parts("the gain is larger on the easiest bin", easier, level))
+    return tuple(statements)
+
+
+def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
+    """Easy and medium bins and the hardest bin at the smallest R, all problems at the largest."""
+    kind = next((kind for kind in ("oracle", "level") if any(one.kind == kind for one in swaps)), None)
+    easier, hardest, whole = [], [], []
+    for name, group in _by_pair(swaps, kind).items():
+        ratios = sorted({one.ratio for one in group})
+        least = {one.bin: one for one in group if one.ratio == ratios[0]}
+        most = next(one for one in group if one.ratio == ratios[-1] and one.bin == 0)
+        bins = sorted(set(least) - {0})
+        if len(bins) < 2 or len(ratios) < 2 or min(least[name].problems for name in bins) < FEWEST_PROBLEMS:
+            continue
+        note = "" if most.enough else "measured up to less compute than is matched at the largest R"
+        short = "" if least[0].enough else "the small model was measured up to less compute than is matched"
+        at, last = f"at R = {ratios[0]:g}", bins[-1]
+        gaps = [least[name].small - least[name].large for name in bins[:-1]]
+        mean: Floats = np.mean([np.where(np.isfinite(gap), gap, gap[0]) for gap in gaps], axis=0)
+        easy = sum(least[name].problems for name in bins[:-1])
+        statistic = f"small minus large {at}, mean of all bins but the hardest"
+        easier.append(Part(name, statistic, (setting.drawn(mean, easy),), short))
+        gap = least[last].large - least[last].small
+        statistic = f"large minus small {at}, hardest bin"
+        element = setting.drawn(gap, least[last].problems, float(least[last].small[0]))
+        hardest.append(Part(name, statistic, (element,), short))
+        gap = most.large - most.small
+        statistic = f"large minus small at R = {ratios[-1]:g}, all problems"
+        whole.append(Part(name, statistic, (setting.drawn(gap),), note))
+    if not easier:
+        return (
+            "needs exchange: pairs of a smaller and a larger model, two ratios, and bins of "
+            f"{FEWEST_PROBLEMS} problems"
+        )
+    level = setting.evidence.level
+    return (
+        mean_of_parts("at the smallest R the small model is ahead on easy and medium bins", easier, level),
+        mean_of_parts("at the smallest R the large model is ahead on the hardest bin", hardest, level),
+        mean_of_parts("at the largest R the large model is ahead", whole, level),
+    )
+
+
+def _by_pair(swaps: Sequence[Exchanged], kind: str | None) -> dict[str, list[Exchanged]]:
+    found: dict[str, list[Exchanged]] = {}
+    for one in swaps:
+        if one.kind == kind:
+            found.setdefault(f"{one.small_policy} and {one.large_policy}, {one.family}", []).append(one)
+    return found
+
+
+def _name(one: Studied) -> str:
+    return f"{one.policy}, {one.family}"
+
+
+class _Compared(NamedTuple):
+    """An option at its cost, with the shares of other options that make up another member at that cost."""
+
+    cost: float
+    option: int
+    others: Ints
+    shares: Floats
+
+    def ahead(self, options: Options) -> Floats:
+        """Credits of the option minus the other member's, by problem."""
+        gap: Floats = options.credits[self.option] - self.shares @ options.credits[self.others]
+        return gap
+
+
+def _compared(options: Options, left: str, right: str, axis: str) -> list[_Compared]:
+    """Every option of one member at whose cost the other can be read, by rising cost."""
+    costs = options.costs[axis].mean(axis=1)
+    others = options.of(right)
+    x = np.log(costs[others])
+    return [
+        _Compared(
+            float(costs[option]),
+            int(option),
+            others,
+            np.array([np.interp(np.log(costs[option]), x, row) for row in np.eye(x.size)]),
+        )
+        for option in options.of(left)
+        if others.size and costs[others[0]] * (1 - _ROUNDING) <= costs[option] < costs[others[-1]] * _UNSPENT
+    ]
+
+
+def _difference(left: int, right: int) -> Vector:
+    return lambda options: options.credits[left] - options.credits[right]
+
+
+def _mean_ahead(compared: Sequence[_Compared]) -> Vector:
+    def vector(options: Options) -> Floats:
+        mean: Floats = np.mean([at.ahead(options) for at in compared], axis=0)
+        return mean
+
+    return vector

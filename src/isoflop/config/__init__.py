@@ -1,0 +1,1 @@
+"""The typed config: one module per section, its checks and docs."""

@@ -1,0 +1,61 @@
+"""The config entries for difficulty, compute-optimal choice and the exchange of pretraining for inference."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from isoflop.allocation.exchange import PAPER_RATIOS
+from isoflop.config.base import Count, Entry, Name
+
+Strategy = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$")
+]
+
+
+class Difficulty(Entry):
+    """How hard each problem is for each policy: quantile bins (Snell et al. 2024)."""
+
+    generator: Name
+    """The entry of `generators`, of kind `sampling` or `import`, whose pool tells: where it is measured too,
+    one half tells and the other is measured, both ways. Of chains the first answers tell, and so they do for
+    a policy that revises and has not this generator."""
+    bins: Annotated[int, Field(ge=2, le=20)] = 5
+    """Number of quantile bins; problems that the pool cannot tell apart share one."""
+    verifier: Name | None = None
+    """The verifier whose mean score predicts difficulty; the first one if left out."""
+    step_aggregation: Literal["last", "min", "mean"] = "last"
+    """How step scores become a solution's score, for that prediction."""
+
+
+class ComputeOptimal(Entry):
+    """The best strategy per difficulty bin and budget, chosen on other problems than it is measured on."""
+
+    families: Annotated[dict[Name, Annotated[tuple[Strategy, ...], Field(min_length=1)]], Field(min_length=1)]
+    """What is chosen between, by a name for the choice: entries of `generators` under the headline's selector
+    (`beam`), or with a selector and a step aggregation of their own (`sampling+best_of_n+product`). The first
+    is the baseline; it samples or is imported. Chains of revisions are named with their length
+    (`revisions/4`), of which 1 is the baseline; `revisions/*` is all lengths."""
+    splits: Count = 20
+    """How often the problems of each bin are split in two folds; the outcome is the mean."""
+
+
+class ExchangedPair(Entry):
+    """Two policies to compare at equal compute, training included."""
+
+    small: Name
+    """The smaller one, which chooses compute-optimally."""
+    large: Name
+    """The larger one, which answers greedily."""
+    data_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """The larger one's pretraining tokens over the smaller one's."""
+
+
+class Exchange(Entry):
+    """Pretraining against test-time compute (Snell et al. 2024)."""
+
+    pairs: Annotated[tuple[ExchangedPair, ...], Field(min_length=1)]
+    """Which policies."""
+    greedy: Name
+    """The entry of `generators`, of kind `greedy`, that the larger one answers with."""
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = PAPER_RATIOS
+    """R: tokens of all inference over tokens of the smaller one's pretraining."""

@@ -1,0 +1,179 @@
+"""Solutions of several files as one pool: joined to a data set's problems, checked, repetitions dropped."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from isoflop.data import format_lm_eval as import_lm_eval
+from isoflop.data import format_optimal_tts as import_optimal_tts
+from isoflop.data import format_qwen_math as import_qwen_math
+from isoflop.data import format_rebase as import_rebase
+from isoflop.data import format_search_and_learn as import_search_and_learn
+from isoflop.data import format_table as import_table
+from isoflop.data.problems import Row
+from isoflop.data.shuffle_check import belonging
+from isoflop.data.solutions import Solution
+from isoflop.errors import UserError
+from isoflop.grading.latex import normal_form
+
+READERS: Mapping[str, Callable[[Iterable[Row]], Iterator[Solution]]] = {
+    "search-and-learn": import_search_and_learn.read,
+    "rebase": import_rebase.read,
+    "qwen-math": import_qwen_math.read,
+    "lm-eval": import_lm_eval.read,
+    "optimal-tts": import_optimal_tts.read,
+    "table": import_table.read,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A problem of the data set."""
+
+    problem_id: str
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What is asked of the solutions: scores (`scored`), in [0, 1] (`probabilities`), a number of them.
+
+    `distinct`: drop every exact repetition, not only those in another file.
+    """
+
+    scored: bool
+    probabilities: bool
+    at_least: int
+    distinct: bool = False
+
+
+@dataclass
+class Pool:
+    """Solutions by problem, in the order of the problems, each with its file.
+
+    `repeated`: how many exact repetitions were dropped; `left_out`: problems with too few solutions, and how
+    many they have.
+    """
+
+    solutions: dict[str, list[tuple[str, Solution]]] = field(default_factory=dict)
+    repeated: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def pool(
+    files: Iterable[tuple[str, Iterable[Solution]]], problems: Sequence[Target], demands: Demands
+) -> Pool:
+    """All solutions of `files` (name and solutions of each).
+
+    Raises UserError naming the file and row: a solution of a problem that the data set does not have, an
+    empty one, a missing score or one that is no probability, a file whose solutions are shuffled between
+    problems, and where no problem has enough solutions.
+    """
+    places = {problem.problem_id: place for place, problem in enumerate(problems)}
+    prompts = {_plain(problem.prompt): place for place, problem in enumerate(problems)}
+    by_problem: list[list[tuple[str, Solution]]] = [[] for _ in problems]
+    kept: Counter[tuple[int, str]] = Counter()
+    result = Pool()
+    for name, solutions in files:
+        read = list(solutions)
+        if not read:
+            raise UserError(f"{name}: holds no solutions")
+        filed = [_place(solution, problems, places, prompts) for solution in read]
+        _check_belonging(name, problems, read, filed)
+        here: Counter[tuple[int, str]] = Counter()
+        for solution, place in zip(read, filed, strict=True):
+            _check(solution, demands)
+            key = (place, solution.text)
+            here[key] += 1
+            if kept[key] >= (1 if demands.distinct else here[key]):
+                result.repeated += 1
+                continue
+            kept[key] += 1
+            by_problem[place].append((name, solution))
+    for problem, found in zip(problems, by_problem, strict=True):
+        if len(found) < demands.at_least:
+            result.left_out[problem.problem_id] = len(found)
+        else:
+            result.solutions[problem.problem_id] = found
+    if not result.solutions:
+        most = max(result.left_out.values())
+        raise UserError(
+            f"at_least: no problem has {demands.at_least} solutions, the most are {most}; "
+            "lower it, or add files"
+        )
+    return result
+
+
+def _place(
+    solution: Solution, problems: Sequence[Target], places: Mapping[str, int], prompts: Mapping[str, int]
+) -> int:
+    """The place of the problem that `solution` says it is for."""
+    by_prompt = None if solution.prompt is None else prompts.get(_plain(solution.prompt))
+    if solution.problem is None or solution.problem not in places:
+        if by_prompt is None:
+            called = solution.problem if solution.prompt is None else f"{solution.prompt:.80}"
+            raise UserError(
+                f"{solution.place}: problem '{called}' is not in the data set; "
+                "name the data set that these solutions are of, whole"
+            )
+        return by_prompt
+    place = places[solution.problem]
+    target = problems[place]
+    if solution.prompt is not None and by_prompt != place:
+        raise UserError(
+            f"{solution.place}: problem '{solution.problem}' has another text than in the data set: "
+            f"'{solution.prompt:.80}' instead of '{target.prompt:.80}'"
+        )
+    if solution.reference is not None and normal_form(solution.reference) != normal_form(target.answer):
+        raise UserError(
+            f"{solution.place}: the answer to problem '{solution.problem}' is '{solution.reference:.80}' "
+            f"there and '{target.answer:.80}' in the data set"
+        )
+    return place
+
+
+def _check(solution: Solution, demands: Demands) -> None:
+    if not solution.text.strip():
+        raise UserError(f"{solution.place}: the solution is empty; leave it out of the file, or correct it")
+    scores = solution.scores
+    if not demands.scored:
+        return
+    if scores is None:
+        raise UserError(
+            f"{solution.place}: has no score; leave `verifier` out of the generator, or use scored files"
+        )
+    if len(scores) != len(solution.steps):
+        raise UserError(
+            f"{solution.place}: {len(solution.steps)} steps but {len(scores)} scores; "
+            "which score belongs to which step is lost"
+        )
+    if demands.probabilities and not all(0.0 <= score <= 1.0 for score in scores):
+        wrong = next(score for score in scores if not 0.0 <= score <= 1.0)
+        raise UserError(
+            f"{solution.place}: the score {wrong:g} is no probability; "
+            "set the verifier's scale to unbounded if it is not meant to be one"
+        )
+
+
+def _check_belonging(
+    name: str, problems: Sequence[Target], solutions: Sequence[Solution], filed: Sequence[int]
+) -> None:
+    used = sorted(set(filed))
+    rank = {place: number for number, place in enumerate(used)}
+    found = belonging(
+        [problems[place].prompt for place in used],
+        [solution.text for solution in solutions],
+        [rank[place] for place in filed],
+    )
+    if found.is_shuffled and found.stray is not None and found.home is not None:
+        raise UserError(
+            f"{name}: its solutions are shuffled between problems: of {found.clear} that are clearly about "
+            f"one problem, only {found.own} are about the one they are filed under. "
+            f"{solutions[found.stray].place} is about '{problems[used[found.home]].prompt:.60}', not "
+            f"'{problems[filed[found.stray]].prompt:.60}'"
+        )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

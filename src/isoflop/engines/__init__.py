@@ -1,0 +1,1 @@
+"""Policies: protocol, transformers, vLLM, servers, prompts, checkpoints."""

@@ -1,0 +1,402 @@
+"""The policy engine that runs anywhere: a transformers model, decoded in one continuous batch.
+
+Requests with the same prompt share its keys and values, and go on sharing one row for as long as they
+draw the same tokens: what many samples have in common is computed once. Requests that finish leave the
+batch and waiting ones take their place, so neither long nor short ones wait for the others.
+
+In float32, what a request gets does not depend on the batch it is in: a choice that rounding could
+change (see isoflop.engines.token_sampling) is made again in float64 on that request alone.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.engines.checkpoints import (
+    check_logits,
+    context_length,
+    end_tokens,
+    load_model,
+    load_tokenizer,
+    model_shape,
+)
+from isoflop.engines.kv_cache import Segment, SegmentStore, extend
+from isoflop.engines.prefix_attention import DecodeState, Recorder
+from isoflop.engines.prompts import Decoder, PromptEncoder
+from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
+from isoflop.engines.steps import ended_steps
+from isoflop.engines.token_sampling import choose, uniforms
+from isoflop.errors import UserError
+
+# Far above what float32 rounding moves a cumulative probability by (a test measures that).
+CLOSE = 3e-5
+# Unused rows are taken out once they are this share (1 in _SLACK) of all: copying has a price too.
+_SLACK = 12
+# What may be kept of texts that are continued step by step.
+_KEPT_BYTES = 2**30
+
+
+@dataclass
+class _Branch:
+    """A text begun: its prompt, and the tokens that all its requests have drawn alike so far."""
+
+    prompt: tuple[int, ...]
+    tokens: list[int]
+
+
+class _UnderWay:
+    """All requests of one call, those to come included, and what has become of them."""
+
+    def __init__(self) -> None:
+        self.requests: list[GenerationRequest] = []
+        self.results: list[Completion | None] = []
+        self.queue: deque[tuple[tuple[int, ...], list[int]]] = deque()
+        self.ids_of: dict[str, tuple[int, ...]] = {}
+        self.separators: set[str] = set()
+        self.seeds = np.zeros(0, dtype=np.uint64)
+        self.limits = np.zeros(0, dtype=np.int64)
+        self.logprobs = np.zeros(0)
+        self.temperatures, self.top_ps = torch.zeros(0), torch.zeros(0)
+
+    def add(self, requests: Sequence[GenerationRequest], device: torch.device) -> None:
+        """Number `requests` on."""
+        if not requests:
+            return
+        self.requests += requests
+        self.results += [None] * len(requests)
+        self.separators |= {request.separator for request in requests if request.separator is not None}
+        seeds = np.array([request.seed for request in requests], dtype=np.uint64)
+        self.seeds = np.concatenate([self.seeds, seeds])
+        self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
+        self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
+        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
+        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
+        self.temperatures = torch.cat([self.temperatures.to(device), temperatures])
+        self.top_ps = torch.cat([self.top_ps.to(device), top_ps])
+
+
+class TransformersPolicy:
+    """A transformers causal language model as a policy (isoflop.engines.registry.Policy)."""
+
+    def __init__(self, entry: PolicyEntry, batch_size: int = 512) -> None:
+        assert entry.model is not None  # what is trained here has been located
+        self._tokenizer = load_tokenizer(entry.model, entry.revision)
+        self._model = load_model(entry.model, entry.revision, entry.dtype, shared_prefix=True)
+        check_logits(self._model, entry.model)
+        self._prompts = PromptEncoder(
+            self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
+        )
+        self._exact: Any = None
+        self._batch_size = batch_size
+        self._settles = entry.dtype == "float32"
+        self._decoder = Decoder(self._tokenizer)
+        self._endings: dict[str, NDArray[np.int64]] = {}
+        self._store = SegmentStore(_KEPT_BYTES)
+        self._ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        self.shape = model_shape(self._model)
+        # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
+        self.settled = 0
+        self.computed = 0
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        progress: Progress | None = None,
+        more: More | None = None,
+    ) -> list[Completion]:
+        """One completion per request, in order. Raises UserError if one cannot fit the model."""
+        under_way = _UnderWay()
+        self._enqueue(under_way, requests)
+        with torch.inference_mode():
+            self._decode(under_way, progress, more)
+        return [completion for completion in under_way.results if completion is not None]
+
+    def _enqueue(self, under_way: "_UnderWay", requests: Sequence[GenerationRequest]) -> None:
+        """Number the requests on and let those that continue the same tokens wait together."""
+        prompts = sorted({request.prompt for request in requests} - under_way.ids_of.keys())
+        under_way.ids_of |= zip(prompts, self._prompts.ids(prompts), strict=True)
+        longest = context_length(self._model)
+        waiting: dict[tuple[int, ...], list[int]] = {}
+        for index, request in enumerate(requests, start=len(under_way.requests)):
+            ids = under_way.ids_of[request.prompt] + request.written
+            if longest is not None and len(ids) + request.max_tokens > longest:
+                raise UserError(
+                    f"a prompt of {len(ids)} tokens and max_tokens {request.max_tokens} exceed "
+                    f"the model's {longest} positions: {request.prompt[:60]!r}"
+                )
+            waiting.setdefault(ids, []).append(index)
+        under_way.add(requests, self._model.device)
+        under_way.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
+
+    def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
+        device, queue = self._model.device, under_way.queue
+        ends = np.array(sorted(self._ends), dtype=np.int64)
+        state, branches = DecodeState(device), list[_Branch]()
+        logits = torch.zeros(0)
+        # The unfinished requests, the row of the state that each is in, and how many tokens it has.
+        active, row_of, written = (np.zeros(0, dtype=np.int64) for _ in range(3))
+        while len(active) or queue or self._asked(under_way, more):
+            requests = under_way.requests
+            if queue and len(active) <= self._batch_size * 3 // 4:
+                admitted, first_logits, indices, rows = self._admit(
+                    state, queue, self._batch_size - len(active), bool(under_way.separators)
+                )
+                logits = torch.cat([logits, first_logits]) if branches else first_logits
+                active = np.concatenate([active, indices])
+                row_of = np.concatenate([row_of, len(branches) + rows])
+                written = np.concatenate([written, np.zeros_like(indices)])
+                branches += admitted
+            uniform = uniforms(under_way.seeds[active], written.astype(np.uint64))
+            chosen = torch.from_numpy(active).to(device)
+            choice = choose(
+                logits[torch.from_numpy(row_of).to(device)],
+                torch.from_numpy(uniform).to(device, logits.dtype),
+                under_way.temperatures[chosen],
+                under_way.top_ps[chosen],
+                CLOSE,
+            )
+            tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
+            if self._settles:
+                for place in choice.close.nonzero().flatten().tolist():
+                    tokens[place], gained[place] = self._settle(
+                        branches[row_of[place]], requests[active[place]], float(uniform[place])
+                    )
+            under_way.logprobs[active] += gained
+            stopped = np.isin(tokens, ends)
+            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped
+            self._keep(state, branches, np.unique(row_of[step]).tolist())
+            done = stopped | step | (written + 1 >= under_way.limits[active])
+            texts: dict[tuple[int, int, str], Completion] = {}
+            finished = []
+            for place in np.flatnonzero(done).tolist():
+                reason = "stop" if stopped[place] else "step" if step[place] else "length"
+                key = (int(row_of[place]), int(tokens[place]), reason)
+                if key not in texts:
+                    branch = branches[key[0]]
+                    ids = branch.tokens if reason == "stop" else [*branch.tokens, key[1]]
+                    texts[key] = self._decoder.completion(ids, reason, len(branch.prompt))
+                index = int(active[place])
+                completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
+                under_way.results[index] = completion
+                finished.append((index, completion))
+            if progress is not None:
+                progress(len(finished), len(active))
+            going = ~done
+            active, written = active[going], written[going] + 1
+            if more is not None and finished:
+                self._enqueue(under_way, more(finished, len(active)))
+            if len(active):
+                branches, last, row_of = _branch_out(state, branches, row_of[going], tokens[going])
+                logits = self._step(state, last)
+            else:
+                state, branches, row_of = DecodeState(device), [], row_of[going]
+
+    def _asked(self, under_way: "_UnderWay", more: More | None) -> bool:
+        """Whether there is more to do, asked when there is nothing left."""
+        if more is not None:
+            self._enqueue(under_way, more((), 0))
+        return bool(under_way.queue)
+
+    def _step_ends(
+        self,
+        under_way: "_UnderWay",
+        branches: list[_Branch],
+        active: NDArray[np.int64],
+        row_of: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Which requests have all steps that they asked for with their new token. Shape [active]."""
+        ended = np.zeros(len(active), dtype=np.bool_)
+        for separator in under_way.separators:
+            ending = self._ending_tokens(separator)
+            counts: dict[tuple[int, int], int] = {}
+            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
+                request = under_way.requests[active[place]]
+                if request.separator != separator:
+                    continue
+                key = (int(row_of[place]), int(tokens[place]))
+                if key not in counts:
+                    text = self._decoder.text([*branches[key[0]].tokens, key[1]])
+                    counts[key] = ended_steps(text, separator)
+                ended[place] = counts[key] >= request.steps
+        return ended
+
+    def _ending_tokens(self, separator: str) -> NDArray[np.int64]:
+        """The tokens that may complete `separator`: those that hold its last character."""
+        if separator not in self._endings:
+            size = self._model.get_output_embeddings().weight.shape[0]
+            self._endings[separator] = np.array(
+                [token for token in range(size) if separator[-1] in self._decoder.piece(token)],
+                dtype=np.int64,
+            )
+        return self._endings[separator]
+
+    def _admit(
+        self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
+    ) -> tuple[list[_Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
+        """Read waiting prompts for `room` requests at most.
+
+        Returns a branch and the logits of the first token per prompt, the requests taken up, and for
+        each the place of its branch.
+        """
+        prompts: list[tuple[int, ...]] = []
+        indices: list[int] = []
+        places: list[int] = []
+        while queue and len(indices) < room:
+            prompt, waiting = queue[0]
+            taken = waiting[: room - len(indices)]
+            del waiting[: len(taken)]
+            if not waiting:
+                queue.popleft()
+            indices += taken
+            places += [len(prompts)] * len(taken)
+            prompts.append(prompt)
+        lengths = [len(prompt) for prompt in prompts]
+        hidden, recorder = self._read(prompts, keep)
+        logits = self._model.get_output_embeddings()(hidden).float()
+        state.admit(recorder, lengths)
+        return [_Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
+
+    def _read(self, prompts: Sequence[tuple[int, ...]], keep: bool) -> tuple[Tensor, Recorder]:
+        """Hidden states after the last token of every prompt [prompts, hidden], and all keys and values.
+
+        With `keep`, what was read is kept for prompts that go on from these, and only what is new is read.
+        """
+        kept = [self._store.chain(prompt[:-1]) if keep and len(prompt) > 1 else None for prompt in prompts]
+        fresh = [place for place, chain in enumerate(kept) if chain is None]
+        known = [(place, chain) for place, chain in enumerate(kept) if chain is not None]
+        hidden: list[Tensor] = [torch.zeros(0)] * len(prompts)
+        parts: list[tuple[list[int], list[Tensor], list[Tensor]]] = []
+        device = self._model.device
+        if fresh:
+            width = max(len(prompts[place]) for place in fresh)
+            ids = torch.zeros((len(fresh), width), dtype=torch.long)
+            for row, place in enumerate(fresh):
+                ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
+            recorder = Recorder()
+            states = self._model.base_model(
+                input_ids=ids.to(device),
+                use_cache=False,
+                recorder=recorder,
+                attention_mask=_unmasked(len(fresh), device),
+            ).last_hidden_state
+            for row, place in enumerate(fresh):
+                end = len(prompts[place])
+                hidden[place] = states[row, end - 1]
+                if keep:
+                    layers = [layer[row, :, :end] for layer in (*recorder.keys, *recorder.values)]
+                    data = torch.stack(layers)
+                    self._store.put(prompts[place][:-1], Segment(data[:, :, :-1]))
+                    self._store.put(prompts[place], Segment(data[:, :, -1:]))
+            parts.append((fresh, recorder.keys, recorder.values))
+        if known:
+            places = [place for place, _ in known]
+            extended = extend(
+                self._model, [prompts[place][-1:] for place in places], [chain for _, chain in known]
+            )
+            for row, place in enumerate(places):
+                hidden[place] = extended.hidden[row, 0]
+                self._store.put(prompts[place], extended.segment(row, 0, 1))
+            keys, values = extended.joined()
+            parts.append((places, keys, values))
+        order = torch.tensor([place for places, *_ in parts for place in places], device=device).argsort()
+        return torch.stack(hidden), Recorder(
+            [_stacked(layers)[order] for layers in zip(*(keys for _, keys, _ in parts), strict=True)],
+            [_stacked(layers)[order] for layers in zip(*(values for *_, values in parts), strict=True)],
+        )
+
+    def _keep(self, state: DecodeState, branches: list[_Branch], rows: Sequence[int]) -> None:
+        """Keep what the rows have read since their prompts, for requests that go on from there."""
+        for row in rows:
+            branch = branches[row]
+            if branch.tokens:
+                stores = (*state.own_keys, *state.own_values)
+                data = torch.stack([layer[row, :, : len(branch.tokens)] for layer in stores])
+                self._store.put((*branch.prompt, *branch.tokens), Segment(data))
+
+    def _step(self, state: DecodeState, tokens: NDArray[np.int64]) -> Tensor:
+        device = self._model.device
+        self.computed += len(tokens)
+        step = state.begin_step()
+        positions = state.prompt_lengths[state.group_of_row] + state.own_lengths
+        hidden = self._model.base_model(
+            input_ids=torch.from_numpy(tokens).to(device)[:, None],
+            position_ids=positions[:, None],
+            use_cache=False,
+            decode=step,
+            attention_mask=_unmasked(len(tokens), device),
+        ).last_hidden_state
+        state.end_step()
+        logits: Tensor = self._model.get_output_embeddings()(hidden[:, 0]).float()
+        return logits
+
+    def _settle(self, branch: _Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
+        """The next token after `branch` and its log-probability, computed alone and in float64."""
+        if self._exact is None:
+            self._exact = copy.deepcopy(self._model).double()
+        self.settled += 1
+        device = self._model.device
+        ids = torch.tensor([[*branch.prompt, *branch.tokens]], device=device)
+        hidden = self._exact.base_model(
+            input_ids=ids, use_cache=False, attention_mask=_unmasked(1, device)
+        ).last_hidden_state
+        logits = self._exact.get_output_embeddings()(hidden[:, -1])
+        choice = choose(
+            logits,
+            torch.tensor([uniform], dtype=torch.float64, device=device),
+            torch.tensor([float(request.temperature)], dtype=torch.float64, device=device),
+            torch.tensor([float(request.top_p)], dtype=torch.float64, device=device),
+            0.0,
+        )
+        return int(choice.tokens[0]), float(choice.logprobs[0])
+
+
+def _branch_out(
+    state: DecodeState, branches: list[_Branch], row_of: NDArray[np.int64], tokens: NDArray[np.int64]
+) -> tuple[list[_Branch], NDArray[np.int64], NDArray[np.int64]]:
+    """Append each request's token: one row per distinct text, in `state` as in the returned branches.
+
+    `row_of` and `tokens` are by request. Also returns the last token by row and the new `row_of`.
+    """
+    pairs, where = np.unique((row_of << 32) | tokens, return_inverse=True)
+    parents, drawn = pairs >> 32, pairs & 0xFFFFFFFF
+    is_fork = np.concatenate([[False], parents[1:] == parents[:-1]])
+    forks = np.flatnonzero(is_fork)
+    unused = np.setdiff1d(np.arange(len(branches)), parents)[: len(forks)]
+    added = len(forks) - len(unused)
+    rows = parents.copy()
+    rows[forks] = np.concatenate([unused, np.arange(len(branches), len(branches) + added)])
+    if len(forks):
+        state.fork(torch.from_numpy(parents[forks]), torch.from_numpy(rows[forks]), len(branches) + added)
+        branches = branches + [branches[0]] * added
+        for parent, row in zip(parents[forks], rows[forks], strict=True):
+            branches[row] = _Branch(branches[parent].prompt, branches[parent].tokens.copy())
+    last = np.zeros(len(branches), dtype=np.int64)
+    last[rows] = drawn
+    for row, token in zip(rows.tolist(), drawn.tolist(), strict=True):
+        branches[row].tokens.append(token)
+    row_of = rows[where]
+    if len(branches) - len(rows) > max(4, len(branches) // _SLACK):
+        kept = np.sort(rows)
+        state.keep(torch.from_numpy(kept).to(state.device))
+        return [branches[row] for row in kept], last[kept], np.searchsorted(kept, row_of)
+    return branches, last, row_of
+
+
+def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    """Keys or values of one layer, [prompts, kv_heads, tokens, d], of several passes, padded on the right."""
+    width = max(layer.shape[2] for layer in layers)
+    return torch.cat([torch.nn.functional.pad(layer, (0, 0, 0, width - layer.shape[2])) for layer in layers])
+
+
+def _unmasked(rows: int, device: torch.device) -> Tensor:
+    """A ready-made 4-D mask, which transformers passes through: the attention function masks by itself."""
+    return torch.zeros((rows, 1, 1, 1), device=device)

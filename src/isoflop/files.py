@@ -1,0 +1,153 @@
+"""What every command line shares: the specification, atomic files, checked tables, clear errors."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from isoflop.errors import UserError
+from isoflop.messages import describe_faults
+from isoflop.tables import PROBLEMS
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Problem = tuple[str, str]
+"""A problem's name and its text."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name only if the block succeeds."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        # On the disk before it has its name: after a power cut it is whole or not there.
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(
+    path: str | Path, columns: dict[str, list[object]], schema: pa.Schema, metadata: dict[str, object]
+) -> None:
+    """Write columns as a Parquet table of exactly `schema`; `metadata` goes in as JSON under `isoflop`."""
+    write_columns(path, pa.table(columns, schema=schema), schema, metadata)
+
+
+def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata: dict[str, object]) -> None:
+    """Write an Arrow table as `write_table` does."""
+    table = table.cast(schema)
+    table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet table, or some of its columns, and check it against `schema`.
+
+    Raises UserError naming the file and what differs.
+    """
+    try:
+        file = pq.ParquetFile(path)
+        table, found_schema = file.read(columns), file.schema_arrow
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if not found_schema.equals(schema, check_metadata=False):
+        found = {field.name: str(field.type) for field in found_schema}
+        wanted = {field.name: str(field.type) for field in schema}
+        differing = sorted(
+            name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
+        )
+        raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
+    return table
+
+
+def read_prompts(path: str | Path) -> list[Problem]:
+    """The problems of a table, in its order; raises UserError as `read_table` does."""
+    table = read_table(path, PROBLEMS)
+    return list(zip(table["problem_id"].to_pylist(), table["prompt"].to_pylist(), strict=True))
+
+
+def table_metadata(table: pa.Table) -> dict[str, object]:
+    """The JSON that `write_table` put beside the columns."""
+    raw = (table.schema.metadata or {}).get(b"isoflop", b"{}")
+    decoded: dict[str, object] = json.loads(raw)
+    return decoded
+
+
+def read_spec(model: type[Spec], text: str, name: str) -> Spec:
+    """The specification of stage `name` from its JSON; raises UserError naming the fields at fault."""
+    return read_json(model, text, f"{name} specification")
+
+
+def read_json(model: type[Spec], text: str, source: str) -> Spec:
+    """A model from its JSON; raises UserError naming `source` and the fields at fault."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
+
+
+def read_ledger(path: Path) -> dict[str, Any]:
+    """What a job cost, as written; raises UserError if the file cannot be read or is no ledger."""
+    try:
+        ledger = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
+    if not isinstance(ledger, dict):
+        raise UserError(f"{path}: is not a ledger; delete it and run again")
+    return ledger
+
+
+def run_stage(main: Callable[[Sequence[str]], None]) -> None:
+    """Run a stage's `main` on the command line's arguments; a UserError ends it with its message alone."""
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def chunk_problems(default: int = 25) -> int:
+    """How many problems a chunk has: as the workflow says, or else `default`."""
+    return int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", default))
+
+
+def unsandboxed_allowed() -> bool:
+    """Whether the config allows programs that a model wrote to run where there is no sandbox."""
+    return os.environ.get("ISOFLOP_ALLOW_UNSANDBOXED") == "1"
+
+
+def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:
+    """Refuse a table whose rows are not those of the candidates, in their order."""
+    if table.num_rows != candidates.num_rows:
+        raise UserError(
+            f"{path}: {table.num_rows} rows, but {candidates_path} has {candidates.num_rows}; "
+            "delete the file and run again"
+        )
+    for column in ("problem_id", "candidate"):
+        same = pc.equal(table[column], candidates[column]).to_numpy()
+        if not same.all():
+            row = int(np.argmin(same))
+            raise UserError(
+                f"{path}: row {row}: {column} is {table[column][row]}, but {candidates[column][row]} in "
+                f"{candidates_path}; delete the file and run again"
+            )

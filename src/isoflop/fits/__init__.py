@@ -1,0 +1,1 @@
+"""Bootstrap, curves, interpolation, scaling laws, the frontier of sizes, and their tables."""

@@ -1,0 +1,321 @@
+"""Credits per problem to curves: accuracy with its interval and cost, over budgets."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from isoflop.costs import COST_MODELS
+from isoflop.errors import UserError
+from isoflop.fits.bootstrap import accuracy_interval, problem_weights
+from isoflop.seeds import derive_seed
+from isoflop.tables import CURVES_COLUMNS
+
+Floats = NDArray[np.float64]
+
+_NO_LEVEL = -1
+_STRATEGY = ["verifier", "selector", "step_aggregation"]
+_BOUNDS = ("limit_low", "limit_high")
+_MEASURED = ("tokens", *COST_MODELS, "seconds")
+
+
+class CreditsInput(BaseModel):
+    """What one credits table is about, and whether its tokens were not all counted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = Field(min_length=1)
+    policy: str = Field(min_length=1)
+    generator: str = Field(min_length=1)
+    tokens_estimated: bool = False
+
+
+class FitSpec(BaseModel):
+    """All that decides the fit stage's tables, next to the credits they are made from.
+
+    `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
+    belongs to the family `all`. `draws`: bootstrap draws. `level`: confidence of all
+    intervals. `code`: digest of the stage's import closure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str = Field(min_length=1)
+    inputs: tuple[CreditsInput, ...] = Field(min_length=1)
+    families: Mapping[str, str] = Field(default_factory=dict)
+    searches: tuple[str, ...] = ()
+    draws: int = Field(default=1000, ge=2)
+    level: float = Field(default=0.95, gt=0.0, lt=1.0)
+    seed: int
+    code: str
+
+    @model_validator(mode="after")
+    def _inputs_are_distinct(self) -> Self:
+        if len({(one.dataset, one.policy, one.generator) for one in self.inputs}) != len(self.inputs):
+            raise ValueError("inputs: the same dataset, policy and generator are named twice")
+        return self
+
+
+class CurveKey(NamedTuple):
+    """What one curve is about; `subset` is `all` or the number of a level."""
+
+    dataset: str
+    policy: str
+    generator: str
+    verifier: str
+    selector: str
+    step_aggregation: str
+    subset: str
+
+    @property
+    def of_chains(self) -> bool:
+        """Whether it is about chains of revisions of one length (`revisions/4`): no law is fitted to it."""
+        return "/" in self.generator
+
+    @property
+    def label(self) -> str:
+        """`policy/generator/verifier/selector/step_aggregation`."""
+        return "/".join((self.policy, self.generator, self.verifier, self.selector, self.step_aggregation))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Accuracy at infinitely many samples: the vote of the whole pool, and what it may be between.
+
+    `low` and `high` hold both the problems' chance and the votes that the pool leaves open, which go wrong in
+    the one and right in the other; `open_share` is their share of the problems.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    open_share: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy over budgets, m of them, for P problems.
+
+    `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
+    subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: tokens, FLOPs by cost model and
+    seconds per problem, each [m].
+    """
+
+    key: CurveKey
+    policy_params: int
+    budgets: NDArray[np.int64]
+    credits: Floats
+    weights: Floats
+    accuracy: Floats
+    low: Floats
+    high: Floats
+    draws: Floats
+    measured: dict[str, Floats]
+    limit: Limit | None
+    tokens_estimated: bool = False
+
+
+@dataclass
+class Resampling:
+    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
+
+    `levels`: of every data set's problems, [problems]; -1 where one has none.
+    """
+
+    draws: int
+    seed: int
+    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _problems: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    _weights: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    def check(self, dataset: str, problems: list[str], source: str) -> None:
+        """Refuse a table whose problems differ from those of the data set's first table."""
+        first_source, first = self._problems.setdefault(dataset, (source, problems))
+        if problems != first:
+            differing = sorted(set(problems) ^ set(first))
+            raise UserError(
+                f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
+                f"(first: {differing[0]}); delete both and run again"
+            )
+
+    def problems(self, dataset: str) -> list[str]:
+        """The identifiers of a data set's problems, in the order of all credits."""
+        return self._problems[dataset][1]
+
+    def weights(self, dataset: str, subset: str, problem_count: int) -> Floats:
+        """Weights of shape [draws, problem_count]."""
+        key = (dataset, subset)
+        if key not in self._weights:
+            self._weights[key] = dataset_weights(dataset, problem_count, self.draws, self.seed, subset)
+        return self._weights[key]
+
+
+def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: str = "all") -> Floats:
+    """The bootstrap weights of a data set in the experiment of that seed, [draws, problems]."""
+    return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
+
+
+def build_curves(
+    credits: pd.DataFrame,
+    about: CreditsInput,
+    policy_params: int,
+    resampling: Resampling,
+    *,
+    level: float,
+    source: str,
+) -> list[Curve]:
+    """Every curve of one credits table, by verifier, selector, step aggregation, then subset (`all` first).
+
+    `credits`: columns of `isoflop.tables.CREDITS`. `level`: confidence. `source` names the table in errors.
+    Raises UserError where problems are missing, doubled or differ between tables, or a number is out of
+    range.
+    """
+    credits = credits[credits["half"] == 0]
+    _check_numbers(credits, source)
+    problems = sorted(set(credits["problem_id"]))
+    resampling.check(about.dataset, problems, source)
+    ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
+    levels = resampling.levels.setdefault(about.dataset, _levels(ordered, source))
+    subsets = {"all": np.ones(len(problems), dtype=np.bool_)}
+    subsets |= {str(number): levels == number for number in sorted(set(levels[levels != _NO_LEVEL].tolist()))}
+    curves = []
+    for group, rows in ordered.groupby(_STRATEGY, sort=True):
+        strategy = cast(tuple[str, str, str], group)
+        if any(ids != problems for _, ids in rows.groupby("budget")["problem_id"].agg(list).items()):
+            raise UserError(
+                f"{source}: strategy {'/'.join(strategy)} does not have every problem exactly once "
+                "at every budget; delete the file and run again"
+            )
+        shape = (-1, len(problems))
+        budgets = rows["budget"].to_numpy(np.int64).reshape(shape)[:, 0]
+        columns = {
+            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *_MEASURED)
+        }
+        for subset, mask in subsets.items():
+            key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
+            weights = resampling.weights(about.dataset, subset, int(mask.sum()))
+            chosen = {name: np.ascontiguousarray(values[:, mask]) for name, values in columns.items()}
+            curves.append(
+                _curve(
+                    key,
+                    policy_params,
+                    budgets,
+                    chosen,
+                    weights=weights,
+                    level=level,
+                    tokens_estimated=about.tokens_estimated,
+                )
+            )
+    return curves
+
+
+def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
+    """`curves.csv`: one row per curve and budget, columns CURVES_COLUMNS."""
+    rows = []
+    for curve in curves:
+        key = curve.key
+        for i, budget in enumerate(curve.budgets.tolist()):
+            accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
+            measured = [number(curve.measured[name][i]) for name in _MEASURED]
+            head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
+            estimated = "true" if curve.tokens_estimated else "false"
+            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured, estimated])
+    return csv_text(CURVES_COLUMNS, rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """CSV with a header and Unix line ends."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def fraction(value: float) -> str:
+    """Six decimals, without a minus sign before zero."""
+    return f"{round(value, 6) + 0.0:.6f}"
+
+
+def number(value: float | None) -> str:
+    """Six significant digits; empty for what is not determined."""
+    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
+
+
+def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
+    """The level of each problem, by identifier; _NO_LEVEL where it has none."""
+    pairs = ordered[["problem_id", "level"]].drop_duplicates()
+    if pairs["problem_id"].duplicated().any():
+        name = pairs.loc[pairs["problem_id"].duplicated(), "problem_id"].iloc[0]
+        raise UserError(f"{source}: problem {name} has two levels; delete the file and run again")
+    numbers = pairs.sort_values("problem_id")["level"].to_numpy(np.float64, na_value=np.nan)
+    levels: NDArray[np.int64] = np.nan_to_num(numbers, nan=_NO_LEVEL).astype(np.int64)
+    return levels
+
+
+def _check_numbers(credits: pd.DataFrame, source: str) -> None:
+    if credits.empty:
+        raise UserError(f"{source}: no rows; delete the file and run again")
+    credit = credits["credit"].to_numpy(np.float64)
+    wrong = ~((credit >= 0.0) & (credit <= 1.0 + 1e-9))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(f"{source}: row {row}: credit is {credit[row]:g}, but must lie in [0, 1]")
+    for name in _MEASURED:
+        # Infinitely many samples (budget 0) have no finite cost.
+        finite = credits["budget"].to_numpy() > 0
+        values = credits[name].to_numpy(np.float64)
+        if name == "seconds" and np.isnan(values[finite]).all():
+            continue  # nobody measured them
+        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise UserError(
+                f"{source}: row {row}: {name} is {values[row]:g}, but must be finite and at least 0"
+            )
+
+
+def _curve(
+    key: CurveKey,
+    policy_params: int,
+    budgets: NDArray[np.int64],
+    columns: dict[str, Floats],
+    *,
+    weights: Floats,
+    level: float,
+    tokens_estimated: bool,
+) -> Curve:
+    credits = columns["credit"]
+    accuracy, draws = credits.mean(axis=1), weights @ credits.T
+    bounds = np.array([accuracy_interval(row, weights, level) for row in credits])
+    finite = budgets > 0
+    limit = None
+    if not finite.all():
+        at = int(np.argmin(finite))
+        worst, best = (columns[name][at] for name in _BOUNDS)
+        limit = Limit(
+            float(accuracy[at]),
+            accuracy_interval(worst, weights, level).low,
+            accuracy_interval(best, weights, level).high,
+            float((best - worst).mean()),
+        )
+    return Curve(
+        key=key,
+        policy_params=policy_params,
+        budgets=budgets[finite],
+        credits=credits[finite],
+        weights=weights,
+        accuracy=accuracy[finite],
+        low=bounds[finite, 0],
+        high=bounds[finite, 1],
+        draws=draws[:, finite],
+        measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
+        limit=limit,
+        tokens_estimated=tokens_estimated,
+    )

@@ -1,0 +1,220 @@
+"""`differences.csv`: paired differences of accuracy, greedy decoding as the first baseline.
+
+Every row has the cost of its left side over that of its right side under two cost models, so that no gain is
+read without its price. The columns are described in docs/design/costs-and-fits.md.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.families import next_sizes
+from isoflop.fits.bootstrap import difference_interval
+from isoflop.fits.curves import Curve, csv_text, fraction, number
+from isoflop.fits.tables import by_strategy
+
+Floats = NDArray[np.float64]
+
+DIFFERENCES_COLUMNS = (
+    "experiment", "dataset", "subset", "comparison", "left", "right", "budget", "right_budget", "cost_model",
+    "difference", "ci_low", "ci_high", "cost_ratio_wu2024", "cost_ratio_total",
+)  # fmt: skip
+
+GREEDY = "strategy - greedy"
+NEXT_GREEDY = "strategy - greedy of the next size"
+EQUAL_BUDGET = "search - sampling, equal budget"
+EQUAL_COMPUTE = "search - sampling, equal compute"
+CHAINS = "chains - parallel answers, equal number"
+COST_MODELS = ("wu2024", "total")
+
+# At one sample every selector answers alike; the first that both policies have stands for all.
+_SINGLE_SAMPLE = ("none", "majority", "pass", "best_of_n", "weighted")
+_PRACTICAL = ("majority", "weighted", "best_of_n")
+_SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n", "weighted"))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: FLOPs by cost
+    model.
+    """
+
+    label: str
+    budget: str
+    credits: Floats
+    costs: Mapping[str, float]
+
+    @classmethod
+    def at(cls, curve: Curve, place: int) -> "Side":
+        """A measured point."""
+        costs = {name: float(curve.measured[f"flops_{name}"][place]) for name in COST_MODELS}
+        return cls(curve.key.label, str(curve.budgets[place]), curve.credits[place], costs)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row: two sides, and the cost model at which their compute is equal, if it is one."""
+
+    name: str
+    curve: Curve
+    left: Side
+    right: Side
+    cost_model: str = ""
+
+
+def differences_csv(
+    curves: Sequence[Curve],
+    experiment: str,
+    level: float,
+    *,
+    families: Mapping[str, str],
+    searches: Collection[str],
+) -> str:
+    """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
+    search.
+    """
+    whole = [curve for curve in curves if curve.key.subset == "all"]
+    rows = []
+    for one in comparisons(whole, families, searches):
+        key, left, right = one.curve.key, one.left, one.right
+        low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
+        gap = float(left.credits.mean() - right.credits.mean())
+        labels = [one.name, left.label, right.label, left.budget, right.budget, one.cost_model]
+        ratios = [number(left.costs[name] / right.costs[name]) for name in COST_MODELS]
+        values = [fraction(value) for value in (gap, low, high)]
+        rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
+    return csv_text(DIFFERENCES_COLUMNS, rows)
+
+
+def comparisons(
+    curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
+) -> Iterator[Comparison]:
+    """Every comparison of curves of subset `all`."""
+    yield from _against_greedy(curves, families)
+    yield from _searches(curves, searches)
+    yield from _chains(curves)
+    yield from _selectors(curves)
+    for curve in curves:
+        if curve.budgets.size > 1 and curve.budgets[0] == 1:
+            left = Side.at(curve, curve.budgets.size - 1)
+            yield Comparison("largest budget - one sample", curve, left, Side.at(curve, 0))
+    yield from _sizes(curves, families)
+
+
+def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
+    """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
+    greedy = [curve for curve in curves if curve.key.selector == "none"]
+    own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
+    larger: dict[tuple[str, str], Curve] = {}
+    for dataset in dict.fromkeys(dataset for dataset, _ in own):
+        sizes = {policy: curve.policy_params for (name, policy), curve in own.items() if name == dataset}
+        for small, large in next_sizes(sizes, families):
+            larger.setdefault((dataset, small), own[dataset, large])
+    for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
+        for curve in curves:
+            baseline = baselines.get((curve.key.dataset, curve.key.policy))
+            if baseline is None or not (
+                curve.key.selector in _PRACTICAL or (name == NEXT_GREEDY and curve.key.selector == "none")
+            ):
+                continue
+            for place in range(curve.budgets.size):
+                yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
+
+
+def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
+    """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
+    by_key = {curve.key: curve for curve in curves}
+    sampling = [
+        name
+        for name in dict.fromkeys(curve.key.generator for curve in curves if curve.key.selector in _PRACTICAL)
+        if name not in searches and "/" not in name
+    ]
+    for curve in curves:
+        if curve.key.generator not in searches or curve.key.selector not in _PRACTICAL:
+            continue
+        baseline = next(
+            (by_key[key] for name in sampling if (key := curve.key._replace(generator=name)) in by_key), None
+        )
+        if baseline is None:
+            continue
+        for place, budget in enumerate(curve.budgets.tolist()):
+            if budget in baseline.budgets:
+                right = Side.at(baseline, _at(baseline, budget))
+                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
+            for cost in COST_MODELS:
+                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][place]), cost)
+                if bought is not None:
+                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)
+
+
+def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
+    """What `cost` FLOPs per problem buy, linear in their logarithm; None outside of what was measured."""
+    x = np.log(curve.measured[f"flops_{model}"])
+    at = np.log(cost)
+    if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
+        return None
+    place = float(np.interp(at, x, np.arange(x.size)))
+    left = min(int(place), max(x.size - 2, 0))
+    share = place - left
+    after = min(left + 1, x.size - 1)
+
+    def between(values: Floats) -> Floats:
+        mixed: Floats = (1 - share) * values[left] + share * values[after]
+        return mixed
+
+    costs = {name: float(np.exp(between(np.log(curve.measured[f"flops_{name}"])))) for name in COST_MODELS}
+    budget = float(np.exp(between(np.log(curve.budgets.astype(np.float64)))))
+    return Side(curve.key.label, f"{budget:.4g}", between(curve.credits), costs)
+
+
+def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
+    """Chains of revisions of every length against as many first answers."""
+    by_key = {curve.key: curve for curve in curves}
+    for curve in curves:
+        name, _, length = curve.key.generator.partition("/")
+        parallel = by_key.get(curve.key._replace(generator=f"{name}/1"))
+        if length in ("", "1") or parallel is None or curve.key.selector not in _PRACTICAL:
+            continue
+        for place, budget in enumerate(curve.budgets.tolist()):
+            if budget in parallel.budgets:
+                right = Side.at(parallel, _at(parallel, budget))
+                yield Comparison(CHAINS, curve, Side.at(curve, place), right)
+
+
+def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:
+    """Selectors of the same candidates, at every budget from 2 on."""
+    by_key = {curve.key: curve for curve in curves}
+    for left_selector, right_selector in _SELECTORS:
+        for left in curves:
+            if left.key.selector != left_selector:
+                continue
+            verifier = (
+                {"verifier": "none", "step_aggregation": "none"} if right_selector == "majority" else {}
+            )
+            right = by_key.get(left.key._replace(selector=right_selector, **verifier))
+            if right is not None:
+                name = f"{left_selector} - {right_selector}"
+                for budget in sorted(set(left.budgets.tolist()) & set(right.budgets.tolist()) - {1}):
+                    sides = [Side.at(curve, _at(curve, budget)) for curve in (left, right)]
+                    yield Comparison(name, left, sides[0], sides[1])
+
+
+def _sizes(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
+    """Next sizes of a family with one sample, or greedily."""
+    single = [curve for curve in curves if 1 in curve.budgets]
+    done = set()
+    for selector in _SINGLE_SAMPLE:
+        for key, group in by_strategy([c for c in single if c.key.selector == selector], families).items():
+            if (key.dataset, key.policy, key.generator) in done or len(group) < 2:
+                continue
+            done.add((key.dataset, key.policy, key.generator))
+            for smaller, larger in pairwise(group):
+                left, right = (Side.at(curve, _at(curve, 1)) for curve in (larger, smaller))
+                yield Comparison("policy - next smaller policy", larger, left, right)
+
+
+def _at(curve: Curve, budget: int) -> int:
+    return int(np.searchsorted(curve.budgets, budget))

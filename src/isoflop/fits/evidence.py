@@ -1,0 +1,98 @@
+"""What was measured on one data set, problem by problem: what every claim and headline is tested on.
+
+A statistic about accuracies is a mean over problems of some vector (a credit, a difference of credits, an
+interpolation between two budgets), so tests work on vectors of problems, and one matrix of bootstrap weights
+makes all of them paired.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.fits.bootstrap import with_measurement
+from isoflop.strategy import Strategy
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# A cost that differs by rounding alone is the same.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Series:
+    """One strategy of one policy over its budgets.
+
+    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean FLOPs per problem by
+    cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
+    """
+
+    policy: str
+    strategy: Strategy
+    budgets: Ints
+    credits: Floats
+    costs: Mapping[str, Floats]
+
+    @cached_property
+    def accuracy(self) -> Floats:
+        """Mean credit at each budget, [m]."""
+        means: Floats = self.credits.mean(axis=1)
+        return means
+
+    def at_budget(self, budget: int) -> Floats | None:
+        """Credits at one budget, [problems]; None where it was not measured."""
+        found = np.flatnonzero(self.budgets == budget)
+        if not found.size:
+            return None
+        credits: Floats = self.credits[found[0]]
+        return credits
+
+    def at_cost(self, cost: float, model: str) -> Floats | None:
+        """Credits that `cost` FLOPs per problem buy, [problems]; None below the cheapest budget.
+
+        Linear in the logarithm of FLOPs between two budgets; beyond the largest, what that has: more compute
+        can be left unspent.
+        """
+        costs = self.costs[model]
+        if cost < costs[0] * (1 - _ROUNDING):
+            return None
+        after = int(np.searchsorted(costs, cost))
+        if after in (0, costs.size):
+            end: Floats = self.credits[min(after, costs.size - 1)]
+            return end
+        share = np.log(cost / costs[after - 1]) / np.log(costs[after] / costs[after - 1])
+        between: Floats = (1 - share) * self.credits[after - 1] + share * self.credits[after]
+        return between
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All series of one data set.
+
+    `levels`: of the problems, [problems], or None where some have none. `series`: by policy and strategy.
+    `weights`: bootstrap weights, [draws, problems]. `level`: coverage of intervals.
+    """
+
+    dataset: str
+    problems: Sequence[str]
+    levels: Ints | None
+    series: Mapping[tuple[str, Strategy], Series]
+    weights: Floats
+    level: float
+
+    @property
+    def count(self) -> int:
+        """The number of problems."""
+        return int(self.weights.shape[1])
+
+    @cached_property
+    def drawn(self) -> Floats:
+        """The weights with those of the measurement before them, [1 + draws, problems]."""
+        return with_measurement(self.weights)
+
+    def get(self, policy: str, strategy: Strategy | None) -> Series | None:
+        """One series; None where it was not measured."""
+        return None if strategy is None else self.series.get((policy, strategy))

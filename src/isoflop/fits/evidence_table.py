@@ -1,0 +1,92 @@
+"""The credits of every strategy on every problem as one table, and back to what tests are made on.
+
+The table is all that intervals, verdicts and headlines come from: whoever has it can compute them again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isoflop.errors import UserError
+from isoflop.fits.curves import Curve, Resampling, dataset_weights
+from isoflop.fits.evidence import Evidence, Series
+from isoflop.strategy import Strategy
+from isoflop.tables import MEASURED
+
+Floats = NDArray[np.float64]
+
+_COSTS = ("wu2024", "kaplan", "total")
+
+
+def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
+    """The columns of MEASURED: curves of subset `all` in their order, by rising budget."""
+    columns: dict[str, list[object]] = {name: [] for name in MEASURED.names}
+    for curve in curves:
+        if curve.key.subset != "all":
+            continue
+        count = curve.budgets.size
+        for name, value in curve.key._asdict().items():
+            if name in columns:
+                columns[name] += [value] * count
+        columns["policy_params"] += [curve.policy_params] * count
+        columns["budget"] += curve.budgets.tolist()
+        for cost in _COSTS:
+            columns[f"flops_{cost}"] += curve.measured[f"flops_{cost}"].tolist()
+        columns["credits"] += curve.credits.tolist()
+    return columns
+
+
+def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]:
+    """What belongs to the columns: problems and levels by data set, and what fixes the bootstrap."""
+    problems = {
+        name: {"ids": resampling.problems(name), "levels": levels.tolist()}
+        for name, levels in resampling.levels.items()
+    }
+    bootstrap = {"draws": resampling.draws, "seed": resampling.seed, "level": level}
+    return {"problems": problems, "bootstrap": bootstrap}
+
+
+def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> dict[str, Evidence]:
+    """The evidence of every data set. Raises UserError where credits and problems do not belong together."""
+    bootstrap = metadata["bootstrap"]
+    found = {}
+    for dataset, about in metadata["problems"].items():
+        rows = [row for row in table.to_pylist() if row["dataset"] == dataset]
+        groups: dict[tuple[str, Strategy], list[dict[str, Any]]] = {}
+        for row in rows:
+            if len(row["credits"]) != len(about["ids"]):
+                raise UserError(
+                    f"{source}: {row['policy']}/{row['generator']} at budget {row['budget']} has "
+                    f"{len(row['credits'])} credits for {len(about['ids'])} problems; delete it and run again"
+                )
+            parts = (row[name] for name in ("generator", "selector", "verifier", "step_aggregation"))
+            groups.setdefault((row["policy"], Strategy(*parts)), []).append(row)
+        levels = np.array(about["levels"], dtype=np.int64)
+        found[dataset] = Evidence(
+            dataset=dataset,
+            problems=about["ids"],
+            levels=None if (levels < 0).any() else levels,
+            series={key: _series(*key, own) for key, own in groups.items()},
+            weights=dataset_weights(dataset, len(about["ids"]), bootstrap["draws"], bootstrap["seed"]),
+            level=bootstrap["level"],
+        )
+    return found
+
+
+def parameters(table: pa.Table) -> dict[str, int]:
+    """Parameters of every policy."""
+    return dict(zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True))
+
+
+def _series(policy: str, strategy: Strategy, rows: Sequence[Mapping[str, Any]]) -> Series:
+    ordered = sorted(rows, key=lambda row: int(row["budget"]))
+    return Series(
+        policy=policy,
+        strategy=strategy,
+        budgets=np.array([row["budget"] for row in ordered]),
+        credits=np.array([row["credits"] for row in ordered]),
+        costs={cost: np.array([row[f"flops_{cost}"] for row in ordered]) for cost in _COSTS},
+    )

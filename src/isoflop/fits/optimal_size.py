@@ -1,0 +1,65 @@
+"""The compute-optimal size of one family under one strategy: its frontier, and its law where curves cross."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, policy_frontier
+from isoflop.fits.scaling_laws import Fit, fit_optimal_size
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SizeLaw:
+    """A frontier over sizes (None where their budgets do not overlap) and the regression on its crossings."""
+
+    frontier: PolicyFrontier | None
+    fit: Fit
+
+    @property
+    def alpha(self) -> Floats | None:
+        """The exponent and its bootstrap draws, [1 + draws]; NaN in a draw without slope; None without
+        fit.
+        """
+        if "alpha" not in self.fit.parameters:
+            return None
+        return np.concatenate([[self.fit.parameters["alpha"].value], self.fit.draws["alpha"]])
+
+
+def size_law(
+    curves: Sequence[MeasuredCurve], names: Sequence[str], parameters: Sequence[int], level: float
+) -> SizeLaw:
+    """The law of one family's curves, which share their draws, from small to large.
+
+    `names`, `parameters`: of the policies. `level`: of the intervals.
+    """
+    frontier = policy_frontier(curves)
+    if frontier is None:
+        fit = Fit("optimal_size", "failed", "no range of budgets in which the policies compare", 0)
+        return SizeLaw(None, fit)
+    sizes = np.array(parameters)
+    never = [name for place, name in enumerate(names) if place not in frontier.best]
+    fit = fit_optimal_size(
+        frontier.cost,
+        sizes[frontier.best],
+        sizes[frontier.draws],
+        level,
+        priced={float(size): frontier.prices[:, place] for place, size in enumerate(parameters)},
+        never_best=never,
+    )
+    return SizeLaw(frontier, fit)
+
+
+def optimal_size(
+    series: Sequence[Series], parameters: Sequence[int], evidence: Evidence, cost: str
+) -> SizeLaw:
+    """The law of one strategy's series of a family, from small to large, under the cost model `cost`."""
+    curves = []
+    for one in series:
+        draws = evidence.drawn @ one.credits.T
+        curves.append(MeasuredCurve(one.costs[cost], 1.0 - draws[0], 1.0 - draws[1:]))
+    return size_law(curves, [one.policy for one in series], parameters, evidence.level)

@@ -1,0 +1,120 @@
+"""What becomes of answers along chains of revisions: pass@1 by place, right turned wrong, wrong turned right.
+
+Snell et al. 2024, Figure 6 and section 6.1. Every share is over all answers of all problems that it may be
+about, so a problem with more of them weighs more; its interval is by bootstrap over problems.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.fits.bootstrap import accuracy_interval, known_interval
+from isoflop.fits.curves import csv_text, fraction
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+COLUMNS = (
+    "experiment", "dataset", "policy", "generator", "place", "measure", "value", "ci_low", "ci_high",
+    "answers", "problems",
+)  # fmt: skip
+PASS = "pass@1"
+SPOILT = "right turned wrong"
+MENDED = "wrong turned right"
+
+
+@dataclass(frozen=True)
+class GradedChains:
+    """Chains of some length or other, by problem: whether each answer is right, its last index the place.
+
+    `right`: one array [chains, longest] per problem; `there`: which of them were written, the same shapes.
+    """
+
+    right: Sequence[Bools]
+    there: Sequence[Bools]
+
+
+class Rate(NamedTuple):
+    """A share of `answers` answers of `problems` problems, with its interval; `place`: from 1, 0 for all."""
+
+    place: int
+    measure: str
+    value: float
+    low: float
+    high: float
+    answers: int
+    problems: int
+
+
+def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[Rate]:
+    """Every measure at every place, then turned answers of all places together.
+
+    `weights`: [draws, problems], the bootstrap's. A share that no answer is about is left out.
+    """
+    longest = chains.right[0].shape[1]
+    counts: dict[tuple[int, str], tuple[list[int], list[int]]] = {}
+    for right, there in zip(chains.right, chains.there, strict=True):
+        for place in range(longest):
+            written = there[:, place]
+            found = {PASS: (written & right[:, place], written)}
+            if place:
+                was = right[:, place - 1]
+                found[SPOILT] = (written & was & ~right[:, place], written & was)
+                found[MENDED] = (written & ~was & right[:, place], written & ~was)
+            for measure, (hits, answers) in found.items():
+                both = counts.setdefault((place + 1, measure), ([], []))
+                for column, values in zip(both, (hits, answers), strict=True):
+                    column.append(int(np.count_nonzero(values)))
+    rates = [
+        _rate(place, measure, np.array(hits), np.array(answers), weights, level)
+        for (place, measure), (hits, answers) in counts.items()
+        if sum(answers)
+    ]
+    for measure in (SPOILT, MENDED):
+        own = [counts[place, measure] for place in range(2, longest + 1)]
+        if own and sum(map(sum, (answers for _, answers in own))):
+            hits, answers = (np.sum([pair[column] for pair in own], axis=0) for column in (0, 1))
+            rates.append(_rate(0, measure, hits, answers, weights, level))
+    return rates
+
+
+def rates_csv(rates: Sequence[tuple[Sequence[str], Rate]]) -> str:
+    """`revisions.csv`: each rate after its experiment, data set, policy and generator."""
+    return csv_text(
+        COLUMNS,
+        [
+            [
+                *about,
+                str(rate.place) if rate.place else "all",
+                rate.measure,
+                *(fraction(value) for value in (rate.value, rate.low, rate.high)),
+                str(rate.answers),
+                str(rate.problems),
+            ]
+            for about, rate in rates
+        ],
+    )
+
+
+def _rate(
+    place: int,
+    measure: str,
+    hits: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    weights: Floats,
+    level: float,
+) -> Rate:
+    """A ratio of sums over problems, [problems] each."""
+    asked = answers > 0
+    value = float(hits.sum() / answers.sum())
+    with np.errstate(invalid="ignore"):
+        drawn = (weights @ hits) / (weights @ answers)
+    low, high = known_interval(drawn, level)
+    if value in (0.0, 1.0):
+        # The draws know no other share: as wide as for so many problems with one answer each.
+        alike = np.full(int(np.count_nonzero(asked)), value)
+        low, high = accuracy_interval(alike, weights[:1, : alike.size], level)
+    return Rate(place, measure, value, low, high, int(answers.sum()), int(np.count_nonzero(asked)))

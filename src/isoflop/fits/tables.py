@@ -1,0 +1,183 @@
+"""Every fit of an experiment, and the rows of `fits.csv`.
+
+The columns are described in docs/design/costs-and-fits.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.costs import COST_MODELS
+from isoflop.fits.curves import Curve, CurveKey, csv_text, number
+from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, with_single
+from isoflop.fits.optimal_size import size_law
+from isoflop.fits.scaling_laws import (
+    Estimate,
+    Fit,
+    akaike_weights,
+    fit_coverage_power_law,
+    fit_exponential_in_compute,
+    fit_exponential_saturation,
+    fit_power_law,
+    fit_power_law_with_floor,
+)
+
+Floats = NDArray[np.float64]
+
+FITS_COLUMNS = (
+    "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
+    "cost_model", "fit", "parameter", "value", "ci_low", "ci_high", "status", "points", "r_squared", "aicc",
+    "note",
+)  # fmt: skip
+# A limit is undetermined where the pool leaves the vote open on more than this share of the problems.
+_MOST_OPEN = 0.1
+# The vote of fewer samples than this says little of the limit, however sure each vote is.
+FEWEST_SAMPLES = 16
+_VOTING = ("majority", "weighted", "best_of_n")
+
+
+class NamedFit(NamedTuple):
+    """A fit with what it is about; where it spans policies, `key.policy` is the name of their family."""
+
+    key: CurveKey
+    cost_model: str
+    fit: Fit
+
+
+class Frontier(NamedTuple):
+    """The frontier of one strategy over `policies` (ordered by size, [p] names and parameters).
+
+    `singles`: the cost of their least budget, [p].
+    """
+
+    key: CurveKey
+    cost_model: str
+    policies: tuple[str, ...]
+    params: NDArray[np.int64]
+    singles: Floats
+    frontier: PolicyFrontier
+    fit: Fit
+
+
+@dataclass
+class Outcome:
+    """All that is fitted for one experiment."""
+
+    fits: list[NamedFit] = field(default_factory=list)
+    frontiers: list[Frontier] = field(default_factory=list)
+
+
+def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) -> Outcome:
+    """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers.
+
+    `families`: of the policies (`all` where one is not named); sizes are compared inside a family. Chains of
+    revisions are compared with one another (isoflop.allocation.study), not fitted.
+    """
+    outcome = Outcome()
+    whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
+    for curve in whole:
+        if curve.budgets.size > 1:
+            outcome.fits += _curve_fits(curve, level)
+    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == "none"}
+    for key, group in by_strategy(whole, families).items():
+        if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
+            _fit_sizes(outcome, key, group, level, greedy)
+    return outcome
+
+
+def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
+    """`fits.csv`: a row per parameter; one row without a parameter where a fit has none to report."""
+    rows: list[list[str]] = []
+    for curve in curves:
+        if curve.limit is not None:
+            limit = curve.limit
+            estimate = Estimate(limit.accuracy, limit.low, limit.high)
+            status = "ok" if limit.open_share <= _MOST_OPEN else "undetermined"
+            note = f"vote of the whole pool, which leaves {limit.open_share:.0%} of the problems open"
+            if curve.budgets[-1] < FEWEST_SAMPLES:
+                status, note = "too few samples", f"{curve.budgets[-1]} samples, {FEWEST_SAMPLES} are needed"
+            fit = Fit("limit", status, note, 0, parameters={"accuracy": estimate})
+            rows += _fit_rows(NamedFit(curve.key, "none", fit), experiment)
+    for named in outcome.fits:
+        rows += _fit_rows(named, experiment)
+    return csv_text(FITS_COLUMNS, rows)
+
+
+def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
+    error, error_draws = 1.0 - curve.accuracy, 1.0 - curve.draws
+    found = []
+    for cost_model in COST_MODELS:
+        cost = curve.measured[cost_model]
+        forms = [
+            fit(cost, error, error_draws, level)
+            for fit in (fit_power_law_with_floor, fit_power_law, fit_exponential_in_compute)
+        ]
+        for form, share in zip(forms, akaike_weights(forms), strict=True):
+            fit = form
+            if share is not None:
+                weight = Estimate(share, np.nan, np.nan)
+                fit = replace(form, parameters=form.parameters | {"akaike_weight": weight})
+            found.append(NamedFit(curve.key, cost_model, fit))
+    if curve.key.selector == "pass":
+        coverage = fit_coverage_power_law(curve.budgets, curve.accuracy, curve.draws, level)
+        found.append(NamedFit(curve.key, "samples", coverage))
+    elif curve.key.selector in _VOTING:
+        saturation = fit_exponential_saturation(curve.budgets, curve.accuracy, curve.draws, level)
+        found.append(NamedFit(curve.key, "samples", saturation))
+    return found
+
+
+def by_strategy(curves: Sequence[Curve], families: Mapping[str, str]) -> dict[CurveKey, list[Curve]]:
+    """Curves of one strategy (the family as the key's policy) over its policies, from small to large."""
+    groups: dict[CurveKey, list[Curve]] = {}
+    for curve in curves:
+        family = families.get(curve.key.policy, "all")
+        groups.setdefault(curve.key._replace(policy=family), []).append(curve)
+    return {key: sorted(group, key=lambda c: c.policy_params) for key, group in groups.items()}
+
+
+def _fit_sizes(
+    outcome: Outcome,
+    key: CurveKey,
+    group: list[Curve],
+    level: float,
+    greedy: Mapping[tuple[str, str], Curve],
+) -> None:
+    """The strategy alone, as the paper has it, and with the choice to answer greedily instead."""
+    params = np.array([curve.policy_params for curve in group])
+    names = tuple(curve.key.policy for curve in group)
+    singles = [greedy.get((key.dataset, name)) for name in names]
+    for cost_model in COST_MODELS:
+        curves = [_measured(curve, cost_model) for curve in group]
+        law = size_law(curves, names, params.tolist(), level)
+        outcome.fits.append(NamedFit(key, cost_model, law.fit))
+        if law.frontier is not None:
+            least = np.array([curve.cost[0] for curve in curves])
+            outcome.frontiers.append(Frontier(key, cost_model, names, params, least, law.frontier, law.fit))
+        if all(single is not None for single in singles):
+            either = [
+                with_single(curve, _measured(single, cost_model))
+                for curve, single in zip(curves, singles, strict=True)
+                if single is not None
+            ]
+            fit = size_law(either, names, params.tolist(), level).fit
+            outcome.fits.append(NamedFit(key, cost_model, replace(fit, name="optimal_size_or_greedy")))
+
+
+def _measured(curve: Curve, cost_model: str) -> MeasuredCurve:
+    return MeasuredCurve(curve.measured[cost_model], 1.0 - curve.accuracy, 1.0 - curve.draws)
+
+
+def _fit_rows(named: NamedFit, experiment: str) -> list[list[str]]:
+    fit = named.fit
+    head = [experiment, *named.key, named.cost_model, fit.name]
+    tail = [fit.status, str(fit.points), number(fit.r_squared), number(fit.aicc), fit.note]
+    if not fit.parameters:
+        return [[*head, "", "", "", "", *tail]]
+    return [
+        [*head, name, number(e.value), number(e.low), number(e.high), *tail]
+        for name, e in fit.parameters.items()
+    ]

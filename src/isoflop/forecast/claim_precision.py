@@ -1,0 +1,238 @@
+"""Whether a study will decide what it asks: half-widths to expect, by comparison and by claim."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from isoflop.claims.snell2024 import CLAIMS as SNELL_CLAIMS
+from isoflop.claims.wu2024 import CLAIMS as WU_CLAIMS
+from isoflop.config.base import WordproblemsSource
+from isoflop.config.planning import Planning
+from isoflop.fits.precision import problems_to_decide
+from isoflop.forecast.comparisons import (
+    AGAINST_GREEDY,
+    AGAINST_SAMPLES,
+    BEAM_LOOKAHEAD,
+    EXCHANGED,
+    NEXT_SIZE,
+    SECOND_HALF,
+    SELECTORS,
+    Comparison,
+)
+from isoflop.forecast.half_widths import Expected, expected
+
+if TYPE_CHECKING:
+    from isoflop.pipeline.plan import Plan
+
+# Levels 1 and 2 of five are easy, the others hard (Wu et al. 2024, Figure 8), and all are equally frequent.
+_BY_LEVEL = sqrt(1 / 0.4 + 1 / 0.6)
+# The main questions, and what a study needs to ask them.
+_MAIN = {
+    AGAINST_GREEDY: "a generator of kind greedy and one that samples",
+    AGAINST_SAMPLES: "a search or revisions, and samples, with a budget in common",
+}
+# A power law needs three crossings, of four sizes.
+_SIZES = 4
+
+
+@dataclass(frozen=True)
+class ExpectedClaim:
+    """A claim on one data set: of its widest part; or what is `missing` for a test of it."""
+
+    paper: str
+    claim: int
+    sentence: str
+    dataset: str
+    statistic: str
+    parts: int = 0
+    half_width: float | None = None
+    needed: int | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class PrecisionForecast:
+    """What a study will decide. `warnings`: main questions that it will not, each in a sentence.
+
+    `missing`: main questions that it cannot ask. `level`: of the intervals.
+    """
+
+    planning: Planning
+    level: float
+    comparisons: Sequence[Expected]
+    claims: Sequence[ExpectedClaim]
+    warnings: Sequence[str]
+    missing: Sequence[str]
+
+
+def forecast_precision(plan: "Plan", problems: Mapping[str, int]) -> PrecisionForecast:
+    """The forecast of a study with so many problems by data set; empty where it only trains models."""
+    planning, level = plan.config.planning, plan.config.bootstrap.level
+    found = [
+        expected(one, planning, problems[one.dataset], level)
+        for one in plan.work().comparisons
+        if problems[one.dataset]
+    ]
+    datasets = plan.config.studied_datasets if plan.config.studies else ()
+    claims = [claim for name in datasets for claim in _claims(plan, name, found)]
+    warnings = [line for name in datasets for line in _warnings(planning, name, found)]
+    missing = [
+        f"{name}: {question} is not asked; it needs {needs}"
+        for name in datasets
+        for question, needs in _MAIN.items()
+        if not any(one.comparison.main and _asked(one, name, question) for one in found)
+    ]
+    return PrecisionForecast(planning, level, found, claims, warnings, missing)
+
+
+def _asked(one: Expected, dataset: str, question: str) -> bool:
+    return one.comparison.dataset == dataset and one.comparison.question == question
+
+
+def _warnings(planning: Planning, dataset: str, found: Sequence[Expected]) -> Iterator[str]:
+    """One line per main question that the study does not decide: of its widest comparison."""
+    for question in _MAIN:
+        own = [one for one in found if one.comparison.main and _asked(one, dataset, question)]
+        widest = max(own, key=lambda one: one.half_width, default=None)
+        if widest is not None and widest.half_width > planning.decide:
+            pair = f"{widest.comparison.left.generator} and {widest.comparison.right.generator}"
+            yield (
+                f"{dataset}: {widest.problems:,} problems decide a difference of "
+                f"{100 * widest.half_width:.1f} points between {pair} in one study of two; "
+                f"{100 * planning.decide:g} points need about {rounded(widest.needed):,}."
+            )
+
+
+def rounded(count: int) -> int:
+    """To three significant digits."""
+    return int(float(f"{count:.3g}"))
+
+
+@dataclass(frozen=True)
+class _Test:
+    """How a claim is tested: its comparisons, how much wider its statistic is, and what it needs."""
+
+    statistic: str
+    of: Callable[[Comparison], bool]
+    needs: str
+    wider: float = 1.0
+    possible: bool = True
+
+
+def _claims(plan: "Plan", dataset: str, found: Sequence[Expected]) -> Iterator[ExpectedClaim]:
+    own = [one for one in found if one.comparison.dataset == dataset]
+    papers = (
+        ("Wu et al. 2024", WU_CLAIMS, _wu_tests(plan, dataset, own)),
+        ("Snell et al. 2024", SNELL_CLAIMS, _snell_tests(plan)),
+    )
+    for paper, sentences, tests in papers:
+        for number, sentence in sentences.items():
+            test = tests[number]
+            parts = [one for one in own if test.of(one.comparison)] if test.possible else []
+            widest = max(parts, key=lambda one: one.half_width, default=None)
+            common = (paper, number, sentence, dataset, test.statistic)
+            if widest is None:
+                yield ExpectedClaim(*common, missing=test.needs)
+                continue
+            half = min(1.0, widest.half_width * test.wider)
+            needed = problems_to_decide(widest.problems, half, plan.config.planning.decide)
+            yield ExpectedClaim(*common, len(parts), half, needed)
+
+
+def _wu_tests(plan: "Plan", dataset: str, own: Sequence[Expected]) -> dict[int, _Test]:
+    config = plan.config
+    entry = config.datasets[dataset]
+    levels = isinstance(entry, WordproblemsSource) or entry.fields.level is not None
+    families: dict[str, set[str]] = {}
+    for one in (one.comparison for one in own if one.comparison.question == NEXT_SIZE):
+        members = families.setdefault(config.policies[one.left.policy].family, set())
+        members |= {one.left.policy, one.right.policy}
+    sizes = max(map(len, families.values()), default=0)
+
+    def against_samples(kind: str) -> Callable[[Comparison], bool]:
+        names = {name for name, search in config.searches.items() if search.kind == kind}
+        return lambda one: one.question == AGAINST_SAMPLES and one.left.generator in names
+
+    def asks(question: str, kind: str | None = None) -> Callable[[Comparison], bool]:
+        return lambda one: one.question == question and (kind is None or one.left.kind == kind)
+
+    rebase, size = against_samples("rebase"), asks(NEXT_SIZE)
+    a_rebase = "a generator of kind rebase and one that samples, with a budget in common"
+    return {
+        1: _Test("a size minus the next", size, "two policies of one family with a budget in common"),
+        2: _Test(
+            "a size minus the next, for each of three crossings",
+            size,
+            "three crossings, so four policies of one family",
+            possible=sizes >= _SIZES,
+        ),
+        3: _Test("REBASE minus samples, one of all strategies that may not lead", rebase, a_rebase),
+        4: _Test("REBASE minus samples", rebase, a_rebase),
+        5: _Test(
+            "weighted minus majority",
+            asks(SELECTORS, "samples"),
+            "the selectors majority and weighted, and a verifier",
+        ),
+        6: _Test(
+            "REBASE minus sampling, on hard problems minus on easy ones",
+            rebase,
+            f"{a_rebase}, and problems with levels",
+            wider=_BY_LEVEL,
+            possible=levels,
+        ),
+        7: _Test(
+            "MCTS minus sampling",
+            against_samples("mcts"),
+            "a generator of kind mcts and one that samples, with a budget in common",
+        ),
+        8: _Test("all samples minus half of them", asks(SECOND_HALF), "half of the largest budget"),
+        9: _Test("a size minus the next", size, "two policies of one family with a budget in common"),
+    }
+
+
+def _snell_tests(plan: "Plan") -> dict[int, _Test]:
+    config = plan.config
+    beams = {name for name, search in config.searches.items() if search.kind == "beam"}
+    bins = config.difficulty.bins if config.difficulty else 0
+    members = {
+        name.partition("+")[0].partition("/")[0]
+        for family in (config.compute_optimal.families.values() if config.compute_optimal else ())
+        for name in family
+    }
+
+    def beam(one: Comparison) -> bool:
+        return one.question == AGAINST_SAMPLES and one.left.generator in beams
+
+    def chosen(one: Comparison) -> bool:
+        asked = one.question in (AGAINST_SAMPLES, SELECTORS)
+        return asked and one.left.generator.partition("/")[0] in members
+
+    a_beam = "a generator of kind beam and one that samples, with a budget in common"
+    return {
+        1: _Test("beam minus best-of-n", beam, a_beam),
+        2: _Test(
+            "beam minus lookahead",
+            lambda one: one.question == BEAM_LOOKAHEAD,
+            "generators of kind beam and lookahead, with a budget in common",
+        ),
+        3: _Test(
+            "beam minus best-of-n in one bin of difficulty",
+            beam,
+            f"{a_beam}, and difficulty",
+            wider=sqrt(bins),
+            possible=bins > 0,
+        ),
+        4: _Test("another strategy minus the baseline", chosen, "difficulty and compute_optimal"),
+        5: _Test(
+            "chains minus parallel answers",
+            lambda one: one.question == AGAINST_SAMPLES and one.left.kind == "chains",
+            "a generator of kind revisions",
+        ),
+        6: _Test(
+            "small minus large in one bin of difficulty",
+            lambda one: one.question == EXCHANGED,
+            "exchange",
+            wider=sqrt(max(1, bins)),
+        ),
+    }

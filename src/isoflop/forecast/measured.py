@@ -1,0 +1,155 @@
+"""The forecast beside what was measured, of work and of intervals: tables/plan.csv, and the report's
+tables.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.config.planning import Planning
+from isoflop.fits.bootstrap import difference_interval
+from isoflop.fits.evidence import Evidence
+from isoflop.forecast.comparisons import Comparison, Picked
+from isoflop.forecast.half_widths import expected
+from isoflop.forecast.work import Job, StudyWork
+from isoflop.report.html_table import Cell, HtmlTable
+from isoflop.report.spec import scientific
+from isoflop.strategy import Strategy
+
+QUANTITIES = ("read", "written", "judged", "flops", "seconds")
+COLUMNS = ("experiment", "stage", "policy", "generator", "quantity", "planned", "measured", "ratio")
+_STAGES = ("sample", "revise", "search", "score")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A job as planned, and what it took by quantity (`QUANTITIES`); None where there is no ledger."""
+
+    planned: Job
+    measured: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class IntervalCompared:
+    """A comparison with its half-width as planned and as measured."""
+
+    comparison: Comparison
+    planned: float
+    measured: float
+
+
+def intervals_compared(work: StudyWork, evidence: Mapping[str, Evidence]) -> list[IntervalCompared]:
+    """Half-widths of the comparisons that were made. `evidence`: by data set."""
+    found = []
+    for one in work.comparisons:
+        measured = evidence[one.dataset]
+        left, right = picked_credits(measured, one.left), picked_credits(measured, one.right)
+        if left is not None and right is not None:
+            low, high = difference_interval(left, right, measured.weights, measured.level)
+            planned = expected(one, work.planning, measured.count, measured.level)
+            found.append(IntervalCompared(one, planned.half_width, (high - low) / 2))
+    return found
+
+
+def picked_credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | None:
+    """The credits of one side of a comparison, [problems]; None where it was not measured."""
+    series = evidence.get(
+        pick.policy, Strategy(pick.generator, pick.selector, pick.verifier, pick.step_aggregation)
+    )
+    return None if series is None else series.at_budget(pick.budget)
+
+
+def _parts(jobs: Sequence[Compared]) -> Iterator[tuple[tuple[str, str, str], list[Compared]]]:
+    """Jobs with a ledger by stage, policy and generator; then each stage whole, under `all`."""
+    for stage in _STAGES:
+        own = [one for one in jobs if one.planned.stage == stage and one.measured is not None]
+        for key in dict.fromkeys((one.planned.policy, one.planned.generator) for one in own):
+            yield (stage, *key), [one for one in own if (one.planned.policy, one.planned.generator) == key]
+        if own:
+            yield (stage, "all", "all"), own
+
+
+def _sums(jobs: Sequence[Compared], quantity: str) -> tuple[float, float]:
+    planned = sum(float(getattr(one.planned, quantity)) for one in jobs)
+    return planned, sum(one.measured[quantity] for one in jobs if one.measured is not None)
+
+
+def plan_csv(jobs: Sequence[Compared], experiment: str, intervals: Sequence[IntervalCompared] = ()) -> str:
+    """tables/plan.csv: one row per part and quantity, those that are neither planned nor measured left out.
+
+    Tokens `read` are the policy's prompts, `judged` the verifier's; FLOPs are those of cost model `total`,
+    `seconds` those of the work on the clock. Then one row per comparison, of stage `interval`: the
+    `half_width` of its interval. Six significant digits; an empty ratio is not determined.
+    """
+    rows = [
+        (experiment, *key, quantity, *_rounded(*_sums(own, quantity)))
+        for key, own in _parts(jobs)
+        for quantity in QUANTITIES
+        if any(_sums(own, quantity))
+    ]
+    rows += [
+        (experiment, "interval", policy, pair, "half_width", *_rounded(one.planned, one.measured))
+        for one in intervals
+        for policy, pair in [_pair(one.comparison)]
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _rounded(planned: float, measured: float) -> tuple[str, str, str]:
+    ratio = f"{measured / planned:.6g}" if planned else ""
+    return f"{planned:.6g}", f"{measured:.6g}", ratio
+
+
+def _pair(comparison: Comparison) -> tuple[str, str]:
+    """The policy, and what is compared on which data set."""
+    left, right = comparison.left, comparison.right
+    other = right.name if right.policy == left.policy else f"{right.policy}, {right.name}"
+    return left.policy, f"{comparison.dataset}: {left.name} - {other}"
+
+
+def intervals_table(intervals: Sequence[IntervalCompared]) -> HtmlTable:
+    """The report's table of intervals: half-widths by data set and question."""
+    groups: dict[tuple[str, str], list[IntervalCompared]] = {}
+    for one in intervals:
+        groups.setdefault((one.comparison.dataset, one.comparison.question), []).append(one)
+    rows = []
+    for key, own in groups.items():
+        planned, measured = (median(getattr(one, name) for one in own) for name in ("planned", "measured"))
+        ratios = sorted(one.measured / one.planned for one in own if one.planned)
+        cells = [*key, str(len(own)), f"{100 * planned:.1f}", f"{100 * measured:.1f}"]
+        cells.append(f"{ratios[0]:.2f} to {ratios[-1]:.2f}" if ratios else "–")
+        rows.append([Cell(text) for text in cells])
+    header = ["Data set", "Question", "Comparisons", "Half-width, planned", "measured", "ratios"]
+    note = (
+        "Half-widths of intervals of paired differences, in points, medians: what make plan expected of the "
+        "config's accuracies (planning.accuracy), and what was measured. One by one: tables/plan.csv."
+    )
+    return HtmlTable("Intervals, plan and measurement", note, header, rows, text_columns=2)
+
+
+def plan_table(jobs: Sequence[Compared], planning: Planning) -> HtmlTable:
+    """The report's table: tokens, FLOPs and seconds, planned, measured, and their ratio."""
+    rows = []
+    for key, own in _parts(jobs):
+        cells = [Cell(text) for text in key]
+        read, written, judged, flops, seconds = (_sums(own, quantity) for quantity in QUANTITIES)
+        tokens = tuple(map(sum, zip(read, written, judged, strict=True)))
+        for planned, measured in (tokens, flops, seconds):
+            cells += [Cell(scientific(planned)), Cell(scientific(measured))]
+            cells.append(Cell(f"{measured / planned:.2g}" if planned else "–"))
+        rows.append([Cell(cell.text, bold=key[1] == "all") for cell in cells])
+    header = ["Stage", "Model", "Generator"]
+    for name in ("Tokens", "FLOPs", "Seconds"):
+        header += [f"{name}, planned", "measured", "ratio"]
+    note = (
+        f"What the config's assumptions (planning) say for {planning.gpu}, beside the ledgers, without the "
+        "start of jobs. A ratio of tokens or FLOPs far from 1 speaks of lengths, one of seconds of the "
+        "machine, which may be another than planned for. FLOPs are those of prompts, samples and verifier. "
+        "By token kind: tables/plan.csv."
+    )
+    return HtmlTable("Plan and measurement", note, header, rows, text_columns=3)

@@ -1,0 +1,111 @@
+"""How large a model is, without its weights: from its config, from what planning says, or from its name.
+
+A local checkpoint and a hub model whose config.json is here or can be had are counted exactly; a guess is
+called one.
+"""
+
+import re
+from dataclasses import dataclass
+
+from isoflop.config.models import ModelSize, QwenPrm, Running, SkyworkPrm
+from isoflop.config.training import LlamaShape
+from isoflop.costs import ModelShape
+from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
+
+# Layers and attention width of well-known models by millions of parameters, for sizes known by name only.
+_USUAL = {
+    70: (6, 512), 160: (12, 768), 410: (24, 1024), 1000: (16, 2048), 1400: (24, 2048), 2800: (32, 2560),
+    6900: (32, 4096), 12000: (36, 5120), 34000: (48, 8192), 70000: (80, 8192),
+}  # fmt: skip
+_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z0-9])")
+_UNITS = {"b": 1e9, "m": 1e6}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a model's FLOPs and memory depend on, and where that is from. `key_width`: of one token's keys."""
+
+    shape: ModelShape
+    key_width: int
+    source: str
+
+
+def size_of_name(name: str) -> Size | None:
+    """The size that a model's name gives ("7B"), with the layers and width usual for it; None without one.
+
+    Keys are taken to be as wide as queries, which is the most that they can be.
+    """
+    found = _IN_NAME.search(name.rsplit("/", 1)[-1])
+    if found is None:
+        return None
+    parameters = float(found[1]) * _UNITS[found[2].lower()]
+    nearest = min(_USUAL, key=lambda millions: abs(millions * 1e6 / parameters - 1))
+    layers, width = _USUAL[nearest]
+    shape = ModelShape(
+        parameters=round(parameters), embedding_parameters=0, layers=layers, attention_width=width
+    )
+    return Size(shape, width, f"assumed from its name ({found[0]})")
+
+
+def size_of_plan(size: ModelSize) -> Size:
+    """The size that planning.sizes gives."""
+    shape = ModelShape(
+        parameters=size.parameters,
+        embedding_parameters=0,
+        layers=size.layers,
+        attention_width=size.attention_width,
+    )
+    return Size(shape, size.attention_width, "of planning.sizes")
+
+
+def counted_size(
+    configs: CheckpointConfigs, model: str, revision: str | None, entry: Running | None = None
+) -> Size | None:
+    """The exact size, from the config; of a verifier with its head. None where there is no config.
+
+    Raises UserError where the config is of no known architecture.
+    """
+    folder = configs.folder(model, revision)
+    if folder is None:
+        return None
+    from isoflop.engines.checkpoints import empty_model, model_shape  # noqa: PLC0415  torch, only where it counts
+
+    if entry is None:
+        empty = empty_model(str(folder), None)
+    else:
+        from isoflop.verifiers.heads import model_class  # noqa: PLC0415
+
+        empty = empty_model(str(folder), None, model_class(entry))
+    shape = model_shape(empty)
+    hidden = int(empty.config.hidden_size)
+    if isinstance(entry, QwenPrm):
+        shape = _with(shape, hidden * hidden + hidden + 2 * hidden + 2)
+    elif isinstance(entry, SkyworkPrm):
+        shape = _with(shape, hidden + 1)
+    return Size(shape, key_width(empty.config.to_dict()), "counted from its config.json")
+
+
+def size_of_architecture(shape: LlamaShape) -> Size:
+    """The exact size of a model that is trained from nothing."""
+    import torch  # noqa: PLC0415
+
+    from isoflop.engines.checkpoints import model_shape, new_llama  # noqa: PLC0415
+
+    with torch.device("meta"):
+        model, _ = new_llama(shape)
+    width = shape.hidden_size // shape.heads * shape.kv_heads
+    return Size(model_shape(model), width, "counted from its architecture")
+
+
+def with_layers(size: Size, extra: int) -> Size:
+    """With so many more layers of the mean size of those there are."""
+    shape = size.shape
+    each = (shape.parameters - shape.embedding_parameters) / shape.layers
+    grown = shape.model_copy(
+        update={"parameters": round(shape.parameters + extra * each), "layers": shape.layers + extra}
+    )
+    return Size(grown, size.key_width, size.source)
+
+
+def _with(shape: ModelShape, parameters: int) -> ModelShape:
+    return shape.model_copy(update={"parameters": shape.parameters + parameters})

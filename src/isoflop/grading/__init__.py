@@ -1,0 +1,1 @@
+"""Find answers and compare them: numbers, LaTeX, programs."""

@@ -1,0 +1,86 @@
+"""Digests of a stage's code: its own module and every module of the package that it imports."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "isoflop"
+ROOT = Path(__file__).parents[1]
+
+# These describe what is asked for. All of it is in the specification itself, so a new key or a better
+# message must not count as a change of every stage.
+DESCRIPTIONS = (f"{PACKAGE}.config", f"{PACKAGE}.pipeline.specs", f"{PACKAGE}.messages")
+
+
+def describes(module: str) -> bool:
+    """Whether a module only describes what is asked for."""
+    return any(module == name or module.startswith(f"{name}.") for name in DESCRIPTIONS)
+
+
+@cache
+def code_digest(module: str, *data: str) -> str:
+    """SHA-256 over the sources of `module`'s import closure inside the package, and over `data` folders.
+
+    `module` is a dotted name; `data` are folders of the package whose files the code reads, such as
+    templates. The imports are read from the sources, so nothing is executed and nothing outside counts.
+    Raises ValueError for a module that does not exist.
+    """
+    digest = hashlib.sha256()
+    files = [module_file(name) for name in import_closure(module)]
+    for folder in data:
+        files += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
+    for path in files:
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def import_closure(module: str) -> tuple[str, ...]:
+    """`module` and the package's modules it imports, at any depth, sorted; descriptions are left out."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not describes(name):
+            found.add(name)
+            waiting += _imports(name)
+    return tuple(sorted(found))
+
+
+def module_file(module: str) -> Path:
+    """The source of a module of the package. Raises ValueError if there is none."""
+    path = _find(module)
+    if path is None:
+        raise ValueError(f"{module} is not a module of {PACKAGE}")
+    return path
+
+
+def _find(module: str) -> Path | None:
+    first, *parts = module.split(".")
+    if first != PACKAGE:
+        return None
+    path = ROOT.joinpath(*parts)
+    for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    tree = ast.parse(module_file(module).read_bytes())
+    return tuple(sorted({name for node in ast.walk(tree) for name in _named(node) if _find(name)}))
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    """The modules that an import statement of the package may mean."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            # `from isoflop import voting` imports the module, not the package's own name.
+            yield inner if _find(inner) else node.module

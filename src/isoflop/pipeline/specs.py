@@ -1,0 +1,235 @@
+"""Specifications: what each job is given, as one canonical JSON that holds all that decides its output.
+
+The workflow compares this text with the one an output was made from; where they differ, the job runs
+again. Cheap stages carry a digest of their own code, so editing a selector repeats selection and what
+follows. Expensive stages, and the problems they all hang on, carry a version instead: raise it by hand when
+a change of code, or of a key's default, changes what they write.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from isoflop.config.base import Dataset, Grader, Import, Sampled, Selector
+from isoflop.config.models import ImportedVerifier, Policy, RunningOne
+from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
+from isoflop.config.search import Searched
+from isoflop.config.training import LabelConfig, TrainingConfig
+
+PROBLEMS_VERSION = 2
+SAMPLE_VERSION = 3
+SEARCH_VERSION = 1
+SCORE_VERSION = 1
+TRAIN_VERSION = 2
+LABEL_VERSION = 2
+REVISE_VERSION = 1
+TRAJECTORIES_VERSION = 1
+CHAIN_LABELS_VERSION = 1
+
+
+class Spec(BaseModel):
+    """What one job is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProblemsSpec(Spec):
+    """One data set to write; `mirror` is a folder with copies of hub files."""
+
+    dataset: Dataset
+    mirror: str | None
+    version: int
+
+
+class SampleSpec(Spec):
+    """Candidates of one policy by one generator; `seed` is the experiment's."""
+
+    policy: Policy
+    generator: Sampled
+    seed: int
+    version: int
+
+
+class SearchSpec(Spec):
+    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's."""
+
+    policy: Policy
+    verifier: RunningOne
+    generator: Searched
+    seed: int
+    version: int
+
+
+class GatherSpec(Spec):
+    """One search's trees at several budgets as one candidate set."""
+
+    budgets: tuple[int, ...]
+    code: str
+
+
+class ReplaySpec(Spec):
+    """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems.
+
+    `files`: the local ones there are, for patterns in the config may match others another day.
+    """
+
+    generator: Import
+    policy: Policy
+    verifier: ImportedVerifier | None
+    mirror: str | None
+    files: tuple[str, ...] = ()
+    code: str
+
+
+class ScoreSpec(Spec):
+    """Scores of one verifier for one table of candidates; `step_tag` is the policy's."""
+
+    verifier: RunningOne
+    step_tag: str | None = None
+    version: int
+
+
+class GradeSpec(Spec):
+    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
+
+    grader: Grader
+    step_tag: str | None = None
+    code: str
+
+
+class DifficultySpec(Spec):
+    """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
+    `chains`: the pool is one of chains of revisions, whose first answers tell.
+
+    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    """
+
+    bins: int
+    verifier: str | None = None
+    outcome: bool = False
+    step_aggregation: Literal["last", "min", "mean"] = "last"
+    imported: bool = False
+    chains: bool = False
+    code: str
+
+
+class TrainSpec(Spec):
+    """One model to train; `grader` judges a policy's held-out solutions, `regenerate` is for its card."""
+
+    name: str
+    training: TrainingConfig
+    grader: Grader
+    regenerate: str
+    version: int
+
+
+class LabelSpec(Spec):
+    """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
+
+    name: str
+    label: LabelConfig
+    policies: Mapping[str, Policy]
+    grader: Grader
+    seed: int
+    version: int
+
+
+class ReviseSpec(Spec):
+    """Chains of one policy's revisions; `seed` is the experiment's."""
+
+    policy: Policy
+    generator: Revisions
+    seed: int
+    version: int
+
+
+class TrajectoriesSpec(Spec):
+    """Trajectories of one policy's samples; `seed` is the experiment's."""
+
+    name: str
+    trajectories: TrajectoryConfig
+    policy: Policy
+    grader: Grader
+    seed: int
+    version: int
+
+
+class ChainLabelsSpec(Spec):
+    """Right and wrong answers of one policy's chains; `seed` is the experiment's."""
+
+    name: str
+    chains: ChainLabelConfig
+    policy: Policy
+    grader: Grader
+    seed: int
+    version: int
+
+
+class ChainsOfPool(Spec):
+    """A table of chains and its grades."""
+
+    dataset: str
+    policy: str
+    generator: str
+
+
+class RevisionRatesSpec(Spec):
+    """What becomes of answers along chains; `pools`: one per pair of tables, in their order."""
+
+    experiment: str
+    pools: tuple[ChainsOfPool, ...]
+    draws: int
+    level: float
+    seed: int
+    code: str
+
+
+class StudiedPool(Spec):
+    """What one credits table of a choice is about; `kind` is the generator's."""
+
+    dataset: str
+    policy: str
+    generator: str
+    kind: str
+
+
+class ExchangePair(Spec):
+    """Two policies to compare at equal total compute; `greedy` is how the larger one answers.
+
+    `data_ratio`: the larger one's pretraining tokens over the smaller one's.
+    """
+
+    small: str
+    large: str
+    greedy: str
+    data_ratio: float = 1.0
+
+
+class ChooseSpec(Spec):
+    """Compute-optimal choice.
+
+    `pools`: one per credits table, in their order. `difficulties`: data set and policy of each difficulty
+    table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
+    generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
+    baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
+    and `step_aggregation`.
+    """
+
+    experiment: str
+    pools: tuple[StudiedPool, ...]
+    difficulties: tuple[tuple[str, str, str], ...]
+    bins: int
+    families: Mapping[str, tuple[str, ...]]
+    selector: Selector
+    verifier: str
+    step_aggregation: str
+    judges: Mapping[str, tuple[str, str]] = {}
+    cost_model: str
+    splits: int
+    exchange: tuple[ExchangePair, ...] = ()
+    ratios: tuple[float, ...] = ()
+    draws: int
+    level: float
+    seed: int
+    code: str

@@ -1,0 +1,1 @@
+"""README and the pages of studies, from their templates and committed tables."""

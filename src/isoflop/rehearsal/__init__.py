@@ -1,0 +1,1 @@
+"""A whole study with tiny random models and a few invented problems."""

@@ -1,0 +1,188 @@
+"""Run a whole study with tiny random models in the place of its own, before a GPU-hour is spent.
+
+    python -m isoflop.rehearsal.run CONFIG.yaml [FOLDER] [--engine vllm] [-- SNAKEMAKE ARGUMENTS]
+
+FOLDER (default: results/rehearsal-<experiment>/made) gets a checkpoint of the right architecture for every
+policy, verifier and training, a few problems for every data set, and `override.yaml`, one file that puts them
+in place. Then snakemake runs with both files; what follows `--` goes to it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from isoflop.config.base import FileSource, WordproblemsSource
+from isoflop.config.checks import is_local
+from isoflop.config.models import RunningVerifier
+from isoflop.config.study import Config, load_config
+from isoflop.errors import UserError
+from isoflop.files import run_stage
+from isoflop.rehearsal.overlay import architecture, file_override, override
+from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
+from isoflop.rehearsal.warm_stages import warm
+from isoflop.seeds import derive_seed
+from isoflop.stages.problems import load_wordproblems
+
+OVERRIDE = "override.yaml"
+_POSITIONS = 4096
+
+
+def prepare(config: Config, folder: Path, engine: str) -> Path:
+    """Write checkpoints, problems and the override under `folder`; the override's path.
+
+    Raises UserError where the config cannot be rehearsed.
+    """
+    mirror = folder / "mirror"
+    files = {
+        name: _problems(name, entry, folder, mirror)
+        for name, entry in config.datasets.items()
+        if not isinstance(entry, WordproblemsSource)
+    }
+    # Before the first model, which is slow: whether it can be rehearsed at all.
+    override(config, {}, files, engine)
+    folders = _models(config, folder / "models")
+    changed = override(config, folders, files, engine)
+    if files:
+        mirror.mkdir(parents=True, exist_ok=True)
+        changed["mirror"] = str(mirror)
+    path = folder / OVERRIDE
+    path.write_text(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
+    return path
+
+
+def _problems(name: str, entry: Filed, folder: Path, mirror: Path) -> dict[str, Any]:
+    rows = problem_rows(name, entry)
+    if isinstance(entry, FileSource):
+        path = folder / "problems" / f"{name}{Path(entry.path).suffix}"
+        _write(path, file_content(entry.path, rows))
+        return file_override(entry, str(path), [])
+    # Data sets may share a repository and a file, of which each reads columns of its own.
+    listed = []
+    for number, file in enumerate(entry.files):
+        part = rows[number :: len(entry.files)]
+        place = f"{name}/{file.path}"
+        content = file_content(file.path, part)
+        _write(mirror / entry.repo / place, content)
+        listed.append({"path": place, "sha256": hashlib.sha256(content).hexdigest()})
+    return file_override(entry, None, listed)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _models(config: Config, folder: Path) -> dict[str, str]:
+    """A checkpoint for every model that is loaded from somewhere, by its place in the config."""
+    from isoflop.rehearsal.tiny_policies import save_policy  # noqa: PLC0415  heavy
+    from isoflop.rehearsal.tiny_verifiers import save_verifier  # noqa: PLC0415  heavy
+
+    graders = [entry.grader for entry in config.datasets.values()]
+    separators = list(dict.fromkeys(policy.step_separator for policy in config.policies.values())) or ["\n"]
+    answers = _answers(config)
+    positions = max([_POSITIONS, *(entry.max_length for entry in config.training.values())])
+    starts: dict[str, str | None] = {}
+    for name, entry in config.policies.items():
+        if entry.trained is not None:
+            starts[f"training.{entry.trained}"] = config.training[entry.trained].init.model
+        else:
+            starts[f"policies.{name}"] = entry.model
+    starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
+    made: dict[str, str] = {}
+    # Sizes rise in the order of the policies, as those of the study do.
+    for growth, (place, model) in enumerate(starts.items()):
+        if model is not None:
+            kind = architecture(model, _model_type(model))
+            name = place.removeprefix("policies.")
+            tag = config.policies[name].step_tag if name != place else None
+            said = sentences(separators, graders, answers, tag)
+            made[place] = save_policy(
+                folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)
+            )
+            print(f"rehearsal: {place}: {model} as a random {kind} model", file=sys.stderr)
+    for name, judge in config.verifiers.items():
+        if isinstance(judge, RunningVerifier) and judge.model is not None:
+            place = f"verifiers.{name}"
+            marks = [
+                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(judge, key, None))
+            ]
+            kind = str(getattr(judge, "kind", ""))
+            made[place] = save_verifier(folder / place, kind, _seed(place), marks, positions)
+            print(f"rehearsal: {place}: {judge.model} as a random {kind}", file=sys.stderr)
+    return made
+
+
+def _answers(config: Config) -> list[str]:
+    """Right answers to the generated problems that revision models and their verifiers learn from."""
+    found = []
+    learnt = [one.problems for one in config.revisions.values()]
+    learnt += [one.problems for one in config.chain_labels.values()]
+    for entry in (config.datasets[name] for name in dict.fromkeys(learnt)):
+        if isinstance(entry, WordproblemsSource):
+            problems, _ = load_wordproblems(entry.model_copy(update={"size": PROBLEMS}))
+            found += [problem.answer for problem in problems]
+    return found
+
+
+def _trained_marks(config: Config) -> list[str]:
+    """What verifiers that are trained here read and say; each is one token of what they start from."""
+    return list(
+        dict.fromkeys(
+            mark
+            for entry in config.training.values()
+            if entry.kind == "prm"
+            for mark in (entry.step_tag, entry.good_token, entry.bad_token)
+        )
+    )
+
+
+def _seed(place: str) -> int:
+    return derive_seed("rehearsal", place) % 2**31
+
+
+def _model_type(model: str) -> str | None:
+    """What a local checkpoint says that it is."""
+    path = Path(model) / "config.json"
+    if not is_local(model, Path()) or not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read as a checkpoint's config ({error})") from error
+    return str(found) if found else None
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prepare a rehearsal and run it. Raises UserError where it cannot be prepared or fails."""
+    parser = argparse.ArgumentParser(prog="python -m isoflop.rehearsal.run", description=__doc__)
+    parser.add_argument("config")
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    own, to_snakemake = list(arguments), []
+    if "--" in own:
+        place = own.index("--")
+        own, to_snakemake = own[:place], own[place + 1 :]
+    chosen = parser.parse_args(own)
+    config = load_config([chosen.config], unpinned=True)
+    folder = Path(chosen.folder or f"results/rehearsal-{config.experiment}/made")
+    laid_over = prepare(config, folder, chosen.engine)
+    load_config([chosen.config, laid_over])
+    command = [sys.executable, "-m", "snakemake", "--configfile", chosen.config, str(laid_over)]
+    if not any(one.startswith(("--cores", "-c", "-n", "--dry")) for one in to_snakemake):
+        command += ["--cores", "all"]
+    with warm() as environment:
+        done = subprocess.run([*command, *to_snakemake], env=os.environ | environment, check=False)
+    if done.returncode:
+        raise UserError(f"the rehearsal failed; {laid_over} is what it laid over {chosen.config}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,265 @@
+"""The study in plain sentences, each made from the published tables and nothing else.
+
+Greedy decoding comes first: what more compute buys is told as a paired difference to one greedy answer of the
+same model, and to one of the next size, with its price. Intervals of gains over greedy answers, samples and
+majority, and those about falls and saturation, hold jointly in one sentence (max-T): the one of them that
+leaves out 0 by chance does so no more often than its level says. Those about a choice or revisions are each
+its own. A choice is made on other problems than it is measured on. A sentence whose numbers the tables do
+not have is left out rather than guessed. How often sentences are wrong where the truth is known, and of
+which that is not known: docs/design/verdicts.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.claims.best_choice import BestChoice, best_choices
+from isoflop.claims.gains import (
+    Gain,
+    falls_of_best,
+    over_greedy_gains,
+    over_next_greedy_gains,
+    saturations,
+    search_gains,
+    voting,
+    weighted_gains,
+)
+from isoflop.claims.wu2024 import Setting
+from isoflop.fits.evidence import Evidence
+from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
+from isoflop.report.spec import (
+    Estimate,
+    PublishSpec,
+    Tables,
+    assumption,
+    cost_column,
+    cost_label,
+    fitted,
+    headline_strategy,
+    largest_common_budget,
+    of_strategy,
+    scientific,
+    setting,
+)
+from isoflop.strategy import Strategy
+from isoflop.verdicts.factors import times
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """What was found on one data set: over greedy decoding, the choice at three budgets, and the rest."""
+
+    dataset: str
+    best: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
+    """The sentences for every data set, in the specification's order."""
+    about = setting(tables, spec)
+    found = []
+    for dataset in spec.datasets:
+        evidence = tables.evidence[dataset]
+        first = [
+            over_greedy(evidence, about, spec),
+            over_next_greedy(evidence, about, spec),
+            *map(_choice, best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed)),
+        ]
+        rest = [
+            *(search_over_sampling(evidence, about, name) for name in spec.search_names),
+            _gain_of_verifier(tables, spec, evidence, about),
+            over_optimisation(evidence, about),
+            saturation(evidence, about),
+            _optimal_size(tables, spec, dataset),
+            *_revisions(tables, dataset),
+        ]
+        found.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
+    return found
+
+
+def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str) -> str:
+    """The sentences as Markdown, for `tables/headline.md` and the terminal."""
+    lines = [
+        f"# {spec.title}",
+        "",
+        f"Compute counts {cost_label(spec)}. {intervals}; those of gains hold jointly in one sentence. "
+        f"{assumption(spec)}".rstrip(),
+        "",
+    ]
+    for one in found:
+        lines += [f"## {one.dataset}", "", *(f"- {text}" for text in (*one.best, *one.findings)), ""]
+    return "\n".join(lines)
+
+
+def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+    """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
+    gains = over_greedy_gains(evidence, about)
+    if not gains:
+        return "No greedy answers were measured, so what more compute gains over one is not known."
+    return f"{_at_most(gains, about, spec, 'one greedy answer of the same model')}."
+
+
+def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+    """The same against one greedy answer of the next size."""
+    gains = over_next_greedy_gains(evidence, about)
+    return f"{_at_most(gains, about, spec, 'one greedy answer of the next size')}." if gains else ""
+
+
+def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec, baseline: str) -> str:
+    """The gains of the largest budgets, each with its price under the headline's cost model."""
+    cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
+    budgets = {one.budget for one in gains}
+    samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
+    listed = "; ".join(
+        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the compute" for one in gains
+    )
+    name = about.headline.name
+    return f"{name[0].upper()}{name[1:]} over {samples} minus {baseline}, in points: {listed}"
+
+
+def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
+    """A search at its largest budget against samples, at equal compute under both cost models."""
+    texts = []
+    for cost, name in (("total", "prompts and verifier included"), ("wu2024", "generated tokens alone")):
+        gains = search_gains(evidence, about, search, cost)
+        if gains:
+            listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
+            texts.append(f"{name}, {listed}")
+    if not texts:
+        return ""
+    return (
+        f"{search} at its largest budget minus samples at equal compute, both with {about.headline.name}, in "
+        f"points: {'. With '.join(texts)}."
+    )
+
+
+def _choice(choice: BestChoice) -> str:
+    """The choice at one budget, measured on other problems than it is made on."""
+    text = (
+        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} FLOPs per problem: chosen "
+        f"on half of the problems and measured on the other half, the best of {choice.options} choices is "
+        f"right on {choice.accuracy.in_percent}; most often it is {choice.most_often} ({choice.share:.0%})."
+    )
+    if choice.over_greedy is not None:
+        text += (
+            f" Minus the best greedy answer that this buys ({choice.greedy}), chosen likewise: "
+            f"{choice.over_greedy.in_points} points."
+        )
+    return text
+
+
+def strategy_key(policy: str, strategy: Strategy) -> str:
+    """How `differences.csv` names a strategy of a policy, in its columns `left` and `right`."""
+    parts = (policy, strategy.generator, strategy.verifier, strategy.selector, strategy.step_aggregation)
+    return "/".join(parts)
+
+
+def difference(
+    rows: pd.DataFrame, comparison: str, policy: str, strategy: Strategy, budget: int
+) -> Estimate | None:
+    """What `differences.csv` says of `strategy` at `budget`, if anything; `rows` of one data set."""
+    rows = rows[
+        (rows["comparison"] == comparison)
+        & (rows["left"] == strategy_key(policy, strategy))
+        & (rows["budget"] == budget)
+    ]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
+
+
+def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, about: Setting) -> str:
+    budget = largest_common_budget(tables.curves, spec)
+    gains = weighted_gains(evidence, about, budget) if budget > 1 else []
+    if not gains:
+        return ""
+    listed = "; ".join(
+        f"{one.part} {one.gain.in_points} at {times(one.prices['total'])} times the compute" for one in gains
+    )
+    costs = "prompts and verifier counted"
+    return f"Weighted minus majority voting at {budget} samples, in points, {costs}: {listed}."
+
+
+def over_optimisation(evidence: Evidence, about: Setting) -> str:
+    """Where best-of-n falls with more samples, and high scores are less often right; only where shown."""
+    told = [
+        f"{policy} {fall.loss.in_points} from {fall.peak} to {fall.most} samples"
+        for policy, fall in falls_of_best(evidence, about).items()
+    ]
+    if not told:
+        return ""
+    return f"The verifier is over-optimised: best-of-n falls with n, in points: {'; '.join(told)}."
+
+
+def saturation(evidence: Evidence, about: Setting) -> str:
+    """From where on voting is shown to stay within a point of what it has with its most samples."""
+    found, strategy = saturations(evidence, about), voting(about)
+    if not found or strategy is None:
+        return ""
+    if all(one.start is None for one in found.values()):
+        return (
+            f"For no model is {strategy.name} over fewer samples shown to stay within a point of what it has "
+            "with the most."
+        )
+    parts = [
+        f"{policy} {'at no smaller number' if one.start is None else f'from {one.start} samples on'} "
+        f"(of {one.most})"
+        for policy, one in found.items()
+    ]
+    return (
+        f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+    """The law of the best size, of every family: under the strategy alone, and with greedy answers
+    allowed.
+    """
+    strategy = headline_strategy(tables.curves, spec)
+    texts = []
+    for family in dict.fromkeys(spec.families.get(policy, "all") for policy in spec.policies):
+        rows = of_strategy(tables.fits, dataset, family, strategy)
+        rows = rows[rows["cost_model"] == cost_column(spec)]
+        for name, how in (("optimal_size", strategy.name), ("optimal_size_or_greedy", "with greedy answers")):
+            fit = fitted(rows[rows["fit"] == name])
+            if fit is None:
+                continue
+            alpha = fit.parameters.get("alpha")
+            if fit.status == "ok" and alpha is not None:
+                told = f"log10 C = alpha log10 N + beta with alpha = {alpha.text}"
+            else:
+                told = f"no law: {fit.status} ({fit.note})"
+            texts.append(f"{how}: {told}" if family == "all" else f"{family}, {how}: {told}")
+    return f"The compute-optimal size, {'; '.join(texts)}." if texts else ""
+
+
+def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
+    """What revisions do to answers, for every policy and generator of chains."""
+    if tables.revised is None:
+        return
+    rates = tables.revised.rates
+    rates = rates[rates["dataset"] == dataset]
+    for (generator, policy), rows in rates.groupby(["generator", "policy"], sort=False):
+        turned = {row["measure"]: row for _, row in rows[rows["place"] == "all"].iterrows()}
+        places = rows[rows["measure"] == PASS].assign(place=lambda own: own["place"].astype(int))
+        places = places.sort_values("place")
+        if len(places) < 2 or not {SPOILT, MENDED} <= set(turned):
+            continue
+        turned_wrong, turned_right = (_share(turned[name]) for name in (SPOILT, MENDED))
+        first, last = places.iloc[0], places.iloc[-1]
+        yield (
+            f"A revision by {policy} ({generator}) makes {turned_wrong} of right answers wrong and "
+            f"{turned_right} of wrong ones right; {_share(first)} of first answers are right, "
+            f"{_share(last)} of those at place {last['place']}."
+        )
+
+
+def _share(row: pd.Series) -> str:
+    return Estimate(float(row["value"]), float(row["ci_low"]), float(row["ci_high"])).in_percent

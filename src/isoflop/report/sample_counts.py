@@ -1,0 +1,143 @@
+"""How the solutions of every pool end: with an answer, without one, unfinished, too long for the verifier.
+
+A solution without a recognised answer counts as wrong. Where the model ended it itself, its answer may be in
+a form that the extraction does not know, so its share bounds what accuracy may understate.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoflop.report.html_table import Cell, HtmlTable
+from isoflop.report.spec import percent
+
+# A share of solutions above this is told in a sentence.
+WORTH_TELLING = 0.02
+_KEYS = ("dataset", "policy", "generator")
+_SHARES = ("no_answer", "unfinished", "finished_no_answer", "too_long")
+
+
+@dataclass(frozen=True)
+class PoolCounts:
+    """One table of candidates, of a policy by a generator: shares are of its candidates, in [0, 1].
+
+    `unfinished`: cut off at the token limit, or left by a search; NaN where nobody knows, as for imported
+    files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
+    `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
+    whether that rests on an estimate.
+    """
+
+    dataset: str
+    policy: str
+    generator: str
+    candidates: int
+    no_answer: float
+    unfinished: float
+    finished_no_answer: float
+    too_long: float
+    tokens: float
+    tokens_estimated: bool
+
+
+def counted(
+    key: tuple[str, str, str],
+    *,
+    finished: NDArray[np.bool_],
+    answered: NDArray[np.bool_],
+    tokens: NDArray[np.int64],
+    too_long: int,
+    tokens_estimated: bool,
+    imported: bool = False,
+) -> PoolCounts:
+    """The counts of a pool; arrays are [candidates], which are at least one.
+
+    Where an `imported` pool marks no candidate as unfinished, its files did not say.
+    """
+    unknown = imported and bool(finished.all())
+    return PoolCounts(
+        *key,
+        candidates=tokens.size,
+        no_answer=float(np.mean(~answered)),
+        unfinished=math.nan if unknown else float(np.mean(~finished)),
+        finished_no_answer=float(np.mean(finished & ~answered)),
+        too_long=too_long / tokens.size,
+        tokens=float(tokens.mean()),
+        tokens_estimated=tokens_estimated,
+    )
+
+
+def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
+    """`tables/samples.csv`: a row per pool, shares to six decimals; empty where nobody knows."""
+    rows = pd.DataFrame(
+        [
+            {
+                "experiment": experiment,
+                **{name: getattr(pool, name) for name in (*_KEYS, "candidates")},
+                **{name: _text(getattr(pool, name), "{:.6f}", "") for name in _SHARES},
+                "tokens": f"{pool.tokens:.6g}",
+                "tokens_estimated": str(pool.tokens_estimated).lower(),
+            }
+            for pool in pools
+        ]
+    )
+    return rows.to_csv(index=False, lineterminator="\n")
+
+
+def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
+    """What accuracies on a data set do not tell, where it is about more than `WORTH_TELLING` of a pool."""
+    own = [pool for pool in pools if pool.dataset == dataset]
+    if unrecognised := _told(own, "finished_no_answer"):
+        yield (
+            f"Solutions that end without a recognised answer: {unrecognised}. They count as wrong, and "
+            "nobody can tell from the accuracy whether the model or the extraction failed."
+        )
+    if unfinished := _told(own, "unfinished"):
+        yield (
+            f"Unfinished solutions, cut off at the token limit or left by a search: {unfinished}. They count "
+            "as wrong unless they had stated their answer."
+        )
+    if too_long := _told(own, "too_long"):
+        yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
+
+
+def _told(pools: Sequence[PoolCounts], name: str) -> str:
+    return "; ".join(
+        f"{pool.policy} ({pool.generator}) {percent(share)}% of {pool.candidates:,}"
+        for pool in pools
+        if (share := getattr(pool, name)) > WORTH_TELLING
+    )
+
+
+def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
+    """A row per pool; the name of the only data set is in no column."""
+    several = len({pool.dataset for pool in pools}) > 1
+    rows = []
+    for pool in pools:
+        cells = [Cell(pool.dataset)] * several
+        cells += [Cell(pool.policy), Cell(pool.generator), Cell(f"{pool.candidates:,}")]
+        for name in _SHARES:
+            share = getattr(pool, name)
+            cells.append(Cell(_text(100 * share, "{:.1f}%", "–"), bold=share > WORTH_TELLING))
+        cells.append(Cell(f"{pool.tokens:.0f}"))
+        rows.append(cells)
+    header = [
+        *["Data"] * several, "Model", "Generator", "Solutions", "No answer", "Unfinished", "Ended, no answer",
+        "Too long", "Tokens",
+    ]  # fmt: skip
+    estimated = ", estimated" * any(pool.tokens_estimated for pool in pools)
+    note = (
+        "Solutions without a recognised answer count as wrong. Of those that the model ended itself, nobody "
+        "can tell from the accuracy whether the model or the extraction failed. Unfinished: cut off at the "
+        f"token limit, or left by a search. Too long: for the verifier. Bold: more than {WORTH_TELLING:.0%}. "
+        f"Tokens: generated for a solution, mean{estimated}. "
+        "–: imported files do not say."
+    )
+    return HtmlTable("How solutions end", note, header, rows, text_columns=2 + several)
+
+
+def _text(share: float, form: str, unknown: str) -> str:
+    return unknown if math.isnan(share) else form.format(share)

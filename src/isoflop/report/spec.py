@@ -1,0 +1,553 @@
+"""What the publish stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
+
+Every figure, table and sentence of the report takes its numbers from `curves.csv` through this module, so
+that "the headline strategy" or "the largest common budget" means the same thing everywhere.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from isoflop.claims.wu2024 import Setting
+from isoflop.errors import UserError
+from isoflop.fits.evidence import Evidence
+from isoflop.forecast.work import StudyWork
+from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
+
+FIGURES = (
+    "error_by_size",
+    "error_by_strategy",
+    "optimal_size",
+    "majority_weighted",
+    "accuracy_by_level",
+    "saturation",
+    "search_methods",
+    "search_by_size",
+    "search_generations",
+    "search_voting",
+    "search_by_level",
+    "search_easy_hard",
+    "search_trees",
+)
+# Those that compare the sizes of a family.
+SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
+VERIFIER_FIGURES = ("verifiers",)
+REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
+REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
+REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
+CHOICE_FIGURES = ("compute_optimal", "choice_gain", "accuracy_by_bin")
+EXCHANGE_FIGURES = ("exchange", "exchange_curves")
+FIGURE_FORMATS = ("png", "svg")
+SEARCH_TABLES = ("table1.csv", "table1.md")
+PROGRAM_TABLES = ("table3.csv", "table3.md")
+PUBLISHED_TABLES = ("published.csv", "published.md")
+TABLES = (
+    "table4.csv",
+    "table4.md",
+    "table4.tex",
+    "headline.md",
+    "headline.csv",
+    "claims.csv",
+    "samples.csv",
+    "plan.csv",
+)
+
+# What policies without a family of their own share.
+SHARED_FAMILY = "all"
+
+Selector = Literal["majority", "weighted", "best_of_n"]
+StepAggregation = Literal["last", "min", "product", "mean"]
+CostModel = Literal["wu2024", "kaplan", "total"]
+
+COST_LABELS = {
+    "wu2024": "2N × generated tokens",
+    "kaplan": "generated tokens, with attention",
+    "total": "prompts, samples and verifier",
+}
+
+
+def figure_names(
+    sizes: int,
+    searches: int,
+    *,
+    judgements: int = 0,
+    revisions: Sequence[int] = (),
+    choice: bool = False,
+    exchange: bool = False,
+) -> tuple[str, ...]:
+    """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
+
+    `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
+    of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
+    difficulty, and models exchanged.
+    """
+    always = tuple(
+        name
+        for name in FIGURES
+        if (sizes > 1 or name not in SIZE_FIGURES) and (searches or not name.startswith("search_"))
+    )
+    revised = bool(revisions)
+    return (
+        always
+        + VERIFIER_FIGURES * (judgements > 1)
+        + REVISION_FIGURES * revised
+        + REVISION_CHOICE_FIGURES * (revised and choice)
+        + REVISION_VERIFIER_FIGURES * (max(revisions, default=0) > 1)
+        + CHOICE_FIGURES * choice
+        + EXCHANGE_FIGURES * exchange
+    )
+
+
+def judgements(verifiers: Sequence[str], outcome: Collection[str], step_aggregations: Sequence[str]) -> int:
+    """Ways of scoring a solution: one by a verifier of whole solutions, one by others' every aggregation."""
+    return sum(1 if name in outcome else len(step_aggregations) for name in verifiers)
+
+
+def family_members(policies: Sequence[str], families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The policies of every family in their order; those without a family share one, `all`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for policy in policies:
+        family = families.get(policy, SHARED_FAMILY)
+        found[family] = (*found.get(family, ()), policy)
+    return found
+
+
+class Headline(BaseModel):
+    """The one strategy and cost model that the headline figures and sentences are about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    selector: Selector
+    step_aggregation: StepAggregation
+    cost_model: CostModel
+
+
+class PublishedTables(BaseModel):
+    """Files of published numbers, and the study's names for theirs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: tuple[str, ...] = Field(min_length=1)
+    policies: Mapping[str, str]
+    datasets: Mapping[str, str]
+    generators: Mapping[str, str]
+
+
+class PublishSpec(BaseModel):
+    """All that decides the published tables, figures and report, next to the tables they are made from.
+
+    `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
+    `datasets`, `generators` and `verifiers` as they are to be
+    shown; the first generator that leaves something to pick and the first verifier are the headline's,
+    `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `generations`: how many samples one of a search's
+    budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
+    `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
+    `outcome_verifiers`: those of all verifiers that score whole solutions.
+    `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
+    much less accurate still counts as no worse.
+    `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
+    what imported solutions and scores come from, according to the config alone. `published`: numbers to put
+    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
+    from, `code` is the digest of the stage's import closure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str = Field(min_length=1)
+    title: str = Field(min_length=1)
+    datasets: tuple[str, ...] = Field(min_length=1)
+    policies: tuple[str, ...] = Field(min_length=1)
+    families: Mapping[str, str] = Field(default_factory=dict)
+    generators: tuple[str, ...] = Field(min_length=1)
+    searches: Mapping[str, str] = Field(default_factory=dict)
+    generations: Mapping[str, int] = Field(default_factory=dict)
+    program_datasets: tuple[str, ...] = ()
+    choice: bool = False
+    exchange: bool = False
+    verifiers: tuple[str, ...] = ()
+    revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    outcome_verifiers: tuple[str, ...] = ()
+    step_aggregations: tuple[StepAggregation, ...] = ()
+    headline: Headline
+    margin: float = Field(default=0.01, ge=0.0)
+    level: float = Field(gt=0.0, lt=1.0)
+    tokens_estimated: bool = False
+    assumed_policies: tuple[str, ...] = ()
+    assumed_verifiers: tuple[str, ...] = ()
+    published: PublishedTables | None = None
+    config_yaml: str
+    work: StudyWork = StudyWork()
+    seed: int
+    code: str
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures of this study, in their order."""
+        return figure_names(
+            max(map(len, self.sizes.values())),
+            len(self.searches),
+            judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
+            revisions=[len(names) for names in self.revisions.values()],
+            choice=self.choice,
+            exchange=self.exchange,
+        )
+
+    @property
+    def sizes(self) -> dict[str, tuple[str, ...]]:
+        """The policies of every family, from small to large."""
+        return family_members(self.policies, self.families)
+
+    def aggregation(self, verifier: str) -> StepAggregation:
+        """How the headline makes one score of a verifier's step scores."""
+        return "last" if verifier in self.outcome_verifiers else self.headline.step_aggregation
+
+    @property
+    def search_names(self) -> tuple[str, ...]:
+        """The tree searches in the order of the generators."""
+        return tuple(name for name in self.generators if name in self.searches)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the choose stage published, as read; bins are text."""
+
+    by_difficulty: pd.DataFrame
+    compute_optimal: pd.DataFrame
+    exchange: pd.DataFrame
+    claims: pd.DataFrame
+    exchange_curves: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Revised:
+    """Chains of revisions: their rows of curves.csv, by generators `NAME/LENGTH`, and revisions.csv."""
+
+    curves: pd.DataFrame
+    rates: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The published tables as read: curves.csv, fits.csv, differences.csv, draws.parquet, credits.parquet.
+
+    `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
+    policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
+    revisions, which `curves` is then without.
+    """
+
+    curves: pd.DataFrame
+    fits: pd.DataFrame
+    differences: pd.DataFrame
+    draws: pd.DataFrame
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    choice: Choice | None = None
+    revised: Revised | None = None
+
+
+def setting(tables: Tables, spec: PublishSpec) -> Setting:
+    """What the claims of a study are about. Raises UserError where nothing leaves something to pick."""
+    return Setting(
+        policies=spec.policies,
+        families=spec.families,
+        parameters=tables.parameters,
+        searches=spec.searches,
+        strategies=strategies(tables.curves, spec),
+        headline=headline_strategy(tables.curves, spec),
+        margin=spec.margin,
+    )
+
+
+def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
+    """What every interval is: its level, its kind and the number of problems."""
+    whole = curves[curves["subset"] == "all"]
+    counts = [int(whole.loc[whole["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
+    return (
+        f"Intervals are at {spec.level:.0%}, by bootstrap over problems ({' and '.join(map(str, counts))}), "
+        "widened near 0 and 1"
+    )
+
+
+def assumption(spec: PublishSpec) -> str:
+    """Which models are named by the config alone, if any are."""
+    parts = [
+        f"imported {what} are those of {' and '.join(names)}"
+        for what, names in (("solutions", spec.assumed_policies), ("scores", spec.assumed_verifiers))
+        if names
+    ]
+    if not parts:
+        return ""
+    verb = "is" if len(parts) == 1 else "are"
+    return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
+
+
+def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:
+    """The headline's strategy with `selector`, where the curves have it."""
+    generator = sampled_generators(curves, spec)[0]
+    for strategy in strategies(curves, spec, oracle=True):
+        if strategy.selector == selector and strategy.generator == generator:
+            return strategy
+    return None
+
+
+def cost_label(spec: PublishSpec) -> str:
+    """What the headline's FLOPs count, and on what estimate they rest."""
+    label = COST_LABELS[spec.headline.cost_model]
+    return f"{label}, tokens estimated" if spec.tokens_estimated else label
+
+
+def cost_column(spec: PublishSpec) -> str:
+    """The column of `curves.csv` that holds the headline's cost, in FLOPs per problem."""
+    return f"flops_{spec.headline.cost_model}"
+
+
+def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators that leave something to pick, in the specification's order, tree searches last.
+
+    Raises UserError where there is none, since no curve over budgets can be drawn then.
+    """
+    picked = set(curves.loc[curves["selector"] != "none", "generator"])
+    found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
+    if not found:
+        raise UserError(
+            f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
+            "than 'none'; add a generator that samples (for example 'sampling') to the config"
+        )
+    return found
+
+
+def without_length(generators: pd.Series) -> pd.Series:
+    """NAME of the chains `NAME/S` of revisions; other generators as they are."""
+    return generators.str.replace(r"/\d+$", "", regex=True)
+
+
+def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators with one candidate and nothing to pick, in the specification's order."""
+    single = set(curves.loc[curves["selector"] == "none", "generator"])
+    return [name for name in spec.generators if name in single]
+
+
+def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
+    """The strategies found in the curves: greedy, then MV, BoN, WV of each sampled generator.
+
+    Verifier-based selectors take the headline's step aggregation. `oracle` adds pass@k.
+    """
+    found = [Strategy(name, "none") for name in greedy_generators(curves, spec)]
+    for generator in sampled_generators(curves, spec):
+        here = curves[curves["generator"] == generator]
+        for selector in SELECTOR_ORDER[1:]:
+            if selector == "pass" and not oracle:
+                continue
+            rows = here[here["selector"] == selector]
+            if rows.empty:
+                continue
+            if selector in NEEDS_VERIFIER:
+                names = [name for name in spec.verifiers if name in set(rows["verifier"])]
+                found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
+            else:
+                found.append(Strategy(generator, selector))
+    return found
+
+
+def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | None = None) -> Strategy:
+    """The headline's strategy, or the same one with another `selector`.
+
+    Raises UserError where the selector needs a verifier and the specification names none.
+    """
+    chosen = selector or spec.headline.selector
+    generator = sampled_generators(curves, spec)[0]
+    if chosen not in NEEDS_VERIFIER:
+        return Strategy(generator, chosen)
+    if not spec.verifiers:
+        raise UserError(f"headline.selector: {chosen!r} needs a verifier, and the experiment has none")
+    return Strategy(generator, chosen, spec.verifiers[0], spec.aggregation(spec.verifiers[0]))
+
+
+def curve(
+    curves: pd.DataFrame, dataset: str, policy: str, strategy: Strategy, subset: str = "all"
+) -> pd.DataFrame:
+    """The rows of one curve by rising budget; empty where there are none."""
+    return of_strategy(curves, dataset, policy, strategy, subset).sort_values("budget")
+
+
+def of_strategy(
+    table: pd.DataFrame, dataset: str, policy: str | None, strategy: Strategy, subset: str = "all"
+) -> pd.DataFrame:
+    """The rows of curves, fits or draws that are about one strategy, and one policy unless that is None."""
+    return table[
+        (table["dataset"] == dataset)
+        & ((table["policy"] == policy) | (policy is None))
+        & (table["generator"] == strategy.generator)
+        & (table["selector"] == strategy.selector)
+        & (table["verifier"] == strategy.verifier)
+        & (table["step_aggregation"] == strategy.step_aggregation)
+        & (table["subset"] == subset)
+    ]
+
+
+def drawn(draws: pd.DataFrame, kind: str, x: str, fit: str | None = None) -> pd.DataFrame:
+    """The rows of draws of one kind by rising x; `x` is their `cost_model`, `fit` the fit's name."""
+    rows = draws[(draws["kind"] == kind) & (draws["cost_model"] == x)]
+    if fit is not None:
+        rows = rows[rows["fit"] == fit]
+    return rows.sort_values("x")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, as a table gives it; NaN where it is not determined."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value at all."""
+        return not math.isnan(self.value)
+
+    @property
+    def text(self) -> str:
+        """To three significant digits: 1.31 (1.11 to 1.52)."""
+        if not self.known:
+            return "not determined"
+        if math.isnan(self.low) or math.isnan(self.high):
+            return f"{self.value:.3g}"
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    @property
+    def in_points(self) -> str:
+        """A difference of accuracies in percentage points: +3.1 (1.9 to 4.4)."""
+        text = f"{100 * self.value:+.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        return text.replace("-", "−")
+
+    @property
+    def in_percent(self) -> str:
+        """An accuracy as a percentage: 41.5% (38.4–44.6)."""
+        return f"{percent(self.value)}% ({percent(self.low)}–{percent(self.high)})"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One fit: its parameters in the table's order, its status and how well it describes the points."""
+
+    parameters: dict[str, Estimate]
+    status: str
+    points: int
+    r_squared: float
+    note: str
+
+
+def fitted(rows: pd.DataFrame) -> Fitted | None:
+    """The rows of `fits.csv` of one fit, taken together; None where there are none."""
+    if rows.empty:
+        return None
+    columns = zip(rows["parameter"], rows["value"], rows["ci_low"], rows["ci_high"], strict=True)
+    parameters = {str(name): Estimate(float(v), float(low), float(high)) for name, v, low, high in columns}
+    first = rows.iloc[0]
+    return Fitted(
+        {name: parameter for name, parameter in parameters.items() if name != "nan"},
+        str(first["status"]),
+        0 if pd.isna(first["points"]) else int(first["points"]),
+        float(first["r_squared"]),
+        "" if pd.isna(first["note"]) else str(first["note"]),
+    )
+
+
+def of_generator(strategy: Strategy, generator: str) -> Strategy:
+    """The same selection from another generator's candidates."""
+    return replace(strategy, generator=generator)
+
+
+def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int:
+    """The budget at which tables show a generator: the largest common one where it has it, else its largest.
+
+    Common to all that are sampled and to the searches that share a budget with those. Its largest is that of
+    all policies and data sets. Raises UserError where they share none.
+    """
+    own = _shared_budgets(curves, spec, [generator])
+    common = _shared_budgets(curves, spec, _sampling(curves, spec))
+    for name in sampled_generators(curves, spec):
+        common = common & _shared_budgets(curves, spec, [name]) or common
+    return max(common) if max(common) in own else max(own)
+
+
+def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
+    """The largest number of samples that every sampled generator of every policy and data set has.
+
+    Tree searches, whose budgets are their own, count where nothing is sampled. Raises UserError where the
+    generators share none.
+    """
+    return max(_shared_budgets(curves, spec, _sampling(curves, spec)))
+
+
+def _sampling(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+    """The generators of which smaller budgets are subsets; the first search where there is none."""
+    generators = sampled_generators(curves, spec)
+    return [name for name in generators if name not in spec.searches] or generators[:1]
+
+
+def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequence[str]) -> set[int]:
+    """The budgets that these generators have for every policy and data set."""
+    rows = curves[
+        (curves["subset"] == "all")
+        & (curves["selector"] != "none")
+        & curves["generator"].isin(generators)
+        & curves["policy"].isin(spec.policies)
+        & curves["dataset"].isin(spec.datasets)
+    ]
+    sets = [set(group["budget"]) for _, group in rows.groupby(["dataset", "policy", "generator"])]
+    common = set.intersection(*sets) if sets else set()
+    if not common:
+        raise UserError(
+            "tables/curves.csv: the policies share no budget, so they cannot be compared at one; "
+            "give all generators of the config at least one common number of samples"
+        )
+    return {int(budget) for budget in common}
+
+
+def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
+    """The difficulty levels of `dataset` in rising order; empty where its problems have none."""
+    found = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
+    return sorted(found, key=lambda level: (len(level), level))
+
+
+def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]) -> None:
+    """Refuse curves that lack a column, a data set or a policy of the specification, by name."""
+    missing = [name for name in columns if name not in curves.columns]
+    if missing:
+        raise UserError(f"tables/curves.csv: column {', '.join(missing)} is missing; delete it and run again")
+    for column, wanted in (("dataset", spec.datasets), ("policy", spec.policies)):
+        absent = [name for name in wanted if name not in set(curves[column])]
+        if absent:
+            raise UserError(
+                f"tables/curves.csv: {column} {', '.join(absent)} of the experiment has no rows; "
+                "delete the file and run again"
+            )
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction in [0, 1] as a percentage without its sign: 0.1234 -> 12.3."""
+    return f"{100.0 * fraction:.{digits}f}"
+
+
+def scientific(value: float, digits: int = 2) -> str:
+    """A count with a power of ten for reading: 123456 -> 1.2e5; plain below ten thousand."""
+    if abs(value) < 1e4:
+        return f"{value:.{digits}g}" if abs(value) < 10 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def size_label(params: float) -> str:
+    """A parameter count as it is said: 912384 -> 0.91M, 6.9e9 -> 6.9B."""
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if params >= 0.05 * scale:
+            count = params / scale
+            return f"{count:.0f}{unit}" if count >= 10 else f"{count:.2g}{unit}"
+    return f"{params / 1e3:.2g}k"

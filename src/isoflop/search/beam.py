@@ -1,0 +1,49 @@
+"""Beam search, diverse verifier tree search and lookahead search (Snell et al. 2024, section 5.2).
+
+All are one thing: groups of beams. A group with a quota of N solutions starts with N first steps. In each
+round its solutions that have ended are set aside, the best of the open nodes go on, as many as the rest of
+the quota divided by the beam width M, and each has M children (the last one what is left of the quota).
+So a group never spends more than its quota, and ends with N solutions.
+
+Beam search is one group of N; DVTS is N / M groups of M, so that each keeps one; in lookahead search a node's
+value is the score after k more steps at temperature 0.
+"""
+
+import math
+
+from isoflop.search.tree import ROOT, Grow, Look, Search, Tree, best_first
+
+
+def beam_search(tree: Tree, width: int, beam_width: int, groups: int = 1, lookahead: int = 0) -> Search:
+    """Search with `width` beams in all, `beam_width` (M) children per beam, in `groups` of equal size.
+
+    Solutions at a limit of the tree (its depth is the number of rounds) are set aside unfinished.
+    """
+    quota = [width // groups] * groups
+    candidates: list[int] = []
+    questions = [tree.grow(ROOT, count) for count in quota]
+    while any(questions):
+        answers = yield [one for group in questions for one in group]
+        new = iter([int(node) for node in answers])
+        layers = [[next(new) for _ in group] for group in questions]
+        if lookahead:
+            looked = [node for layer in layers for node in layer if tree.is_open(node)]
+            values = (yield [Look(node, lookahead) for node in looked]) if looked else []
+            for node, value in zip(looked, values, strict=True):
+                tree.nodes[node].value = value
+        for group, layer in enumerate(layers):
+            closed = [node for node in layer if not tree.is_open(node)]
+            candidates += closed
+            quota[group] -= len(closed)
+            going = [node for node in layer if tree.is_open(node)]
+            questions[group] = _children(tree, going, quota[group], beam_width)
+    return candidates
+
+
+def _children(tree: Tree, nodes: list[int], quota: int, beam_width: int) -> list[Grow]:
+    """Questions for the children of the best nodes, `quota` in all."""
+    kept = best_first(tree, nodes)[: math.ceil(quota / beam_width)]
+    questions: list[Grow] = []
+    for node in kept:
+        questions += tree.grow(node, min(beam_width, quota - len(questions)))
+    return questions

@@ -1,0 +1,17 @@
+"""What a model that revises, or judges a revision, is told: the problem with earlier attempts at it."""
+
+from collections.abc import Sequence
+
+from isoflop.config.revisions import AttemptTexts
+
+
+def with_attempts(texts: AttemptTexts, problem: str, attempts: Sequence[str], latest: int) -> str:
+    """The text that takes the problem's place: the problem itself where there are no attempts.
+
+    `attempts`: the earliest first, of which the `latest` ones are shown.
+    """
+    shown = attempts[max(0, len(attempts) - latest) :]
+    if not shown:
+        return problem
+    written = "".join(texts.attempt.format(attempt=attempt.strip()) for attempt in shown)
+    return texts.asked.format(problem=problem, attempts=written)

@@ -1,0 +1,69 @@
+"""Writes chains of revisions: each answer after the first is conditioned on the latest ones before it.
+
+All chains share the policy's batch: as soon as one has its answer it asks for the next. What a request gets
+depends on its own seed alone, so neither the batch nor the other chains change an answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from isoflop.config.revisions import ChainWriting
+from isoflop.engines.registry import Completion, GenerationRequest, Policy, Progress
+from isoflop.search.revision_texts import with_attempts
+from isoflop.seeds import derive_seed
+
+# In how many parts the prompts of one round of revisions are read.
+_READINGS = 8
+
+
+@dataclass
+class Chain:
+    """One chain of `length` answers: `key` is what its randomness is derived from."""
+
+    problem: str
+    length: int
+    key: tuple[str | int, ...]
+    answers: list[Completion] = field(default_factory=list)
+
+
+def write_chains(
+    policy: Policy,
+    prompt: str,
+    writing: ChainWriting,
+    chains: Sequence[Chain],
+    progress: Progress | None = None,
+) -> None:
+    """Give every chain its answers. `prompt`: the policy's template.
+
+    Raises UserError where a prompt with its attempts and an answer does not fit the policy.
+    """
+    asked = list(range(len(chains)))
+    waiting: list[int] = []
+    # Prompts are read together: one by one they would cost a pass over the model each.
+    enough = -(-len(chains) // _READINGS)
+
+    def more(finished: Sequence[tuple[int, Completion]], under_way: int) -> list[GenerationRequest]:
+        for index, completion in finished:
+            chain = chains[asked[index]]
+            chain.answers.append(completion)
+            if len(chain.answers) < chain.length:
+                waiting.append(asked[index])
+        if under_way and len(waiting) < enough:
+            return []
+        asked.extend(waiting)
+        following = [_next_request(prompt, writing, chains[place]) for place in waiting]
+        waiting.clear()
+        return following
+
+    policy.generate([_next_request(prompt, writing, chain) for chain in chains], progress, more)
+
+
+def _next_request(prompt: str, writing: ChainWriting, chain: Chain) -> GenerationRequest:
+    attempts = [answer.text for answer in chain.answers]
+    return GenerationRequest(
+        prompt=prompt.format(problem=with_attempts(writing, chain.problem, attempts, writing.history)),
+        seed=derive_seed("revise", *chain.key, len(attempts)),
+        max_tokens=writing.max_tokens,
+        temperature=writing.temperature,
+        top_p=writing.top_p,
+    )

@@ -1,0 +1,69 @@
+"""Accuracy at budget k from a pool of n candidates, in closed form: pass@k and best-of-k.
+
+Both are the expectation over all subsets of k candidates of one problem's pool, drawn without replacement,
+so they are unbiased for k fresh samples at every k <= n and do not depend on sample order. Voting has no
+closed form in general; see `isoflop.selection.voting`.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# Sums of the same weights in another order differ by less than this share, distinct ones almost never.
+TIE = 1e-12
+
+
+@lru_cache(maxsize=256)
+def missing_probability(pool: int, budgets: tuple[int, ...]) -> Floats:
+    """C(a, k) / C(pool, k) for every a: the chance that a k-subset lies within a given `a` candidates.
+
+    Returns shape [budgets, pool + 1], by the second index a = 0 ... pool. Read-only, for it is shared.
+    Raises ValueError for a budget outside 1 ... pool.
+    """
+    if min(budgets) < 1 or max(budgets) > pool:
+        raise ValueError(f"budgets {budgets} do not fit a pool of {pool} candidates")
+    sizes = np.arange(1, pool + 1, dtype=np.float64)
+    budget = np.asarray(budgets, dtype=np.float64)[:, None]
+    # C(a - 1, k) = C(a, k) (a - k) / a, from a = pool downwards.
+    steps = np.maximum(sizes - budget, 0.0) / sizes
+    table = np.ones((len(budgets), pool + 1))
+    table[:, :-1] = np.cumprod(steps[:, ::-1], axis=1)[:, ::-1]
+    table.flags.writeable = False
+    return table
+
+
+def pass_at_k(correct: Bools, budgets: Sequence[int]) -> Floats:
+    """pass@k: the share of k-subsets with at least one correct candidate, 1 - C(n - c, k) / C(n, k).
+
+    `correct`: shape [candidates] of one problem. Returns shape [budgets].
+    Raises ValueError for a budget outside 1 ... n.
+    """
+    table = missing_probability(correct.size, tuple(budgets))
+    result: Floats = 1.0 - table[:, correct.size - int(np.count_nonzero(correct))]
+    return result
+
+
+def best_of_k(scores: Floats, credit: NDArray[np.generic], budgets: Sequence[int]) -> Floats:
+    """Best-of-k: the expected credit of the highest-scored candidate of a random k-subset.
+
+    `scores`, `credit` (correctness): shape [candidates] of one problem. Returns shape [budgets].
+    Candidates tied at the top share: a tied group contributes the mean correctness of its members, which by
+    symmetry is that of the members in the subset. Raises ValueError for a budget outside 1 ... n.
+    """
+    # The second key makes rounding independent of sample order within a tied group.
+    order = np.lexsort((credit, scores))
+    ranked, credits = scores[order], credit[order].astype(np.float64)
+    gaps = np.diff(ranked) > TIE * np.abs(ranked[1:])
+    starts = np.concatenate(([0], np.flatnonzero(gaps) + 1))
+    ends = np.append(starts[1:], ranked.size)
+    table = missing_probability(ranked.size, tuple(budgets))
+    top_is_group = table[:, ends] - table[:, starts]
+    mean_credit = np.add.reduceat(credits, starts) / (ends - starts)
+    result: Floats = np.clip((top_is_group * mean_credit).sum(axis=1), 0.0, 1.0)
+    return result

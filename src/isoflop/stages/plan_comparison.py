@@ -1,0 +1,138 @@
+"""The forecast of a study that has run, beside what its ledgers and tables say it took.
+
+The forecast rests on the assumptions of the config alone, as before the run; only the number of problems and
+the sizes of models are those that were found.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from isoflop.config.models import checkpoint_name
+from isoflop.config.planning import ModelUse
+from isoflop.costs import ModelShape, flops_kaplan, flops_total, search_flops
+from isoflop.errors import UserError
+from isoflop.files import chunk_problems, read_ledger
+from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
+from isoflop.forecast.measured import Compared
+from isoflop.forecast.time import Placed
+from isoflop.forecast.work import Job, Known, StudyWork, assumed_lengths, study_jobs
+
+
+def compared(results: Path, work: StudyWork) -> list[Compared]:
+    """Every job with a model, planned and measured; `results` is the experiment's folder."""
+    found = _Found(results, work)
+    known = Known(
+        problems={name: found.problems(name) for name in work.datasets},
+        lengths={
+            (dataset, policy): assumed_lengths(work.planning, dataset, policy)
+            for dataset, policy, _ in work.pools
+        },
+        policies={name: found.placed(name, use, "sample") for name, use in work.policies.items()},
+        verifiers={name: found.placed(name, use, "score") for name, use in work.verifiers.items()},
+        trained={},
+        chunk_problems=chunk_problems(),
+    )
+    return [Compared(job, found.measured(job, known)) for job in study_jobs(work, known)]
+
+
+class _Found:
+    """What a finished study's folder tells."""
+
+    def __init__(self, results: Path, work: StudyWork) -> None:
+        self._results, self._work = results, work
+        self._configs = CheckpointConfigs(offline=True)
+        # What a machine gives a model is in no specification; the workflow says it so.
+        self._machine: dict[str, dict[str, Any]] = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
+
+    def problems(self, dataset: str) -> int:
+        """How many problems a data set has."""
+        path = self._results / "problems" / f"{dataset}.parquet"
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be read as Parquet ({error}); delete it and run again"
+            ) from error
+
+    def placed(self, name: str, use: ModelUse, stage: str) -> Placed:
+        """A model with the size that a ledger of its work names; as small as can be where it has none."""
+        shape = next(self._shapes(name, stage), None) or _shape({})
+        content = self._configs.config(use.model, use.revision)
+        given = self._machine.get(checkpoint_name(use.model, use.revision), {})
+        return Placed(
+            shape,
+            shape.attention_width if content is None else key_width(content),
+            use.dtype,
+            use.quantization,
+            int(given.get("gpus", 1)),
+            float(given.get("memory_share", 0.9)),
+            vllm=use.engine == "vllm",
+        )
+
+    def _shapes(self, name: str, stage: str) -> Iterator[ModelShape]:
+        for dataset, policy, generator in self._work.pools:
+            path = self._results / stage / dataset / policy / f"{generator}.ledger.json"
+            if stage == "score":
+                path = path.with_name(generator) / f"{name}.ledger.json"
+            ours = name in self._work.verifiers_of[generator] if stage == "score" else name == policy
+            if ours and path.is_file():
+                yield _shape(read_ledger(path).get("model"), path)
+
+    def measured(self, job: Job, known: Known) -> dict[str, float] | None:
+        """What a job took, by quantity; None where it left no ledger."""
+        table = self._results / job.output
+        path = table.with_name(f"{table.stem}.ledger.json")
+        if not (path.is_file() and table.is_file()):
+            return None
+        ledger = read_ledger(path)
+        policy = known.policies[job.policy].shape
+        if job.stage in ("sample", "revise"):
+            # Of one problem's samples the first pays for the prompt; every revision has a prompt of its own.
+            columns = _columns(table, "candidate", "prompt_tokens", "tokens", "budget")
+            copies = (columns["candidate"] == 0) | (columns["budget"] > 1)
+            flops = flops_total(policy, columns["prompt_tokens"], columns["tokens"], copies)
+            taken = {
+                "read": float((copies * columns["prompt_tokens"]).sum()),
+                "written": float(columns["tokens"].sum()),
+                "judged": 0.0,
+            }
+        elif job.stage == "score":
+            read = _columns(table, "verifier_tokens")["verifier_tokens"]
+            flops = flops_kaplan(known.verifiers[job.verifier].shape, 0, read)
+            taken = {"read": 0.0, "written": 0.0, "judged": float(read.sum())}
+        else:
+            usage = _columns(table, "prompt", "generated", "attended", "scored", "scored_attended")
+            flops = search_flops(usage, policy, known.verifiers[job.verifier].shape)
+            taken = {
+                "read": float(usage["prompt"].sum()),
+                "written": float(usage["generated"].sum()),
+                "judged": float(usage["scored"].sum()),
+            }
+        seconds = ledger.get("seconds")
+        taken["seconds"] = float(seconds) if isinstance(seconds, int | float) else 0.0
+        return taken | {"flops": float(flops.sum())}
+
+
+def _columns(table: Path, *names: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Columns of counts, without the texts beside them."""
+    try:
+        read = pq.read_table(table, columns=list(names))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{table}: cannot be read as Parquet ({error}); delete it and run again") from error
+    return {name: read[name].to_numpy().astype(np.float64) for name in names}
+
+
+def _shape(model: object, path: Path | None = None) -> ModelShape:
+    """The sizes in a ledger; of a model that has none, the least."""
+    if not model:
+        return ModelShape(parameters=1, embedding_parameters=0, layers=1, attention_width=1)
+    try:
+        return ModelShape(**{name: model[name] for name in ModelShape.model_fields})  # type: ignore[index]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: its model has no sizes ({error}); delete it and run again") from error

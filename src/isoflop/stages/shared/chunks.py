@@ -1,0 +1,208 @@
+"""Long stages in chunks: each is a file, written when done, so a killed run repeats one chunk at most.
+
+The folder of chunks is named after what decides their content; a run with other settings or other
+inputs never takes up another's chunks. All shards of a table keep their chunks in one folder, so that one
+that is begun in a number of shards is finished in any other.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isoflop.costs import ModelShape
+from isoflop.errors import UserError
+from isoflop.files import atomic_path, write_columns, write_text
+from isoflop.pipeline.shards import Shard, shard_of
+
+T = TypeVar("T")
+Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
+
+
+def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | None] = ()) -> str:
+    """A name for the work that `spec`, the contents of the input files and of local models define.
+
+    `models` are folders, or names of hub repositories, which `spec` pins.
+    """
+    digest = hashlib.sha256(spec.encode())
+    folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
+    for path in (*inputs, *itertools.chain.from_iterable(folders)):
+        with Path(path).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def own_folder(target: Path, name: str, kind: str) -> Path:
+    """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
+    folder = target.with_name(f".{target.name}.{name}.{kind}")
+    for other in unfinished(target, kind):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def unfinished(target: Path, kind: str) -> list[Path]:
+    """The folders of unfinished work for `target`, whatever its name."""
+    return list(target.parent.glob(f".{target.name}.*.{kind}"))
+
+
+class Chunks:
+    """The chunks of one output file, of `size` items each; those of a part where the file is one."""
+
+    def __init__(self, out: str | Path, name: str, size: int) -> None:
+        self._out = Path(out)
+        self._shard = shard_of(out, size)
+        self._folder = own_folder(self._shard.whole, name, "chunks")
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def run(
+        self, items: Sequence[T], work: Work[T], skip: Callable[[int], None]
+    ) -> tuple[pa.Table, dict[str, float]]:
+        """`work` on every chunk that is not there yet; all tables in order, and the sums of the tallies.
+
+        `items` are those of the whole table. `work` returns a table and a tally of numbers, to which its
+        seconds are added; `skip` is told how many items an earlier run has done, or another shard does.
+        """
+        tables = []
+        totals: dict[str, float] = {}
+        size, own = self._shard.size, self._shard.chunks(len(items))
+        skip(len(items) - len(items[own.start * size : own.stop * size]))
+        for number in own:
+            chunk = items[number * size : (number + 1) * size]
+            path = self._folder / f"{number:06d}.parquet"
+            if _is_whole(path):
+                skip(len(chunk))
+            else:
+                begun = time.perf_counter()
+                table, tally = work(chunk)
+                tally = tally | {"seconds": time.perf_counter() - begun}
+                with atomic_path(path) as temporary:
+                    pq.write_table(
+                        table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary
+                    )
+            table = pq.read_table(path)
+            for name, value in json.loads(table.schema.metadata[b"tally"]).items():
+                totals[name] = totals.get(name, 0) + value
+            tables.append(table.replace_schema_metadata(None))
+        return pa.concat_tables(tables), totals
+
+    def finish(
+        self,
+        table: pa.Table,
+        schema: pa.Schema,
+        ledger_out: str,
+        totals: dict[str, float],
+        shape: ModelShape,
+        verifier: ModelShape | None = None,
+    ) -> None:
+        """Write the output and the ledger of the model's work, then remove the chunks.
+
+        `verifier`: the second model, where there are two. A part's chunks stay until the parts are merged.
+        """
+        model = shape.model_dump()
+        guide = {} if verifier is None else {"verifier": verifier.model_dump()}
+        write_columns(self._out, one_piece(table), schema, {"model": model, **guide})
+        write_text(ledger_out, ledger(totals, model))
+        if self._shard.of == 1:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the chunks, once the whole output is in place."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str) -> None:
+    """Write the part of a shard that no chunk is left for, without any model.
+
+    Raises UserError where it is all there is.
+    """
+    if shard.of == 1:
+        raise UserError(f"{out}: there are no problems; choose a data set or split with some")
+    print(
+        f"part {shard.number} of {shard.of} has nothing to do: there are fewer chunks of {shard.size} "
+        "problems (engine_settings.chunk_problems) than shards",
+        file=sys.stderr,
+    )
+    write_columns(out, schema.empty_table(), schema, {})
+    write_text(ledger_out, "{}\n")
+
+
+def one_piece(table: pa.Table) -> pa.Table:
+    """The table without seams, so that the file's bytes do not tell which chunks it was made of."""
+    return table.combine_chunks()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a chunk is there and can be read."""
+    try:
+        return b"tally" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+class ProgressLine:
+    """Progress on standard error: one line rewritten in a terminal, a line every ten seconds in a log."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._begun = self._shown = time.monotonic()
+        self._done = self._tokens = 0
+
+    def __call__(self, finished: int, tokens: int) -> None:
+        """Count `finished` requests and `tokens`; show where things stand if it is time."""
+        self._done += finished
+        self._tokens += tokens
+        now = time.monotonic()
+        if now - self._shown >= (0.5 if sys.stderr.isatty() else 10.0):
+            self._shown = now
+            self._write("\r" if sys.stderr.isatty() else "", "" if sys.stderr.isatty() else "\n")
+
+    def skip(self, finished: int) -> None:
+        """Leave out `finished` requests that an earlier run has done."""
+        self._total -= finished
+
+    def close(self) -> None:
+        """The last line: all tokens and the rate."""
+        self._write("\r" if sys.stderr.isatty() else "", "\n")
+
+    def _write(self, start: str, end: str) -> None:
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        done, bar = f"{self._done:,}", ""
+        if self._total:
+            done = f"{done}/{self._total:,}"
+            bar = f"[{'#' * round(20 * self._done / self._total):20}] " if sys.stderr.isatty() else ""
+        print(
+            f"{start}{self._what}: {bar}{done}, {self._tokens:,} tokens, "
+            f"{seconds:.0f} s, {self._tokens / seconds:,.0f} tokens/s",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
+    """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
+    whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
+    machine = {
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    return (
+        json.dumps({**whole, "model": model, "machine": machine, "ended": ended}, indent=1, sort_keys=True)
+        + "\n"
+    )

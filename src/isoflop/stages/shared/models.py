@@ -1,0 +1,110 @@
+"""The models that a stage loads, as the specification names them and the machine's settings allow."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from isoflop.config.models import Policy as PolicyEntry
+from isoflop.config.models import Running, Server
+from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
+from isoflop.engines.vllm_settings import VllmSettings
+from isoflop.errors import UserError
+from isoflop.files import read_json
+from isoflop.stages.shared.gpus import job_devices
+
+
+def open_policy(entry: PolicyEntry, devices: str | None = None) -> Policy:
+    """Load a policy, on its `devices` where a job has several models. Raises UserError if it cannot be."""
+    settings: dict[str, object] = {"batch_size": int(os.environ.get("ISOFLOP_BATCH_SIZE", "512"))}
+    if entry.engine == "vllm":
+        settings["machine"] = _settings(entry, devices)
+    if entry.engine == "server":
+        settings["server"] = _server(entry)
+    return load_policy(entry.engine, entry=entry, **settings)
+
+
+def open_verifier(entry: Running, *, settle: bool = False, devices: str | None = None) -> Verifier:
+    """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
+
+    Raises UserError if it cannot be loaded.
+    """
+    if entry.engine == "vllm":
+        return load_verifier(entry.engine, entry=entry, machine=_settings(entry, devices))
+    batch_tokens = int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192"))
+    return load_verifier(entry.engine, entry=entry, batch_tokens=batch_tokens, settle=settle)
+
+
+def open_both(policy: PolicyEntry, verifier: Running) -> tuple[Policy, Verifier]:
+    """Both models of a search: on GPUs of their own where there are enough, else together on the same ones.
+
+    Raises UserError if one cannot be loaded, or they would share memory that is not enough for both.
+    """
+    first, second = devices_for([policy, verifier])
+    return open_policy(policy, first), open_verifier(verifier, settle=True, devices=second)
+
+
+def devices_for(entries: Sequence[PolicyEntry | Running]) -> list[str]:
+    """The GPUs of each model of this job, claimed where no scheduler gave them; "" for one that needs none.
+
+    Called once, with all models of the job. Raises UserError if there are too few.
+    """
+    needs = [_machine(entry) if entry.engine == "vllm" else None for entry in entries]
+    counts = [need.gpus for need in needs if need is not None]
+    if not counts:
+        return [""] * len(needs)
+    return assign_devices(job_devices(sum(counts), max(counts)), needs)
+
+
+def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None]) -> list[str]:
+    """The GPUs of each model of a job. Raises UserError where they do not fit."""
+    models = [need for need in needs if need is not None]
+    needed = sum(model.gpus for model in models)
+    if not visible:
+        return [""] * len(needs)
+    largest = max(model.gpus for model in models)
+    if len(visible) < largest:
+        raise UserError(f"gpus: a model needs {largest}, and this job has {len(visible)}")
+    shared = len(visible) < needed
+    if shared and sum(model.memory_share for model in models) > 1:
+        shares = " and ".join(str(model.memory_share) for model in models)
+        raise UserError(
+            f"memory_share: {len(models)} models share {len(visible)} GPU, and {shares} of its memory "
+            f"are more than there is; set them, or give the job {needed} GPUs"
+        )
+    assigned, taken = [], 0
+    for need in needs:
+        first = 0 if shared else taken
+        assigned.append(",".join(visible[first : first + need.gpus]) if need is not None else "")
+        taken += need.gpus if need is not None else 0
+    return assigned
+
+
+def _settings(entry: PolicyEntry | Running, devices: str | None) -> VllmSettings:
+    """What the machine gives a model: those devices, or where it is the job's only model all it needs."""
+    [own] = devices_for([entry]) if devices is None else [devices]
+    return replace(_machine(entry), devices=own)
+
+
+def _machine(entry: PolicyEntry | Running) -> VllmSettings:
+    """What the workflow says that a model may use of the machine."""
+    known = _known(entry)
+    return VllmSettings(**{key: known[key] for key in ("gpus", "memory_share") if key in known})
+
+
+def _server(entry: PolicyEntry) -> Server:
+    """Where the workflow says that a model is served. Raises UserError if it does not say."""
+    known = _known(entry)
+    if "server" not in known:
+        raise UserError(
+            f"policy {entry.checkpoint!r}: ISOFLOP_MACHINE has no address of its server; run snakemake, or "
+            f"set it to {json.dumps({entry.checkpoint: {'server': {'url': 'http://127.0.0.1:8000/v1'}}})!r}"
+        )
+    return read_json(Server, json.dumps(known["server"]), "ISOFLOP_MACHINE")
+
+
+def _known(entry: PolicyEntry | Running) -> dict[str, Any]:
+    """Settings of a model that are not in the specification, for no result depends on them."""
+    known: dict[str, dict[str, Any]] = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
+    return known.get(entry.checkpoint, {})

@@ -1,0 +1,1 @@
+"""Policies, reward models and their data."""

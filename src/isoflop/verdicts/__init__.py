@@ -1,0 +1,1 @@
+"""What a statement about several parts is worth: joint intervals, verdicts, factors of compute."""

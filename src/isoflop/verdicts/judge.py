@@ -1,0 +1,447 @@
+"""How a verdict is earned: parts with joint bootstrap draws, quantifiers, family-wise control.
+
+A **part** is one statement about one policy, pair or rival: a statistic that speaks for the claim where it is
+positive, with bootstrap draws that are joint with those of all other parts (problems are drawn once for all).
+A **statement** says which quantifier its parts have:
+
+- *for all*: contradicted if some part is below 0 under family-wise control; supported if every part is
+  above minus the margin (an intersection-union test, which needs no correction; Berger 1982). A part that is
+  below 0 by less than the margin speaks for the statement, which is about the margin.
+- *on average*: the mean over the parts decides, by its own interval; mixed where parts are decided, under
+  family-wise control, against it or both ways.
+- *there is*: supported if some part is above 0 under family-wise control; contradicted if every one is below.
+
+Family-wise control is a single-step max-T (Westfall and Young 1993): with probability `level` no interval of
+a statement's parts misses its truth. Parts share problems, so joint draws make it sharper than Bonferroni.
+
+A **claim** is the conjunction of its statements: supported if all are, and all could be tested;
+contradicted if some is and none is supported; mixed if some is supported and another contradicted, or one is
+mixed. What one of k statements is contradicted by is tested at 1 - (1 - level) / k, so that k chances are no
+better than one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from isoflop.fits.bootstrap import Interval, known_interval, mean_difference_interval, subset_means
+from isoflop.fits.evidence import Evidence
+from isoflop.fits.precision import problems_to_decide
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+Quantifier = Literal["for all", "on average", "there is"]
+Verdict = Literal["supported", "contradicted", "mixed", "undecided", "not tested"]
+
+SUPPORTED: Verdict = "supported"
+CONTRADICTED: Verdict = "contradicted"
+MIXED: Verdict = "mixed"
+UNDECIDED: Verdict = "undecided"
+NOT_TESTED: Verdict = "not tested"
+
+ANY = "any"  # where no cost enters
+
+# A statistic about some of the problems needs as many: hardly a draw is then without any of them.
+FEWEST_PROBLEMS = 20
+# Sums in another order differ by less: what is 0 must not be decided by its last bit.
+_ROUNDING = 1e-9
+
+CLAIMS_COLUMNS = (
+    "experiment", "claim", "sentence", "dataset", "cost_model", "row", "statement", "quantifier", "part",
+    "statistic", "value", "ci_low", "ci_high", "interval", "verdict", "decided", "problems_to_decide", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Element:
+    """A statistic with its bootstrap: `draws`, [1 + draws], what was measured first.
+
+    `error`: standard error. `interval`: its own, at the level of the evidence; both as wide near certainty as
+    `isoflop.fits.bootstrap.difference_interval`.
+    """
+
+    draws: Floats
+    error: float
+    interval: Interval
+
+    @property
+    def value(self) -> float:
+        """What was measured."""
+        return float(self.draws[0])
+
+    def within(self, critical: float) -> Interval:
+        """The interval of so many standard errors either way."""
+        return Interval(self.value - critical * self.error, self.value + critical * self.error)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a statement; with several elements all of them must be positive, so the least counts.
+
+    `note` is printed beside the numbers.
+    """
+
+    name: str
+    statistic: str
+    elements: tuple[Element, ...]
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        """The least of the elements."""
+        return min(element.value for element in self.elements)
+
+    def alone(self, level: float) -> Interval:
+        """Its own interval. Of several elements, the lower end is the least one's (an intersection-union
+        test), the upper end follows from intervals that hold jointly at `level`.
+        """
+        low = min(element.interval.low for element in self.elements)
+        if len(self.elements) > 1:
+            return Interval(low, self.within(critical_value(self.elements, level)).high)
+        return Interval(low, self.elements[0].interval.high)
+
+    def within(self, critical: float) -> Interval:
+        """The interval that follows from those of so many standard errors of its elements."""
+        each = [element.within(critical) for element in self.elements]
+        return Interval(min(one.low for one in each), min(one.high for one in each))
+
+
+def mean_element(values: Floats, evidence: Evidence) -> Element:
+    """The mean over problems of `values`, [problems], each in [-1, 1]."""
+    draws = evidence.drawn @ values
+    interval = mean_difference_interval(values, draws[1:], evidence.level)
+    return Element(draws, max(float(draws[1:].std()), float(widened_error(values))), interval)
+
+
+def subset_element(values: Floats, evidence: Evidence, plus: Bools, minus: Bools) -> Element:
+    """The mean of `values` over the problems of `plus` minus that over those of `minus`.
+
+    Each subset has at least FEWEST_PROBLEMS problems.
+    """
+    draws = subset_means(values, evidence.drawn, plus) - subset_means(values, evidence.drawn, minus)
+    draws = np.where(np.isnan(draws), draws[0], draws)
+    error = float(np.hypot(widened_error(values[plus]), widened_error(values[minus])))
+    error = max(error, float(draws[1:].std()))
+    low, high = known_interval(draws[1:], evidence.level)
+    half = _normal(evidence.level) * error
+    return Element(
+        draws, error, Interval(min(low, float(draws[0]) - half), max(high, float(draws[0]) + half))
+    )
+
+
+def mean_part(name: str, statistic: str, values: Floats, evidence: Evidence, note: str = "") -> Part:
+    """A part of one mean over problems."""
+    return Part(name, statistic, (mean_element(values, evidence),), note)
+
+
+def widened_error(values: Floats) -> Floats:
+    """Standard errors of means over the last axis with half a problem at -1, half at 1 and one at 0 added.
+
+    Agresti and Min 2005: where all differences are equal, a bootstrap would claim certainty.
+    """
+    count = values.shape[-1] + 2.0
+    mean = values.sum(axis=-1) / count
+    square = (np.einsum("...p,...p->...", values, values) + 1.0) / count
+    errors: Floats = np.sqrt((square - mean**2) / count)
+    return errors
+
+
+def critical_value(elements: Sequence[Element], level: float) -> float:
+    """How many standard errors the intervals of all `elements` need to hold jointly at `level` (max-T).
+
+    No fewer than a single one needs by the normal distribution.
+    """
+    draws = np.array([one.draws for one in elements])
+    errors = np.array([one.error for one in elements])
+    deviations = np.abs(draws[:, 1:] - draws[:, :1]) / errors[:, None]
+    joint = float(np.quantile(deviations.max(axis=0), level, method="higher"))
+    return max(joint, _normal(level))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What parts say together.
+
+    `primary`: their mean, for `on average` only. `margin`: by how much a part may be below 0, for `for all`.
+    `lower_bound`: parts are measured at less than what they stand for, so one below 0 decides nothing.
+    """
+
+    text: str
+    quantifier: Quantifier
+    parts: tuple[Part, ...]
+    primary: Part | None = None
+    margin: float = 0.0
+    lower_bound: bool = False
+
+
+def on_average(
+    text: str,
+    statistic: str,
+    values: Mapping[str, Floats],
+    evidence: Evidence,
+    notes: Mapping[str, str] | None = None,
+) -> Statement:
+    """A statement about the mean of parts. `values`: vectors of problems by the parts' names."""
+    parts = tuple(
+        mean_part(name, statistic, vector, evidence, (notes or {}).get(name, ""))
+        for name, vector in values.items()
+    )
+    primary = mean_part(_mean_name(len(parts)), statistic, np.mean(list(values.values()), axis=0), evidence)
+    return Statement(text, "on average", parts, primary)
+
+
+def mean_of_parts(text: str, parts: Sequence[Part], level: float) -> Statement:
+    """A statement about the mean of parts that are no plain means over problems.
+
+    Of parts of several elements each, the means of the elements must all be positive.
+    """
+    columns = zip(*(part.elements for part in parts), strict=True)
+    elements = tuple(_mean_element(column, level) for column in columns)
+    primary = Part(_mean_name(len(parts)), parts[0].statistic, elements)
+    return Statement(text, "on average", tuple(parts), primary)
+
+
+def _mean_element(elements: Sequence[Element], level: float) -> Element:
+    draws = np.mean([element.draws for element in elements], axis=0)
+    # Each one's own widening, as if all were one.
+    wider = max(float(draws[1:].std()), min(one.error for one in elements) / np.sqrt(len(elements)))
+    low, high = known_interval(draws[1:], level)
+    half = _normal(level) * wider
+    return Element(
+        draws, wider, Interval(min(low, float(draws[0]) - half), max(high, float(draws[0]) + half))
+    )
+
+
+def _mean_name(parts: int) -> str:
+    return "the only part" if parts == 1 else f"mean of {parts} parts"
+
+
+class PartJudged(NamedTuple):
+    """A part with the interval that holds jointly with those of the statement's other parts."""
+
+    part: Part
+    interval: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class StatementJudged:
+    """A statement with its verdict.
+
+    `decided`: "2 of 4" parts that are decided the verdict's way (of undecided ones, that are decided at all).
+    `half_width`, `needed`: of the interval that left it open, and the number of problems that would decide
+    the effect seen; None where it is decided, or nothing was seen.
+    """
+
+    statement: Statement
+    verdict: Verdict
+    parts: tuple[PartJudged, ...]
+    primary: PartJudged | None
+    decided: str
+    half_width: float | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paper's sentence on one data set under one cost model; `missing` says why it, or some of it, is not
+    tested.
+    """
+
+    number: int
+    sentence: str
+    dataset: str
+    cost_model: str
+    statements: tuple[Statement, ...] = ()
+    missing: str = ""
+
+
+class Partly(NamedTuple):
+    """Some statements of a claim, and what is missing to test the others."""
+
+    statements: tuple[Statement, ...]
+    missing: str
+
+
+# Statements of a claim, or what is missing to test it.
+Found = tuple[Statement, ...] | Partly | str
+
+
+@dataclass(frozen=True)
+class ClaimJudged:
+    """A claim with its verdict."""
+
+    claim: Claim
+    verdict: Verdict
+    statements: tuple[StatementJudged, ...]
+
+
+def judge_found(number: int, sentence: str, found: Found, evidence: Evidence, cost_model: str) -> ClaimJudged:
+    """The verdict on a paper's sentence by what was found of it on one data set."""
+    if isinstance(found, str):
+        found = Partly((), found)
+    elif not isinstance(found, Partly):
+        found = Partly(found, "")
+    statements, missing = found
+    claim = Claim(number, sentence, evidence.dataset, cost_model, statements, missing)
+    return judge(claim, evidence.count, evidence.level)
+
+
+def judge(claim: Claim, problems: int, level: float) -> ClaimJudged:
+    """The verdict on a claim. `problems`: of its data set. `level`: of the intervals."""
+    if not claim.statements:
+        return ClaimJudged(claim, NOT_TESTED, ())
+    stricter = 1.0 - (1.0 - level) / len(claim.statements)
+    judged = tuple(judge_statement(one, problems, level, stricter) for one in claim.statements)
+    found = {one.verdict for one in judged}
+    verdict = UNDECIDED
+    if found == {SUPPORTED}:
+        # What was not tested may not hold.
+        verdict = UNDECIDED if claim.missing else SUPPORTED
+    elif MIXED in found or {SUPPORTED, CONTRADICTED} <= found:
+        verdict = MIXED
+    elif CONTRADICTED in found:
+        verdict = CONTRADICTED
+    return ClaimJudged(claim, verdict, judged)
+
+
+def judge_statement(
+    statement: Statement, problems: int, level: float, stricter: float | None = None
+) -> StatementJudged:
+    """The verdict on a statement; contradicting it takes `stricter` coverage where that is given."""
+    against = stricter or level
+    elements = [element for part in statement.parts for element in part.elements]
+    joint = critical_value(elements, level)
+    harsh = joint if against == level else critical_value(elements, against)
+    judged = []
+    for part in statement.parts:
+        interval = part.within(joint)
+        ahead = interval.low > _ROUNDING
+        if statement.quantifier == "for all":
+            ahead = _no_worse(part, statement.margin, level)
+        behind = not ahead and not statement.lower_bound and part.within(harsh).high < -_ROUNDING
+        judged.append(PartJudged(part, interval, _one_way(ahead, behind)))
+    return _JUDGES[statement.quantifier](statement, judged, problems, level, against)
+
+
+def _one_way(ahead: bool, behind: bool) -> Verdict:
+    return SUPPORTED if ahead else CONTRADICTED if behind else UNDECIDED
+
+
+def _no_worse(part: Part, margin: float, level: float) -> bool:
+    return part.alone(level).low > (-margin if margin else _ROUNDING)
+
+
+def _for_all(
+    statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
+) -> StatementJudged:
+    if any(one.verdict == CONTRADICTED for one in parts):
+        return StatementJudged(statement, CONTRADICTED, tuple(parts), None, _count(parts, CONTRADICTED))
+    if all(one.verdict == SUPPORTED for one in parts):
+        return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
+    # What is open is the worst of those that are not yet supported.
+    worst = min((one for one in parts if one.verdict != SUPPORTED), key=lambda one: one.part.value)
+    return _open(statement, parts, None, worst, problems, statement.margin)
+
+
+def _on_average(
+    statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
+) -> StatementJudged:
+    assert statement.primary is not None  # on_average makes it
+    primary = statement.primary
+    interval = primary.alone(level)
+    below = interval.high if against == level else primary.within(_normal(against)).high
+    side = _one_way(interval.low > _ROUNDING, below < -_ROUNDING and not statement.lower_bound)
+    judged = PartJudged(primary, interval, side)
+    ways = {one.verdict for one in (*parts, judged)} - {UNDECIDED}
+    if len(ways) == 2:
+        decided = f"{_count(parts, SUPPORTED)} for it, {_count(parts, CONTRADICTED)} against it"
+        return StatementJudged(statement, MIXED, tuple(parts), judged, decided)
+    if side != UNDECIDED:
+        return StatementJudged(statement, side, tuple(parts), judged, _count(parts, side))
+    return _open(statement, parts, judged, judged, problems, 0.0)
+
+
+def _there_is(
+    statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
+) -> StatementJudged:
+    found = [one.verdict for one in parts]
+    if SUPPORTED in found:
+        return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
+    if all(one.part.alone(level).high < -_ROUNDING for one in parts):
+        decided = f"{len(parts)} of {len(parts)}"
+        return StatementJudged(statement, CONTRADICTED, tuple(parts), None, decided)
+    best = max(parts, key=lambda one: one.part.value)
+    return _open(statement, parts, None, best, problems, 0.0)
+
+
+_JUDGES: Mapping[Quantifier, Callable[[Statement, list[PartJudged], int, float, float], StatementJudged]] = {
+    "for all": _for_all,
+    "on average": _on_average,
+    "there is": _there_is,
+}
+
+
+def _open(
+    statement: Statement,
+    parts: list[PartJudged],
+    primary: PartJudged | None,
+    about: PartJudged,
+    problems: int,
+    margin: float,
+) -> StatementJudged:
+    """Undecided: how wide the interval is that left it open, and what would decide the effect seen."""
+    low, high = about.interval
+    half, effect = (high - low) / 2, about.part.value + margin
+    needed = problems_to_decide(problems, half, effect) if abs(effect) > _ROUNDING else None
+    ways = [one for one in parts if one.verdict != UNDECIDED]
+    decided = f"{len(ways)} of {len(parts)}"
+    return StatementJudged(statement, UNDECIDED, tuple(parts), primary, decided, half, needed)
+
+
+def _count(parts: Sequence[PartJudged], verdict: Verdict) -> str:
+    return f"{sum(one.verdict == verdict for one in parts)} of {len(parts)}"
+
+
+def _normal(level: float) -> float:
+    """How many standard errors a normal interval of coverage `level` takes either way."""
+    return float(ndtri(0.5 + level / 2))
+
+
+def claims_csv(judged: Iterable[ClaimJudged], experiment: str) -> pd.DataFrame:
+    """The claims as a table: a row per claim, then one per statement, then one per part."""
+    rows = []
+    for found in judged:
+        claim = found.claim
+        head = [experiment, str(claim.number), claim.sentence, claim.dataset, claim.cost_model]
+        rows.append([*head, "claim", *[""] * 8, found.verdict, "", "", claim.missing])
+        for one in found.statements:
+            rows += [[*head, *row] for row in _statement_rows(one)]
+    return pd.DataFrame(rows, columns=list(CLAIMS_COLUMNS))
+
+
+def _statement_rows(one: StatementJudged) -> Iterable[list[str]]:
+    statement = one.statement
+    named = [statement.text, statement.quantifier]
+    note = "" if statement.margin == 0 else f"within a margin of {statement.margin:g}"
+    if one.half_width is not None:
+        note = "; ".join(part for part in (note, f"half-width {one.half_width:.3g}") if part)
+    end = [one.verdict, one.decided, "" if one.needed is None else str(one.needed), note]
+    if one.primary is None:
+        yield ["statement", *named, "", "", "", "", "", "", *end]
+    else:
+        part, interval, _ = one.primary
+        yield ["statement", *named, part.name, part.statistic, *_numbers(part, interval), "its own", *end]
+    for part, interval, verdict in one.parts:
+        numbers = _numbers(part, interval)
+        yield ["part", *named, part.name, part.statistic, *numbers, "joint", verdict, "", "", part.note]
+
+
+def _numbers(part: Part, interval: Interval) -> list[str]:
+    return [f"{value + 0.0:.4g}" for value in (part.value, interval.low, interval.high)]

@@ -1,0 +1,260 @@
+"""Files of published solutions: every format, the pool they make, and what is refused."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
+from isoflop.data.solutions import Solution, split_scored
+from isoflop.errors import UserError
+
+ANY = Demands(scored=False, probabilities=False, at_least=1)
+SCORED = Demands(scored=True, probabilities=True, at_least=1)
+
+
+def read(name: str, *rows: Mapping[str, Any]) -> list[Solution]:
+    return list(READERS[name]((f"a.jsonl, line {number}", row) for number, row in enumerate(rows, start=1)))
+
+
+def refusal(name: str, row: Mapping[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        read(name, row)
+    return str(caught.value)
+
+
+SEARCH = {
+    "problem": "What is 2 + 3?",
+    "answer": "5",
+    "unique_id": "sum/1",
+    "completions": ["Add them.\n\nThe answer is 5.", "It is 6."],
+    "scores": [[0.9, 0.8], [0.1]],
+    "completion_tokens": [9, -1],
+}
+
+
+def test_search_and_learn() -> None:
+    first, second = read("search-and-learn", SEARCH)
+    assert first == Solution(
+        place="a.jsonl, line 1, completion 1",
+        problem="sum/1",
+        prompt="What is 2 + 3?",
+        reference="5",
+        steps=("Add them.\n\n", "The answer is 5."),
+        scores=(0.9, 0.8),
+        tokens=9,
+    )
+    assert (second.steps, second.scores, second.tokens) == (("It is 6.",), (0.1,), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scores": [[0.9, 0.8]]}, "line 1: 2 completions but 1 scores"),
+        ({"scores": [[0.9], [0.1]]}, "completion 1: 2 steps but 1 step scores"),
+        ({"scores": [[0.9, None], [0.1]]}, "completion 1: score 2 is None"),
+        ({"scores": [[0.9, float("nan")], [0.1]]}, "completion 1: score 2 is nan"),
+        ({"completions": ["a", 3]}, "entry 2 of 'completions' is int"),
+        ({"completion_tokens": [9, "many"]}, "completion 2: 'many' is not a number of tokens"),
+    ],
+)
+def test_search_and_learn_rows_at_fault(change: dict[str, Any], said: str) -> None:
+    assert said in refusal("search-and-learn", SEARCH | change)
+
+
+def test_another_format_is_named_by_the_field_it_lacks() -> None:
+    assert "no field 'response'" in refusal("qwen-math", SEARCH)
+    assert "is the file of another format?" in refusal("rebase", SEARCH)
+
+
+def test_an_empty_last_step_takes_its_score_with_it() -> None:
+    """search-and-learn appends one and uses its score."""
+    steps, scores = split_scored("One.\n\nTwo.\n\n", "\n\n", (0.5, 0.25, 0.99), "here")
+    assert (steps, scores) == (("One.\n\n", "Two.\n\n"), (0.5, 0.25))
+    assert split_scored("\n\nOne.", "\n\n", (0.1, 0.5), "here") == (("\n\nOne.",), (0.5,))
+
+
+def test_rebase() -> None:
+    row = {
+        "question": "Q?",
+        "ground_truth_answer": "5",
+        "total_tokens": 900,
+        "model_answer": [
+            {"text": "Q?\nStep 1: a ки\nStep 2: The answer is: 5 ки", "step_scores": [0.5, 0.25]}
+        ],
+    }
+    [leaf] = read("rebase", row)
+    assert leaf.steps == ("\nStep 1: a ки\n", "Step 2: The answer is: 5 ки")
+    assert (leaf.scores, leaf.tokens, leaf.reference, leaf.prompt) == ((0.5, 0.25), None, "5", "Q?")
+    row["model_answer"] = [{"text": "Q? Step 1: a", "step_scores": [0.5, 0.25]}]
+    assert "answer 1: 1 steps but 2 step scores" in refusal("rebase", row)
+
+
+def test_qwen_math() -> None:
+    row = {"question": "Q?", "gt": "5", "code": ["It is 5.", "6"], "pred_score": [[3.5], [-1.25]]}
+    first, second = read("qwen-math", row)
+    assert (first.steps, first.scores, first.reference) == (("It is 5.",), (3.5,), "5")
+    assert second.scores == (-1.25,)
+    assert "2 code but 1 pred_score" in refusal("qwen-math", row | {"pred_score": [[3.5]]})
+
+
+def test_lm_eval_takes_one_filter_and_the_unfiltered_responses() -> None:
+    row = {"doc_id": 0, "doc": {"question": "Q?", "answer": "a #### 5"}, "target": "5", "filter": "strict"}
+    row |= {"resps": [["It is 5.", "It is 6."]], "filtered_resps": [["5"]]}
+    found = read("lm-eval", row, row | {"filter": "flexible"}, row | {"doc_id": 1})
+    assert [solution.text for solution in found] == ["It is 5.", "It is 6."] * 2
+    assert found[0].prompt == "Q?"
+    assert "a generative task has one per document" in refusal("lm-eval", row | {"resps": [["a"], ["b"]]})
+    assert "a generative task's responses are texts" in refusal("lm-eval", row | {"resps": [[[-1.5, True]]]})
+
+
+def test_optimal_tts() -> None:
+    path = {"text": "## Step 1: a\n\n## Step 2: b", "reward_history": [0.5, 0.25], "token_history": [4, 5]}
+    row = {"question": "Q?", "groundtruth": "5", "output": [path]}
+    [found] = read("optimal-tts", row)
+    assert (found.steps, found.scores, found.tokens) == (
+        ("## Step 1: a\n\n", "## Step 2: b"),
+        (0.5, 0.25),
+        9,
+    )
+    assert read("optimal-tts", row | {"output": [path | {"token_history": [4, 0]}]})[0].tokens is None
+    late = {"text": "[TIMEOUT] Solution took longer", "reward_history": [0.0]}
+    assert "output 1: holds the mark of a search that ran out of time" in refusal(
+        "optimal-tts", row | {"output": [late]}
+    )
+    failed = {"text": "## Step 1: a", "reward_history": [0.0]}
+    assert "line 1: every reward is a lone 0.0: its verifier failed" in refusal(
+        "optimal-tts", row | {"output": [failed, failed]}
+    )
+    assert len(read("optimal-tts", row | {"output": [failed, path]})) == 2
+    assert "as many steps as there are rewards (3)" in refusal(
+        "optimal-tts", row | {"output": [path | {"reward_history": [0.5, 0.5, 0.5]}]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "steps", "scores"),
+    [
+        ({"text": "It is 5.", "score": 0.5}, ("It is 5.",), (0.5,)),
+        ({"steps": ["a ", "b"], "step_scores": [0.5, 0.25]}, ("a ", "b"), (0.5, 0.25)),
+        ({"answer": 5}, ("\\boxed{5}",), None),
+    ],
+)
+def test_the_generic_table(row: dict[str, Any], steps: Any, scores: Any) -> None:
+    [found] = read("table", {"problem_id": "p1", "finish": "length", "tokens": -1} | row)
+    assert (found.steps, found.scores, found.tokens, found.truncated) == (steps, scores, None, True)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": "a"}, "neither problem_id nor problem"),
+        ({"problem_id": "p1"}, "none of steps, text and answer"),
+        ({"problem_id": "p1", "text": "a", "step_scores": [0.5, 0.5]}, "1 steps but 2 step scores"),
+        ({"problem_id": "p1", "text": "a", "finish": "eos"}, "finish is 'eos'"),
+        ({"problem_id": "p1", "steps": []}, "steps is an empty list"),
+    ],
+)
+def test_generic_rows_at_fault(row: dict[str, Any], said: str) -> None:
+    assert said in refusal("table", row)
+
+
+PROBLEMS = [Target("p1", "What is 2 + 3?", "5"), Target("p2", "What is 4 + 4?", "8")]
+
+
+def solution(problem: str, text: str, scores: tuple[float, ...] | None = None, **rest: Any) -> Solution:
+    fields: dict[str, Any] = {"prompt": None, "reference": None, "tokens": None} | rest
+    return Solution(place=f"f, {text}", problem=problem, steps=(text,), scores=scores, **fields)
+
+
+def together(*files: list[Solution], demands: Demands = ANY) -> Pool:
+    named = [(f"f{number}", iter(file)) for number, file in enumerate(files)]
+    return pool(named, PROBLEMS, demands)
+
+
+def test_the_same_samples_published_twice_count_once_and_like_samples_stay() -> None:
+    one = [solution("p1", "a"), solution("p1", "a"), solution("p1", "b"), solution("p2", "c")]
+    two = [solution("p1", "a"), solution("p1", "d"), solution("p1", "b"), solution("p1", "b")]
+    found = together(one, two)
+    assert [(name, one.text) for name, one in found.solutions["p1"]] == [
+        ("f0", "a"), ("f0", "a"), ("f0", "b"), ("f1", "d"), ("f1", "b"),
+    ]  # fmt: skip
+    assert found.repeated == 2
+    distinct = together(one, two, demands=Demands(False, False, 1, distinct=True))
+    assert [one.text for _, one in distinct.solutions["p1"]] == ["a", "b", "d"]
+    assert distinct.repeated == 4
+
+
+def test_problems_with_too_few_solutions_are_left_out_and_counted() -> None:
+    file = [solution("p1", "a"), solution("p1", "b"), solution("p2", "c")]
+    found = together(file, demands=Demands(False, False, 2))
+    assert list(found.solutions) == ["p1"]
+    assert found.left_out == {"p2": 1}
+    with pytest.raises(UserError, match="no problem has 3 solutions, the most are 2"):
+        together(file, demands=Demands(False, False, 3))
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (solution("p9", "a", (0.5,)), "problem 'p9' is not in the data set"),
+        (solution("p1", "  ", (0.5,)), "the solution is empty"),
+        (solution("p1", "a"), "has no score"),
+        (solution("p1", "a", (1.5,)), "the score 1.5 is no probability"),
+        (solution("p1", "a", (0.5, 0.5)), "1 steps but 2 scores"),
+        (solution("p1", "a", (0.5,), prompt="What is 4 + 4?"), "problem 'p1' has another text"),
+        (solution("p1", "a", (0.5,), reference="6"), "the answer to problem 'p1' is '6' there and '5'"),
+    ],
+)
+def test_solutions_at_fault(one: Solution, said: str) -> None:
+    with pytest.raises(UserError, match="f, ") as caught:
+        together([one], demands=SCORED)
+    assert said in str(caught.value)
+
+
+def test_a_problem_is_found_by_its_text_whatever_its_spacing() -> None:
+    found = together([solution("elsewhere/7", "a", prompt="What  is 2 + 3?\n")])
+    assert list(found.solutions) == ["p1"]
+
+
+def tale(number: int) -> tuple[str, str]:
+    """A problem and a solution of it."""
+    names = ["Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jon", "Kim", "Lea", "Max", "Ned"]
+    name, thing = names[number % 14], ["apples", "books", "coins", "drums", "eggs", "forks"][number % 6]
+    start, more = 100 + 7 * number, 11 + 3 * number
+    prompt = f"{name} has {start} {thing} and buys {more} more. How many {thing} does {name} have?"
+    return prompt, f"{name} starts with {start} {thing} and buys {more}, so {start + more} in all."
+
+
+def test_solutions_shuffled_between_problems_are_refused_with_the_evidence() -> None:
+    """As search-and-learn's best-of-n files with n > 1: sample (i, j) is problem (i n + j) mod 25's."""
+    tales = [tale(number) for number in range(25)]
+    problems = [Target(f"p{number}", prompt, "1") for number, (prompt, _) in enumerate(tales)]
+    right = [solution(f"p{i}", tales[i][1] + " " * j) for i in range(25) for j in range(2)]
+    assert len(pool([("good", iter(right))], problems, ANY).solutions) == 25
+    wrong = [solution(f"p{i}", tales[(2 * i + j) % 25][1] + " " * j) for i in range(25) for j in range(2)]
+    with pytest.raises(
+        UserError, match=r"^bad: its solutions are shuffled between problems: of \d+ .* only 2 "
+    ) as caught:
+        pool([("good", iter(right)), ("bad", iter(wrong))], problems, ANY)
+    assert "is about 'Bob has 107 books" in str(caught.value)
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "llama-8b-math500"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the published Llama solutions are not here")
+@pytest.mark.parametrize("samples", [1, 2])
+def test_real_solutions_are_taken_and_shuffled_ones_refused(samples: int) -> None:
+    path = next(path for path in sorted(DATA.iterdir()) if f"_n{samples}_" in path.name)
+    rows = [json.loads(line) for line in path.open(encoding="utf-8")]
+    problems = [Target(row["unique_id"], row["problem"], row["answer"]) for row in rows]
+    assert len(pool([("f", iter(read("search-and-learn", *rows)))], problems, ANY).solutions) == 500
+    turned = [dict(row) for row in rows]
+    for place, row in enumerate(turned):
+        other = rows[place // 25 * 25 + (place + 7) % 25]
+        row |= {name: other[name] for name in ("completions", "scores", "completion_tokens")}
+    with pytest.raises(UserError, match="shuffled between problems"):
+        pool([("f", iter(read("search-and-learn", *turned)))], problems, ANY)

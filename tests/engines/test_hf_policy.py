@@ -1,0 +1,164 @@
+"""The transformers engine against transformers' own decoding, and against itself in other batches."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from isoflop.config.models import MathShepherd, Policy
+from isoflop.data.word_problems import generate_problems
+from isoflop.engines.hf_policy import CLOSE, TransformersPolicy
+from isoflop.engines.registry import GenerationRequest, load_policy
+from isoflop.errors import UserError
+from isoflop.rehearsal.tiny_models import save_tiny
+from isoflop.verifiers.hf_verifier import TransformersVerifier
+
+PROMPTS = [problem.prompt + "\n" for problem in generate_problems("dev", 10, seed=5)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny(tmp_path_factory.mktemp("models") / "llama")
+
+
+def sampled(samples: int, top_p: float = 1.0, max_tokens: int = 24) -> list[GenerationRequest]:
+    return [
+        GenerationRequest(prompt, seed=1000 * place + sample, max_tokens=max_tokens + place, top_p=top_p)
+        for place, prompt in enumerate(PROMPTS)
+        for sample in range(samples)
+    ]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt_neox"])
+def test_greedy_is_what_transformers_generates(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny(tmp_path, architecture)
+    requests = [GenerationRequest(prompt, 0, 20, temperature=0.0) for prompt in PROMPTS]
+    completions = TransformersPolicy(Policy(model=folder), batch_size=4).generate(requests)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for prompt, completion in zip(PROMPTS, completions, strict=True):
+        inputs = tokenizer(prompt, return_tensors="pt")
+        output = model.generate(**inputs, max_new_tokens=20, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ]
+        assert completion.text == tokenizer.decode(output, skip_special_tokens=True)
+        assert len(completion.pieces) == len(output)
+        assert completion.prompt_tokens == inputs["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.8])
+def test_what_a_request_gets_does_not_depend_on_its_batch(tiny: str, top_p: float) -> None:
+    requests = sampled(5, top_p)
+    together = TransformersPolicy(Policy(model=tiny), batch_size=512).generate(requests)
+    small = TransformersPolicy(Policy(model=tiny), batch_size=3).generate(requests)
+    order = np.random.default_rng(0).permutation(len(requests))
+    shuffled = TransformersPolicy(Policy(model=tiny), batch_size=16).generate(
+        [requests[place] for place in order]
+    )
+    for place, completion in enumerate(together):
+        assert small[place].text == completion.text
+        assert small[place].finish == completion.finish
+        assert small[place].logprob == pytest.approx(completion.logprob, abs=1e-3)
+    for position, place in enumerate(order):
+        assert shuffled[position].text == together[place].text
+
+
+@pytest.mark.parametrize("architecture", ["granite", "gemma2"])
+def test_models_that_transform_their_logits_are_refused(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny(tmp_path, architecture)
+    with pytest.raises(UserError, match="its logits are not its hidden states times"):
+        TransformersPolicy(Policy(model=folder))
+    with pytest.raises(UserError, match=r"its logits are not its hidden states times|cannot be loaded"):
+        TransformersVerifier(MathShepherd(kind="math-shepherd", model=folder))
+
+
+def test_requests_that_draw_alike_share_the_work(tiny: str) -> None:
+    """At a low temperature samples begin alike: the same texts, from fewer tokens computed."""
+    requests = [
+        replace(request, temperature=0.02 if place % 3 else 0.0) for place, request in enumerate(sampled(12))
+    ]
+    policy, alone = (
+        TransformersPolicy(Policy(model=tiny)),
+        TransformersPolicy(Policy(model=tiny), batch_size=1),
+    )
+    for shared, single in zip(policy.generate(requests), alone.generate(requests), strict=True):
+        assert (shared.text, shared.finish, shared.pieces) == (single.text, single.finish, single.pieces)
+        assert shared.logprob == pytest.approx(single.logprob, abs=1e-3)
+    assert alone.computed > 2 * policy.computed
+
+
+def test_rounding_stays_well_inside_the_margin(tiny: str) -> None:
+    """The margin within which choices are settled in float64 is ample for float32's rounding."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    model = AutoModelForCausalLM.from_pretrained(tiny)
+    exact = AutoModelForCausalLM.from_pretrained(tiny).double()
+    worst = 0.0
+    with torch.inference_mode():
+        for prompt in PROMPTS:
+            ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+            single = torch.softmax(model(ids).logits[0].float(), -1).cumsum(-1).double()
+            double = torch.softmax(exact(ids).logits[0], -1).cumsum(-1)
+            worst = max(worst, float((single - double).abs().max()))
+    assert 0 < worst < CLOSE / 3
+
+
+def test_log_probability_and_finish(tiny: str) -> None:
+    requests = sampled(3, max_tokens=100)
+    completions = TransformersPolicy(Policy(model=tiny)).generate(requests)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    model = AutoModelForCausalLM.from_pretrained(tiny)
+    assert {completion.finish for completion in completions} == {"stop", "length"}
+    checked = 0
+    for request, completion in zip(requests, completions, strict=True):
+        prompt = tokenizer(request.prompt)["input_ids"]
+        written = tokenizer(completion.text, add_special_tokens=False)["input_ids"]
+        if completion.finish == "stop":
+            written.append(tokenizer.eos_token_id)
+        else:
+            assert len(completion.pieces) == request.max_tokens
+        # Random tokens need not survive decoding: a digit that begins a line has two of them.
+        ambiguous = re.search(r"(?m)^\d", completion.text) or tokenizer.unk_token_id in written
+        if ambiguous or len(written) != len(completion.pieces):
+            continue
+        checked += 1
+        with torch.inference_mode():
+            logprobs = torch.log_softmax(model(torch.tensor([prompt + written])).logits[0].double(), -1)
+        expected = sum(float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(written))
+        assert completion.logprob == pytest.approx(expected, abs=1e-3)
+    assert checked >= 5
+
+
+def test_first_tokens_are_distributed_as_the_model_says(tiny: str) -> None:
+    draws = 3000
+    requests = [GenerationRequest(PROMPTS[0], seed, 1) for seed in range(draws)]
+    completions = TransformersPolicy(Policy(model=tiny)).generate(requests)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    with torch.inference_mode():
+        logits = AutoModelForCausalLM.from_pretrained(tiny)(
+            **tokenizer(PROMPTS[0], return_tensors="pt")
+        ).logits
+    expected = torch.softmax(logits[0, -1].double(), -1).numpy()
+    likely = np.argsort(-expected)[:5]
+    texts = [tokenizer.decode([token], skip_special_tokens=True) for token in likely]
+    assert all(texts)
+    counts = np.array([sum(completion.text == text for completion in completions) for text in texts])
+    rest = draws - counts.sum()
+    observed, wanted = [*counts, rest], [*expected[likely], 1 - expected[likely].sum()]
+    assert chisquare(observed, np.array(wanted) * draws).pvalue > 1e-4
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_any_work(tiny: str) -> None:
+    with pytest.raises(UserError, match="512 positions"):
+        TransformersPolicy(Policy(model=tiny)).generate([GenerationRequest(PROMPTS[0], 0, 500)])
+
+
+def test_missing_models_and_engines_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        load_policy("transformers", entry=Policy(model=str(tmp_path / "nowhere")))
+    with pytest.raises(UserError, match="llamacpp"):
+        load_policy("llamacpp", entry=Policy(model="x"))

@@ -1,0 +1,46 @@
+"""Where steps end, and which tokens they have."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop.engines.steps import split_steps, tokens_per_step
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "steps"),
+    [
+        ("a\nb\n", "\n", ["a\n", "b\n"]),
+        ("a\nb", "\n", ["a\n", "b"]),
+        ("", "\n", [""]),
+        ("\n\n", "\n", ["\n\n"]),
+        ("a\n\n\nb\n", "\n", ["a\n\n\n", "b\n"]),
+        ("\na\n", "\n", ["\na\n"]),
+        ("## Step 1\nx\n\n## Step 2\ny", "\n\n", ["## Step 1\nx\n\n", "## Step 2\ny"]),
+        ("a\n\n", "\n\n", ["a\n\n"]),
+    ],
+)
+def test_split_steps(text: str, separator: str, steps: list[str]) -> None:
+    assert split_steps(text, separator) == steps
+
+
+@given(st.text(alphabet="ab \n", max_size=30), st.sampled_from(["\n", "\n\n"]))
+def test_steps_are_the_text_and_none_is_blank(text: str, separator: str) -> None:
+    steps = split_steps(text, separator)
+    assert "".join(steps) == text
+    assert all(step.strip() for step in steps) or len(steps) == 1
+
+
+@given(st.lists(st.text(alphabet="ab\n", min_size=1, max_size=4), max_size=12), st.booleans())
+def test_every_token_is_in_the_step_of_its_first_character(pieces: list[str], stopped: bool) -> None:
+    steps = split_steps("".join(pieces), "\n")
+    counts = tokens_per_step([*pieces, ""] if stopped else pieces, steps, "\n")
+    expected = [0] * len(steps)
+    position = 0
+    for piece in pieces:
+        ends = [sum(map(len, steps[: place + 1])) for place in range(len(steps))]
+        expected[next(place for place, end in enumerate(ends) if position < end)] += 1
+        position += len(piece)
+    assert sum(counts) == len(pieces) + stopped
+    if not stopped:
+        assert counts == expected

@@ -1,0 +1,116 @@
+"""The grade stage: answers, classes and correctness of every candidate, in the candidates' order."""
+
+import json
+import time
+
+import pytest
+
+from isoflop.errors import UserError
+from isoflop.files import read_table, table_metadata, write_table
+from isoflop.stages.grade import main
+from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
+
+
+def write_problems(path, answers):
+    columns = {
+        "problem_id": list(answers),
+        "prompt": ["?"] * len(answers),
+        "answer": list(answers.values()),
+        "level": [None] * len(answers),
+        "subject": [None] * len(answers),
+        "solution": [None] * len(answers),
+    }
+    write_table(path, columns, PROBLEMS, {})
+
+
+def write_candidates(path, rows):
+    """Rows of (problem, steps, finish)."""
+    columns = {
+        "problem_id": [problem for problem, _, _ in rows],
+        "candidate": list(range(len(rows))),
+        "steps": [steps for _, steps, _ in rows],
+        "step_tokens": [[1] * len(steps) for _, steps, _ in rows],
+        "finish": [finish for _, _, finish in rows],
+        "prompt_tokens": [5] * len(rows),
+        "tokens": [len(steps) for _, steps, _ in rows],
+        "logprob": [-1.0] * len(rows),
+        "source": [None] * len(rows),
+        "budget": [None] * len(rows),
+        "run": [None] * len(rows),
+    }
+    write_table(path, columns, CANDIDATES, {})
+
+
+def run(tmp_path, grader, answers, rows):
+    write_problems(tmp_path / "problems.parquet", answers)
+    write_candidates(tmp_path / "candidates.parquet", rows)
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    main([json.dumps({"grader": grader, "code": "test"}), *paths])
+    table = read_table(paths[2], GRADES)
+    return table.to_pylist(), table_metadata(table)
+
+
+def test_numbers_are_graded_row_by_row(tmp_path, capsys):
+    rows = [
+        ("b", ["8 + 9 = 17.\n", "The answer is ", "17."], "stop"),
+        ("a", ["The answer is 3."], "stop"),
+        ("b", ["The answer is 16."], "stop"),
+        ("b", ["The answer is $17.00."], "stop"),
+        ("b", ["The answer is 17"], "length"),
+        ("b", ["I do not know."], "stop"),
+        ("b", ["The answer is [invalid]."], "stop"),
+        ("a", ["The answer is 4.\n", "So"], "length"),
+    ]
+    grades, metadata = run(tmp_path, "number", {"a": "4", "b": "17"}, rows)
+    assert [(row["problem_id"], row["candidate"]) for row in grades] == [
+        (problem, number) for number, (problem, _, _) in enumerate(rows)
+    ]
+    assert [row["answer"] for row in grades] == ["17", "3", "16", "17", None, None, None, "4"]
+    assert [row["answer_class"] for row in grades] == [1, 0, 0, 1, -1, -1, -1, 1]
+    assert [row["correct"] for row in grades] == [True, False, False, True, False, False, False, True]
+    assert (metadata["candidates"], metadata["answered"], metadata["undecided"]) == (8, 5, 0)
+    assert capsys.readouterr().err == "grade: 8 candidates, 5 answered, 3 correct, 0 comparisons undecided\n"
+
+
+def test_latex_is_graded_up_to_equivalence_and_undecided_comparisons_are_counted(tmp_path):
+    texts = [r"\boxed{\frac{1}{2}}", r"\boxed{0.5}", r"\boxed{x+1}", r"\boxed{1+x}", r"\boxed{\infty}"]
+    texts += [r"\boxed{10^{10^{10^{10}}}}", r"\boxed{1", r"\boxed{[invalid]}"]
+    grades, metadata = run(tmp_path, "math", {"p": "1/2"}, [("p", [text], "stop") for text in texts])
+    assert [row["correct"] for row in grades] == [True, True] + [False] * 6
+    classes = [row["answer_class"] for row in grades]
+    assert classes[0] == classes[1]
+    assert classes[2] == classes[3]
+    assert classes[6:] == [-1, -1]
+    assert len({classes[0], classes[2], classes[4], classes[5]}) == 4
+    assert metadata["undecided"] == 1
+    assert metadata["undecided_examples"] == [["p", "10^{10^{10^{10}}}", "1/2"]]
+
+
+def test_classes_do_not_depend_on_the_order_of_candidates(tmp_path):
+    rows = [("p", [f"The answer is {number % 7}."], "stop") for number in range(30)]
+    one, _ = run(tmp_path, "number", {"p": "3"}, rows)
+    other, _ = run(tmp_path, "number", {"p": "3"}, rows[::-1])
+    assert {row["answer"]: row["answer_class"] for row in one} == {
+        row["answer"]: row["answer_class"] for row in other
+    }
+
+
+def test_unknown_problems_and_unusable_references_are_named(tmp_path):
+    with pytest.raises(
+        UserError, match=r"candidates\.parquet, row 2: problem 'q' is not in the problems table"
+    ):
+        run(tmp_path, "number", {"p": "1"}, [("p", ["#### 1"], "stop"), ("q", ["#### 1"], "stop")])
+    with pytest.raises(UserError, match=r"problem 'p': reference answer '\\pi': it is not a number"):
+        run(tmp_path, "number", {"p": r"\pi"}, [("p", ["#### 1"], "stop")])
+    with pytest.raises(UserError, match=r"grade specification: grader: 'numbr' is not allowed"):
+        run(tmp_path, "numbr", {"p": "1"}, [("p", ["#### 1"], "stop")])
+    assert not (tmp_path / "grades.parquet").exists()
+
+
+def test_twenty_thousand_numbers_take_seconds(tmp_path):
+    text = "Ann has 12 pens: 3 * 4 = 12.\nBob has 5 more: 12 + 5 = 17.\n" * 2 + "The answer is {}."
+    rows = [(f"p{number // 256}", [text.format(number % 13)], "stop") for number in range(20_000)]
+    started = time.process_time()
+    grades, _ = run(tmp_path, "number", {f"p{number}": "5" for number in range(79)}, rows)
+    assert time.process_time() - started < 10  # about 1 s of processor time
+    assert sum(row["correct"] for row in grades) == sum(number % 13 == 5 for number in range(20_000))

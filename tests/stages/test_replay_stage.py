@@ -1,0 +1,215 @@
+"""The replay stage: tables and ledgers of imported solutions, and where their files come from."""
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from isoflop.data import sources
+from isoflop.errors import UserError
+from isoflop.files import read_table, table_metadata, write_table
+from isoflop.stages import replay
+from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+
+SIZE = {"parameters": 8000, "layers": 2, "attention_width": 16}
+COMMIT = "a" * 40
+ROWS = [
+    {"problem_id": "p1", "steps": ["It is ", "5."], "step_scores": [0.5, 0.25], "tokens": 7},
+    {"problem_id": "p1", "text": "It is 6.", "score": 0.125},
+    {"problem_id": "p2", "text": "It is 8.", "score": 0.75, "finish": "length"},
+]
+
+
+def write_inputs(folder: Path, rows: list[dict[str, Any]] = ROWS) -> None:
+    columns: dict[str, list[object]] = {
+        "problem_id": ["p1", "p2"], "prompt": ["What is 2 + 3?", "What is 4 + 4?"], "answer": ["5", "8"],
+        "level": [1, 2], "subject": [None, None], "solution": [None, None],
+    }  # fmt: skip
+    write_table(folder / "problems.parquet", columns, PROBLEMS, {})
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def spec(source: dict[str, Any], **rest: Any) -> str:
+    generator = {
+        "kind": "import", "format": "table", "dataset": "d", "verifier": "v",
+        "characters_per_token": 4.0, "sources": [{"policy": "p"} | source],
+    }  # fmt: skip
+    verifier = None if rest.pop("unscored", False) else {"kind": "imported", "size": SIZE}
+    mirror = rest.pop("mirror", None)
+    return json.dumps(
+        {
+            "generator": generator | rest,
+            "policy": {"size": SIZE},
+            "verifier": verifier,
+            "mirror": mirror,
+            "code": "c",
+        }
+    )
+
+
+SHIPPED = Path(__file__).parents[2] / "resources" / "models" / "policy-0.1M"
+
+
+def test_a_named_tokenizer_counts_what_the_files_do_not(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    counted = {"characters_per_token": None, "tokenizer": {"model": str(SHIPPED)}}
+    table = read_table(
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, **counted))[0], CANDIDATES
+    )
+    tokenizer = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    expected = [7, count("It is 6."), count("It is 8.")]
+    assert table.column("tokens").to_pylist() == expected
+    prompts = [count("What is 2 + 3?"), count("What is 4 + 4?")]
+    assert table.column("prompt_tokens").to_pylist() == [prompts[0], prompts[0], prompts[1]]
+    (tmp_path / "tokenizer.json").write_text("{}")
+    counted["tokenizer"] = {"model": str(tmp_path)}
+    with pytest.raises(UserError, match=r"tokenizer\.json: cannot be read as a tokenizer"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, **counted))
+
+
+def run(folder: Path, text: str, outputs: int = 4) -> list[Path]:
+    names = ["out.parquet", "out.ledger.json", "scores.parquet", "scores.ledger.json"][:outputs]
+    paths = [folder / name for name in names]
+    replay.main([text, str(folder / "problems.parquet"), *map(str, paths)])
+    return paths
+
+
+def test_solutions_become_candidates_scores_and_ledgers(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    out, ledger, scores, scores_ledger = run(tmp_path, spec({"files": [{"path": str(tmp_path / "*.jsonl")}]}))
+    rows = read_table(out, CANDIDATES).to_pylist()
+    assert [(row["problem_id"], row["candidate"], row["tokens"]) for row in rows] == [
+        ("p1", 0, 7), ("p1", 1, 2), ("p2", 0, 2),
+    ]  # fmt: skip
+    assert (rows[0]["steps"], sum(rows[0]["step_tokens"])) == (["It is ", "5."], 7)
+    assert rows[0]["source"] == f"{tmp_path}/a.jsonl, line 1"
+    assert [row["finish"] for row in rows] == ["stop", "stop", "length"]
+    assert [row["prompt_tokens"] for row in rows] == [4, 4, 4]
+    assert read_table(scores, SCORES)["step_scores"].to_pylist() == [[0.5, 0.25], [0.125], [0.75]]
+    written = json.loads(ledger.read_text())
+    assert (written["candidates"], written["generated_tokens"], written["counts_not_in_files"]) == (3, 11, 2)
+    assert written["model"]["parameters"] == 8000
+    assert "seconds" not in written
+    assert json.loads(scores_ledger.read_text())["verifier_tokens"] == 11 + 12
+
+
+def test_without_a_verifier_scores_are_left_out(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    text = spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, unscored=True, verifier=None, at_least=2)
+    [out, ledger] = run(tmp_path, text, outputs=2)
+    table = read_table(out, CANDIDATES)
+    assert table["steps"].to_pylist() == [["It is 5."], ["It is 6."]]
+    assert table_metadata(table)["left_out"] == {"p2": 1}
+    assert json.loads(ledger.read_text())["problems_left_out"] == 1
+
+
+def test_the_message_of_a_fault_names_file_and_row(tmp_path: Path) -> None:
+    write_inputs(tmp_path, [*ROWS, {"problem_id": "p2", "text": "It is 9.", "score": 1.5}])
+    with pytest.raises(UserError, match=r"a\.jsonl, line 4: the score 1\.5 is no probability"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}))
+    with pytest.raises(UserError, match="sha256 is"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "a.jsonl"), "sha256": "0" * 64}]}))
+
+
+def pinned(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"repo": "who/what", "revision": COMMIT, "files": [{"path": "x/a b.jsonl", "sha256": digest}]}
+
+
+def test_a_mirror_stands_in_for_the_network(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    source = pinned(tmp_path / "a.jsonl")
+    (tmp_path / "mirror/who/what/x").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"the mirror must hold x/a b\.jsonl of who/what"):
+        run(tmp_path, spec(source, mirror=str(tmp_path / "mirror")))
+    (tmp_path / "a.jsonl").rename(tmp_path / "mirror/who/what/x/a b.jsonl")
+    out, *_ = run(tmp_path, spec(source, mirror=str(tmp_path / "mirror")))
+    assert read_table(out, CANDIDATES)["source"].to_pylist()[0] == "who/what/x/a b.jsonl, line 1"
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Sends `content`, in part where asked to, and breaks off once after `limit` bytes."""
+
+    content = b""
+    large = b""
+    limit: int | None = None
+    ranges: list[str | None] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.ranges.append(asked)
+        content = self.content
+        if self.path.startswith("/media/"):
+            content, self.path = self.large, self.path.removeprefix("/media")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if self.path != f"/who/what/{COMMIT}/x/a%20b.jsonl":
+            self.send_error(404)
+            return
+        rest = content[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: type(self).limit])
+        type(self).limit = None
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(sources, "_GITHUB", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "_GITHUB_LARGE", f"{sources._GITHUB}/media")
+    monkeypatch.setattr(Server, "ranges", [])
+    yield Server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_goes_on_where_it_broke_off_and_is_kept(tmp_path: Path, served: type[Server]) -> None:
+    write_inputs(tmp_path)
+    source = pinned(tmp_path / "a.jsonl")
+    served.content, served.limit = (tmp_path / "a.jsonl").read_bytes(), 50
+    with pytest.raises(UserError, match="run again to go on"):
+        run(tmp_path, spec(source))
+    run(tmp_path, spec(source))
+    out, *_ = run(tmp_path, spec(source))
+    assert served.ranges == [None, "bytes=50-"]
+    assert read_table(out, CANDIDATES).num_rows == 3
+
+
+def test_a_pointer_to_a_large_file_is_followed(tmp_path: Path, served: type[Server]) -> None:
+    write_inputs(tmp_path)
+    source = pinned(tmp_path / "a.jsonl")
+    content = (tmp_path / "a.jsonl").read_bytes()
+    served.large = content
+    oid = hashlib.sha256(content).hexdigest()
+    served.content = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 9\n".encode()
+    out, *_ = run(tmp_path, spec(source))
+    assert read_table(out, CANDIDATES).num_rows == 3
+
+
+def test_a_download_of_other_content_is_refused_and_not_kept(tmp_path: Path, served: type[Server]) -> None:
+    write_inputs(tmp_path)
+    source = pinned(tmp_path / "a.jsonl")
+    served.content = b"something else"
+    with pytest.raises(UserError, match="sha256 is"):
+        run(tmp_path, spec(source))
+    served.content = (tmp_path / "a.jsonl").read_bytes()
+    run(tmp_path, spec(source))
+    source["files"][0]["path"] = "x/none.jsonl"
+    with pytest.raises(UserError, match="the server says 404"):
+        run(tmp_path, spec(source))
