@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 from isoflop.config.study import load_config
 from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
+from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
@@ -58,6 +59,7 @@ include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/publish.smk"
+include: "workflow/rules/plan_comparison.smk"
 
 
 rule all:

@@ -27,7 +27,7 @@ from isoflop.engines.request_queue import JoiningPolicy
 from isoflop.engines.vllm_policy import VllmPolicy
 from isoflop.engines.vllm_settings import VllmSettings, engine_arguments, settle_environment
 from isoflop.files import Problem
-from isoflop.pipeline.specs import SAMPLE_VERSION, SampleSpec
+from isoflop.specs import SAMPLE_VERSION, SampleSpec
 from isoflop.stages.sample import candidates_table, requests_for
 
 

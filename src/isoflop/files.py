@@ -151,3 +151,13 @@ def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_p
                 f"{path}: row {row}: {column} is {table[column][row]}, but {candidates[column][row]} in "
                 f"{candidates_path}; delete the file and run again"
             )
+
+
+def local_files(pattern: str) -> list[Path]:
+    """The files that a path or a pattern with `*` names, in the order of their names."""
+    path = Path(pattern)
+    if "*" not in pattern:
+        return [path] if path.is_file() else []
+    return sorted(
+        found for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if found.is_file()
+    )

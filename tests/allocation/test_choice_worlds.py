@@ -12,7 +12,7 @@ from isoflop.allocation.options import GENERATIONS, Member, gather_options
 from isoflop.allocation.study import Pair, difficulty_bins, study_choice
 from isoflop.claims.snell2024 import snell_claims
 from isoflop.fits.bootstrap import problem_weights
-from isoflop.pipeline.specs import ExchangePair
+from isoflop.specs import ExchangePair
 
 PROBLEMS, WORLDS = 300, 40
 KINDS = {"sampling": "sampling", "greedy": "greedy", "beam": "beam", "lookahead": "lookahead"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from isoflop.allocation.difficulty import join_singles, mean_scores, pass_rates, quantile_bins
-from isoflop.allocation.exchange import PAPER_RATIOS, inference_multiplier
+from isoflop.allocation.exchange import inference_multiplier
+from isoflop.config.analysis import PAPER_RATIOS
 from isoflop.errors import UserError
 
 BINS = {

@@ -10,10 +10,10 @@ import pytest
 from isoflop.config.base import GithubSource
 from isoflop.config.search import Beam, Lookahead
 from isoflop.config.study import Config, load_config
+from isoflop.data.loading import load_repository
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.rehearsal.tiny_verifiers import LLAMA_TEMPLATE, SPECIAL, byte_tokenizer
 from isoflop.search.registry import nominal_samples
-from isoflop.stages.problems import load_repository
 
 ROOT = Path(__file__).parents[2]
 REAL_DATA = Path(os.environ.get("ISOFLOP_DATA") or Path(__file__).parents[3] / "shared" / "data")

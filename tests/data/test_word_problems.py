@@ -16,7 +16,7 @@ from isoflop.data.word_problems import (
     vocabulary,
 )
 from isoflop.errors import UserError
-from isoflop.pipeline.specs import PROBLEMS_VERSION
+from isoflop.specs import PROBLEMS_VERSION
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -21,8 +21,8 @@ from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.engines.server_policy import ServerPolicy
 from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
-from isoflop.pipeline.specs import SampleSpec
 from isoflop.rehearsal.tiny_models import save_tiny
+from isoflop.specs import SampleSpec
 from isoflop.stages import sample
 from isoflop.stages.shared.models import open_policy
 

@@ -38,6 +38,7 @@ from isoflop.forecast.measured import (
     plan_csv,
 )
 from isoflop.forecast.precision_tables import claim_rows, comparison_rows, untested
+from isoflop.forecast.study_work import study_work
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import MEASURED
 
@@ -188,7 +189,7 @@ def test_half_widths_follow_from_the_credits_of_a_study(path: Path) -> None:
     config = ROOT / ("config.yaml" if name == "shipped" else f"configs/{name}.yaml")
     plan = Plan(load_config([config], root=ROOT, unpinned=True))
     ratios = []
-    for one in intervals_compared(plan.work(), evidence):
+    for one in intervals_compared(study_work(plan), evidence):
         measured = evidence[one.comparison.dataset]
         credits = [picked_credits(measured, pick) for pick in (one.comparison.left, one.comparison.right)]
         first, second = (float(side.mean()) for side in credits if side is not None)
@@ -257,7 +258,7 @@ def test_the_rows_of_the_plan() -> None:
 
 
 def test_measured_half_widths_stand_beside_the_planned_ones() -> None:
-    comparison = _plan("config.yaml").work().comparisons[0]
+    comparison = study_work(_plan("config.yaml")).comparisons[0]
     one = IntervalCompared(comparison, 0.04, 0.03)
     [row] = [line.split(",") for line in plan_csv([], "made", [one]).splitlines()[1:]]
     assert row[1:] == [

@@ -14,12 +14,14 @@ from pydantic import BaseModel
 
 from isoflop.config.models import Server
 from isoflop.config.study import build_config
+from isoflop.forecast.study_work import comparison_spec, study_work
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.code_digest import code_digest, import_closure
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
-from isoflop.pipeline.specs import (
+from isoflop.report.spec import PublishSpec
+from isoflop.specs import (
     ChainLabelsSpec,
     ChooseSpec,
     GradeSpec,
@@ -32,9 +34,8 @@ from isoflop.pipeline.specs import (
     TrainSpec,
     TrajectoriesSpec,
 )
-from isoflop.report.spec import PublishSpec
 
-CHEAP = ("grade", "select", "fit", "publish")
+CHEAP = ("grade", "select", "fit", "publish", "plan_comparison")
 ROOT = Path(__file__).parents[2]
 
 
@@ -124,6 +125,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
         "publish": plan.publish(),
+        "plan": comparison_spec(plan),
     }
 
 
@@ -137,13 +139,16 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
         lambda raw: raw.update(seed=8),
         {"label", "greedy sample", "sample", "greedy select", "select", "fit", "publish"},
     ),
-    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "publish"}),
+    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "publish", "plan"}),
     "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "publish"}),
     "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "publish"}),
-    "temperature": (lambda raw: raw["generators"]["sampling"].update(temperature=0.5), {"sample", "publish"}),
+    "temperature": (
+        lambda raw: raw["generators"]["sampling"].update(temperature=0.5),
+        {"sample", "publish", "plan"},
+    ),
     "greedy length": (
         lambda raw: raw["generators"]["greedy"].update(max_tokens=9),
-        {"greedy sample", "publish"},
+        {"greedy sample", "publish", "plan"},
     ),
     "prompt": (
         lambda raw: raw["policies"]["small"].update(prompt="Q: {problem}"),
@@ -160,8 +165,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
     ),
     "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "publish"}),
     "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "publish"}),
-    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish"}),
-    "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"publish"}),
+    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish", "plan"}),
+    "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"plan"}),
     "title": (lambda raw: raw.update(title="New"), {"publish"}),
     "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "publish"}),
     "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"label", "publish"}),
@@ -271,8 +276,8 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
         "revision_chain", "revision_sequential", "revision_ratio", "revision_ratio_by_bin",
         "revision_verifiers",
     ]  # fmt: skip
-    assert list(publish["work"]["generators"]) == ["greedy", "revisions", "sampling"]
-    assert ["words", "reviser", "revisions"] in publish["work"]["pools"]
+    assert ["words", "reviser", "revisions"] in publish["pools"]
+    assert list(study_work(plan).generators) == ["greedy", "sampling", "revisions"]
     chosen = ChooseSpec.model_validate_json(choice.choose())
     assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
     assert {pool.kind for pool in chosen.pools} == {"revisions"}
@@ -519,11 +524,11 @@ def _digests() -> dict[str, str]:
         ("fits/scaling_laws.py", {"fit", "publish"}),
         ("report/figures/curves.py", {"publish"}),
         ("report/templates/report.html.j2", {"publish"}),
-        ("files.py", {"grade", "select", "fit", "publish"}),
+        ("files.py", set(CHEAP)),
         ("config/study.py", set()),
         ("config/planning.py", set()),
-        ("forecast/work.py", {"publish"}),
-        ("search/rebase.py", {"publish"}),
+        ("forecast/work.py", {"plan_comparison"}),
+        ("search/rebase.py", {"plan_comparison"}),
         ("forecast/inputs.py", set()),
         ("engines/checkpoints.py", set()),
         ("pipeline/specs.py", set()),

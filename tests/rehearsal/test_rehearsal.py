@@ -18,12 +18,12 @@ from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import UserError
 from isoflop.files import write_table
 from isoflop.grading.grader import is_right, make_grader
-from isoflop.pipeline.specs import GradeSpec
 from isoflop.rehearsal.overlay import MAX_TOKENS, architecture, override
 from isoflop.rehearsal.problems import PROBLEMS, file_content, problem_rows, sentences
 from isoflop.rehearsal.run import main
 from isoflop.rehearsal.tiny_policies import save_policy
 from isoflop.rehearsal.warm_stages import warm
+from isoflop.specs import GradeSpec
 from isoflop.tables import CANDIDATES
 from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
 

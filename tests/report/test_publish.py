@@ -17,10 +17,8 @@ from PIL import Image
 from synthetic_results import HOSTILE, Shape, model, write_results
 
 from isoflop import outcome
-from isoflop.config.planning import ModelUse
 from isoflop.errors import UserError
 from isoflop.fits.evidence import Series
-from isoflop.forecast.work import StudyWork
 from isoflop.report.figures import curves as figures_module
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
@@ -443,8 +441,7 @@ def test_a_finding_says_what_revisions_do(made: tuple[Path, PublishSpec]) -> Non
 
 def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
     _, spec = made
-    use = {"reviser-2.7M": ModelUse(model="models/reviser-2.7M")}
-    work = StudyWork(pools=(("wordproblems", "reviser-2.7M", "revisions"),), policies=use)
+    pools = (("wordproblems", "reviser-2.7M", "revisions"),)
     ours = [
         "sample/wordproblems/policy-0.1M/sampling.ledger.json",
         "sample/wordproblems/reviser-2.7M/revisions.ledger.json",
@@ -460,5 +457,5 @@ def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec
     for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = publish._ledgers(tmp_path, spec.model_copy(update={"work": work}))
+    found = publish._ledgers(tmp_path, spec.model_copy(update={"pools": pools}))
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ours

@@ -13,16 +13,16 @@ from isoflop.config.models import CausalOrm
 from isoflop.config.revisions import ChainWriting
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.word_tokenizer import build_tokenizer
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
-from isoflop.pipeline.specs import ChainLabelsSpec, ReviseSpec, TrajectoriesSpec
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.search.revisions import Chain, write_chains
+from isoflop.specs import ChainLabelsSpec, ReviseSpec, TrajectoriesSpec
 from isoflop.stages import chain_labels, revise, score, trajectories
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES, LABELS, PROBLEMS, SCORES
+from isoflop.training.word_tokenizer import build_tokenizer
 from isoflop.verifiers.layouts import token_id
 
 

@@ -16,9 +16,9 @@ from problem_tables import write_problems
 
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
-from isoflop.pipeline.specs import SampleSpec
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.seeds import derive_seed
+from isoflop.specs import SampleSpec
 from isoflop.stages import label, sample, score
 from isoflop.stages.shared.chunks import Chunks, fingerprint
 from isoflop.tables import CANDIDATES, SCORES

@@ -18,13 +18,13 @@ from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest
 from isoflop.engines.step_tags import for_all_steps, untagged, with_words
 from isoflop.engines.steps import split_steps
 from isoflop.files import read_table
-from isoflop.pipeline.specs import SearchSpec
 from isoflop.rehearsal.problems import sentences
 from isoflop.rehearsal.tiny_policies import save_policy
 from isoflop.rehearsal.tiny_verifiers import save_verifier
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import Tree
+from isoflop.specs import SearchSpec
 from isoflop.stages import gather, grade, sample, score, search
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close

@@ -9,7 +9,7 @@ from scipy.stats import beta, hypergeom, norm
 from isoflop.allocation.difficulty import quantile_bins
 from isoflop.allocation.options import CreditsTable
 from isoflop.allocation.study import Pair
-from isoflop.pipeline.specs import ChooseSpec
+from isoflop.specs import ChooseSpec
 
 SIZES = {"small": 1_000_000, "large": 14_000_000}
 POOL = 64

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from isoflop.config.base import WordproblemsSource
+from isoflop.data.loading import load_wordproblems
 from isoflop.data.problems import problem_columns
 from isoflop.data.word_problems import LEVELS
 from isoflop.files import write_table
-from isoflop.stages.problems import load_wordproblems
 from isoflop.tables import PROBLEMS
 
 

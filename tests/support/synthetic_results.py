@@ -14,16 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from isoflop.allocation.difficulty import quantile_bins
-from isoflop.config.base import Sampling
-from isoflop.config.planning import ModelUse
 from isoflop.data.word_problems import generate_problems
 from isoflop.files import write_table
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
-from isoflop.forecast.work import StudyWork
-from isoflop.pipeline.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.report.spec import Headline, PublishSpec
+from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.stages.choose import main as choose_main
 from isoflop.stages.fit import main as fit_main
 from isoflop.tables import CANDIDATES, CREDITS, DIFFICULTY, GRADES, PROBLEMS, SCORES
@@ -82,14 +79,7 @@ def spec(shape: Shape | None = None) -> PublishSpec:
         headline=Headline(selector="weighted", step_aggregation="min", cost_model="total"),
         level=0.95,
         config_yaml="experiment: synthetic\ntitle: <b>&amp; not markup</b>\n",
-        work=StudyWork(
-            datasets=shape.datasets,
-            policies={name: ModelUse(model=f"models/{name}") for name in shape.policies},
-            verifiers={VERIFIER: ModelUse(model="models/prm")},
-            generators={"sampling": Sampling(kind="sampling", samples=BUDGETS[-1], max_tokens=100)},
-            pools=tuple((d, p, "sampling") for d in shape.datasets for p in shape.policies),
-            verifiers_of={"sampling": (VERIFIER,)},
-        ),
+        pools=tuple((d, p, "sampling") for d in shape.datasets for p in shape.policies),
         seed=7,
         code="0" * 16,
     )

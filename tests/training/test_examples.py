@@ -13,11 +13,10 @@ from transformers import AutoModelForCausalLM, TrainerState
 
 from isoflop.data.word_problems import generate_problems, true_steps
 from isoflop.engines.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
-from isoflop.engines.word_tokenizer import build_tokenizer
 from isoflop.errors import UserError
 from isoflop.files import read_table, write_table
-from isoflop.pipeline.specs import TrainSpec
 from isoflop.rehearsal.tiny_models import save_tiny
+from isoflop.specs import TrainSpec
 from isoflop.stages import label, train
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import start as training_start
@@ -31,6 +30,7 @@ from isoflop.training.examples import (
 )
 from isoflop.training.model_card import thin
 from isoflop.training.muon import Muon, MuonWithAdamW, orthogonalize
+from isoflop.training.word_tokenizer import build_tokenizer
 from isoflop.verifiers.layouts import token_id
 
 TOKENIZER = build_tokenizer()

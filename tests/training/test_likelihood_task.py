@@ -13,8 +13,8 @@ from isoflop.config.training import TrainingConfig
 from isoflop.data.word_problems import generate_problems
 from isoflop.errors import UserError
 from isoflop.files import write_table
-from isoflop.pipeline.specs import TrainSpec
 from isoflop.rehearsal.tiny_models import save_tiny
+from isoflop.specs import TrainSpec
 from isoflop.stages import train
 from isoflop.tables import LABELS
 from isoflop.training.examples import collate

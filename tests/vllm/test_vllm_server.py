@@ -13,7 +13,7 @@ from isoflop.config.models import Policy
 from isoflop.engines.server_policy import ServerPolicy
 from isoflop.errors import UserError
 from isoflop.files import read_table
-from isoflop.pipeline.specs import SAMPLE_VERSION, SampleSpec
+from isoflop.specs import SAMPLE_VERSION, SampleSpec
 from isoflop.stages import sample
 from isoflop.tables import CANDIDATES
 

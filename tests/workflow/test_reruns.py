@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from workspace import TINY, finished_tiny_study, planned, snakemake
 
-ALL_CURVES = {"fit": 1, "publish": 1}
+ALL_CURVES = {"fit": 1, "publish": 1, "plan_comparison": 1}
 SELECTION = {"select": 4, **ALL_CURVES}
 SAMPLED_SELECTION = {"select": 2, **ALL_CURVES}
 EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION}
@@ -68,8 +68,11 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     ),
     "a figure": (_append("src/isoflop/report/figures/curves.py"), {"publish": 1}),
     "the report's template": (_append("src/isoflop/report/templates/report.html.j2"), {"publish": 1}),
-    "what a plan assumes": (_append("tiny.yaml", "planning: {solution_tokens: 9}\n"), {"publish": 1}),
-    "the headline": (_replace("tiny.yaml", "selector: weighted", "selector: majority"), {"publish": 1}),
+    "what a plan assumes": (_append("tiny.yaml", "planning: {solution_tokens: 9}\n"), {"plan_comparison": 1}),
+    "the headline": (
+        _replace("tiny.yaml", "selector: weighted", "selector: majority"),
+        {"publish": 1, "plan_comparison": 1},
+    ),
     "a fit": (_append("src/isoflop/fits/scaling_laws.py"), ALL_CURVES),
     "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
     "a selector's code": (_append("src/isoflop/selection/voting.py"), SELECTION),
@@ -170,7 +173,7 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {"search": 4, **SEARCHED},
     ),
     # What a search is expected to take follows from its code.
-    "a search's code": (_append("src/isoflop/search/rebase.py"), {"publish": 1}),
+    "a search's code": (_append("src/isoflop/search/rebase.py"), {"plan_comparison": 1}),
     "how trees are gathered": (_append("src/isoflop/stages/gather.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),

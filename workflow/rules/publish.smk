@@ -33,12 +33,6 @@ rule publish:
             labels={"table": "how solutions end"},
         ),
         report(
-            "results/{experiment}/tables/plan.csv",
-            caption="../report/plan.rst",
-            category="Tables",
-            labels={"table": "plan and measurement"},
-        ),
-        report(
             "results/{experiment}/tables/claims.csv",
             caption="../report/claims.rst",
             category="Tables",

@@ -7,9 +7,6 @@ rest at test time: its inference may cost M + 3 (D_pretrain / D_inference) (M - 
 
 from isoflop.errors import UserError
 
-# R = D_inference / D_pretrain in the paper's Figure 9.
-PAPER_RATIOS = (0.16, 0.79, 22.0)
-
 
 def inference_multiplier(size_ratio: float, ratio: float, data_ratio: float = 1.0) -> float:
     """How many times its inference compute the small model may spend for the larger one's total.

@@ -17,7 +17,7 @@ from isoflop.allocation.options import affordable
 from isoflop.allocation.study import Pair, Studied
 from isoflop.fits.bootstrap import known_interval
 from isoflop.fits.curves import fraction, number
-from isoflop.pipeline.specs import ChooseSpec, ExchangePair
+from isoflop.specs import ChooseSpec, ExchangePair
 
 Floats = NDArray[np.float64]
 

@@ -26,8 +26,8 @@ from isoflop.allocation.halves import WHOLE
 from isoflop.allocation.options import Member, affordable, gather_options
 from isoflop.allocation.study import FREE, Pair, Studied, Told, charge, told_apart
 from isoflop.errors import UserError
-from isoflop.pipeline.specs import ChooseSpec, ExchangePair
 from isoflop.seeds import derive_seed
+from isoflop.specs import ChooseSpec, ExchangePair
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

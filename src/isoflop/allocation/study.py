@@ -19,8 +19,8 @@ from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Option
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.fits.curves import dataset_weights
-from isoflop.pipeline.specs import ChooseSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import ChooseSpec
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isoflop.allocation.compute_optimal import Chosen, choose
+from isoflop.estimate import Estimate
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
-from isoflop.report.spec import Estimate
 from isoflop.seeds import derive_seed
 from isoflop.strategy import Strategy
 

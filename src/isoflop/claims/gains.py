@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoflop.claims.wu2024 import Setting
+from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.report.spec import Estimate
 from isoflop.strategy import Strategy
 from isoflop.verdicts.judge import critical_value, mean_element
 

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from isoflop.allocation.exchange import PAPER_RATIOS
 from isoflop.config.base import Count, Entry, Name
+
+# R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
+PAPER_RATIOS = (0.16, 0.79, 22.0)
 
 Strategy = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$")

@@ -1,6 +1,6 @@
 """The entries of the config: data sets, generators and settings, one type each.
 
-Their values travel to the stages inside specifications (isoflop.pipeline.specs); what a stage does with them
+Their values travel to the stages inside specifications (isoflop.specs); what a stage does with them
 is decided in the stage's own modules.
 """
 

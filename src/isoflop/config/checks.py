@@ -28,7 +28,7 @@ from isoflop.config.models import (
 from isoflop.config.revisions import Revisions
 from isoflop.config.search import Generator, TreeSearch
 from isoflop.config.training import Init, PolicyTraining
-from isoflop.data.local_files import local_files
+from isoflop.files import local_files
 from isoflop.messages import suggest
 
 if TYPE_CHECKING:

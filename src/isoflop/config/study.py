@@ -43,6 +43,7 @@ from isoflop.messages import describe_faults
 _NO_RESULT: dict[str, Any] = {
     "shards": True,
     "engine_settings": True,
+    "planning": True,
     "policies": {"__all__": {"server"}},
 }
 

@@ -13,16 +13,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
 )
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from isoflop.config.training import LlamaShape
 from isoflop.costs import ModelShape
 from isoflop.engines.prefix_attention import NAME, attention
-from isoflop.engines.word_tokenizer import build_tokenizer
 from isoflop.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -90,27 +86,6 @@ def empty_model(model: str, revision: str | None, kind: Any = AutoModelForCausal
             return kind.from_config(config)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"model {model!r}: its config cannot be read: {_first_line(error)}") from error
-
-
-def new_llama(shape: LlamaShape) -> tuple[Any, Any]:
-    """A model with random weights, and the word-problem tokenizer."""
-    tokenizer = build_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.hidden_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        intermediate_size=shape.intermediate_size,
-        max_position_embeddings=tokenizer.model_max_length,
-        # The library's 0.02 suits widths of thousands; at these it delays copying many times over.
-        initializer_range=shape.hidden_size**-0.5,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config), tokenizer
 
 
 def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -21,6 +21,7 @@ from isoflop.forecast.comparisons import (
     Comparison,
 )
 from isoflop.forecast.half_widths import Expected, expected
+from isoflop.forecast.study_work import study_work
 
 if TYPE_CHECKING:
     from isoflop.pipeline.plan import Plan
@@ -71,7 +72,7 @@ def forecast_precision(plan: "Plan", problems: Mapping[str, int]) -> PrecisionFo
     planning, level = plan.config.planning, plan.config.bootstrap.level
     found = [
         expected(one, planning, problems[one.dataset], level)
-        for one in plan.work().comparisons
+        for one in study_work(plan).comparisons
         if problems[one.dataset]
     ]
     datasets = plan.config.studied_datasets if plan.config.studies else ()

@@ -20,6 +20,7 @@ from isoflop.errors import UserError
 from isoflop.files import run_stage, write_text
 from isoflop.forecast.claim_precision import forecast_precision
 from isoflop.forecast.inputs import gather
+from isoflop.forecast.study_work import study_work
 from isoflop.forecast.tables import Forecast, as_csv, as_json, as_text
 from isoflop.forecast.training import LearntData, chain_labels_job, label_job, train_job, trajectories_job
 from isoflop.forecast.work import Job, Known, Ranged, ranged, study_jobs
@@ -52,7 +53,7 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
             *(label_job(name, entry, planning, known) for name, entry in config.labels.items()),
             *(trajectories_job(name, entry, planning, known) for name, entry in config.revisions.items()),
             *(chain_labels_job(name, entry, planning, known) for name, entry in config.chain_labels.items()),
-            *study_jobs(plan.work(), known),
+            *study_jobs(study_work(plan), known),
         ]
 
     light = light_jobs(plan)

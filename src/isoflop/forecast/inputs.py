@@ -20,6 +20,7 @@ from isoflop.config.search import TreeSearch
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.costs import ModelShape
+from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_table
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs
@@ -35,7 +36,6 @@ from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import Placed, memory_fault, shared_fault, training_fault
 from isoflop.forecast.work import Known, assumed_lengths, search_gpus
 from isoflop.pipeline.plan import Plan
-from isoflop.stages.problems import load_file, load_repository, load_wordproblems
 from isoflop.tables import PROBLEMS
 
 # Prompts that are counted for their mean.
@@ -246,7 +246,7 @@ class _Lengths:
 
     def _start_tokenizer(self, init: Init) -> Any:
         from isoflop.engines.checkpoints import load_tokenizer  # noqa: PLC0415  heavy, only where it counts
-        from isoflop.engines.word_tokenizer import build_tokenizer  # noqa: PLC0415
+        from isoflop.training.word_tokenizer import build_tokenizer  # noqa: PLC0415
 
         if init.architecture is not None:
             return build_tokenizer()

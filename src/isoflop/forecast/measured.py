@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoflop.config.planning import Planning
+from isoflop.estimate import scientific
 from isoflop.fits.bootstrap import difference_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.forecast.comparisons import Comparison, Picked
 from isoflop.forecast.half_widths import expected
 from isoflop.forecast.work import Job, StudyWork
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.spec import scientific
 from isoflop.strategy import Strategy
 
 QUANTITIES = ("read", "written", "judged", "flops", "seconds")

@@ -89,7 +89,8 @@ def size_of_architecture(shape: LlamaShape) -> Size:
     """The exact size of a model that is trained from nothing."""
     import torch  # noqa: PLC0415
 
-    from isoflop.engines.checkpoints import model_shape, new_llama  # noqa: PLC0415
+    from isoflop.engines.checkpoints import model_shape  # noqa: PLC0415
+    from isoflop.training.initial_model import new_llama  # noqa: PLC0415
 
     with torch.device("meta"):
         model, _ = new_llama(shape)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from isoflop.config.base import Greedy, Import, Reach, Sampling
 from isoflop.config.search import TreeSearch
@@ -18,13 +17,11 @@ from isoflop.forecast.comparisons import (
     Comparison,
     Picked,
 )
+from isoflop.pipeline.plan import Plan
 from isoflop.strategy import NEEDS_VERIFIER
 
-if TYPE_CHECKING:
-    from isoflop.pipeline.plan import Plan
 
-
-def study_comparisons(plan: "Plan") -> list[Comparison]:
+def study_comparisons(plan: Plan) -> list[Comparison]:
     """Every comparison that the config can make, by data set, question and policy."""
     if not plan.config.studies:
         return []
@@ -40,7 +37,7 @@ def study_comparisons(plan: "Plan") -> list[Comparison]:
 
 
 class _OnDataset:
-    def __init__(self, plan: "Plan", dataset: str) -> None:
+    def __init__(self, plan: Plan, dataset: str) -> None:
         self._plan, self._config, self._dataset = plan, plan.config, dataset
         self._made = [(pool.policy, pool.generator) for pool in plan.pools() if pool.dataset == dataset]
         assert plan.config.headline is not None  # checked for every config that studies

@@ -52,6 +52,16 @@ class StudyWork(BaseModel):
     planning: Planning = Planning()
 
 
+class PlanComparisonSpec(BaseModel):
+    """What is compared with the ledgers and intervals of a finished study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    work: StudyWork
+    code: str
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known or assumed of problems and models.

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # These describe what is asked for. All of it is in the specification itself, so a new key or a better
 # message must not count as a change of every stage.
-DESCRIPTIONS = (f"{PACKAGE}.config", f"{PACKAGE}.pipeline.specs", f"{PACKAGE}.messages")
+DESCRIPTIONS = (f"{PACKAGE}.config", f"{PACKAGE}.specs", f"{PACKAGE}.messages")
 
 
 def describes(module: str) -> bool:

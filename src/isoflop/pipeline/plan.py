@@ -10,19 +10,31 @@ from pydantic import BaseModel
 
 from isoflop.config.base import FileSource, Greedy, Import, Sampling
 from isoflop.config.checks import is_local, made_pools
-from isoflop.config.models import AnyVerifier, CausalOrm, ImportedVerifier, Policy, Running
-from isoflop.config.planning import ModelUse
+from isoflop.config.models import AnyVerifier, ImportedVerifier, Policy, Running
 from isoflop.config.revisions import Revisions
 from isoflop.config.search import TreeSearch
 from isoflop.config.study import Config, config_yaml
 from isoflop.config.training import SolutionData, TrainingConfig
-from isoflop.data.local_files import local_files
+from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
-from isoflop.forecast.study_comparisons import study_comparisons
-from isoflop.forecast.work import StudyWork
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.shards import shard_names, shard_pattern
-from isoflop.pipeline.specs import (
+from isoflop.report.spec import (
+    FIGURE_FORMATS,
+    PROGRAM_TABLES,
+    PUBLISHED_TABLES,
+    SEARCH_TABLES,
+    TABLES,
+    Headline,
+    PublishedTables,
+    PublishSpec,
+    family_members,
+    figure_names,
+    judgements,
+)
+from isoflop.search.registry import nominal_samples
+from isoflop.selection.samples import SelectSpec
+from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
     SAMPLE_VERSION,
@@ -39,21 +51,6 @@ from isoflop.pipeline.specs import (
     SearchSpec,
     TrainSpec,
 )
-from isoflop.report.spec import (
-    FIGURE_FORMATS,
-    PROGRAM_TABLES,
-    PUBLISHED_TABLES,
-    SEARCH_TABLES,
-    TABLES,
-    Headline,
-    PublishedTables,
-    PublishSpec,
-    family_members,
-    figure_names,
-    judgements,
-)
-from isoflop.search.registry import nominal_samples
-from isoflop.selection.samples import SelectSpec
 
 _Model = TypeVar("_Model", Policy, Running)
 
@@ -238,7 +235,7 @@ class Plan:
 
     def targets(self) -> list[str]:
         """What the experiment is for: trained models, and where it studies, all published files."""
-        return [*map(self._trained_folder, self.config.training), *self.published(), *self._curve_tables()]
+        return [*map(self.trained_folder, self.config.training), *self.published(), *self._curve_tables()]
 
     def figures(self) -> tuple[str, ...]:
         """The names of the study's figures."""
@@ -320,7 +317,7 @@ class Plan:
                 training=training,
                 grader=self.config.datasets[held_out].grader,
                 regenerate=f"snakemake --cores all --configfile configs/{self.config.experiment}.yaml "
-                f"{self._trained_folder(model)}",
+                f"{self.trained_folder(model)}",
                 version=TRAIN_VERSION,
             )
         )
@@ -338,7 +335,7 @@ class Plan:
     def train_start(self, model: str) -> list[str]:
         """The folder of the trained model that a training starts from, if it does."""
         start = self.config.training[model].init.trained
-        return [self._trained_folder(start)] if start else []
+        return [self.trained_folder(start)] if start else []
 
     def train_files(self, model: str) -> list[str]:
         """Files of the local checkpoint that a training starts from, if it does."""
@@ -514,7 +511,7 @@ class Plan:
                 assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
                 published=PublishedTables(**config.published.model_dump()) if config.published else None,
                 config_yaml=config_yaml(config),
-                work=self.work(),
+                pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self.pools()),
                 seed=config.seed,
                 code=code_digest("isoflop.stages.publish", "report/templates"),
             )
@@ -524,57 +521,13 @@ class Plan:
         """The family of every policy."""
         return {name: entry.family for name, entry in self.config.policies.items()}
 
-    def work(self) -> StudyWork:
-        """What a forecast of the study needs to know; settings of the machine are no part of it."""
-        config = self.config
-        generators = {
-            name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)
-        }
-        limits = {
-            name: entry.only.at_most
-            for name, entry in generators.items()
-            if entry.only and entry.only.at_most
-        }
-        return StudyWork(
-            datasets=config.studied_datasets if generators else (),
-            policies={name: self._use(entry) for name, entry in config.policies.items() if entry.runs},
-            verifiers={
-                name: self._use(entry)
-                for name, entry in config.verifiers.items()
-                if not isinstance(entry, ImportedVerifier)
-            },
-            # What limits a generator is told by the pools.
-            generators={name: entry.model_copy(update={"only": None}) for name, entry in generators.items()},
-            pools=tuple(
-                (pool.dataset, pool.policy, pool.generator)
-                for pool in self.pools()
-                if pool.generator in generators
-            ),
-            verifiers_of={name: self.pool_verifiers(name) for name in generators},
-            at_most=limits,
-            comparisons=tuple(study_comparisons(self)),
-            planning=config.planning,
-        )
-
-    def _use(self, entry: Policy | Running) -> ModelUse:
-        model = self._trained_folder(entry.trained) if entry.trained else entry.model
-        assert model is not None  # what runs is somewhere
-        return ModelUse(
-            model=model,
-            revision=entry.revision,
-            engine=entry.engine,
-            dtype=entry.dtype,
-            quantization=entry.quantization,
-            history=entry.history if isinstance(entry, CausalOrm) else 0,
-        )
-
     def _estimated(self, generator: str) -> bool:
         entry = self.config.imports.get(generator)
         return entry is not None and entry.tokenizer is None
 
     def _curve_tables(self) -> list[str]:
-        names = ("curves", "fits", "differences") if self.config.studies else ()
-        return [f"{self.results}/tables/{name}.csv" for name in names]
+        names = ("curves.csv", "fits.csv", "differences.csv", "plan.csv", "plan.md")
+        return [f"{self.results}/tables/{name}" for name in names if self.config.studies]
 
     def _program_datasets(self) -> tuple[str, ...]:
         """The studied data sets of programs that REBASE searches."""
@@ -620,7 +573,8 @@ class Plan:
             config.labels[name].problems if data.chain_labels is None else config.chain_labels[name].problems
         )
 
-    def _trained_folder(self, name: str) -> str:
+    def trained_folder(self, name: str) -> str:
+        """The folder that a training writes."""
         return f"{self.results}/train/{name}"
 
     def _label_policies(self, label: str) -> list[str]:
@@ -657,7 +611,7 @@ class Plan:
         for entry in (*self.config.policies.values(), *self.config.verifiers.values()):
             if isinstance(entry, ImportedVerifier) or entry.engine not in _MACHINE or not entry.runs:
                 continue
-            folder = self._trained_folder(entry.trained) if entry.trained else entry.model
+            folder = self.trained_folder(entry.trained) if entry.trained else entry.model
             key = entry.model_copy(update={"model": folder}).checkpoint
             settings = entry.model_dump(mode="json", include=set(_MACHINE[entry.engine]))
             known.setdefault(key, {}).update(settings)
@@ -677,7 +631,7 @@ class Plan:
         """The entry as specifications have it: with its folder, where it is trained here."""
         folder: dict[str, str | None] = {}
         if entry.trained is not None:
-            folder = {"model": self._trained_folder(entry.trained), "trained": None}
+            folder = {"model": self.trained_folder(entry.trained), "trained": None}
         # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
         keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family")
@@ -690,7 +644,7 @@ class Plan:
 
     def _model_files(self, entry: Policy | AnyVerifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
-        return [self._trained_folder(entry.trained)] if entry.trained else self._folder_files(entry.model)
+        return [self.trained_folder(entry.trained)] if entry.trained else self._folder_files(entry.model)
 
     def _folder_files(self, model: str | None) -> list[str]:
         if model is None or not is_local(model, self._root):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from isoflop.config.base import Import
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.plan import Plan, Pool, canonical
-from isoflop.pipeline.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool
+from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool
 
 TABLES = (
     "by_difficulty.csv",

@@ -4,7 +4,7 @@ from isoflop.config.revisions import Revisions
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.plan import Plan, Pool, canonical
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.specs import (
+from isoflop.specs import (
     CHAIN_LABELS_VERSION,
     REVISE_VERSION,
     TRAJECTORIES_VERSION,

@@ -20,9 +20,9 @@ from isoflop.allocation.options import GENERATIONS, CreditsTable
 from isoflop.allocation.study import Pair, Studied, study_choice
 from isoflop.allocation.tables import compute_optimal, last_choices
 from isoflop.claims.snell2024 import snell_claims
-from isoflop.pipeline.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.planted.bench import Told
 from isoflop.planted.worlds import Planted, PlantedPolicy, World
+from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.verdicts.judge import ClaimJudged
 
 Floats = NDArray[np.float64]

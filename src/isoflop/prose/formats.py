@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Iterable
 
 from isoflop.errors import UserError
+from isoflop.estimate import scientific
 from isoflop.prose.tables import Number, Row
-from isoflop.report.spec import scientific
 
 NOT_REACHED = "not reached"
 VERDICTS = ("supported", "contradicted", "mixed", "undecided", "not tested")

@@ -23,13 +23,13 @@ from isoflop.config.base import FileSource, WordproblemsSource
 from isoflop.config.checks import is_local
 from isoflop.config.models import RunningVerifier
 from isoflop.config.study import Config, load_config
+from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import run_stage
 from isoflop.rehearsal.overlay import architecture, file_override, override
 from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
 from isoflop.rehearsal.warm_stages import warm
 from isoflop.seeds import derive_seed
-from isoflop.stages.problems import load_wordproblems
 
 OVERRIDE = "override.yaml"
 _POSITIONS = 4096

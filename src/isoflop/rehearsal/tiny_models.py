@@ -17,7 +17,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from isoflop.engines.word_tokenizer import build_tokenizer
+from isoflop.training.word_tokenizer import build_tokenizer
 
 
 def save_tiny(folder: Path, architecture: str = "llama", seed: int = 0, scale: float = 3.0) -> str:

@@ -28,10 +28,10 @@ from isoflop.claims.gains import (
     weighted_gains,
 )
 from isoflop.claims.wu2024 import Setting
+from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
 from isoflop.report.spec import (
-    Estimate,
     PublishSpec,
     Tables,
     assumption,
@@ -41,7 +41,6 @@ from isoflop.report.spec import (
     headline_strategy,
     largest_common_budget,
     of_strategy,
-    scientific,
     setting,
 )
 from isoflop.strategy import Strategy

@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isoflop.claims.wu2024 import COST_MODELS
+from isoflop.estimate import Estimate, scientific
 from isoflop.report.captions import FIGURE_CAPTIONS, FIGURE_TITLES
 from isoflop.report.findings import Headlines, difference
 from isoflop.report.html_choice import choice_tables, claim_tables, worth_telling
@@ -24,7 +25,6 @@ from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
 from isoflop.report.spec import (
     COST_LABELS,
-    Estimate,
     Fitted,
     PublishSpec,
     Tables,
@@ -37,7 +37,6 @@ from isoflop.report.spec import (
     headline_strategy,
     intervals_note,
     of_strategy,
-    scientific,
     strategies,
 )
 from isoflop.strategy import SELECTOR_NAMES
@@ -91,7 +90,6 @@ def render(
     figures: Mapping[str, bytes],
     samples: Mapping[str, Sequence[Sample]],
     provenance: Provenance,
-    planned: Sequence[HtmlTable],
     pools: HtmlTable,
     published: pd.DataFrame | None = None,
 ) -> str:
@@ -144,7 +142,6 @@ def render(
         samples=samples,
         provenance=provenance,
         costs=cost_table(provenance.costs),
-        planned=planned,
     )
 
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from isoflop.estimate import Estimate
 from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.spec import Estimate
 
 _NAMES = {"dataset": "Data", "generator": "Chains", "policy": "Model"}
 

@@ -1,4 +1,4 @@
-"""Tables of the report, as data for its template."""
+"""Tables as data, for the report's template and as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,3 +22,16 @@ class HtmlTable:
     rows: Sequence[Sequence[Cell]]
     text_columns: int = 1
     folded: bool = False
+
+
+def markdown(table: HtmlTable) -> str:
+    """The table in Markdown, under its title and before its note."""
+    alignment = [":--" if column < table.text_columns else "--:" for column in range(len(table.header))]
+    rows = [[_marked(cell) for cell in row] for row in table.rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in ([*table.header], alignment, *rows)]
+    return "\n".join([f"## {table.title}", "", *lines, "", table.note, ""])
+
+
+def _marked(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    return f"**{text}**" if cell.bold and text else text

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from isoflop.estimate import percent, scientific
 from isoflop.report.spec import (
     PublishSpec,
     cost_column,
     curve,
     headline_strategy,
     of_generator,
-    percent,
     sampled_generators,
-    scientific,
     shown_budget,
     strategies,
 )

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from isoflop.errors import UserError
+from isoflop.estimate import Estimate, percent, scientific
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.paper_tables import markdown_escape
-from isoflop.report.spec import Estimate, PublishedTables, PublishSpec, curve, percent, scientific
+from isoflop.report.spec import PublishedTables, PublishSpec, curve
 from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoflop.estimate import percent
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.spec import percent
 
 # A share of solutions above this is told in a sentence.
 WORTH_TELLING = 0.02

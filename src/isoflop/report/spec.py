@@ -4,7 +4,6 @@ Every figure, table and sentence of the report takes its numbers from `curves.cs
 that "the headline strategy" or "the largest common budget" means the same thing everywhere.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.claims.wu2024 import Setting
 from isoflop.errors import UserError
+from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
-from isoflop.forecast.work import StudyWork
 from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
 
 FIGURES = (
@@ -53,7 +52,6 @@ TABLES = (
     "headline.csv",
     "claims.csv",
     "samples.csv",
-    "plan.csv",
 )
 
 # What policies without a family of their own share.
@@ -152,8 +150,8 @@ class PublishSpec(BaseModel):
     much less accurate still counts as no worse.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
-    beside the measured ones. `config_yaml` is printed as provenance, `work` is what the forecast follows
-    from, `code` is the digest of the stage's import closure.
+    beside the measured ones. `config_yaml` is printed as provenance, `pools` are data set,
+    policy and generator of every table of candidates, `code` is the digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -162,6 +160,7 @@ class PublishSpec(BaseModel):
     title: str = Field(min_length=1)
     datasets: tuple[str, ...] = Field(min_length=1)
     policies: tuple[str, ...] = Field(min_length=1)
+    pools: tuple[tuple[str, str, str], ...] = ()
     families: Mapping[str, str] = Field(default_factory=dict)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
@@ -181,7 +180,6 @@ class PublishSpec(BaseModel):
     assumed_verifiers: tuple[str, ...] = ()
     published: PublishedTables | None = None
     config_yaml: str
-    work: StudyWork = StudyWork()
     seed: int
     code: str
 
@@ -399,40 +397,6 @@ def drawn(draws: pd.DataFrame, kind: str, x: str, fit: str | None = None) -> pd.
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A number with its interval, as a table gives it; NaN where it is not determined."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a value at all."""
-        return not math.isnan(self.value)
-
-    @property
-    def text(self) -> str:
-        """To three significant digits: 1.31 (1.11 to 1.52)."""
-        if not self.known:
-            return "not determined"
-        if math.isnan(self.low) or math.isnan(self.high):
-            return f"{self.value:.3g}"
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
-
-    @property
-    def in_points(self) -> str:
-        """A difference of accuracies in percentage points: +3.1 (1.9 to 4.4)."""
-        text = f"{100 * self.value:+.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
-        return text.replace("-", "−")
-
-    @property
-    def in_percent(self) -> str:
-        """An accuracy as a percentage: 41.5% (38.4–44.6)."""
-        return f"{percent(self.value)}% ({percent(self.low)}–{percent(self.high)})"
-
-
-@dataclass(frozen=True)
 class Fitted:
     """One fit: its parameters in the table's order, its status and how well it describes the points."""
 
@@ -529,25 +493,3 @@ def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]
                 f"tables/curves.csv: {column} {', '.join(absent)} of the experiment has no rows; "
                 "delete the file and run again"
             )
-
-
-def percent(fraction: float, digits: int = 1) -> str:
-    """A fraction in [0, 1] as a percentage without its sign: 0.1234 -> 12.3."""
-    return f"{100.0 * fraction:.{digits}f}"
-
-
-def scientific(value: float, digits: int = 2) -> str:
-    """A count with a power of ten for reading: 123456 -> 1.2e5; plain below ten thousand."""
-    if abs(value) < 1e4:
-        return f"{value:.{digits}g}" if abs(value) < 10 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def size_label(params: float) -> str:
-    """A parameter count as it is said: 912384 -> 0.91M, 6.9e9 -> 6.9B."""
-    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
-        if params >= 0.05 * scale:
-            count = params / scale
-            return f"{count:.0f}{unit}" if count >= 10 else f"{count:.2g}{unit}"
-    return f"{params / 1e3:.2g}k"

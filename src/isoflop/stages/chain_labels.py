@@ -22,9 +22,9 @@ from isoflop.files import (
     write_columns,
 )
 from isoflop.grading.grader import Grader, is_right, make_grader
-from isoflop.pipeline.specs import ChainLabelsSpec
 from isoflop.search.revision_texts import with_attempts
 from isoflop.search.revisions import Chain, write_chains
+from isoflop.specs import ChainLabelsSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import LABELS, PROBLEMS

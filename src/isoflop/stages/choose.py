@@ -3,7 +3,7 @@
     python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... \\
         BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV
 
-SPEC is the JSON of `isoflop.pipeline.specs.ChooseSpec`, with one credits table per pool and one difficulty
+SPEC is the JSON of `isoflop.specs.ChooseSpec`, with one credits table per pool and one difficulty
 table per policy and data set that it names, in that order.
 """
 
@@ -22,7 +22,7 @@ from isoflop.claims.snell2024 import snell_claims
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import read_spec, read_table, run_stage, table_metadata, write_text
-from isoflop.pipeline.specs import ChooseSpec
+from isoflop.specs import ChooseSpec
 from isoflop.tables import CREDITS, DIFFICULTY
 from isoflop.verdicts.judge import claims_csv
 

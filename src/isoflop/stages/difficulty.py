@@ -2,7 +2,7 @@
 
     python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT
 
-SPEC is the JSON of `isoflop.pipeline.specs.DifficultySpec`; the score table and its ledger are there if it
+SPEC is the JSON of `isoflop.specs.DifficultySpec`; the score table and its ledger are there if it
 names a verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
 """
 
@@ -16,8 +16,8 @@ from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.allocation.halves import HALVES, WHOLE, halved
 from isoflop.errors import UserError
 from isoflop.files import read_spec, run_stage, write_table
-from isoflop.pipeline.specs import DifficultySpec
 from isoflop.selection.samples import expected_costs, solution_scores
+from isoflop.specs import DifficultySpec
 from isoflop.stages.shared.pools import ReadPool, first_answers, part_of, read_pool
 from isoflop.tables import DIFFICULTY
 

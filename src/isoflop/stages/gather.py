@@ -2,7 +2,7 @@
 
     python -m isoflop.stages.gather SPEC [TREES LEDGER]... CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE
 
-SPEC is the JSON of `isoflop.pipeline.specs.GatherSpec`; one pair of trees and ledger per budget it names, in
+SPEC is the JSON of `isoflop.specs.GatherSpec`; one pair of trees and ledger per budget it names, in
 its order. The candidates of a problem are numbered on over budgets and runs.
 """
 
@@ -23,8 +23,8 @@ from isoflop.files import (
     write_columns,
     write_text,
 )
-from isoflop.pipeline.specs import GatherSpec
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
+from isoflop.specs import GatherSpec
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
 _OUTPUTS = 5

@@ -1,6 +1,6 @@
 """Grade candidates: `python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet`.
 
-SPEC is the JSON of `isoflop.pipeline.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's
+SPEC is the JSON of `isoflop.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's
 metadata and the summary on standard error count the comparisons that stayed undecided, with examples.
 """
 
@@ -19,8 +19,8 @@ from isoflop.errors import UserError
 from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
 from isoflop.grading.equivalence import NO_ANSWER, AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
-from isoflop.pipeline.specs import GradeSpec
 from isoflop.search.tree import UNFINISHED
+from isoflop.specs import GradeSpec
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata

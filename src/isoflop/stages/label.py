@@ -26,8 +26,8 @@ from isoflop.files import (
     write_columns,
 )
 from isoflop.grading.grader import Grader, is_right, make_grader
-from isoflop.pipeline.specs import LabelSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import LabelSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.shared.models import devices_for, open_policy
 from isoflop.tables import LABELS, PROBLEMS

@@ -1,4 +1,6 @@
-"""The forecast of a study that has run, beside what its ledgers and tables say it took.
+"""Write the forecast of a study that has run beside what its ledgers and tables say it took.
+
+    python -m isoflop.stages.plan_comparison SPEC RESULTS CREDITS.parquet PLAN.csv PLAN.md
 
 The forecast rests on the assumptions of the config alone, as before the run; only the number of problems and
 the sizes of models are those that were found.
@@ -6,7 +8,7 @@ the sizes of models are those that were found.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,38 @@ from isoflop.config.models import checkpoint_name
 from isoflop.config.planning import ModelUse
 from isoflop.costs import ModelShape, flops_kaplan, flops_total, search_flops
 from isoflop.errors import UserError
-from isoflop.files import chunk_problems, read_ledger
+from isoflop.files import (
+    chunk_problems,
+    read_ledger,
+    read_spec,
+    read_table,
+    run_stage,
+    table_metadata,
+    write_text,
+)
+from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
-from isoflop.forecast.measured import Compared
+from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.forecast.time import Placed
-from isoflop.forecast.work import Job, Known, StudyWork, assumed_lengths, study_jobs
+from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
+from isoflop.report.html_table import markdown
+from isoflop.tables import MEASURED
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write both tables; raises UserError on bad input."""
+    if len(arguments) != 5:
+        raise UserError(
+            "usage: python -m isoflop.stages.plan_comparison SPEC RESULTS CREDITS.parquet PLAN.csv PLAN.md"
+        )
+    spec = read_spec(PlanComparisonSpec, arguments[0], "plan_comparison")
+    credits = read_table(arguments[2], MEASURED)
+    jobs = compared(Path(arguments[1]), spec.work)
+    intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), arguments[2]))
+    write_text(arguments[3], plan_csv(jobs, spec.experiment, intervals))
+    tables = [plan_table(jobs, spec.work.planning), intervals_table(intervals)]
+    shown = [markdown(table) for table in tables if table.rows]
+    write_text(arguments[4], "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
 
 
 def compared(results: Path, work: StudyWork) -> list[Compared]:
@@ -136,3 +165,7 @@ def _shape(model: object, path: Path | None = None) -> ModelShape:
         return ModelShape(**{name: model[name] for name in ModelShape.model_fields})  # type: ignore[index]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: its model has no sizes ({error}); delete it and run again") from error
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -38,7 +38,6 @@ from isoflop.files import (
 )
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import parameters, read_evidence
-from isoflop.forecast.measured import intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.figures.trees import DrawnTree, draw_trees, worth_drawing
@@ -63,7 +62,6 @@ from isoflop.report.spec import (
 )
 from isoflop.search.tree import STOP
 from isoflop.selection.voting import NO_ANSWER
-from isoflop.stages.plan_comparison import compared
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 from isoflop.verdicts.judge import claims_csv
 
@@ -129,8 +127,6 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "tables" / "headline.csv", _gains(tables, spec))
 
     write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
-    planned, intervals = compared(results, spec.work), intervals_compared(spec.work, tables.evidence)
-    write_text(out / "tables" / "plan.csv", plan_csv(planned, spec.experiment, intervals))
 
     figures = {}
     for name, figure in draw_all(tables, spec):
@@ -149,7 +145,6 @@ def main(arguments: Sequence[str]) -> None:
         figures=figures,
         samples={dataset: _samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=provenance,
-        planned=[plan_table(planned, spec.work.planning), intervals_table(intervals)],
         pools=counts_table(counts),
         published=published,
     )
@@ -343,9 +338,9 @@ def _rows_by_problem(table: pa.Table, ids: pa.ChunkedArray) -> dict[str, list[di
 def _ledgers(results: Path, spec: PublishSpec) -> list[Path]:
     """The ledgers of this experiment's jobs, not those that an earlier config left in the folder."""
     shown = product(spec.datasets, spec.policies, spec.generators)
-    pools = {*shown, *spec.work.pools}
+    pools = {*shown, *spec.pools}
     verifiers = {*spec.verifiers, *chain.from_iterable(spec.revisions.values())}
-    policies = dict.fromkeys([*spec.policies, *spec.work.policies])
+    policies = dict.fromkeys([*spec.policies, *(policy for _, policy, _ in spec.pools)])
     return [
         path
         for stage in ("sample", "score")

@@ -13,14 +13,13 @@ from pathlib import Path
 from isoflop.config.base import Import, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs import ModelShape
-from isoflop.data.local_files import local_files
 from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
 from isoflop.data.problems import read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file
 from isoflop.errors import UserError
-from isoflop.files import read_spec, read_table, run_stage, write_table, write_text
-from isoflop.pipeline.specs import ReplaySpec
+from isoflop.files import local_files, read_spec, read_table, run_stage, write_table, write_text
+from isoflop.specs import ReplaySpec
 from isoflop.stages.shared.chunks import ledger
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 

@@ -15,8 +15,8 @@ from isoflop.engines.candidates import completion_columns
 from isoflop.errors import UserError
 from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.pipeline.shards import shard_of
-from isoflop.pipeline.specs import ReviseSpec
 from isoflop.search.revisions import Chain, write_chains
+from isoflop.specs import ReviseSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES

@@ -14,8 +14,8 @@ from isoflop.errors import UserError
 from isoflop.files import check_aligned, read_spec, read_table, run_stage, write_text
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
-from isoflop.pipeline.specs import RevisionRatesSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import RevisionRatesSpec
 from isoflop.tables import CANDIDATES, GRADES
 
 

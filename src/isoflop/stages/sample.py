@@ -16,8 +16,8 @@ from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import UserError
 from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.pipeline.shards import shard_of
-from isoflop.pipeline.specs import SampleSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import SampleSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES

@@ -14,8 +14,8 @@ from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError
 from isoflop.files import chunk_problems, read_prompts, read_spec, read_table, run_stage
 from isoflop.pipeline.shards import shard_of
-from isoflop.pipeline.specs import ScoreSpec
 from isoflop.search.revision_texts import with_attempts
+from isoflop.specs import ScoreSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES

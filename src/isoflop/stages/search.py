@@ -2,7 +2,7 @@
 
     python -m isoflop.stages.search SPEC PROBLEMS OUT.parquet OUT.ledger.json
 
-SPEC is the JSON of `isoflop.pipeline.specs.SearchSpec`. OUT holds the whole trees. Each step draws on its own
+SPEC is the JSON of `isoflop.specs.SearchSpec`. OUT holds the whole trees. Each step draws on its own
 randomness, fixed by the experiment's seed, the search's kind and budget, the problem, the run and the step's
 place in the tree, whatever the batch, chunk or shard it is in.
 """
@@ -15,9 +15,9 @@ import pyarrow as pa
 from isoflop.errors import UserError
 from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
 from isoflop.pipeline.shards import shard_of
-from isoflop.pipeline.specs import SearchSpec
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, nominal_samples, start
+from isoflop.specs import SearchSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 from isoflop.stages.shared.models import open_both
 from isoflop.tables import TREES

@@ -36,8 +36,8 @@ from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import UserError
 from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed
 from isoflop.grading.grader import is_right, make_grader
-from isoflop.pipeline.specs import TrainSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import TrainSpec
 from isoflop.stages.shared.chunks import fingerprint, own_folder
 from isoflop.stages.shared.gpus import job_devices
 from isoflop.tables import LABELS, PROBLEMS

@@ -23,9 +23,9 @@ from isoflop.files import (
     write_columns,
 )
 from isoflop.grading.grader import is_right, make_grader
-from isoflop.pipeline.specs import TrajectoriesSpec
 from isoflop.search.revision_texts import with_attempts
 from isoflop.seeds import derive_seed
+from isoflop.specs import TrajectoriesSpec
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import PROBLEMS

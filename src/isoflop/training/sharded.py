@@ -35,7 +35,7 @@ from transformers import get_scheduler, set_seed
 from isoflop.config.training import PrmTraining
 from isoflop.errors import UserError
 from isoflop.files import read_spec
-from isoflop.pipeline.specs import TrainSpec
+from isoflop.specs import TrainSpec
 from isoflop.training.examples import IGNORED, collate, prm_loss
 from isoflop.training.start import ByLength, read_examples, start_model
 from isoflop.verifiers.layouts import token_id

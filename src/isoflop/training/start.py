@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from isoflop.engines.checkpoints import context_length, load_model, load_tokenizer, new_llama
+from isoflop.engines.checkpoints import context_length, load_model, load_tokenizer
 from isoflop.errors import UserError
 from isoflop.files import read_table
-from isoflop.pipeline.specs import TrainSpec
 from isoflop.seeds import derive_seed
+from isoflop.specs import TrainSpec
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training.examples import ScoredSolution, encode_policy_examples, encode_prm_examples
+from isoflop.training.initial_model import new_llama
 from isoflop.training.likelihood_task import llama_layers
 
 

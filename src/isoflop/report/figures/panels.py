@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
-from isoflop.report.spec import COST_LABELS, PublishSpec, Tables, size_label
+from isoflop.report.spec import COST_LABELS, PublishSpec, Tables
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24

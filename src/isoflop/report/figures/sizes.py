@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import (
     error_band,
@@ -38,7 +39,6 @@ from isoflop.report.spec import (
     greedy_generators,
     headline_strategy,
     of_strategy,
-    size_label,
 )
 from isoflop.strategy import Strategy
 

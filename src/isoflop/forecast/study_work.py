@@ -1,0 +1,62 @@
+"""What a forecast of an experiment rests on, from its plan."""
+
+from isoflop.config.base import Import
+from isoflop.config.models import CausalOrm, ImportedVerifier, Policy, Running
+from isoflop.config.planning import ModelUse
+from isoflop.forecast.study_comparisons import study_comparisons
+from isoflop.forecast.work import PlanComparisonSpec, StudyWork
+from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.plan import Plan, canonical
+
+
+def comparison_spec(plan: Plan) -> str:
+    """Specification of the plan beside what was measured."""
+    return canonical(
+        PlanComparisonSpec(
+            experiment=plan.config.experiment,
+            work=study_work(plan),
+            code=code_digest("isoflop.stages.plan_comparison"),
+        )
+    )
+
+
+def study_work(plan: Plan) -> StudyWork:
+    """What a forecast of the study needs to know; settings of the machine are no part of it."""
+    config = plan.config
+    generators = {name: entry for name, entry in config.generators.items() if not isinstance(entry, Import)}
+    limits = {
+        name: entry.only.at_most for name, entry in generators.items() if entry.only and entry.only.at_most
+    }
+    return StudyWork(
+        datasets=config.studied_datasets if generators else (),
+        policies={name: _use(plan, entry) for name, entry in config.policies.items() if entry.runs},
+        verifiers={
+            name: _use(plan, entry)
+            for name, entry in config.verifiers.items()
+            if not isinstance(entry, ImportedVerifier)
+        },
+        # What limits a generator is told by the pools.
+        generators={name: entry.model_copy(update={"only": None}) for name, entry in generators.items()},
+        pools=tuple(
+            (pool.dataset, pool.policy, pool.generator)
+            for pool in plan.pools()
+            if pool.generator in generators
+        ),
+        verifiers_of={name: plan.pool_verifiers(name) for name in generators},
+        at_most=limits,
+        comparisons=tuple(study_comparisons(plan)),
+        planning=config.planning,
+    )
+
+
+def _use(plan: Plan, entry: Policy | Running) -> ModelUse:
+    model = plan.trained_folder(entry.trained) if entry.trained else entry.model
+    assert model is not None  # what runs is somewhere
+    return ModelUse(
+        model=model,
+        revision=entry.revision,
+        engine=entry.engine,
+        dtype=entry.dtype,
+        quantization=entry.quantization,
+        history=entry.history if isinstance(entry, CausalOrm) else 0,
+    )
