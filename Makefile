@@ -47,6 +47,7 @@ lint: install-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/snakemake --lint
+	@$(BIN)/lint-imports
 
 types: install-dev
 	@$(BIN)/mypy
