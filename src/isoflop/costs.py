@@ -22,12 +22,11 @@ from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from isoflop.arrays import Floats
 from isoflop.errors import UserError
-
-Floats = NDArray[np.float64]
 
 COST_MODELS = ("flops_wu2024", "flops_kaplan", "flops_total")
 

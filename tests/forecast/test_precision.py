@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import multivariate_normal
 
+from isoflop.arrays import Floats
 from isoflop.claims.snell2024 import CLAIMS as SNELL_CLAIMS
 from isoflop.claims.wu2024 import CLAIMS as WU_CLAIMS
 from isoflop.config.planning import Planning
@@ -41,8 +41,6 @@ from isoflop.forecast.precision_tables import claim_rows, comparison_rows, untes
 from isoflop.forecast.study_work import study_work
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import MEASURED
-
-Floats = NDArray[np.float64]
 
 ROOT = Path(__file__).parents[2]
 MEASURED_HALF_WIDTHS = yaml.safe_load((ROOT / "tests/cases/half_widths.yaml").read_text(encoding="utf-8"))

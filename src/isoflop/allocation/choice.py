@@ -16,18 +16,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoflop.allocation.compute_optimal import Chosen, choose
 from isoflop.allocation.options import GENERATIONS, Options, affordable, mean_options
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.fits.bootstrap import subset_means, with_measurement
 from isoflop.fits.interpolation import Line, saved
 from isoflop.seeds import derive_seed
 from isoflop.verdicts.factors import SHORT, saved_near_best
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 NO_DIFFICULTY = "none"
 KINDS = (NO_DIFFICULTY, "level", "predicted", "oracle")

@@ -11,15 +11,11 @@ that no choice sees what it is measured on, and the choice's own luck is in the 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.selection.best_of_k import TIE
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # A bin needs a problem in each fold.
 _LEAST_PROBLEMS = 2

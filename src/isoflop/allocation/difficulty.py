@@ -6,13 +6,9 @@ finds other problems hard.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.errors import UserError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 def pass_rates(correct: Bools, sizes: Ints) -> Floats:

@@ -7,17 +7,14 @@ statistic is the mean over the views in every bootstrap draw, and its interval a
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isoflop.allocation.choice import Bins
 from isoflop.allocation.options import Options
+from isoflop.arrays import Bools, Floats
 from isoflop.fits.bootstrap import Interval, known_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.verdicts.judge import FEWEST_PROBLEMS, Element, mean_element
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # One vector of problems per view.
 Vector = Callable[[Options], Floats]

@@ -9,17 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoflop.allocation.choice import choose_in_views
 from isoflop.allocation.exchange_study import COST_MODELS, ToldBy, pair_bins, pair_members, pair_seed
 from isoflop.allocation.options import affordable
 from isoflop.allocation.study import Pair, Studied
+from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import known_interval
 from isoflop.fits.curves import fraction, number
 from isoflop.specs import ChooseSpec, ExchangePair
-
-Floats = NDArray[np.float64]
 
 COLUMNS = (
     "experiment", "dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "bin",

@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoflop.allocation.choice import Bins, View, bin_means, choose_in_views
 from isoflop.allocation.difficulty import join_singles, quantile_bins
@@ -25,12 +24,10 @@ from isoflop.allocation.exchange import inference_multiplier
 from isoflop.allocation.halves import WHOLE
 from isoflop.allocation.options import Member, affordable, gather_options
 from isoflop.allocation.study import FREE, Pair, Studied, Told, charge, told_apart
+from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import ChooseSpec, ExchangePair
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 COST_MODELS = ("wu2024", "total")
 _WHOLE = 0

@@ -6,10 +6,8 @@ whose candidates come in some order is cut into two of one kind. Of chains whole
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from isoflop.arrays import Bools, Ints
 
 # Column `half` of the tables of credits and difficulty.
 WHOLE = 0

@@ -12,16 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoflop.allocation.halves import WHOLE
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.config.base import NEEDS_VERIFIER
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 GENERATIONS = "generations"
 AXES = (GENERATIONS, *COST_MODELS)

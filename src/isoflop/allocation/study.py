@@ -10,19 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoflop.allocation.choice import NO_DIFFICULTY, Bins, ChoiceCurve, View, all_curves
 from isoflop.allocation.difficulty import join_singles
 from isoflop.allocation.halves import HALVES, WHOLE
 from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, gather_options
+from isoflop.arrays import Floats
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.fits.curves import dataset_weights
 from isoflop.seeds import derive_seed
 from isoflop.specs import ChooseSpec
-
-Floats = NDArray[np.float64]
 
 COSTS = ("flops_wu2024", "flops_kaplan", "flops_total")
 FREE = dict.fromkeys((GENERATIONS, *COSTS), 0.0)

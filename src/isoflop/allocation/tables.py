@@ -11,10 +11,9 @@ from isoflop.allocation.elements import drawn_element
 from isoflop.allocation.exchange_study import Exchanged
 from isoflop.allocation.options import GENERATIONS
 from isoflop.allocation.study import Studied
+from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
 from isoflop.fits.curves import fraction, number
-
-Floats = NDArray[np.float64]
 
 BY_DIFFICULTY = (
     "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",

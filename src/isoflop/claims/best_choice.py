@@ -12,18 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isoflop.allocation.compute_optimal import Chosen, choose
+from isoflop.arrays import Bools, Floats
 from isoflop.estimate import Estimate
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.seeds import derive_seed
 from isoflop.strategy import Strategy
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
 BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence, Series
@@ -18,7 +18,6 @@ from isoflop.fits.tables import FEWEST_SAMPLES
 from isoflop.strategy import Strategy
 from isoflop.verdicts.judge import critical_value, mean_element
 
-Floats = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 
 OVER_GREEDY = "over one greedy answer of the same model"

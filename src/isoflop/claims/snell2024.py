@@ -22,6 +22,7 @@ from isoflop.allocation.elements import Vector, drawn_element, groups, half_diff
 from isoflop.allocation.exchange_study import COST_MODELS, Exchanged
 from isoflop.allocation.options import GENERATIONS, Options
 from isoflop.allocation.study import Studied
+from isoflop.arrays import Floats, Ints
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.verdicts.factors import Factor
@@ -37,9 +38,6 @@ from isoflop.verdicts.judge import (
     mean_of_parts,
     mean_part,
 )
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 CLAIMS = {
     1: "Beam search beats best-of-n at low budgets and loses its lead, or falls below, at high ones.",

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
@@ -36,8 +36,6 @@ from isoflop.verdicts.judge import (
     on_average,
     subset_element,
 )
-
-Floats = NDArray[np.float64]
 
 COST_MODELS = ("wu2024", "total")
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from isoflop.arrays import Floats
 from isoflop.seeds import derive_seed
-
-Floats = NDArray[np.float64]
 
 
 class Interval(NamedTuple):

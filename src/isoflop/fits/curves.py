@@ -11,13 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from isoflop.arrays import Floats
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import accuracy_interval, problem_weights
 from isoflop.seeds import derive_seed
 from isoflop.tables import CURVES_COLUMNS
-
-Floats = NDArray[np.float64]
 
 _NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]

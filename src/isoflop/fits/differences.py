@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
 from isoflop.fits.curves import Curve, csv_text, fraction, number
 from isoflop.fits.tables import by_strategy
-
-Floats = NDArray[np.float64]
 
 DIFFERENCES_COLUMNS = (
     "experiment", "dataset", "subset", "comparison", "left", "right", "budget", "right_budget", "cost_model",

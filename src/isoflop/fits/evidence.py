@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats, Ints
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.strategy import Strategy
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9

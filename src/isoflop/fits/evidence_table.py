@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from isoflop.errors import UserError
 from isoflop.fits.curves import Curve, Resampling, dataset_weights
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.strategy import Strategy
 from isoflop.tables import MEASURED
-
-Floats = NDArray[np.float64]
 
 _COSTS = ("wu2024", "kaplan", "total")
 

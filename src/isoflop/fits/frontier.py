@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from isoflop.arrays import Bools, Floats, Ints
 
 BUDGETS_PER_DECADE = 40
 # So that a grid point that is a curve's first cost includes it.

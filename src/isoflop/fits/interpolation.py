@@ -7,9 +7,8 @@ lines are made monotone before they are read backwards. Read forwards they are a
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from isoflop.arrays import Floats
 
 # Accuracies that are summed in another order differ by less.
 _ROUNDING = 1e-12

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, policy_frontier
 from isoflop.fits.scaling_laws import Fit, fit_optimal_size
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.arrays import Bools, Floats
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
 from isoflop.fits.curves import csv_text, fraction
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 COLUMNS = (
     "experiment", "dataset", "policy", "generator", "place", "measure", "value", "ci_low", "ci_high",

@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from isoflop.arrays import Bools, Floats
 from isoflop.fits.variable_projection import Family, Solution, evaluate, exponential, power_law, solve
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 MINIMUM_R_SQUARED = 0.9
 WIDEST_RATIO = 10.0

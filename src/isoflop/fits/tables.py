@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.costs import COST_MODELS
 from isoflop.fits.curves import Curve, CurveKey, csv_text, number
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, with_single
@@ -24,8 +25,6 @@ from isoflop.fits.scaling_laws import (
     fit_power_law,
     fit_power_law_with_floor,
 )
-
-Floats = NDArray[np.float64]
 
 FITS_COLUMNS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from isoflop.arrays import Floats
+
 Basis = Callable[[Floats, Floats], Floats]
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from isoflop.arrays import Floats
 from isoflop.claims.best_choice import BestChoice, Picked, best_choices
 from isoflop.claims.gains import (
     NEAR,
@@ -50,8 +50,6 @@ from isoflop.verdicts.judge import (
     Statement,
     StatementJudged,
 )
-
-Floats = NDArray[np.float64]
 
 # True values nearer to 0 than this are 0: a hundredth of a point.
 TRUE_ZERO = 1e-4

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from isoflop.arrays import Floats
 from isoflop.fits.revision_rates import MENDED, PASS, SPOILT, GradedChains
-
-Floats = NDArray[np.float64]
 
 _POPULATION = 20_000
 # Standard deviation of difficulty, in log odds.

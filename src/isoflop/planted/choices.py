@@ -19,14 +19,12 @@ from isoflop.allocation.halves import HALVES, WHOLE
 from isoflop.allocation.options import GENERATIONS, CreditsTable
 from isoflop.allocation.study import Pair, Studied, study_choice
 from isoflop.allocation.tables import compute_optimal, last_choices
+from isoflop.arrays import Floats
 from isoflop.claims.snell2024 import snell_claims
 from isoflop.planted.bench import Told
 from isoflop.planted.worlds import Planted, PlantedPolicy, World
 from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
 from isoflop.verdicts.judge import ClaimJudged
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 DATASET, TELLING, GREEDY = "planted", "sampling", "greedy"
 BINS = 5

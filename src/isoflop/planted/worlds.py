@@ -15,18 +15,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import binom, hypergeom, norm
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.selection.best_of_k import missing_probability
 from isoflop.strategy import Strategy
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 LEVELS = 5
 # How many problems stand for all there are.

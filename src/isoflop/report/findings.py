@@ -12,9 +12,7 @@ which that is not known: docs/design/verdicts.md.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoflop.claims.best_choice import BestChoice, best_choices
 from isoflop.claims.gains import (
@@ -45,8 +43,6 @@ from isoflop.report.spec import (
 )
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ the number of steps of each candidate beside it.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 STEP_AGGREGATIONS = ("last", "min", "product", "mean")
 

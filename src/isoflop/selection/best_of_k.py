@@ -11,9 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from isoflop.arrays import Bools, Floats
 
 # Sums of the same weights in another order differ by less than this share, distinct ones almost never.
 TIE = 1e-12

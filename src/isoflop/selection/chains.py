@@ -16,8 +16,8 @@ from itertools import product
 from math import comb, prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import flops_kaplan, flops_total, flops_wu2024
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
@@ -44,10 +44,6 @@ from isoflop.selection.voting import (
     subset_credits,
     vote_credits,
 )
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # Class, correctness and score of what stands for a chain.
 _Representative = tuple[int, bool, float]

@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import COST_MODELS, ModelShape, flops_kaplan, flops_total, flops_wu2024
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
@@ -26,10 +26,6 @@ from isoflop.selection.voting import (
     vote_credits,
     whole_pool_vote,
 )
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 NONE = "none"
 # The budget that stands for k -> infinity.

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import ModelShape, flops_of_positions, search_flops
 from isoflop.errors import UserError
 from isoflop.selection.best_of_k import best_of_k
@@ -24,10 +24,6 @@ from isoflop.selection.samples import (
     candidate_scores,
 )
 from isoflop.selection.voting import make_ballot, whole_pool_vote
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

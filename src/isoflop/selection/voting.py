@@ -22,14 +22,10 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.selection.best_of_k import TIE, best_of_k, missing_probability
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 NO_ANSWER = -1
 

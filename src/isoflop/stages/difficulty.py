@@ -10,18 +10,16 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.allocation.halves import HALVES, WHOLE, halved
+from isoflop.arrays import Floats
 from isoflop.errors import UserError
 from isoflop.files import read_spec, run_stage, write_table
 from isoflop.selection.samples import expected_costs, solution_scores
 from isoflop.specs import DifficultySpec
 from isoflop.stages.shared.pools import ReadPool, first_answers, part_of, read_pool
 from isoflop.tables import DIFFICULTY
-
-Floats = NDArray[np.float64]
 
 _USAGE = (
     "usage: python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT"

@@ -16,9 +16,9 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from isoflop.allocation.halves import HALVES, WHOLE, halved, halved_chains
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import check_aligned, read_spec, read_table, run_stage, table_metadata, write_table
@@ -44,10 +44,6 @@ from isoflop.stages.shared.pools import (
     step_scores,
 )
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _USAGE = (
     "usage: python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT"

@@ -9,14 +9,12 @@ from the measurement, intervals miss the truth too often (docs/design/verdicts.m
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.interpolation import Line
 from isoflop.verdicts.judge import widened_error
-
-Floats = NDArray[np.float64]
 
 # How far below its best a baseline still counts as there.
 SHORT = 0.01

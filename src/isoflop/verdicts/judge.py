@@ -26,15 +26,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from isoflop.arrays import Bools, Floats
 from isoflop.fits.bootstrap import Interval, known_interval, mean_difference_interval, subset_means
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.precision import problems_to_decide
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 Quantifier = Literal["for all", "on average", "there is"]
 Verdict = Literal["supported", "contradicted", "mixed", "undecided", "not tested"]

@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import check_aligned, read_json, read_table
@@ -19,10 +19,6 @@ from isoflop.search.tree import STOP
 from isoflop.selection.samples import Pools, StepScores, Usage
 from isoflop.selection.voting import NO_ANSWER
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 class _SampleLedger(BaseModel):
