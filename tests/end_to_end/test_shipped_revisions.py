@@ -37,11 +37,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results/shipped-revisions"
 
 
-def test_the_shipped_model_mends_more_than_it_spoils(results: Path) -> None:
+def test_the_shipped_model_corrects_more_than_it_breaks(results: Path) -> None:
     rates = pd.read_csv(results / "tables/revisions.csv")
     overall = rates[rates["place"] == "all"].set_index("measure")["value"]
-    assert 0.05 < overall["right turned wrong"] < 0.25
-    assert overall["wrong turned right"] > overall["right turned wrong"]
+    assert 0.05 < overall["correct to incorrect"] < 0.25
+    assert overall["incorrect to correct"] > overall["correct to incorrect"]
     # The paper's definition, from the answers themselves: a mistake in the table would be one here too.
     pool = "wordproblems/revision-0.9M/revisions.parquet"
     keys = ["problem_id", "candidate"]
@@ -50,8 +50,8 @@ def test_the_shipped_model_mends_more_than_it_spoils(results: Path) -> None:
     )
     ordered = answers.sort_values(["problem_id", "run", "budget"])
     before = ordered.groupby(["problem_id", "run"])["correct"].shift()
-    spoilt = ordered[before == True]["correct"]  # noqa: E712  None at the first place
-    assert overall["right turned wrong"] == pytest.approx(1 - spoilt.mean(), abs=1e-6)
+    broken = ordered[before == True]["correct"]  # noqa: E712  None at the first place
+    assert overall["correct to incorrect"] == pytest.approx(1 - broken.mean(), abs=1e-6)
 
 
 def test_every_ratio_has_its_credits_and_the_report_its_figures(results: Path) -> None:

@@ -10,7 +10,13 @@ import pytest
 from isoflop.errors import UserError
 from isoflop.files import write_table
 from isoflop.fits.bootstrap import problem_weights
-from isoflop.fits.revision_rates import MENDED, PASS, SPOILT, GradedChains, revision_rates
+from isoflop.fits.revision_rates import (
+    BROKEN,
+    FIXED,
+    PASS,
+    GradedChains,
+    revision_rates,
+)
 from isoflop.stages import revision_rates as stage
 from isoflop.tables import CANDIDATES, GRADES
 
@@ -31,12 +37,12 @@ def test_shares_by_hand() -> None:
         (1, PASS): (2 / 4, 4, 2),
         (2, PASS): (2 / 4, 4, 2),
         (3, PASS): (2 / 3, 3, 2),
-        (2, SPOILT): (1 / 2, 2, 2),
-        (3, SPOILT): (1 / 2, 2, 1),
-        (2, MENDED): (1 / 2, 2, 2),
-        (3, MENDED): (1.0, 1, 1),
-        (0, SPOILT): (2 / 4, 4, 2),
-        (0, MENDED): (2 / 3, 3, 2),
+        (2, BROKEN): (1 / 2, 2, 2),
+        (3, BROKEN): (1 / 2, 2, 1),
+        (2, FIXED): (1 / 2, 2, 2),
+        (3, FIXED): (1.0, 1, 1),
+        (0, BROKEN): (2 / 4, 4, 2),
+        (0, FIXED): (2 / 3, 3, 2),
     }
 
 
@@ -53,10 +59,10 @@ def test_the_interval_of_many_problems_is_that_of_their_mean() -> None:
 
 def test_what_never_happened_may_still_happen() -> None:
     found = revision_rates(of(*[["++"]] * 20), problem_weights(20, 200, 1), 0.95)
-    [spoilt] = [one for one in found if (one.place, one.measure) == (2, SPOILT)]
-    assert spoilt.value == spoilt.low == 0.0
-    assert 0.05 < spoilt.high < 0.3
-    assert not [one for one in found if one.measure == MENDED], "no answer was wrong"
+    [broken] = [one for one in found if (one.place, one.measure) == (2, BROKEN)]
+    assert broken.value == broken.low == 0.0
+    assert 0.05 < broken.high < 0.3
+    assert not [one for one in found if one.measure == FIXED], "no answer was wrong"
 
 
 def write_pool(folder: Path, run: list[int | None]) -> list[str]:
@@ -94,11 +100,11 @@ def test_the_stage_writes_the_table(tmp_path: Path) -> None:
     with (tmp_path / "out" / "revisions.csv").open() as file:
         rows = {(row["place"], row["measure"]): row for row in csv.DictReader(file)}
     assert rows["2", PASS]["value"] == "0.500000"
-    assert rows["all", SPOILT] | {"ci_low": "", "ci_high": ""} == {
+    assert rows["all", BROKEN] | {"ci_low": "", "ci_high": ""} == {
         "experiment": "x", "dataset": "d", "policy": "p", "generator": "revisions", "place": "all",
-        "measure": SPOILT, "value": "0.500000", "ci_low": "", "ci_high": "", "answers": "2", "problems": "1",
+        "measure": BROKEN, "value": "0.500000", "ci_low": "", "ci_high": "", "answers": "2", "problems": "1",
     }  # fmt: skip
-    assert rows["all", MENDED]["value"] == "0.500000"
+    assert rows["all", FIXED]["value"] == "0.500000"
 
 
 def test_candidates_that_are_no_chains_are_refused(tmp_path: Path) -> None:

@@ -431,8 +431,8 @@ def test_a_finding_says_what_revisions_do(made: tuple[Path, PublishSpec]) -> Non
     (said,) = [text for text in headlines(tables, spec)[0].findings if "reviser-2.7M" in text]
     assert said.startswith("A revision by reviser-2.7M (revisions) makes")
     for told in (
-        ("right turned wrong", "all"),
-        ("wrong turned right", "all"),
+        ("correct to incorrect", "all"),
+        ("incorrect to correct", "all"),
         ("pass@1", "1"),
         ("pass@1", last),
     ):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
+from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.allocation import baseline_label
 from isoflop.report.figures.revisions import (
@@ -78,8 +78,8 @@ def curves(lengths: tuple[int, ...] = (1, 2, 4), largest: int = 8, policy: str =
 
 def rates() -> pd.DataFrame:
     rows = [
-        ("1", PASS, 0.4), ("2", PASS, 0.5), ("2", SPOILT, 0.2), ("2", MENDED, 0.3), ("3", PASS, 0.6),
-        ("3", SPOILT, 0.1), ("all", SPOILT, 0.15), ("all", MENDED, 0.3),
+        ("1", PASS, 0.4), ("2", PASS, 0.5), ("2", BROKEN, 0.2), ("2", FIXED, 0.3), ("3", PASS, 0.6),
+        ("3", BROKEN, 0.1), ("all", BROKEN, 0.15), ("all", FIXED, 0.3),
     ]  # fmt: skip
     return pd.DataFrame(
         [
@@ -148,7 +148,7 @@ def test_pass_and_turned_answers_are_those_of_the_table_by_place() -> None:
     assert set(np.asarray(reference.get_ydata())) == {0.4}
     drawn = {tuple(y for _, y in line) for line in lines(below)}
     assert drawn == {(0.2, 0.1), (0.3,)}
-    assert legend(figure) == [PASS, SPOILT, MENDED, "pass@1 of parallel samples"]
+    assert legend(figure) == [PASS, BROKEN, FIXED, "pass@1 of parallel samples"]
 
 
 def test_sequential_is_the_longest_chains_of_every_budget() -> None:

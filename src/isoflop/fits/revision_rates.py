@@ -1,4 +1,4 @@
-"""What becomes of answers along chains of revisions: pass@1 by place, right turned wrong, wrong turned right.
+"""What becomes of answers along chains of revisions: pass@1 by place, correct to incorrect and back.
 
 Snell et al. 2024, Figure 6 and section 6.1. Every share is over all answers of all problems that it may be
 about, so a problem with more of them weighs more; its interval is by bootstrap over problems.
@@ -20,8 +20,8 @@ COLUMNS = (
     "answers", "problems",
 )  # fmt: skip
 PASS = "pass@1"
-SPOILT = "right turned wrong"
-MENDED = "wrong turned right"
+BROKEN = "correct to incorrect"
+FIXED = "incorrect to correct"
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
             found = {PASS: (written & right[:, place], written)}
             if place:
                 was = right[:, place - 1]
-                found[SPOILT] = (written & was & ~right[:, place], written & was)
-                found[MENDED] = (written & ~was & right[:, place], written & ~was)
+                found[BROKEN] = (written & was & ~right[:, place], written & was)
+                found[FIXED] = (written & ~was & right[:, place], written & ~was)
             for measure, (hits, answers) in found.items():
                 both = counts.setdefault((place + 1, measure), ([], []))
                 for column, values in zip(both, (hits, answers), strict=True):
@@ -71,7 +71,7 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
         for (place, measure), (hits, answers) in counts.items()
         if sum(answers)
     ]
-    for measure in (SPOILT, MENDED):
+    for measure in (BROKEN, FIXED):
         own = [counts[place, measure] for place in range(2, longest + 1)]
         if own and sum(map(sum, (answers for _, answers in own))):
             hits, answers = (np.sum([pair[column] for pair in own], axis=0) for column in (0, 1))

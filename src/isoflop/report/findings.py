@@ -28,7 +28,7 @@ from isoflop.claims.gains import (
 from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
-from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
+from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.spec import (
     PublishSpec,
     Tables,
@@ -245,9 +245,9 @@ def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
         turned = {row["measure"]: row for _, row in rows[rows["place"] == "all"].iterrows()}
         places = rows[rows["measure"] == PASS].assign(place=lambda own: own["place"].astype(int))
         places = places.sort_values("place")
-        if len(places) < 2 or not {SPOILT, MENDED} <= set(turned):
+        if len(places) < 2 or not {BROKEN, FIXED} <= set(turned):
             continue
-        turned_wrong, turned_right = (_share(turned[name]) for name in (SPOILT, MENDED))
+        turned_wrong, turned_right = (_share(turned[name]) for name in (BROKEN, FIXED))
         first, last = places.iloc[0], places.iloc[-1]
         yield (
             f"A revision by {policy} ({generator}) makes {turned_wrong} of right answers wrong and "

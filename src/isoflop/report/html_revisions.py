@@ -3,7 +3,7 @@
 import pandas as pd
 
 from isoflop.estimate import Estimate
-from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
+from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.html_table import Cell, HtmlTable
 
 _NAMES = {"dataset": "Data", "generator": "Chains", "policy": "Model"}
@@ -18,7 +18,7 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
         for place, here in part.groupby("place", sort=False):
             by_measure = {str(row["measure"]): row for _, row in here.iterrows()}
             cells = [*map(str, keys), str(place)]
-            for measure in (PASS, SPOILT, MENDED):
+            for measure in (PASS, BROKEN, FIXED):
                 row = by_measure.get(measure)
                 cells.append("–" if row is None else _share(row))
             rows.append([Cell(text, bold=place == "all") for text in cells])
@@ -28,7 +28,7 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
         "it corrects. After each share, of how many answers."
     )
     header = [_NAMES[name] for name in named]
-    header += ["Place", "pass@1", "Right turned wrong", "Wrong turned right"]
+    header += ["Place", "pass@1", "Correct to incorrect", "Incorrect to correct"]
     return HtmlTable("Right and wrong answers along the chains", note, header, rows, text_columns=len(named))
 
 

@@ -15,15 +15,38 @@ from isoflop.search.tree import ROOT, Grow, Look, Search, Tree, best_first
 
 
 def beam_search(tree: Tree, width: int, beam_width: int, groups: int = 1, lookahead: int = 0) -> Search:
-    """Search with `width` beams in all, `beam_width` (M) children per beam, in `groups` of equal size.
+    """Beam search, DVTS or lookahead search, by `groups` and `lookahead`.
 
-    Solutions at a limit of the tree (its depth is the number of rounds) are set aside unfinished.
+    Parameters
+    ----------
+    tree
+        An empty tree with its limits; its depth is the number of rounds.
+    width
+        N, beams in all, a multiple of `groups`.
+    beam_width
+        M, children per beam.
+    groups
+        Of equal size; 1 for beam search, N / M for DVTS.
+    lookahead
+        k, steps written at temperature 0 before a node is valued; 0 for none.
+
+    Yields
+    ------
+    Questions for the driver; it sends back the new nodes' numbers, or the values of nodes looked ahead from.
+
+    Returns
+    -------
+    The numbers of the candidate nodes. Solutions at a limit of the tree are among them, unfinished.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally. doi:10.48550/arXiv.2408.03314
     """
     quota = [width // groups] * groups
     candidates: list[int] = []
     questions = [tree.grow(ROOT, count) for count in quota]
     while any(questions):
-        answers = yield [one for group in questions for one in group]
+        answers = yield [question for group in questions for question in group]
         new = iter([int(node) for node in answers])
         layers = [[next(new) for _ in group] for group in questions]
         if lookahead:

@@ -1,7 +1,7 @@
 """Runs many tree searches at once: all their questions go to the policy in one stream, and to the verifier.
 
 No problem waits for another: as soon as a search has its answers it asks on, and its requests join the batch
-that is under way. What a search is answered depends on its own seeds alone, so neither the batch nor the
+that is in flight. What a search is answered depends on its own seeds alone, so neither the batch nor the
 other searches change its tree.
 """
 
@@ -129,12 +129,12 @@ class Driver:
         if self._progress is not None:
             self._progress(0, tokens)
 
-    def _more(self, finished: Sequence[tuple[int, Completion]], under_way: int) -> list[GenerationRequest]:
+    def _more(self, finished: Sequence[tuple[int, Completion]], in_flight: int) -> list[GenerationRequest]:
         begun, scoring = time.perf_counter(), self.scoring_seconds
         requests: list[GenerationRequest] = []
         for index, completion in finished:
             requests += self._written(self._asked[index], completion)
-        if len(self._unscored) >= self._score_batch or (self._unscored and not under_way and not requests):
+        if len(self._unscored) >= self._score_batch or (self._unscored and not in_flight and not requests):
             requests += self._score()
         self.own_seconds += time.perf_counter() - begun - (self.scoring_seconds - scoring)
         return requests

@@ -12,9 +12,33 @@ from isoflop.search.tree import ROOT, Search, Tree
 def mcts(tree: Tree, expansions: int, root_children: int, children: int, exploration: float) -> Search:
     """Expand `expansions` selected nodes: the root into `root_children` steps, any other into `children`.
 
+    Parameters
+    ----------
+    tree
+        An empty tree with its limits.
+    expansions
+        How many nodes are selected, the root first.
+    root_children, children
+        Steps per expansion of the root, and of any other node.
+    exploration
+        C of UCT.
+
+    Yields
+    ------
+    Questions for the driver; it sends back the new nodes' numbers in their order.
+
+    Returns
+    -------
+    The numbers of the leaves: all solutions that ended, and the open ones, which are unfinished.
+
+    Notes
+    -----
     A selected node that can have no further step is visited again, which counts as an expansion though it
-    costs nothing; where all leaves are such nodes the search ends. The candidates are all solutions that
-    ended, and the open leaves, which are unfinished.
+    costs nothing; where all leaves are such nodes the search ends.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws. doi:10.48550/arXiv.2408.00724
     """
     visits, open_leaves = 0, 0
     for expansion in range(expansions):
@@ -39,18 +63,18 @@ def _selected(tree: Tree, visits: int, exploration: float) -> int:
     node, parent_visits, below = ROOT, visits, tree.root_children
     while below:
         log = math.log(parent_visits)
-        node = max(below, key=lambda one: (_uct(tree, one, log, exploration), -one))
+        node = max(below, key=lambda child: (_uct(tree, child, log, exploration), -child))
         parent_visits, below = tree.nodes[node].visits, tree.nodes[node].children
     return node
 
 
 def _uct(tree: Tree, node: int, log_parent_visits: float, exploration: float) -> float:
-    one = tree.nodes[node]
-    return one.value + exploration * math.sqrt(log_parent_visits / one.visits)
+    visited = tree.nodes[node]
+    return visited.value + exploration * math.sqrt(log_parent_visits / visited.visits)
 
 
 def _update(tree: Tree, node: int, value: float) -> None:
     """One more visit with `value` on the path to `node`."""
-    for one in tree.path(node):
-        one.visits += 1
-        one.value = ((one.visits - 1) * one.value + value) / one.visits
+    for visited in tree.path(node):
+        visited.visits += 1
+        visited.value = ((visited.visits - 1) * visited.value + value) / visited.visits

@@ -10,7 +10,19 @@ _WHOLE = 1e-9
 
 
 def balance(rewards: Sequence[float], temperature: float) -> list[float]:
-    """Weights exp(R_j / T_b), relative to the largest, which cannot overflow. Shape [nodes]."""
+    """Weights exp(R_j / T_b), relative to the largest, which cannot overflow.
+
+    Parameters
+    ----------
+    rewards
+        R, the verifier's score of each node, [nodes]; not empty.
+    temperature
+        T_b, above 0.
+
+    Returns
+    -------
+    Weights in (0, 1], [nodes].
+    """
     largest = max(rewards)
     return [math.exp((reward - largest) / temperature) for reward in rewards]
 
@@ -18,28 +30,62 @@ def balance(rewards: Sequence[float], temperature: float) -> list[float]:
 def allocate_sequential(budget: int, rewards: Sequence[float], temperature: float) -> list[int]:
     """Children per node, as in the authors' code: best node first, each the rounded-up share of what is left.
 
-    n_j = ceil(B w_j / S), then B -= n_j and S -= w_j. Spends exactly `budget`. Nodes with the same reward are
-    served in their order. Shape [nodes].
+    Parameters
+    ----------
+    budget
+        B, children to give out, at least 0.
+    rewards
+        R, the verifier's score of each node, [nodes].
+    temperature
+        T_b, above 0.
+
+    Returns
+    -------
+    Children of each node, [nodes]; they sum to `budget`.
+
+    Notes
+    -----
+    n_j = ceil(B w_j / S) with w from `balance` and S what is left of their sum, then B -= n_j, S -= w_j.
+    Nodes with the same reward are served in their order.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws. doi:10.48550/arXiv.2408.00724
     """
     weights = balance(rewards, temperature)
-    order = sorted(range(len(rewards)), key=lambda place: (-rewards[place], place))
+    order = sorted(range(len(rewards)), key=lambda node: (-rewards[node], node))
     # Summed from the smallest, so that the last node's share is all that is left.
-    left, rest = {}, 0.0
-    for place in reversed(order):
-        rest += weights[place]
-        left[place] = rest
+    remaining, rest = {}, 0.0
+    for node in reversed(order):
+        rest += weights[node]
+        remaining[node] = rest
     children = [0] * len(rewards)
-    for place in order:
-        share = budget * weights[place] / left[place] if left[place] > 0 else float(budget)
-        children[place] = min(budget, math.ceil(share - _WHOLE))
-        budget -= children[place]
+    for node in order:
+        share = budget * weights[node] / remaining[node] if remaining[node] > 0 else float(budget)
+        children[node] = min(budget, math.ceil(share - _WHOLE))
+        budget -= children[node]
     return children
 
 
 def allocate_round(budget: int, rewards: Sequence[float], temperature: float) -> list[int]:
     """Children per node, as in the paper: W_j = Round(B exp(R_j / T_b) / sum_k exp(R_k / T_b)), halves up.
 
-    May spend more than `budget`, less, or nothing. Shape [nodes].
+    Parameters
+    ----------
+    budget
+        B, children to give out, at least 0.
+    rewards
+        R, the verifier's score of each node, [nodes].
+    temperature
+        T_b, above 0.
+
+    Returns
+    -------
+    Children of each node, [nodes]; their sum may be more than `budget`, less, or nothing.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws. doi:10.48550/arXiv.2408.00724
     """
     weights = balance(rewards, temperature)
     total = math.fsum(weights)
@@ -54,29 +100,54 @@ def rebase(
 ) -> Search:
     """Sample `width` first steps; then, depth by depth, share what is left of the width among the open nodes.
 
-    After `iterations` of that, what a node is given is written to its end at once.
+    Parameters
+    ----------
+    tree
+        An empty tree with its limits.
+    width
+        N, the number of solutions that are paid for.
+    temperature
+        T_b of the allocation, above 0.
+    allocation
+        A key of `ALLOCATIONS`.
+    iterations
+        After so many allocations, what a node is given is written to its end at once; None for never.
 
+    Yields
+    ------
+    Questions for the driver; it sends back the new nodes' numbers in their order.
+
+    Returns
+    -------
+    The numbers of the candidate nodes.
+
+    Notes
+    -----
     A node that can have no further step (ended, or at a limit) takes one from the width. Where the allocation
     gives nothing to anyone, the search ends and what is open stays unfinished.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws. doi:10.48550/arXiv.2408.00724
     """
     allocate = ALLOCATIONS[allocation]
     candidates: list[int] = []
-    questions, left, shared = tree.grow(ROOT, width), width, 0
+    questions, budget, allocations = tree.grow(ROOT, width), width, 0
     while questions:
         answers = yield questions
         layer = [int(node) for node in answers]
         closed = [node for node in layer if not tree.is_open(node)]
         candidates += closed
-        left -= len(closed)
+        budget -= len(closed)
         layer = [node for node in layer if tree.is_open(node)]
         if not layer:
             break
-        children = allocate(max(left, 0), [tree.nodes[node].value for node in layer], temperature)
-        shared += 1
+        children = allocate(max(budget, 0), [tree.nodes[node].value for node in layer], temperature)
+        allocations += 1
         questions = [
-            one
+            question
             for node, count in zip(layer, children, strict=True)
-            for one in tree.grow(node, count, whole=shared == iterations)
+            for question in tree.grow(node, count, whole=allocations == iterations)
         ]
         if not questions:
             candidates += layer

@@ -42,13 +42,13 @@ def write_chains(
     # Prompts are read together: one by one they would cost a pass over the model each.
     enough = -(-len(chains) // _READINGS)
 
-    def more(finished: Sequence[tuple[int, Completion]], under_way: int) -> list[GenerationRequest]:
+    def more(finished: Sequence[tuple[int, Completion]], in_flight: int) -> list[GenerationRequest]:
         for index, completion in finished:
             chain = chains[asked[index]]
             chain.answers.append(completion)
             if len(chain.answers) < chain.length:
                 waiting.append(asked[index])
-        if under_way and len(waiting) < enough:
+        if in_flight and len(waiting) < enough:
             return []
         asked.extend(waiting)
         following = [_next_request(prompt, writing, chains[place]) for place in waiting]

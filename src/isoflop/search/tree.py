@@ -95,11 +95,11 @@ class Tree:
 
     def path(self, node: int) -> list[Node]:
         """The nodes from the first step to `node`; none for the root."""
-        found = []
+        path = []
         while node != ROOT:
-            found.append(self.nodes[node])
+            path.append(self.nodes[node])
             node = self.nodes[node].parent
-        return found[::-1]
+        return path[::-1]
 
     def steps(self, node: int) -> list[Node]:
         """The path without an empty last step: the solution's steps."""
@@ -128,7 +128,7 @@ class Tree:
         """Questions for `count` more children of `parent`."""
         first = self._asked.get(parent, 0)
         self._asked[parent] = first + count
-        return [Grow(parent, first + place, whole) for place in range(count)]
+        return [Grow(parent, first + child, whole) for child in range(count)]
 
     def add(self, parent: int, step: Step) -> Node:
         """A new node for `step` after `parent`."""

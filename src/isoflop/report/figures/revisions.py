@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from isoflop.fits.revision_rates import MENDED, PASS, SPOILT
+from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message
 from isoflop.report.spec import PublishSpec, without_length
@@ -43,11 +43,11 @@ def revision_chain(rates: pd.DataFrame) -> Figure:
         shown=np.where(rows["measure"] == PASS, "pass@1 (%)", "answers turned (%)"),
     )
     rows = rows.sort_values("place", kind="stable")
-    looks = fs.generator_styles([PASS, SPOILT, MENDED])
+    looks = fs.generator_styles([PASS, BROKEN, FIXED])
     figure, panels = grouped_panels(rows, (*_ROWS, "shown"), "place in the chain", sharey="row")
     for axes, part in panels:
         for measure, line in part.groupby("measure"):
-            apart = {SPOILT: -0.07, MENDED: 0.07}.get(str(measure), 0.0)
+            apart = {BROKEN: -0.07, FIXED: 0.07}.get(str(measure), 0.0)
             joined_bars(axes, line["place"].to_numpy(float) + apart, line, looks[str(measure)])
             if measure == PASS:
                 axes.axhline(float(line["accuracy"].iloc[0]), zorder=1, **_REFERENCE)
