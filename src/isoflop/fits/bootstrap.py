@@ -26,10 +26,34 @@ class Interval(NamedTuple):
 def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "all") -> Floats:
     """Bootstrap weights: how often each problem is drawn, over the number of problems.
 
-    Returns shape [draws, problem_count]; rows sum to 1, so `weights @ credits` is the accuracy of each draw.
+    Parameters
+    ----------
+    problem_count
+        Number of problems, at least 1.
+    draws
+        Number of bootstrap replicates, at least 1.
+    seed
+        The experiment's.
+    subset
+        Name of the subset of problems (`all`, or a level), which is resampled on its own.
+
+    Returns
+    -------
+    Weights, [draws, problem_count]; rows sum to 1, so `weights @ credits` is the accuracy of each replicate.
+
+    Raises
+    ------
+    ValueError
+        Without problems or replicates.
+
+    Notes
+    -----
     Fixed by the arguments alone: pass the same seed, and the problems in the same order, for everything that
-    is compared. For a subset pass its number of problems and its name.
-    Raises ValueError without problems or draws.
+    is compared.
+
+    References
+    ----------
+    Efron 1979, Bootstrap Methods: Another Look at the Jackknife. doi:10.1214/aos/1176344552
     """
     if problem_count < 1 or draws < 1:
         raise ValueError(f"a bootstrap needs a problem and a draw, not {problem_count} and {draws}")
@@ -40,15 +64,36 @@ def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "al
 
 
 def with_measurement(weights: Floats) -> Floats:
-    """The weights with those of the measurement, all equal, before them: [1 + draws, problems]."""
+    """The weights with those of the measurement, all equal, before them.
+
+    Parameters
+    ----------
+    weights
+        [draws, problems].
+
+    Returns
+    -------
+    [1 + draws, problems].
+    """
     count = weights.shape[1]
     return np.vstack([np.full((1, count), 1.0 / count), weights])
 
 
 def subset_means(values: Floats, weights: Floats, members: NDArray[np.bool_]) -> Floats:
-    """Weighted means over some of the problems, [..., draws]; nan where a draw has none of them.
+    """Weighted means over some of the problems.
 
-    `values`: [..., problems]. `weights`: [draws, problems]. `members`: which problems, [problems].
+    Parameters
+    ----------
+    values
+        [..., problems].
+    weights
+        [draws, problems].
+    members
+        Which problems count, [problems].
+
+    Returns
+    -------
+    [..., draws]; nan where a replicate has none of the problems.
     """
     part = weights[:, members]
     with np.errstate(invalid="ignore"):
@@ -57,14 +102,31 @@ def subset_means(values: Floats, weights: Floats, members: NDArray[np.bool_]) ->
 
 
 def accuracy_interval(credits: Floats, weights: Floats, confidence: float = 0.95) -> Interval:
-    """Interval of the mean credit over problems: what the bootstrap's percentiles and a score interval span.
+    """Interval of the mean credit over problems: spans bootstrap percentiles and a score interval.
 
-    `credits`: shape [problems], in [0, 1]. `weights`: shape [draws, problems] from `problem_weights`.
+    Parameters
+    ----------
+    credits
+        In [0, 1], [problems].
+    weights
+        From `problem_weights`, [draws, problems].
+    confidence
+        In (0, 1).
 
+    Returns
+    -------
+    Both ends in [0, 1]; a single problem says nothing about others: [0, 1].
+
+    Notes
+    -----
     The bootstrap knows no other credits than those seen: near an accuracy of 0 or 1 its intervals are too
     short, and where all credits are equal they claim certainty. So z^2 / 2 problems with credit 0 and as
-    many with 1 are added (Agresti and Coull 1998), the variance is taken over all, and the interval reaches
-    at least that far. A single problem says nothing about others: [0, 1].
+    many with 1 are added, the variance is taken over all, and the interval reaches at least that far.
+
+    References
+    ----------
+    Agresti and Coull 1998, Approximate Is Better than "Exact" for Interval Estimation of Binomial
+    Proportions. doi:10.1080/00031305.1998.10480550
     """
     pseudo = float(ndtri(0.5 + confidence / 2.0)) ** 2
     return _interval(credits, weights @ credits, confidence, (0.0, 1.0), pseudo / 2.0, pseudo)
@@ -73,20 +135,65 @@ def accuracy_interval(credits: Floats, weights: Floats, confidence: float = 0.95
 def difference_interval(first: Floats, second: Floats, weights: Floats, confidence: float = 0.95) -> Interval:
     """Interval of mean(first) - mean(second), paired by problem, made as in `accuracy_interval`.
 
-    The problems added are two: half of one at -1, half of one at 1, and one where both agree (Agresti and
-    Min 2005). A single problem gives [-1, 1].
+    Parameters
+    ----------
+    first, second
+        Credits of the same problems in the same order, in [0, 1], [problems].
+    weights
+        From `problem_weights`, [draws, problems].
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    Both ends in [-1, 1]; a single problem gives [-1, 1].
+
+    Notes
+    -----
+    The problems added are two: half of one at -1, half of one at 1, and one where both agree.
+
+    References
+    ----------
+    Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions.
+    doi:10.1002/sim.1781
     """
     difference = first - second
     return mean_difference_interval(difference, weights @ difference, confidence)
 
 
 def mean_difference_interval(difference: Floats, draws: Floats, confidence: float = 0.95) -> Interval:
-    """`difference_interval` where the draws of the mean of `difference`, [problems], are known already."""
+    """`difference_interval` where the replicates of the mean are known already.
+
+    Parameters
+    ----------
+    difference
+        In [-1, 1], [problems].
+    draws
+        The mean in every replicate, [draws].
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    Both ends in [-1, 1].
+    """
     return _interval(difference, draws, confidence, (-1.0, 1.0), 0.5, 2.0)
 
 
 def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
-    """The central interval of bootstrap draws, shape [draws]; infinite draws are allowed, NaN is not."""
+    """The central interval of bootstrap replicates.
+
+    Parameters
+    ----------
+    samples
+        [draws]; infinite ones are allowed.
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    Two of the replicates; nan where any of them is.
+    """
     tail = (1.0 - confidence) / 2.0
     places = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
     if np.isnan(samples).any():
@@ -96,7 +203,19 @@ def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
 
 
 def known_interval(samples: Floats, confidence: float = 0.95) -> Interval:
-    """`percentile_interval` of the draws that are numbers: one may be without any of what is measured."""
+    """`percentile_interval` of the replicates that are numbers: one may be without any of what is measured.
+
+    Parameters
+    ----------
+    samples
+        [draws]; nan where there is no number.
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    Two of the replicates.
+    """
     return percentile_interval(samples[~np.isnan(samples)], confidence)
 
 

@@ -47,7 +47,14 @@ class PolicyFrontier:
 def pareto(cost: Floats, error: Floats) -> Bools:
     """Which points no other point beats: none costs and errs at most as much, and less in one.
 
-    `cost`, `error`: [m], any order. Equal points are all kept. Returns [m].
+    Parameters
+    ----------
+    cost, error
+        [m], any order.
+
+    Returns
+    -------
+    [m]; equal points are all kept.
     """
     order = np.lexsort((error, cost))
     best_before = np.inf
@@ -63,8 +70,15 @@ def pareto(cost: Floats, error: Floats) -> Bools:
 def budget_grid(costs: Sequence[Floats]) -> Floats:
     """Budgets evenly spaced in log C, where curves can be compared without extrapolating any of them.
 
-    From the cheapest point of any curve to the smallest of their largest costs; empty where that is no range.
-    The cheapest point of every curve within the range is a budget too.
+    Parameters
+    ----------
+    costs
+        FLOPs of each curve's points, increasing.
+
+    Returns
+    -------
+    [g] in FLOPs, from the cheapest point of any curve to the smallest of their largest costs; empty where
+    that is no range. The cheapest point of every curve within the range is a budget too.
     """
     firsts = [float(cost[0]) for cost in costs]
     low, high = min(firsts), min(float(cost[-1]) for cost in costs)
@@ -75,9 +89,20 @@ def budget_grid(costs: Sequence[Floats]) -> Floats:
 
 
 def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
-    """Errors ([rows, m]) interpolated linearly in log C at `grid` ([g]): [rows, g].
+    """Errors interpolated linearly in log C.
 
-    Infinite below the curve's first cost, where the policy cannot be had. `grid` must not exceed the last.
+    Parameters
+    ----------
+    curve_cost
+        FLOPs, increasing, [m].
+    errors
+        [rows, m].
+    grid
+        FLOPs, none above the curve's last, [g].
+
+    Returns
+    -------
+    [rows, g]; infinite below the curve's first cost, where the policy cannot be had.
     """
     position = np.interp(np.log(grid), np.log(curve_cost), np.arange(curve_cost.size))
     left = np.minimum(position.astype(np.int64), curve_cost.size - 2)
@@ -88,10 +113,20 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
 
 
 def policy_frontier(curves: Sequence[MeasuredCurve]) -> PolicyFrontier | None:
-    """The best of `curves` at each budget, for the measured curves and for every bootstrap draw.
+    """The best of `curves` at each budget, for the measured curves and for every bootstrap replicate.
 
-    The curves must share their draws. Ties go to the first curve, so pass them from small to large.
-    None where curves have fewer than two points, or no budget at which they can be compared.
+    Parameters
+    ----------
+    curves
+        Of one family, from small to large, with the same replicates. Ties go to the first.
+
+    Returns
+    -------
+    None where a curve has fewer than two points, or no budget at which they can be compared.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, Figure 1. doi:10.48550/arXiv.2408.00724
     """
     if any(curve.cost.size < 2 for curve in curves):
         return None
@@ -110,9 +145,18 @@ def policy_frontier(curves: Sequence[MeasuredCurve]) -> PolicyFrontier | None:
 
 
 def with_single(curve: MeasuredCurve, single: MeasuredCurve) -> MeasuredCurve:
-    """The curve of whoever may also answer by `single` (greedy decoding, one point): the better of the two.
+    """The curve of a policy that may also answer by `single`: the better of the two at every cost.
 
-    The curves must share their draws.
+    Parameters
+    ----------
+    curve
+        Of the policy.
+    single
+        One point, such as greedy decoding, with the same replicates.
+
+    Returns
+    -------
+    A curve at the costs of both.
     """
     cost = np.union1d(curve.cost, single.cost)
 

@@ -28,7 +28,17 @@ class Line:
             raise ValueError("a line needs rising x and one row of draws for each")
 
     def at(self, x: float) -> Floats:
-        """Accuracy at `x`, by linear interpolation; `x` is within what was measured. Shape [1 + draws]."""
+        """Accuracy at `x`, by linear interpolation.
+
+        Parameters
+        ----------
+        x
+            Log FLOPs per problem, within what was measured.
+
+        Returns
+        -------
+        [1 + draws].
+        """
         after = int(np.clip(np.searchsorted(self.x, x), 1, self.x.size - 1)) if self.x.size > 1 else 0
         if after == 0:
             alone: Floats = self.draws[0]
@@ -42,10 +52,17 @@ class Line:
         return bool(self.x[0] - 1e-9 <= x <= self.x[-1] + 1e-9)
 
     def first_reached(self, target: Floats) -> Floats:
-        """The least x at which the monotone line reaches each draw's `target`, [1 + draws].
+        """The least x at which the monotone line reaches a target.
 
-        Infinite where it does not; the first point's x where that has reached it already, which is then an
-        upper bound. What is short by rounding alone is reached.
+        Parameters
+        ----------
+        target
+            An accuracy for each replicate, [1 + draws].
+
+        Returns
+        -------
+        [1 + draws]. Infinite where it is not reached; the first point's x where that has reached it already,
+        which is then an upper bound. What is short by rounding alone is reached.
         """
         target = target - _ROUNDING
         best = np.maximum.accumulate(self.draws, axis=0)
@@ -59,9 +76,17 @@ class Line:
         return reached
 
     def reached_between(self, target: Floats) -> tuple[Floats, Floats]:
-        """The measured x before and at which the monotone line has reached each draw's `target`, [1 + draws].
+        """The measured x before and at which the monotone line has reached a target.
 
-        Where the first point has reached it, both are its x; where none has, the last point's and infinite.
+        Parameters
+        ----------
+        target
+            An accuracy for each replicate, [1 + draws].
+
+        Returns
+        -------
+        Before, and at, each [1 + draws]. Where the first point has reached it, both are its x; where none
+        has, the last point's and infinite.
         """
         reached = np.maximum.accumulate(self.draws, axis=0) >= target
         first = np.where(reached.any(axis=0), reached.argmax(axis=0), self.x.size)
@@ -70,13 +95,22 @@ class Line:
         return before, after
 
 
-def saved(line: Line, baseline: Line, place: int) -> Floats:
-    """How much less compute `line` needs than `baseline` for what that has at its point `place`, [1 + draws].
+def saved(line: Line, baseline: Line, index: int) -> Floats:
+    """How much less compute `line` needs than `baseline` for what that has at one of its points.
 
-    The log of (least compute at which the baseline is there) / (the same for `line`), in each draw for what
-    the baseline has in that draw: positive where compute is saved, 0 for a line against itself, minus
+    Parameters
+    ----------
+    line, baseline
+        Accuracies of the same problems and replicates over log FLOPs.
+    index
+        Of the baseline's point.
+
+    Returns
+    -------
+    log(least compute at which the baseline is there / the same for `line`), [1 + draws], in each replicate
+    for what the baseline has in it: positive where compute is saved, 0 for a line against itself, minus
     infinity where `line` does not get there within what was measured. The baseline may be there earlier.
     """
-    target = baseline.draws[place]
+    target = baseline.draws[index]
     log_factor: Floats = baseline.first_reached(target) - line.first_reached(target)
     return log_factor

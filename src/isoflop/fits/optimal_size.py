@@ -31,22 +31,37 @@ class SizeLaw:
 def size_law(
     curves: Sequence[MeasuredCurve], names: Sequence[str], parameters: Sequence[int], level: float
 ) -> SizeLaw:
-    """The law of one family's curves, which share their draws, from small to large.
+    """The law of one family's curves.
 
-    `names`, `parameters`: of the policies. `level`: of the intervals.
+    Parameters
+    ----------
+    curves
+        From small to large, with the same replicates.
+    names, parameters
+        Of the policies.
+    level
+        Of the intervals, in (0, 1).
+
+    Returns
+    -------
+    The frontier and the regression on its crossings, whose status says where there is no law.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, section 4.2. doi:10.48550/arXiv.2408.00724
     """
     frontier = policy_frontier(curves)
     if frontier is None:
         fit = Fit("optimal_size", "failed", "no range of budgets in which the policies compare", 0)
         return SizeLaw(None, fit)
     sizes = np.array(parameters)
-    never = [name for place, name in enumerate(names) if place not in frontier.best]
+    never = [name for index, name in enumerate(names) if index not in frontier.best]
     fit = fit_optimal_size(
         frontier.cost,
         sizes[frontier.best],
         sizes[frontier.draws],
         level,
-        priced={float(size): frontier.prices[:, place] for place, size in enumerate(parameters)},
+        priced={float(size): frontier.prices[:, index] for index, size in enumerate(parameters)},
         never_best=never,
     )
     return SizeLaw(frontier, fit)
@@ -55,9 +70,25 @@ def size_law(
 def optimal_size(
     series: Sequence[Series], parameters: Sequence[int], evidence: Evidence, cost: str
 ) -> SizeLaw:
-    """The law of one strategy's series of a family, from small to large, under the cost model `cost`."""
+    """The law of one strategy's series of a family.
+
+    Parameters
+    ----------
+    series
+        From small to large.
+    parameters
+        Of the policies.
+    evidence
+        What the series are part of: its bootstrap weights and level.
+    cost
+        The cost model, a key of the series' costs.
+
+    Returns
+    -------
+    As `size_law`.
+    """
     curves = []
-    for one in series:
-        draws = evidence.drawn @ one.credits.T
-        curves.append(MeasuredCurve(one.costs[cost], 1.0 - draws[0], 1.0 - draws[1:]))
-    return size_law(curves, [one.policy for one in series], parameters, evidence.level)
+    for policy in series:
+        draws = evidence.drawn @ policy.credits.T
+        curves.append(MeasuredCurve(policy.costs[cost], 1.0 - draws[0], 1.0 - draws[1:]))
+    return size_law(curves, [policy.policy for policy in series], parameters, evidence.level)

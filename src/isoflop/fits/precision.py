@@ -64,8 +64,21 @@ class Side:
 def both_right(first: float, second: float, correlation: float) -> float:
     """Phi2: probability that two correlated standard normals both stay below the quantiles of two chances.
 
-    `first`, `second`: the chances, in (0, 1). `correlation`: in [-1, 1]. By quadrature over the angle
-    asin(correlation) (Drezner and Wesolowsky 1990).
+    Parameters
+    ----------
+    first, second
+        The chances, in (0, 1).
+    correlation
+        In [-1, 1].
+
+    Returns
+    -------
+    A probability, by quadrature over the angle asin(correlation).
+
+    References
+    ----------
+    Drezner and Wesolowsky 1990, On the computation of the bivariate normal integral.
+    doi:10.1080/00949659008811236
     """
     one, other = float(ndtri(first)), float(ndtri(second))
     angle = math.asin(correlation)
@@ -76,12 +89,34 @@ def both_right(first: float, second: float, correlation: float) -> float:
 
 
 def votes_noise(votes: float) -> float:
-    """The noise v of a vote over so many samples."""
+    """The noise v of a vote.
+
+    Parameters
+    ----------
+    votes
+        How many samples vote, at least 1.
+
+    Returns
+    -------
+    v, in units of the variance of quality between problems.
+    """
     return SAMPLE_NOISE / math.sqrt(votes)
 
 
 def credit_product(first: Side, second: Side, agreement: float) -> float:
-    """E[credit of one times credit of the other] over problems; `agreement`: q."""
+    """E[credit of one times credit of the other] over problems.
+
+    Parameters
+    ----------
+    first, second
+        The strategies.
+    agreement
+        q, the correlation of their qualities over problems.
+
+    Returns
+    -------
+    In [0, 1].
+    """
     spread = math.sqrt((1 + first.noise) * (1 + second.noise))
 
     def both(shared: float) -> float:
@@ -94,22 +129,59 @@ def credit_product(first: Side, second: Side, agreement: float) -> float:
 
 
 def difference_variance(first: Side, second: Side, agreement: float) -> float:
-    """Variance over problems of the difference of two credits; `agreement`: q, the correlation of S."""
+    """Variance over problems of the difference of two credits.
+
+    Parameters
+    ----------
+    first, second
+        The strategies.
+    agreement
+        q, the correlation of their qualities over problems.
+
+    Returns
+    -------
+    D, at least 0.
+    """
     squares = credit_product(first, first, 1.0) + credit_product(second, second, 1.0)
     product = credit_product(first, second, agreement)
     return max(0.0, squares - 2 * product - (first.accuracy - second.accuracy) ** 2)
 
 
 def half_width(variance: float, problems: int, level: float = 0.95) -> float:
-    """Half of the interval of a mean over problems with this variance per problem; at most 1."""
+    """Half of the interval of a mean over problems.
+
+    Parameters
+    ----------
+    variance
+        Per problem.
+    problems
+        How many, at least 1.
+    level
+        Of the interval, in (0, 1).
+
+    Returns
+    -------
+    z sqrt(D / P), at most 1.
+    """
     return min(1.0, float(ndtri(0.5 + level / 2)) * math.sqrt(variance / problems))
 
 
 def problems_to_decide(problems: int, half_width: float, effect: float) -> int | None:
-    """Number of problems at which an interval around `effect` just leaves out 0; None for an effect of 0.
+    """Number of problems at which an interval around an effect just leaves out 0.
 
-    `half_width`: of the interval that `problems` problems gave (in the unit of `effect`). It shrinks with
-    the square root of the number of problems: ceil(problems (half_width / |effect|)^2), at least 1.
+    Parameters
+    ----------
+    problems
+        How many there were.
+    half_width
+        Of the interval that they gave, in the unit of `effect`.
+    effect
+        The mean difference.
+
+    Returns
+    -------
+    ceil(problems (half_width / |effect|)^2), at least 1, as half-widths shrink with the square root; None for
+    an effect of 0.
     """
     if effect == 0:
         return None
