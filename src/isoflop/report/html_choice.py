@@ -153,7 +153,8 @@ def worth_telling(choice: Choice) -> Iterable[str]:
                 for _, row in group[group["difficulty"] == kind].iterrows()
             ]
             if gains:
-                parts.append(f"{KIND_LABELS[kind]} {'; '.join(gains)}")
+                label = KIND_LABELS[kind]
+                parts.append(f"{label[0].upper() + label[1:] if parts else label} {'; '.join(gains)}")
         budgets = " or ".join(f"{budget:g}" for budget in dict.fromkeys(group["budget"]))
         if parts:
             yield (
