@@ -1,7 +1,7 @@
 """Answers that are numbers: word problems, GSM8K. Exact rational numbers, read strictly."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import Self
@@ -11,13 +11,23 @@ from isoflop.grading.statements import MAX_STATEMENT_LENGTH, SENTENCE_END, STATE
 
 _GROUP = r"(?:,\\?!?|\{,\})"  # a thousands separator: , or LaTeX's ,\! and {,}
 DECIMAL = rf"(?:[1-9][0-9]{{0,2}}(?:{_GROUP}[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+# In sentences a space (ordinary, thin or of LaTeX) and an apostrophe separate thousands too.
+_GAPS = "['’\u00a0\u2009\u202f ]|\\\\[,;: ]"
+_SPACED = rf"[1-9][0-9]{{0,2}}(?:(?:{_GAPS})[0-9]{{3}}(?![0-9]))+(?:\.[0-9]+)?"
+_VULGAR = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
+    "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
 _CURRENCY = r"(?:\\?[$€£¥₹]\s?)"
+_FRACTION = r"\\[dt]?frac\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))"
 _NUMBER = re.compile(
     rf"""
     (?P<sign>[-+−–]?)\s?{_CURRENCY}?(?P<sign_inside>[-+−]?)
     (?:
-        \\[dt]?frac\s*\{{\s*(?P<top>[0-9]+)\s*\}}\s*\{{\s*(?P<bottom>[0-9]+)\s*\}}
+        (?P<latex_whole>[0-9]*)\s*(?P<latex>{_FRACTION.replace("(", "(?:").replace("(?:?:", "(?:")})
+      | (?P<vulgar_whole>[0-9]*)\s?(?P<vulgar>[{"".join(_VULGAR)}])
       | (?P<whole>[0-9]+)\s+(?P<mixed_top>[0-9]+)/(?P<mixed_bottom>[0-9]+)
+      | (?P<spaced>{_SPACED})
       | (?P<decimal>{DECIMAL})
         (?:\s?/\s?(?P<divisor>[0-9]+(?![.,]?[0-9])) | [eE](?P<exponent>[-+]?[0-9]{{1,3}})(?![0-9]))?
     )
@@ -26,16 +36,30 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 _MAX_PLACES = 300  # decimals written out; beyond that, a fraction
+_MAX_DIGITS = 2000  # beyond that, no answer: Python refuses to read 4,300
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-# Where a number goes on in a way that was not read: more digits, a list, a time of day, an exponent.
-_GOES_ON = re.compile(r"[0-9]|[.,:][0-9]|[eE][-+]?[0-9]")
+# Where a number goes on in a way that was not read: more digits, a list, a time of day, an exponent,
+# a factor, a power, a root, a fraction, or another number that it may be instead.
+_GOES_ON = re.compile(
+    r"""[\ ]?[0-9]|[.,:][0-9]|[eE][-+]?[0-9]
+      | \s*(?:\^|\*\*\s*[0-9(]|[π√∞½⅓⅔¼¾⁰¹²³⁴⁵⁶⁷⁸⁹]
+             |\\(?:pi|sqrt|[dt]?frac|cdot|times|pm|infty|ln|log|sin|cos|tan|theta|alpha)(?![a-zA-Z]))
+      | \s*(?:or|to|through|and)\s+[$]?[0-9]
+    """,
+    re.VERBOSE,
+)
 # Where it is the first term of a calculation, its unit perhaps between: "3 apples + 2 apples = 5 apples".
 _CALCULATION = re.compile(r"\s*(?:=|(?:[a-zA-Z%]+\s+)?(?:\\times|\\cdot|[-+*/×÷^−–x])\s*[$(]?[0-9])")
 _LEAD_IN = re.compile(
-    r"(?:[\s*_`~:]|\\[(\[]|\$(?=[^0-9\s.])|(?:about|approximately|exactly|only|therefore|thus)\b)*"
+    r"(?:[\s*_`~:≈]|\\(?:approx|sim|boldsymbol|mathbf)\b|\\[(\[]|\$(?=[^0-9\s.])"
+    r"|(?:about|approximately|exactly|only|therefore|thus)\b)*"
 )
-_LEFT_SIDE = re.compile(r"[a-zA-Z][a-zA-Z ]{0,40}=\s*")  # "x = 17", "total = 17"
-_LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[,;! ]")
+_LEFT_SIDE = re.compile(r"[a-zA-Z][a-zA-Z ]{0,40}(?:=|\\approx|≈)\s*")  # "x = 17", "total = 17"
+_LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[,;! ](?![0-9]{3})")
+# A heading of Markdown of the fourth level, not GSM8K's mark: "#### 2. Check", "#### 3) Units".
+_HEADING = re.compile(r"\s*[0-9]+[.)]\s+\S")
+# A sample of a base model may go on with a question of its own.
+_NEXT_QUESTION = re.compile(r"\n[ \t]*(?:Q|Question|Problem)\s*[0-9]*\s*:")
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -48,14 +72,16 @@ def parse_number(text: str) -> Fraction | None:
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
+    if sum(map(str.isdigit, match[0])) > _MAX_DIGITS:
+        return None
     group = match.groupdict()
-    if group["top"]:
-        top, bottom = Fraction(int(group["top"])), int(group["bottom"])
+    if group["latex"] or group["vulgar"]:
+        top, bottom = _parts_of_fraction(group)
     elif group["whole"]:
         bottom = int(group["mixed_bottom"])
         top = Fraction(int(group["whole"]) * bottom + int(group["mixed_top"]))
     else:
-        digits = re.sub(r"[^0-9.]", "", group["decimal"])
+        digits = re.sub(r"[^0-9.]", "", group["spaced"] or group["decimal"])
         top = Fraction(digits) * Fraction(10) ** int(group["exponent"] or 0)
         bottom = int(group["divisor"] or 1)
     if bottom == 0:
@@ -63,6 +89,19 @@ def _value(match: re.Match[str]) -> Fraction | None:
     value = top / bottom * _SCALES.get(group["scale"] or "", 1)
     negative = (group["sign"] in {"-", "−", "–"}) != (group["sign_inside"] in {"-", "−"})
     return -value if negative else value
+
+
+def _parts_of_fraction(group: Mapping[str, str | None]) -> tuple[Fraction, int]:
+    """Numerator, the whole before it counted in, and denominator of a LaTeX or one-character fraction."""
+    if group["vulgar"]:
+        top, bottom = map(int, _VULGAR[group["vulgar"]].split("/"))
+        whole = group["vulgar_whole"]
+    else:
+        found = re.fullmatch(_FRACTION, group["latex"] or "")
+        assert found is not None  # it is part of the pattern that matched
+        top, bottom = int(found[1] or found[2]), int(found[3] or found[4])
+        whole = group["latex_whole"]
+    return Fraction(int(whole or 0) * bottom + top), bottom
 
 
 def format_number(value: Fraction) -> str:
@@ -119,15 +158,24 @@ cached_number = lru_cache(maxsize=65536)(parse_number)
 
 def _number_statements(text: str) -> Iterator[tuple[str, bool]]:
     """What is stated, from the last statement to the first: its line, and whether the text ends with it."""
-    statements = [(start, _LATEX_UNIT.sub(" ", inside), False) for start, inside in boxed(text)]
+    # A factorial in a box is no number of this grader; in a sentence it is an exclamation.
+    statements = [
+        (start, _LATEX_UNIT.sub(" ", inside), False)
+        for start, inside in boxed(text)
+        if not inside.rstrip().endswith("!")
+    ]
     for match in STATEMENT.finditer(text):
         lead_in = _LEAD_IN.match(text, match.end(), match.end() + MAX_STATEMENT_LENGTH)
         start = lead_in.end() if lead_in else match.end()
         line = text[start : start + MAX_STATEMENT_LENGTH].split("\n", 1)[0]
+        if match[0].startswith("#") and _HEADING.match(line):
+            continue
         statements.append((match.start(), line, start + len(line) == len(text)))
-    statements.sort(key=lambda statement: statement[0], reverse=True)
-    for _, line, at_end in statements:
-        yield line, at_end
+    statements.sort(key=lambda statement: statement[0])
+    asked = _NEXT_QUESTION.search(text, statements[0][0]) if statements else None
+    for position, line, at_end in reversed(statements):
+        if asked is None or position < asked.start():
+            yield line, at_end
 
 
 def _stated_number(line: str, cut_off: bool) -> Fraction | None:
