@@ -8,6 +8,7 @@ writes such answers in a way that they take for what is meant.
 import re
 from fractions import Fraction
 
+from isoflop.grading.arithmetic import exact_value
 from isoflop.grading.numbers import DECIMAL, cached_number
 
 _CURRENCY = r"\\?[$€£¥₹]"
@@ -17,14 +18,32 @@ _PLAIN = re.compile(
     rf"-?(?:{_CURRENCY})?(?:{DECIMAL}|[0-9]+/[0-9]+|[0-9]+ [0-9]+/[0-9]+|\\frac\{{[0-9]+\}}\{{[0-9]+\}})"
 )
 _REPEATING = re.compile(r"(-?)([0-9]*)\.([0-9]*)\\(?:overline|bar)\{([0-9]+)\}")
+_DOTTED = re.compile(r"\\dot\{?([0-9])\}?(?:([0-9]*)\\dot\{?([0-9])\}?)?$")
 _MIXED_LATEX = re.compile(r"(?<![0-9.])([0-9]+)\\frac\{([0-9]+)\}\{([0-9]+)\}")
 _BASED = re.compile(r"([0-9a-zA-Z]+)_(?:\{([0-9]+)\}|([0-9]))")
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mbox|mathrm|mathbf|operatorname)\{([^{}]*)\}")
 _WORDS = re.compile(r"[a-z][a-z' -]*[a-z]")
 
+# A letter in upright or bold type is that letter: 3\\mathbf{i}, \\mathrm{e}^3.
+_FONT = re.compile(r"\\(?:mathbf|mathrm|mathit|boldsymbol|vec|hat)\{([a-zA-Z])\}")
+_LIST_COMMA = r"(?<=[0-9]), (?=[0-9]{3}(?![0-9]))"
+_ROOT = re.compile(r"√(?:\(([^()]*)\)|([0-9]+|[a-zA-Z]))")
+_SUPERSCRIPTS = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_SIGNS = str.maketrans(
+    {
+        "∞": "\\infty ", "°": "^\\circ ", "π": "\\pi ", "θ": "\\theta ", "·": "\\cdot ", "×": "\\times ",
+        "÷": "/", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∪": "\\cup ", "∩": "\\cap ",
+        "∈": "\\in ", "∅": "\\emptyset ", "−": "-", "–": "-", "′": "'",
+        "½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}",
+        "¾": "\\frac{3}{4}",
+    }
+)  # fmt: skip
+
 _THIN_GROUP = re.compile(r"(?<=[0-9])\\,(?=[0-9]{3}(?![0-9]))")
 _MIXED = re.compile(r"(?<![0-9./])([0-9]+) ([0-9]+)/([0-9]+)(?![0-9./])")
 _SCALED = re.compile(r"(?<=[0-9])(?: |\\text\{ ?)(thousand|million|billion|trillion)(?![a-z])", re.IGNORECASE)
+_TOLERANCE = Fraction(1, 10**5)
 _ZEROS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _UNITS = "am|cm|cl|deg|dm|dl|ft|hrs?|kg|km|kw|lbs?|mg|mi|min|ml|mm|mph|oz|pm|rad|sec|sq|yd"
 # A unit in words, of which the first is no product of a few variables.
@@ -41,7 +60,10 @@ def normal_form(answer: str) -> str:
 
     A final period goes. Commas stay: they separate coordinates.
     """
-    text = re.sub(r"\\(?:left|right)(?![a-zA-Z])", "", answer)
+    text = _in_latex(answer).replace(",\\!", ",")
+    text = re.sub(r"\\(?:left|right)(?![a-zA-Z])", "", text)
+    text = re.sub(r"\\langle(?![a-zA-Z])(.*?,.*?)\\rangle(?![a-zA-Z])", r"(\1)", text)
+    text = _FONT.sub(r"\1", text)
     text = re.sub(r"\\[dt]?frac(?![a-zA-Z]) ?", r"\\frac", text)
     text = re.sub(r"\\frac([0-9])(?=[0-9{])", r"\\frac{\1}", text)
     text = re.sub(r"(\\frac\{[0-9]+\})([0-9])", r"\1{\2}", text)
@@ -50,7 +72,27 @@ def normal_form(answer: str) -> str:
     text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"(?<=[^.\s])\s?\.$", "", text)
-    return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text)
+    return re.sub(rf"{_LIST_COMMA}|(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", _kept_in_a_list, text)
+
+
+def _in_latex(text: str) -> str:
+    """Signs of mathematics that are single characters, as commands."""
+    if text.isascii():
+        return text
+    text = _ROOT.sub(lambda match: f"\\sqrt{{{match[1] or match[2]}}}", text)
+    text = _SUPERSCRIPTS.sub(lambda match: f"^{{{match[0].translate(_DIGITS)}}}", text)
+    return text.translate(_SIGNS)
+
+
+def _kept_in_a_list(match: re.Match[str]) -> str:
+    """A space between thousands, outside of brackets, is what makes two numbers of them."""
+    if match[0] != " " and _depth(match.string[: match.start()]) == 0:
+        return match[0]
+    return match[0].replace(" ", "")
+
+
+def _depth(text: str) -> int:
+    return sum(text.count(opening) for opening in "([{") - sum(text.count(closing) for closing in ")]}")
 
 
 def exact_verdict(first: str, second: str) -> bool | None:
@@ -70,9 +112,13 @@ def exact_verdict(first: str, second: str) -> bool | None:
 
 
 def _far_apart(value: Fraction, *targets: Fraction) -> bool | None:
-    """False where the numbers certainly differ, else None: math-verify compares six decimals."""
+    """False where the numbers certainly differ, else None: math-verify compares six decimals.
+
+    By more than 1e-5, or by more than that share of them: tiny numbers are not all one.
+    """
     apart = all(
-        value.denominator == target.denominator == 1 or abs(value - target) > Fraction(1, 10**5)
+        value.denominator == target.denominator == 1
+        or abs(value - target) > _TOLERANCE * min(Fraction(1), max(abs(value), abs(target)))
         for target in targets
         if value != target
     )
@@ -86,10 +132,13 @@ def _exact(text: str) -> tuple[Fraction, bool] | None:
     value = _repeating(number)
     if value is None and _PLAIN.fullmatch(number):
         value = cached_number(number)
+    if value is None:
+        value = exact_value(number)
     return None if value is None else (value, without_percent != text)
 
 
 def _repeating(text: str) -> Fraction | None:
+    text = _DOTTED.sub(lambda dots: f"\\overline{{{dots[1]}{dots[2] or ''}{dots[3] or ''}}}", text)
     match = _REPEATING.fullmatch(text)
     if match is None:
         return None

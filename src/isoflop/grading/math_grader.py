@@ -1,13 +1,21 @@
 """Answers in LaTeX (MATH): found in boxes, compared with math-verify after what it misreads is rewritten."""
 
 import re
-from collections.abc import Iterator
 from typing import Self
 
 from isoflop.grading.equivalence import ComparingGrader
 from isoflop.grading.latex import exact_verdict, normal_form, readable
 from isoflop.grading.math_worker import MEMORY_LIMIT, TIME_LIMIT, MathWorker
-from isoflop.grading.statements import MAX_STATEMENT_LENGTH, SENTENCE_END, STATEMENT, boxed
+from isoflop.grading.statements import (
+    MAX_STATEMENT_LENGTH,
+    SENTENCE_END,
+    STATEMENT,
+    answering,
+    boxed,
+    is_heading,
+    until_next_question,
+)
+from isoflop.grading.structure import verdict_on_structure
 
 MAX_PARSED_LENGTH = 2000  # characters; longer answers are compared as strings only
 
@@ -16,23 +24,55 @@ _PLACEHOLDERS = frozenset(
     {"invalid", "no answer", "noanswer", "no_answer", "none", "null", "nan", "n/a", "unknown", "?", "..."}
 )
 
-_DELIMITERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
+_DELIMITED = re.compile(
+    r"\$\$(?P<display>.+?)\$\$|\$(?P<inline>(?:\\.|[^$\\])+)\$|\\\((?P<round>.+?)\\\)|\\\[(?P<square>.+?)\\\]",
+    re.DOTALL,
+)
+# What can only be an answer: a number, or a formula that begins as one.
+_FORMULA = re.compile(r"-?[0-9.]|-?\\(?:[dt]?frac|sqrt|pi)(?![a-zA-Z])")
+# How a sentence ends in what it states: "the largest n is 34".
+_IS = re.compile(r"(?:\b(?:is|are|equals)|=)\s*(?P<stated>\$(?:\\.|[^$\\])+\$|-?[0-9][0-9.,/]*)\s*\.?\s*$")
 
 
-def _stated_latex(text: str, truncated: bool) -> Iterator[str]:
-    """What follows "the answer is", from the last statement to the first."""
-    for match in reversed(list(STATEMENT.finditer(text))):
-        rest = text[match.end() : match.end() + MAX_STATEMENT_LENGTH].lstrip(" \t\n:*")
-        for opening, closing in _DELIMITERS:
-            if rest.startswith(opening):
-                inside, closed, _ = rest[len(opening) :].partition(closing)
-                if closed:
-                    yield inside
-                break
-        else:
-            stated = SENTENCE_END.split(rest, maxsplit=1)[0]
-            if not (truncated and len(stated) == len(rest)):
-                yield stated
+def _statements(text: str, truncated: bool) -> list[tuple[int, str]]:
+    """Where something is stated after "the answer is", and what; in the order of the text."""
+    found = []
+    for match in STATEMENT.finditer(text):
+        rest = text[match.end() : match.end() + MAX_STATEMENT_LENGTH]
+        if is_heading(match[0], rest):
+            continue
+        rest = rest.lstrip(" \t\n:*")
+        delimited = _DELIMITED.match(rest)
+        if delimited:
+            found.append((match.start(), _inside(delimited)))
+            continue
+        if re.match(r"\$|\\\(|\\\[", rest):
+            continue  # cut off
+        stated = SENTENCE_END.split(rest, maxsplit=1)[0]
+        if not (truncated and len(stated) == len(rest)):
+            found.append((match.start(), _of_sentence(stated)))
+    return found
+
+
+def _inside(delimited: re.Match[str]) -> str:
+    return next(group for group in delimited.groups() if group is not None)
+
+
+def _of_sentence(stated: str) -> str:
+    """What a sentence states: what it says that something is, or its only formula, else all of it."""
+    ends = _IS.search(stated)
+    if ends:
+        return ends["stated"].strip("$ ").rstrip(".,")
+    formulas = list(_DELIMITED.finditer(stated))
+    # "the area is $12$", not "in $x$ and $y$": one formula, after words.
+    if len(formulas) == 1 and re.search(r"[A-Za-z]{2,}\s*$", stated[: formulas[0].start()]):
+        return _inside(formulas[0])
+    return stated
+
+
+def _settles(statement: str, told: str) -> bool:
+    """Whether a statement after a box takes its place: "the answer is 6", not "our answer: 17 * 44 = 748"."""
+    return bool(_FORMULA.match(told)) and "=" not in told and bool(re.match(r"\S+ (?:is|=)", statement))
 
 
 class MathGrader(ComparingGrader):
@@ -55,12 +95,22 @@ class MathGrader(ComparingGrader):
         self._worker.close()
 
     def extract(self, text: str, *, truncated: bool = False) -> str | None:
-        """The content of the last closed box that holds something, else the last stated answer."""
-        for _, inside in reversed(boxed(text)):
-            if (answer := _answer_or_none(inside)) is not None:
-                return answer
-        for stated in _stated_latex(text, truncated):
-            if (answer := _answer_or_none(stated)) is not None:
+        """The content of the last closed box that holds something, else the last stated answer.
+
+        A formula or number that is stated after the last box takes its place.
+        """
+        text = answering(text)
+        boxes, stated = boxed(text), _statements(text, truncated)
+        known = [position for position, _ in (*boxes, *stated)]
+        if known:
+            length = len(until_next_question(text, min(known)))
+            boxes = [box for box in boxes if box[0] < length]
+            stated = [statement for statement in stated if statement[0] < length]
+        last_box = max((position for position, inside in boxes if _answer_or_none(inside)), default=-1)
+        later = [told for position, told in stated if position > last_box and _settles(text[position:], told)]
+        told_first = [*reversed(later), *(inside for _, inside in reversed(boxes))]
+        for told in (*told_first, *(told for _, told in reversed(stated))):
+            if (answer := _answer_or_none(told)) is not None:
                 return answer
         return None
 
@@ -73,6 +123,8 @@ class MathGrader(ComparingGrader):
         if max(len(first), len(second)) > MAX_PARSED_LENGTH or not (_balanced(first) and _balanced(second)):
             return False
         verdict = exact_verdict(first, second)
+        if verdict is None:
+            verdict = verdict_on_structure(first, second, self.equivalent)
         if verdict is not None:
             return verdict
         first, second = readable(first), readable(second)

@@ -7,10 +7,7 @@ uses signals, so it works in threads and in worker processes alike.
 """
 
 import json
-import logging
-import math
 import os
-import re
 import resource
 import select
 import signal
@@ -18,11 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from isoflop.errors import UserError
 
@@ -33,9 +28,6 @@ MEMORY_LIMIT = 2 * 2**30  # bytes of memory of the child
 # places and takes for "different". The child's own limit is a backstop.
 _BACKSTOP = 4  # times the memory limit, of address space
 _POLL_SECONDS = 0.05
-_PERCENT = re.compile(r"%|percent|pct", re.IGNORECASE)
-# Words: math-verify reads their letters as symbols, and compares them as text besides.
-_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|operatorname)|(?<![\\A-Za-z])[A-Za-z]{3,}|^[A-Za-z]{2,}$")
 START_LIMIT = 120.0  # seconds for the child's imports, on a loaded machine
 
 
@@ -81,7 +73,8 @@ class MathWorker:
                 line = None
             if line in {"same", "different"}:
                 return Comparison(line == "same")
-            self._stop()
+            if line != "failed":  # which leaves the child as it was
+                self._stop()
             return Comparison(None, (first, second)[parsed] if parsed < 2 else None)
 
     def close(self) -> None:
@@ -153,123 +146,6 @@ def _resident_bytes(process: int) -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _coordinate(symbol: str) -> float:
-    """A positive number for a symbol, the same wherever it occurs, that no two symbols of an answer share."""
-    digits = (ord(letter) * math.pow(0.0137, place + 0.5) for place, letter in enumerate(symbol))
-    return 1.0 + sum(digits)
-
-
-def _apart(values: list[complex] | None, others: list[complex] | None, precision: float = 1e-5) -> bool:
-    """Whether one of the values has no equal, far beyond the six decimals that math-verify compares."""
-    if values is None or others is None:
-        return False
-    pairs = ((values, others), (others, values))
-    return any(
-        all(abs(one - other) > precision * (1 + 1e-4 * abs(one)) for other in there)
-        for here, there in pairs
-        for one in here
-    )
-
-
-def _load_comparison() -> tuple[Callable[[str], Any], Callable[[str, str], bool]]:
-    """Parse and compare with math-verify, its own signal-based time limits switched off."""
-    import numpy  # noqa: PLC0415
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: PLC0415
-    from sympy import (  # noqa: PLC0415
-        Derivative,
-        Eq,
-        Expr,
-        FiniteSet,
-        Integral,
-        Interval,
-        Limit,
-        MatrixBase,
-        Poly,
-        PolynomialError,
-        Product,
-        Sum,
-        Symbol,
-        Tuple,
-    )
-
-    # What stands for a computation may take for ever to carry out.
-    unevaluated = (Derivative, Integral, Limit, Product, Sum)
-
-    logging.disable(logging.CRITICAL)
-    targets = [LatexExtractionConfig(), ExprExtractionConfig()]
-
-    @lru_cache(maxsize=4096)
-    def parse_answer(answer: str) -> Any:
-        # A box marks the whole text as the answer, whatever delimiters it has of its own.
-        return parse(f"\\boxed{{{answer}}}", targets, parsing_timeout=None)
-
-    def value(expression: Any) -> complex:
-        """Its value at one point, the same for all answers. Raises ValueError where it has none."""
-        if not isinstance(expression, Expr) or expression.has(*unevaluated):
-            raise ValueError
-        symbols = expression.free_symbols
-        if not all(type(one) is Symbol for one in symbols):
-            raise ValueError
-        return complex(expression.subs({one: _coordinate(one.name) for one in symbols}).evalf())
-
-    def members(parsed: Any) -> list[complex]:
-        """The values of what a set or tuple lists; of an interval its ends; of an equation its right side."""
-        if isinstance(parsed, FiniteSet | Tuple | MatrixBase):
-            return [one for part in parsed for one in members(part)]
-        if isinstance(parsed, Interval):
-            return [value(parsed.start), value(parsed.end)]
-        return [value(parsed.rhs if isinstance(parsed, Eq) else parsed)]
-
-    @lru_cache(maxsize=4096)
-    def values(answer: str) -> list[complex] | None:
-        """What certainly tells answers apart; percentages have two values and are left out."""
-        parsed = parse_answer(answer)
-        if not parsed or isinstance(parsed[0], str) or _PERCENT.search(answer):
-            return None
-        if parsed[0].free_symbols and _WORDS.search(answer):
-            return None
-        try:
-            return members(parsed[0])
-        except (TypeError, ValueError, OverflowError):  # no number after all, or not a finite one
-            return None
-
-    @lru_cache(maxsize=4096)
-    def roots(answer: str) -> list[complex] | None:
-        """Where an equation holds along one of its symbols, the others being at the point."""
-        parsed = parse_answer(answer)
-        if not parsed or not isinstance(parsed[0], Eq) or _WORDS.search(answer):
-            return None
-        symbols = sorted(parsed[0].free_symbols, key=str)
-        try:
-            line = {one: _coordinate(one.name) for one in symbols[1:]}
-            polynomial = Poly((parsed[0].lhs - parsed[0].rhs).subs(line), symbols[0])
-            return [complex(one) for one in numpy.roots([complex(one) for one in polynomial.all_coeffs()])]
-        except (IndexError, PolynomialError, TypeError, ValueError, OverflowError, numpy.linalg.LinAlgError):
-            return None  # no symbols, no polynomial, or not of numbers
-
-    def certainly_different(first: str, second: str) -> bool:
-        """Found out without symbolic work."""
-        parsed, other = parse_answer(first)[:1], parse_answer(second)[:1]
-        if not (parsed and other and isinstance(parsed[0], Eq) and isinstance(other[0], Eq)):
-            return _apart(values(first), values(second))
-        # Equations may be multiples of one another: what counts is where they hold.
-        same_symbols = parsed[0].free_symbols == other[0].free_symbols
-        return same_symbols and _apart(roots(first), roots(second), 1e-3)
-
-    def compare(first: str, second: str) -> bool:
-        if certainly_different(first, second):
-            return False
-        parsed, parsed_other = parse_answer(first), parse_answer(second)
-        # verify treats its two sides differently where one is an equation, a set or an interval.
-        one_direction = all(isinstance(part, Expr | str) for part in (*parsed, *parsed_other))
-        pairs = (
-            [(parsed, parsed_other)] if one_direction else [(parsed, parsed_other), (parsed_other, parsed)]
-        )
-        return any(verify(gold, target, timeout_seconds=None, raise_on_error=True) for gold, target in pairs)
-
-    return parse_answer, compare
-
-
 def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
     """Answer requests (a JSON pair per line) until the input ends."""
 
@@ -278,7 +154,8 @@ def _serve(requests: TextIO, replies: TextIO, time_limit: float) -> None:
         replies.flush()
 
     try:
-        parse_answer, compare = _load_comparison()
+        from isoflop.grading.symbolic import compare, parse_answer  # noqa: PLC0415  heavy, and only here
+
         compare("x^2 + x", "x(x+1)")  # late imports are not the first answer's cost
     except Exception as error:
         reply(f"{type(error).__name__}: {error}".replace("\n", " "))

@@ -7,7 +7,15 @@ from functools import lru_cache
 from typing import Self
 
 from isoflop.grading.equivalence import ComparingGrader
-from isoflop.grading.statements import MAX_STATEMENT_LENGTH, SENTENCE_END, STATEMENT, boxed
+from isoflop.grading.statements import (
+    MAX_STATEMENT_LENGTH,
+    SENTENCE_END,
+    STATEMENT,
+    answering,
+    boxed,
+    is_heading,
+    until_next_question,
+)
 
 _GROUP = r"(?:,\\?!?|\{,\})"  # a thousands separator: , or LaTeX's ,\! and {,}
 DECIMAL = rf"(?:[1-9][0-9]{{0,2}}(?:{_GROUP}[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
@@ -56,10 +64,6 @@ _LEAD_IN = re.compile(
 )
 _LEFT_SIDE = re.compile(r"[a-zA-Z][a-zA-Z ]{0,40}(?:=|\\approx|≈)\s*")  # "x = 17", "total = 17"
 _LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[,;! ](?![0-9]{3})")
-# A heading of Markdown of the fourth level, not GSM8K's mark: "#### 2. Check", "#### 3) Units".
-_HEADING = re.compile(r"\s*[0-9]+[.)]\s+\S")
-# A sample of a base model may go on with a question of its own.
-_NEXT_QUESTION = re.compile(r"\n[ \t]*(?:Q|Question|Problem)\s*[0-9]*\s*:")
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -135,7 +139,7 @@ class NumberGrader(ComparingGrader):
 
     def extract(self, text: str, *, truncated: bool = False) -> str | None:
         """The number of the last completed statement of an answer, in canonical form."""
-        for line, at_end in _number_statements(text):
+        for line, at_end in _number_statements(answering(text)):
             value = _stated_number(line, truncated and at_end)
             if value is not None:
                 return format_number(value)
@@ -168,13 +172,13 @@ def _number_statements(text: str) -> Iterator[tuple[str, bool]]:
         lead_in = _LEAD_IN.match(text, match.end(), match.end() + MAX_STATEMENT_LENGTH)
         start = lead_in.end() if lead_in else match.end()
         line = text[start : start + MAX_STATEMENT_LENGTH].split("\n", 1)[0]
-        if match[0].startswith("#") and _HEADING.match(line):
+        if is_heading(match[0], text[match.end() : start + len(line) + 1]):
             continue
         statements.append((match.start(), line, start + len(line) == len(text)))
     statements.sort(key=lambda statement: statement[0])
-    asked = _NEXT_QUESTION.search(text, statements[0][0]) if statements else None
+    known = until_next_question(text, statements[0][0]) if statements else text
     for position, line, at_end in reversed(statements):
-        if asked is None or position < asked.start():
+        if position < len(known):
             yield line, at_end
 
 

@@ -15,8 +15,37 @@ STATEMENT = re.compile(
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 
-_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"\\boxed\s+([0-9a-zA-Z]+)(?![{\\])")
+# A second backslash before a box comes from text that was escaped twice.
+_BOX_OR_BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+# A box without braces: a number or one letter, or a command with its arguments; the word alone is none.
+_BARE_BOX = re.compile(r"\\boxed\s+(-?[0-9][0-9.,/]*[0-9]|-?[0-9]|[A-HJ-Zb-z])(?![0-9a-zA-Z{\\])")
+_BOXED_COMMAND = re.compile(r"\\boxed\s*(?=\\(?:[dt]?frac|sqrt|text|mathrm|mathbf|overline|pi)(?![a-zA-Z]))")
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+# The end of what a reasoning model thinks before it answers.
+_THOUGHT = re.compile(r"</think(?:ing)?>|◁/think▷|\[/THINK\]")
+_THINKS = re.compile(r"<think(?:ing)?>|◁think▷|\[THINK\]")
+# A sample of a base model may go on with a question of its own.
+_NEXT_QUESTION = re.compile(r"\n[ \t]*(?:Q|Question|Problem)\s*[0-9]*\s*:")
+_HEADING_WORDS = re.compile(r"\s*(?:[0-9]+[.)]\s+\S|[A-Za-z][A-Za-z ,:'-]*\n)")
+
+
+def answering(text: str) -> str:
+    """What answers: nothing of what a reasoning model thinks, ended or not."""
+    ends = list(_THOUGHT.finditer(text))
+    answer = text[ends[-1].end() :] if ends else text
+    begun = _THINKS.search(answer)
+    return answer if begun is None else answer[: begun.start()]
+
+
+def until_next_question(text: str, first: int) -> str:
+    """The text up to a question that the model asks itself after `first`, where an answer was stated."""
+    asked = _NEXT_QUESTION.search(text, first)
+    return text if asked is None else text[: asked.start()]
+
+
+def is_heading(mark: str, rest: str) -> bool:
+    """Whether `####` begins a heading and no answer: "#### 2. Check", or words with more text below."""
+    return mark.startswith("#") and _HEADING_WORDS.match(rest) is not None
 
 
 def boxed(text: str) -> list[tuple[int, str]]:
@@ -38,4 +67,22 @@ def boxed(text: str) -> list[tuple[int, str]]:
                 found.append((start[0], text[start[1] : match.start()]))
         elif token.endswith("{") and len(token) > 2:
             opened.append((match.start(), match.end()))
+    found += [(match.start(), _with_arguments(text, match.end())) for match in _BOXED_COMMAND.finditer(text)]
     return sorted(found)
+
+
+def _with_arguments(text: str, start: int) -> str:
+    """The command at `start` with the braces and brackets that follow it at once, as far as they close."""
+    command = _COMMAND.match(text, start)
+    assert command is not None  # it is what was looked for
+    end = command.end()
+    while end < len(text) and text[end] in "{[":
+        depth = 0
+        for index in range(end, min(len(text), end + MAX_STATEMENT_LENGTH)):
+            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(text[index], 0)
+            if depth == 0:
+                end = index + 1
+                break
+        else:
+            break
+    return text[start:end]

@@ -146,7 +146,7 @@ def worth_telling(choice: Choice) -> Iterable[str]:
     for (dataset, family), group in last_choices(choice.compute_optimal).groupby(
         ["dataset", "family"], sort=False
     ):
-        parts = []
+        parts: list[str] = []
         for kind in ("oracle", "predicted"):
             gains = [
                 f"{row['policy']} {_estimate(row, 'gain', 'gain_low', 'gain_high').in_points}"
