@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.stats import binomtest
 
 from isoflop.arrays import Floats
 from isoflop.claims.best_choice import BestChoice, Picked, best_choices
@@ -69,11 +69,8 @@ def rate(hits: int, trials: int, confidence: float = 0.95) -> Rate:
     """`hits` of `trials`; NaN of none."""
     if not trials:
         return Rate(np.nan, np.nan, np.nan)
-    z = float(ndtri(0.5 + confidence / 2.0))
-    share = hits / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return Rate(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    interval = binomtest(hits, trials).proportion_ci(confidence, "wilson")
+    return Rate(hits / trials, float(interval.low), float(interval.high))
 
 
 @dataclass
