@@ -271,18 +271,18 @@ TWINS = [
 ]
 
 
-def solution(problem: str | None, prompt: str | None, reference: str | None) -> Solution:
+def told(problem: str | None, prompt: str | None, reference: str | None) -> Solution:
     return Solution("here", problem, prompt, reference, ("It is 3.",), None, None)
 
 
 @pytest.mark.parametrize(
     ("one", "problem"),
     [
-        (solution("d/2", "What is $x$?", None), "d/2"),
-        (solution(None, "What is  $x$?", "4"), "d/2"),
-        (solution("elsewhere", "What is $x$?", "3"), "d/1"),
-        (solution(None, "1 + 1?", "1200"), "e"),
-        (solution(None, "1 + 1?", "One and one.\n#### 1,200"), "e"),
+        (told("d/2", "What is $x$?", None), "d/2"),
+        (told(None, "What is  $x$?", "4"), "d/2"),
+        (told("elsewhere", "What is $x$?", "3"), "d/1"),
+        (told(None, "1 + 1?", "1200"), "e"),
+        (told(None, "1 + 1?", "One and one.\n#### 1,200"), "e"),
     ],
 )
 def test_problems_of_one_text_are_told_apart_by_name_or_reference(one: Solution, problem: str) -> None:
@@ -292,10 +292,10 @@ def test_problems_of_one_text_are_told_apart_by_name_or_reference(one: Solution,
 @pytest.mark.parametrize(
     ("one", "said"),
     [
-        (solution(None, "What is $x$?", None), "several problems of the data set have the text"),
-        (solution(None, "What is $x$?", "7"), "several problems of the data set have the text"),
-        (solution(None, "1 + 1?", "1300"), "the answer to problem '1 + 1?' is '1300' there and '1,200'"),
-        (solution("other", "1 + 1?", "1300"), "is '1300' there and '1,200' in the data set"),
+        (told(None, "What is $x$?", None), "several problems of the data set have the text"),
+        (told(None, "What is $x$?", "7"), "several problems of the data set have the text"),
+        (told(None, "1 + 1?", "1300"), "the answer to problem '1 + 1?' is '1300' there and '1,200'"),
+        (told("other", "1 + 1?", "1300"), "is '1300' there and '1,200' in the data set"),
     ],
 )
 def test_another_reference_is_refused_however_the_problem_is_found(one: Solution, said: str) -> None:
