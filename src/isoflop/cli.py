@@ -138,6 +138,24 @@ def _check(options: argparse.Namespace) -> None:
         print(f"{len(gaps)} of its values are unpinned, which a run needs (isoflop pin)")
 
 
+def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", metavar="CONFIG_A")
+    parser.add_argument(
+        "after", nargs="?", metavar="CONFIG_B", help="without it, CONFIG_A against its finished run"
+    )
+
+
+def _diff(options: argparse.Namespace) -> None:
+    from isoflop.forecast.changes import as_recorded, told  # noqa: PLC0415
+    from isoflop.report.finished import recorded_config  # noqa: PLC0415
+
+    first = _load([options.before])
+    if options.after is None:
+        print(told(as_recorded(recorded_config(first.experiment), first), first))
+    else:
+        print(told(first, _load([options.after])))
+
+
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     _configs(parser)
     parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
@@ -203,6 +221,9 @@ def _docs(options: argparse.Namespace) -> None:
 
 COMMANDS = {
     "check": Command("whether a config has faults, each with its key", _configs, _check),
+    "diff": Command(
+        "which keys differ between two configs, and which jobs that repeats", _diff_arguments, _diff
+    ),
     "plan": Command(
         "what an experiment will take and decide: jobs, tokens, FLOPs, GPU-hours, intervals",
         _plan_arguments,
@@ -219,7 +240,7 @@ COMMANDS = {
     "docs": Command("write README, references and the pages of studies anew", _docs_arguments, _docs),
 }
 CONTENTS = {
-    "Before a run": ("check", "plan", "rehearse", "pin"),
+    "Before a run": ("check", "diff", "plan", "rehearse", "pin"),
     "Run and read": ("run", "show"),
     "For those who change isoflop": ("docs",),
 }
