@@ -213,9 +213,11 @@ def _docs_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _docs(options: argparse.Namespace) -> None:
     from isoflop.config.docs import write_reference  # noqa: PLC0415
+    from isoflop.prose.api import write_api  # noqa: PLC0415
     from isoflop.prose.pages import write_pages  # noqa: PLC0415
 
     write_reference(options.root)
+    write_api(options.root)
     write_pages(options.root)
 
 
