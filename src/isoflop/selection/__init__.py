@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from isoflop._lazy import face
 
 if TYPE_CHECKING:
-    from isoflop.selection.accuracy import accuracy_at_k
+    from isoflop.selection.accuracy import accuracy_at_k, credits_at_k
     from isoflop.selection.aggregation import aggregate_steps
     from isoflop.selection.best_of_k import best_of_k, pass_at_k
     from isoflop.selection.samples import select_credits
@@ -16,6 +16,7 @@ __all__ = [
     "accuracy_at_k",
     "aggregate_steps",
     "best_of_k",
+    "credits_at_k",
     "make_ballot",
     "pass_at_k",
     "select_credits",

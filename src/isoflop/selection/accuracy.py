@@ -1,4 +1,4 @@
-"""Accuracy at every budget of a pool of answers, by one call: `accuracy_at_k`."""
+"""Accuracy of a pool of answers at every budget by one call, `accuracy_at_k`; by problem, `credits_at_k`."""
 
 from collections.abc import Hashable, Sequence
 from typing import Literal
@@ -25,13 +25,32 @@ def accuracy_at_k(
 ) -> Floats:
     """The accuracy of picking one answer of k, expected over all subsets of k answers of every pool.
 
+    The mean over problems of `credits_at_k`, which says what the arguments are: [budgets].
+    Raises ValueError as that does.
+    """
+    credits = credits_at_k(answers, correct, scores, budgets=budgets, selector=selector, seed=seed)
+    accuracy: Floats = credits.mean(axis=0)
+    return accuracy
+
+
+def credits_at_k(
+    answers: Sequence[Sequence[Hashable]],
+    correct: ArrayLike,
+    scores: ArrayLike | None = None,
+    *,
+    budgets: Sequence[int],
+    selector: PlainSelector = "majority",
+    seed: int = 0,
+) -> Floats:
+    """The expected credit of picking one answer of k on every problem, over all subsets of its pool.
+
     `answers`: of every problem its pool, [problems][candidates], all pools of one size; equal answers vote
     together, None is no answer. `correct`: whether each is right, [problems, candidates]. `scores`: a
     verifier's, [problems, candidates], for `weighted` and `best_of_n`. `budgets`: rising, each at most the
-    size of a pool. Returns the mean over problems, [budgets].
+    size of a pool. Returns [problems, budgets].
 
     Exact, but for weighted votes of large pools: those are a mean over random subsets (of `seed`), many
-    enough that the standard error over all problems is below 0.0008.
+    enough that the standard error of the mean over problems is below 0.0008.
     Raises ValueError for arrays that do not fit together, budgets that do not fit the pools, scores that are
     missing, or answers that are the same but not both right.
     """
@@ -50,11 +69,19 @@ def accuracy_at_k(
     if not budgets or min(budgets) < 1 or max(budgets) > right.shape[1] or sorted(set(budgets)) != [*budgets]:
         raise ValueError(f"budgets {tuple(budgets)} must rise within pools of {right.shape[1]} answers")
     generator = np.random.default_rng(seed)
-    total = np.zeros(len(budgets))
-    for row, pool in enumerate(answers):
-        score = None if scored is None else scored[row]
-        total += _credits(_classes(pool), right[row], score, budgets, selector, len(right), generator)
-    return total / len(right)
+    rows = [
+        _credits(
+            _classes(pool),
+            right[row],
+            None if scored is None else scored[row],
+            budgets,
+            selector,
+            len(right),
+            generator,
+        )
+        for row, pool in enumerate(answers)
+    ]
+    return np.array(rows)
 
 
 def _credits(
