@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     [
         ((), "error: the following arguments are required: COMMAND (isoflop --help)\n"),
         (("check",), "error: the following arguments are required: CONFIG (isoflop check --help)\n"),
-        (("show", "a", "b"), "error: unrecognized arguments: b (isoflop --help)\n"),
+        (("pin", "a", "b"), "error: unrecognized arguments: b (isoflop --help)\n"),
         (("show", "a", "--", "b"), "error: isoflop show: nothing may follow --\n"),
         (("run", "none.yaml"), "error: none.yaml: there is no such config\n"),
         (("check", "none.yaml"), "error: none.yaml: cannot be read (No such file or directory)\n"),
@@ -85,10 +86,25 @@ def test_run_hands_its_further_arguments_to_snakemake(
     monkeypatch.setattr(os, "execv", lambda _, command: called.append(command))
     cli.main(["run", "config.yaml", *further])
     cli.main(["run", "config.yaml", "--", *further])
-    assert called == [[sys.executable, "-m", "snakemake", "--configfile=config.yaml", *handed]] * 2
+    assert called == [[sys.executable, "-m", "snakemake", *handed, "--configfile", "config.yaml"]] * 2
+
+
+def test_run_takes_several_configs_and_no_other_way_to_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(os, "execv", lambda _, command: called.append(command))
+    cli.main(["run", "config.yaml", "configs/wu2024.yaml", "-n"])
+    assert called[0][3:] == ["-n", "--configfile", "config.yaml", "configs/wu2024.yaml"]
+    with pytest.raises(UserError, match="name all config files first"):
+        cli.main(["run", "config.yaml", "--configfile", "configs/wu2024.yaml"])
 
 
 def test_run_needs_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="run this in a clone of isoflop"):
         cli.main(["run", "config.yaml"])
+
+
+def test_the_console_script_is_the_entry() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert scripts == {"isoflop": f"{cli.__name__}:{cli.entry.__name__}"}

@@ -82,10 +82,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def snakemake_command(config_files: Sequence[str], further: Sequence[str]) -> list[str]:
-    """Snakemake on config files, on all cores unless `further` arguments say how many."""
-    files = [f"--configfile={config_files[0]}"] if len(config_files) == 1 else ["--configfile", *config_files]
+    """Snakemake on config files, on all cores unless `further` arguments say how many.
+
+    Raises UserError where those name config files too.
+    """
+    if any(one.startswith("--configfile") for one in further):
+        raise UserError("--configfile: name all config files first, later ones on top")
     cores = [] if any(one.startswith(_CORES) for one in further) else ["--cores", "all"]
-    return [sys.executable, "-m", "snakemake", *files, *cores, *further]
+    # Config files last: what follows them would be taken for one of them.
+    return [sys.executable, "-m", "snakemake", *cores, *further, "--configfile", *config_files]
 
 
 def _one_config(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +102,8 @@ def _configs(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    _one_config(parser)
+    parser.usage = "isoflop run CONFIG [CONFIG ...] [SNAKEMAKE ARGUMENTS]"
+    parser.add_argument("config", metavar="CONFIG", help="config files, later ones on top")
     parser.add_argument(
         "snakemake", nargs=argparse.REMAINDER, metavar="...", help="what follows goes to snakemake"
     )
@@ -107,9 +113,14 @@ def _run(options: argparse.Namespace) -> None:
     elsewhere = ("-s", "--snakefile", "-d", "--directory")
     if not Path("Snakefile").is_file() and not any(one.startswith(elsewhere) for one in options.snakemake):
         raise UserError("there is no Snakefile here; run this in a clone of isoflop")
-    if not Path(options.config).is_file():
-        raise UserError(f"{options.config}: there is no such config")
-    command = snakemake_command([options.config], options.snakemake)
+    further = list(options.snakemake)
+    files = [options.config]
+    while further and further[0].endswith((".yaml", ".yml")):
+        files.append(further.pop(0))
+    for file in files:
+        if not Path(file).is_file():
+            raise UserError(f"{file}: there is no such config")
+    command = snakemake_command(files, further)
     # In the place of this process: signals, output and exit code are snakemake's.
     os.execv(command[0], command)
 
@@ -125,7 +136,7 @@ def _load(
 def _show(options: argparse.Namespace) -> None:
     from isoflop.report.finished import finished  # noqa: PLC0415
 
-    print(finished(_load([options.config], unpinned=False)))
+    print(finished(_load(options.configs, unpinned=False)))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -238,7 +249,7 @@ COMMANDS = {
     ),
     "pin": Command("fill in what a config leaves unpinned, from the Hugging Face hub", _one_config, _pin),
     "run": Command("run an experiment; further arguments go to snakemake", _run_arguments, _run),
-    "show": Command("headline, report and tables of a finished experiment", _one_config, _show),
+    "show": Command("headline, report and tables of a finished experiment", _configs, _show),
     "docs": Command("write README, references and the pages of studies anew", _docs_arguments, _docs),
 }
 CONTENTS = {
