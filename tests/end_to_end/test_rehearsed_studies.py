@@ -40,7 +40,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
     # Programs may run here where there is no sandbox: they are the rehearsal's own.
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "isoflop.rehearsal.run", str(config), "made", "--"),
+            *(sys.executable, "-m", "isoflop.cli", "rehearse", str(config), "made", "--"),
             *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2"),
             *("--config", "engine_settings={allow_unsandboxed: true}"),
         ],

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 from synthetic_results import HOSTILE, Shape, model, write_results
 
-from isoflop import outcome
+from isoflop import cli
 from isoflop.errors import UserError
 from isoflop.fits.evidence import Series
 from isoflop.report.figures import curves as figures_module
@@ -366,9 +366,9 @@ def test_the_outcome_is_the_paths_and_the_sentences(
     (tmp_path / "resources").symlink_to(ROOT / "resources")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"results/mine/report\.html does not exist"):
-        outcome.main(["mine.yaml"])
+        cli.main(["show", "mine.yaml"])
     shutil.copytree(folder, "results/mine")
-    outcome.main(["mine.yaml"])
+    cli.main(["show", "mine.yaml"])
     printed = capsys.readouterr().out
     assert "results/mine/report.html" in printed
     assert "results/mine/tables" in printed
@@ -382,12 +382,12 @@ def test_the_outcome_of_a_training_is_its_models(
     config = ROOT / "configs" / "train-shipped.yaml"
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"policy-0\.1M/README\.md does not exist"):
-        outcome.main([str(config)])
+        cli.main(["show", str(config)])
     for name in ("policy-0.1M", "policy-0.3M", "policy-0.9M", "policy-2.7M", "prm-1.7M"):
         folder = tmp_path / "results" / "train-shipped" / "train" / name
         folder.mkdir(parents=True)
         (folder / "README.md").touch()
-    outcome.main([str(config)])
+    cli.main(["show", str(config)])
     assert capsys.readouterr().out.count("model:") == 5
 
 

@@ -1,1 +1,15 @@
 """What would run: jobs, paths, specifications, digests, shards."""
+
+from typing import TYPE_CHECKING
+
+from isoflop._lazy import face
+
+if TYPE_CHECKING:
+    from isoflop.pipeline.jobs import StageJob, needed_jobs
+    from isoflop.pipeline.plan import Plan, Pool, canonical
+    from isoflop.pipeline.plan_allocation import ChoicePlan
+    from isoflop.pipeline.plan_revisions import RevisionPlan
+
+__all__ = ["ChoicePlan", "Plan", "Pool", "RevisionPlan", "StageJob", "canonical", "needed_jobs"]
+
+face(__name__)
