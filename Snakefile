@@ -6,7 +6,7 @@ The config decides everything (docs/reference/config.md); `PLAN` knows the jobs 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec

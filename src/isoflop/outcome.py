@@ -6,7 +6,7 @@ python -m isoflop.outcome CONFIG.yaml
 from collections.abc import Sequence
 from pathlib import Path
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.errors import UserError
 from isoflop.files import run_stage
 

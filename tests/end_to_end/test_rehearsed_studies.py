@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from isoflop.config.reading import read_yaml
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config, read_yaml
 from isoflop.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[2]

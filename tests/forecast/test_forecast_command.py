@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from isoflop.config.study import build_config, load_config
+from isoflop.config.loading import build_config, load_config
 from isoflop.errors import UserError
 from isoflop.files import write_table, write_text
 from isoflop.forecast.command import main, make_forecast

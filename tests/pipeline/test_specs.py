@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from isoflop.config.loading import build_config
 from isoflop.config.models import Server
-from isoflop.config.study import build_config
 from isoflop.forecast.study_work import comparison_spec, study_work
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.code_digest import code_digest, import_closure

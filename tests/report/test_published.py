@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from synthetic_results import write_results
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.errors import UserError
 from isoflop.report.published import (
     COLUMNS,

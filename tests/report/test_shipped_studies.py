@@ -12,7 +12,7 @@ import pytest
 
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.bootstrap import accuracy_interval, difference_interval
 from isoflop.fits.evidence import Evidence

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from isoflop.config.loading import build_config
 from isoflop.config.models import MathShepherd, Policy, Server
-from isoflop.config.study import build_config
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan

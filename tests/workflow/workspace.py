@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan

@@ -1,10 +1,7 @@
 """What the config's entries must be to one another, and to the files on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from isoflop.config.base import (
     NEEDS_VERIFIER,
@@ -27,12 +24,10 @@ from isoflop.config.models import (
 )
 from isoflop.config.revisions import Revisions
 from isoflop.config.search import Generator, TreeSearch
+from isoflop.config.study import Config, made_pools
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.files import local_files
 from isoflop.messages import suggest
-
-if TYPE_CHECKING:
-    from isoflop.config.study import Config
 
 COMMIT = "a 40-digit commit"
 
@@ -353,29 +348,6 @@ def _unreached(config: Config) -> Iterator[str]:
             idle = section == "policies" and (not config.policies[name].runs or name in trains)
             if pools and name not in reached and not idle:
                 yield f"{section}.{name}: limits (`only`, `datasets`) leave it nothing to do"
-
-
-def made_pools(config: Config) -> list[tuple[str, str, str]]:
-    """Data set, policy and generator of every table of candidates that the config asks for."""
-    return [
-        (dataset, policy, generator)
-        for dataset in config.studied_datasets
-        for policy, model in config.policies.items()
-        for generator, entry in config.generators.items()
-        if _makes(entry, dataset, policy, model)
-    ]
-
-
-def _makes(entry: Generator, dataset: str, policy: str, model: Policy) -> bool:
-    if isinstance(entry, Import):
-        return entry.dataset == dataset and policy in entry.policies
-    only = entry.only or Reach()
-    return (
-        model.runs
-        and (model.datasets is None or dataset in model.datasets)
-        and (only.policies is None or policy in only.policies)
-        and (only.datasets is None or dataset in only.datasets)
-    )
 
 
 def _searches(config: Config) -> Iterator[str]:

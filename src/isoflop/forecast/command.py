@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.errors import UserError
 from isoflop.files import run_stage, write_text
 from isoflop.forecast.claim_precision import forecast_precision

@@ -21,8 +21,9 @@ import yaml
 
 from isoflop.config.base import FileSource, WordproblemsSource
 from isoflop.config.checks import is_local
+from isoflop.config.loading import load_config
 from isoflop.config.models import RunningVerifier
-from isoflop.config.study import Config, load_config
+from isoflop.config.study import Config
 from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import run_stage
