@@ -11,11 +11,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Dataset, Grader, Import, Sampled, Selector
-from isoflop.config.models import ImportedVerifier, Policy, RunningOne
-from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
-from isoflop.config.search import Searched
-from isoflop.config.training import LabelConfig, TrainingConfig
+from isoflop.config.base import Grader, Selector
+from isoflop.config.datasets import Dataset
+from isoflop.config.generators import Import, Revisions, Sampled, Searched
+from isoflop.config.models import Policy
+from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
+from isoflop.config.verifiers import ImportedVerifier, RunningOne
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3

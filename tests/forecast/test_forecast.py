@@ -10,8 +10,8 @@ import yaml
 from planned import LENGTHS, known, placed, study
 
 from isoflop.config.planning import Planning
-from isoflop.config.revisions import ChainLabelConfig, TrajectoryConfig
 from isoflop.config.training import (
+    ChainLabelConfig,
     Init,
     LabelConfig,
     LabelData,
@@ -19,6 +19,7 @@ from isoflop.config.training import (
     PolicyTraining,
     PrmTraining,
     SolutionData,
+    TrajectoryConfig,
 )
 from isoflop.costs import ModelShape, flops_kaplan, flops_total
 from isoflop.forecast.accelerators import ACCELERATORS

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 from scripted import play
 
-from isoflop.config.search import AnySearch, Searched
+from isoflop.config.generators import AnySearch, Searched
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores
 from isoflop.forecast.searches import Lengths, expected_use, step_ends

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from isoflop.config.base import Dataset, FileSource
+from isoflop.config.datasets import Dataset, FileSource
 from isoflop.config.loading import build_config, load_config, merge, read_yaml
 from isoflop.config.models import Policy
 from isoflop.config.study import Config

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from isoflop.config.loading import build_config
-from isoflop.config.models import MathShepherd, Policy, Server
+from isoflop.config.models import Policy, Server
+from isoflop.config.verifiers import MathShepherd
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan

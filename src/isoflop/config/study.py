@@ -9,29 +9,22 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from isoflop.config.analysis import ComputeOptimal, Difficulty, Exchange
-from isoflop.config.base import (
+from isoflop.config.analysis import (
     Bootstrap,
     Claims,
-    Count,
-    Dataset,
-    EngineSettings,
-    Entry,
+    ComputeOptimal,
+    Difficulty,
+    Exchange,
     HeadlineChoice,
-    Import,
-    Name,
     Published,
-    Reach,
-    Seed,
-    Selector,
-    StepAggregation,
-    Text,
 )
-from isoflop.config.models import Policy, Verifier
+from isoflop.config.base import Count, Entry, Name, Seed, Selector, StepAggregation, Text
+from isoflop.config.datasets import Dataset
+from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
+from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
-from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
-from isoflop.config.search import AnySearch, Generator, TreeSearch
-from isoflop.config.training import LabelConfig, TrainingConfig
+from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
+from isoflop.config.verifiers import Verifier
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {

@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from isoflop.config.base import FileSource, Greedy, Sampling, WordproblemsSource
-from isoflop.config.checks import is_local
-from isoflop.config.models import ImportedVerifier, Policy, Running
-from isoflop.config.search import TreeSearch
+from isoflop.config.check_models import is_local
+from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
+from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
+from isoflop.config.verifiers import ImportedVerifier, Running
 from isoflop.costs import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError

@@ -7,8 +7,9 @@ called one.
 import re
 from dataclasses import dataclass
 
-from isoflop.config.models import ModelSize, QwenPrm, Running, SkyworkPrm
+from isoflop.config.models import ModelSize
 from isoflop.config.training import LlamaShape
+from isoflop.config.verifiers import QwenPrm, Running, SkyworkPrm
 from isoflop.costs import ModelShape
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
-from isoflop.config.search import AnySearch
+from isoflop.config.generators import AnySearch
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import ROOT, Grow, Question, Step, Tree
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from isoflop.config.base import Greedy, Import, Reach, Sampling
-from isoflop.config.search import TreeSearch
+from isoflop.config.generators import Greedy, Import, Reach, Sampling, TreeSearch
 from isoflop.forecast.comparisons import (
     AGAINST_GREEDY,
     AGAINST_SAMPLES,

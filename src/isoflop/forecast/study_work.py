@@ -1,8 +1,9 @@
 """What a forecast of an experiment rests on, from its plan."""
 
-from isoflop.config.base import Import
-from isoflop.config.models import CausalOrm, ImportedVerifier, Policy, Running
+from isoflop.config.generators import Import
+from isoflop.config.models import Policy
 from isoflop.config.planning import ModelUse
+from isoflop.config.verifiers import CausalOrm, ImportedVerifier, Running
 from isoflop.forecast.study_comparisons import study_comparisons
 from isoflop.forecast.work import PlanComparisonSpec, StudyWork
 from isoflop.pipeline.code_digest import code_digest

@@ -5,8 +5,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isoflop.config.planning import Planning
-from isoflop.config.revisions import ChainLabelConfig, TrajectoryConfig
-from isoflop.config.training import LabelConfig, PolicyTraining, PrmTraining
+from isoflop.config.training import (
+    ChainLabelConfig,
+    LabelConfig,
+    PolicyTraining,
+    PrmTraining,
+    TrajectoryConfig,
+)
 from isoflop.costs import flops_kaplan
 from isoflop.forecast.revisions import judged_texts, places
 from isoflop.forecast.time import (

@@ -10,10 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.config.base import Greedy, Sampling
+from isoflop.config.generators import AnySearch, Greedy, Revisions, Sampling
 from isoflop.config.planning import ModelUse, Planning
-from isoflop.config.revisions import Revisions
-from isoflop.config.search import AnySearch
 from isoflop.costs import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast.comparisons import Comparison
 from isoflop.forecast.revisions import Place, chain_work, judged_texts, places

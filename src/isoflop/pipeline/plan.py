@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from isoflop.config.base import FileSource, Greedy, Import, Sampling
-from isoflop.config.checks import is_local
-from isoflop.config.models import AnyVerifier, ImportedVerifier, Policy, Running
-from isoflop.config.revisions import Revisions
-from isoflop.config.search import TreeSearch
+from isoflop.config.check_models import is_local
+from isoflop.config.datasets import FileSource
+from isoflop.config.generators import Greedy, Import, Revisions, Sampling, TreeSearch
+from isoflop.config.models import Policy
 from isoflop.config.study import Config, config_yaml, made_pools
 from isoflop.config.training import SolutionData, TrainingConfig
+from isoflop.config.verifiers import AnyVerifier, ImportedVerifier, Running
 from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.pipeline.code_digest import code_digest

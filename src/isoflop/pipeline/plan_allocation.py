@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from isoflop.config.base import Import
+from isoflop.config.generators import Import
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.plan import Plan, Pool, canonical
 from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool

@@ -1,6 +1,6 @@
 """The jobs of revisions: training data, chains, credits by length, and how often answers change."""
 
-from isoflop.config.revisions import Revisions
+from isoflop.config.generators import Revisions
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.plan import Plan, Pool, canonical
 from isoflop.pipeline.plan_allocation import ChoicePlan
