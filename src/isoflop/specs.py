@@ -6,6 +6,7 @@ follows. Expensive stages, and the problems they all hang on, carry a version in
 a change of code, or of a key's default, changes what they write.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -234,3 +235,12 @@ class ChooseSpec(Spec):
     level: float
     seed: int
     code: str
+
+
+def canonical(spec: BaseModel) -> str:
+    """One text per specification: JSON with sorted keys, without spaces, in ASCII.
+
+    Defaults are left out, so that a new key of the config repeats nothing.
+    """
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -12,6 +12,7 @@ from isoflop.config.verifiers import MathShepherd
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_publishing import PublishPlan
 from isoflop.stages.shared import models
 from isoflop.stages.shared.gpus import visible_devices
 from isoflop.stages.shared.models import assign_devices, devices_for
@@ -120,7 +121,7 @@ def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path:
     for spec in (
         lambda plan: plan.sample("small", "sampling"),
         lambda plan: plan.search("small", "rebase", 4),
-        lambda plan: plan.publish(),
+        lambda plan: PublishPlan(plan).publish(),
     ):
         assert spec(one) == spec(other)
         assert "http:" not in spec(one)

@@ -144,7 +144,7 @@ class _Lengths:
     def all(self) -> dict[tuple[str, str], Lengths]:
         """Of every data set and policy that meet."""
         config, found = self._config, {}
-        for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools()):
+        for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools.all()):
             if config.policies[name].runs:
                 found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         pairs = [
@@ -174,7 +174,7 @@ class _Lengths:
 
     def _measured(self, dataset: str, policy: str) -> Lengths | None:
         """From the first ledger of samples that an earlier run left, with the steps of its candidates."""
-        for generator in self._plan.sampled():
+        for generator in self._plan.pools.sampled():
             base = self._root / self._plan.results / "sample" / dataset / policy / generator
             ledger, table = base.with_name(f"{generator}.ledger.json"), base.with_name(f"{generator}.parquet")
             if not (ledger.is_file() and table.is_file()):
@@ -344,8 +344,8 @@ class _Sizes:
 def _together(plan: Plan, known: Known) -> list[str]:
     """How many GPUs the searches in vLLM take."""
     found = []
-    for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.searches()):
-        (guide,) = plan.pool_verifiers(generator)
+    for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.pools.searches()):
+        (guide,) = plan.pools.verifiers(generator)
         policy, verifier = known.policies[name], known.verifiers[guide]
         if policy.vllm or verifier.vllm:
             gpus, shares = search_gpus(policy, verifier), policy.memory_share + verifier.memory_share

@@ -38,9 +38,8 @@ def ledger_of(table: str) -> str:
 
 def part_of(path: str) -> str:
     """The pattern of a shard's part of a table or of a ledger: with `{shard}` after the stem."""
-    folder, _, name = path.rpartition("/")
-    stem, _, ending = name.partition(".")
-    return f"{folder}/{stem}{{shard}}.{ending}"
+    ending = ".ledger.json" if path.endswith(".ledger.json") else ".parquet"
+    return path.removesuffix(ending) + "{shard}" + ending
 
 
 class Paths:
@@ -113,9 +112,7 @@ class Paths:
         pools = self._pools.all()
         datasets = dict.fromkeys(pool.dataset for pool in pools)
         problems = [self.at(PROBLEMS, dataset=name) for name in datasets]
-        tables = [
-            path for pool in pools for path in self.of(pool, CANDIDATES, ledger_of(CANDIDATES), GRADES)
-        ]
+        tables = [path for pool in pools for path in self.of(pool, CANDIDATES, ledger_of(CANDIDATES), GRADES)]
         trees = [path for pool in self._pools.searches() for path in self.trees(pool)]
         scores = [path for pool in pools for path in self.scores(pool)]
         return [*problems, *tables, *scores, *trees]
