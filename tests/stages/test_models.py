@@ -108,8 +108,8 @@ def test_what_a_machine_gives_a_model_is_in_no_specification(raw: dict[str, Any]
     spread = _plan(raw, tmp_path)
     assert plain.sample("small", "sampling") == spread.sample("small", "sampling")
     assert plain.search("small", "rebase", 4) == spread.search("small", "rebase", 4)
-    assert json.loads(spread.machine()) == {"models/small": {"gpus": 4, "memory_share": 0.5}}
-    assert VllmSettings(**json.loads(spread.machine())["models/small"]) == VllmSettings(4, 0.5)
+    assert json.loads(spread.models.machine()) == {"models/small": {"gpus": 4, "memory_share": 0.5}}
+    assert VllmSettings(**json.loads(spread.models.machine())["models/small"]) == VllmSettings(4, 0.5)
 
 
 def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path:
     ):
         assert spec(one) == spec(other)
         assert "http:" not in spec(one)
-    known = json.loads(other.machine())
+    known = json.loads(other.models.machine())
     assert set(known) == {"models/small"}
     assert Server.model_validate(known["models/small"]["server"]) == other.config.policies["small"].server
 
@@ -136,7 +136,7 @@ def test_a_model_may_run_in_two_engines(raw: dict[str, Any], tmp_path: Path) -> 
         "engine": "server",
         "server": {"url": "http://h:1/v1"},
     }
-    known = json.loads(_plan(raw, tmp_path).machine())["models/small"]
+    known = json.loads(_plan(raw, tmp_path).models.machine())["models/small"]
     assert set(known) == {"gpus", "memory_share", "server"}
 
 
