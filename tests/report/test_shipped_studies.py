@@ -19,7 +19,8 @@ from isoflop.fits.evidence import Evidence
 from isoflop.fits.evidence_table import parameters, read_evidence
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_publishing import PublishPlan
-from isoflop.report.spec import PublishSpec, Tables, largest_common_budget, setting, without_length
+from isoflop.report.lookup import Tables, largest_common_budget, setting, without_length
+from isoflop.report.spec import PublishSpec
 from isoflop.strategy import Strategy
 from isoflop.tables import MEASURED
 from isoflop.verdicts.judge import claims_csv
