@@ -22,9 +22,8 @@ from isoflop.config.training import (
     TrajectoryConfig,
 )
 from isoflop.costs import ModelShape, flops_kaplan, flops_total
-from isoflop.forecast.accelerators import ACCELERATORS
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import (
+    ACCELERATORS,
     batch,
     memory_fault,
     read_seconds,
@@ -34,6 +33,7 @@ from isoflop.forecast.time import (
     weight_bytes,
     write_seconds,
 )
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.training import (
     LearntData,
     chain_labels_job,

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoflop.config.models import Policy as PolicyEntry
-from isoflop.engines.branches import Branch, branch_out
 from isoflop.engines.checkpoints import (
     check_logits,
     context_length,
@@ -30,7 +29,7 @@ from isoflop.engines.checkpoints import (
     model_shape,
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
-from isoflop.engines.prefix_attention import DecodeState, Recorder
+from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
 from isoflop.engines.steps import ended_steps

@@ -24,8 +24,8 @@ from isoflop.costs import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_table
-from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
+    CheckpointConfigs,
     Size,
     counted_size,
     size_of_architecture,
@@ -33,8 +33,8 @@ from isoflop.forecast.model_sizes import (
     size_of_plan,
     with_layers,
 )
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import Placed, memory_fault, shared_fault, training_fault
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Known, assumed_lengths, search_gpus
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import PROBLEMS

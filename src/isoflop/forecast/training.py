@@ -13,7 +13,6 @@ from isoflop.config.training import (
     TrajectoryConfig,
 )
 from isoflop.costs import flops_kaplan
-from isoflop.forecast.revisions import judged_texts, places
 from isoflop.forecast.time import (
     batch,
     read_seconds,
@@ -22,6 +21,7 @@ from isoflop.forecast.time import (
     weight_bytes,
     write_seconds,
 )
+from isoflop.forecast.tokens import judged_texts, places
 from isoflop.forecast.work import Job, Known, chain_job
 
 # Backward passes take twice the forward's FLOPs (Kaplan et al. 2020): 6 N in all.
