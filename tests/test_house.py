@@ -51,7 +51,7 @@ def test_analysis_is_imported_without_torch(room: str) -> None:
     ]
     code = (
         f"import importlib, sys\nfor name in {names!r}:\n    importlib.import_module(name)\n"
-        "sys.exit(', '.join({'torch', 'transformers', 'vllm'} & sys.modules.keys()))"
+        "sys.exit(', '.join({'torch', 'transformers', 'vllm'} & sys.modules.keys()) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
