@@ -128,7 +128,7 @@ def _run(options: argparse.Namespace) -> None:
 def _load(
     files: Sequence[str], overrides: Mapping[str, Any] | None = None, *, unpinned: bool = True
 ) -> "Config":
-    from isoflop.config.study import load_config  # noqa: PLC0415
+    from isoflop.config.loading import load_config  # noqa: PLC0415
 
     return load_config(files, overrides, unpinned=unpinned)
 

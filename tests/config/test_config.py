@@ -10,8 +10,8 @@ import yaml
 
 from isoflop.config import docs as config_docs
 from isoflop.config.checks import unpinned
-from isoflop.config.reading import merge, read_overrides, read_yaml
-from isoflop.config.study import Config, build_config, config_yaml, load_config
+from isoflop.config.loading import build_config, load_config, merge, read_overrides, read_yaml
+from isoflop.config.study import Config, config_yaml
 from isoflop.errors import UserError
 
 ROOT = Path(__file__).parents[2]

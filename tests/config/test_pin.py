@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from isoflop.config.loading import load_config
 from isoflop.config.pin import filled, gaps
-from isoflop.config.study import load_config
 from isoflop.errors import UserError
 
 COMMIT = {"owner/policy": "a" * 40, "owner/prm": "b" * 40, "owner/set": "c" * 40}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from isoflop import cli
-from isoflop.config.study import build_config, load_config
+from isoflop.config.loading import build_config, load_config
 from isoflop.errors import UserError
 from isoflop.files import write_table, write_text
 from isoflop.forecast.command import make_forecast

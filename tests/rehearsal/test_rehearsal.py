@@ -9,10 +9,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from isoflop import cli
-from isoflop.config.base import Dataset, FileSource
+from isoflop.config.datasets import Dataset, FileSource
+from isoflop.config.loading import build_config, load_config, merge, read_yaml
 from isoflop.config.models import Policy
-from isoflop.config.reading import merge, read_yaml
-from isoflop.config.study import Config, build_config, load_config
+from isoflop.config.study import Config
 from isoflop.data.problems import FieldMapping, build_problems, read_rows, rows_where
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest

@@ -23,9 +23,12 @@ from isoflop.report.figures import curves as figures_module
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.findings import headlines
+from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
-from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec, Tables
+from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec
 from isoflop.stages import publish
+from isoflop.stages.shared.provenance import own_ledgers
+from isoflop.stages.shared.study_tables import read_tables
 from isoflop.strategy import Strategy
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
@@ -52,7 +55,7 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpe
 
 
 def read(made: tuple[Path, PublishSpec]) -> Tables:
-    return publish.read_tables(*made)
+    return read_tables(*made)
 
 
 def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
@@ -457,5 +460,5 @@ def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec
     for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = publish._ledgers(tmp_path, spec.model_copy(update={"pools": pools}))
+    found = own_ledgers(tmp_path, spec.model_copy(update={"pools": pools}))
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ours

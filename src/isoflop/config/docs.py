@@ -15,7 +15,7 @@ FOLDER = Path("docs/reference")
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config*.py instead. -->
+<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead. -->
 # Configuration
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its

@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from isoflop.config.base import UNPINNED
-from isoflop.config.reading import read_yaml
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config, read_yaml
 from isoflop.errors import UserError
 from isoflop.files import write_text
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
         fit_coverage_power_law,
         fit_exponential_in_compute,
         fit_exponential_saturation,
-        fit_optimal_size,
         fit_power_law,
         fit_power_law_with_floor,
     )
+    from isoflop.fits.size_regression import fit_optimal_size
 
 __all__ = [
     "CreditsInput",

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from isoflop.config.differences import Difference, differences, plain, with_keys_of
-from isoflop.config.study import Config, build_config
+from isoflop.config.loading import build_config
+from isoflop.config.study import Config
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.jobs import StageJob, needed_jobs

@@ -62,9 +62,9 @@ def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
     found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
-    for stage, pools in (("gather", plan.searches()), ("replay", plan.replays())):
+    for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
         found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
-    for stage, pools in (("grade", plan.pools()), ("select", plan.picked())):
+    for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
         found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
         found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.config.base import FieldMap, FileSource, GithubSource, HubSource
+from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource
 from isoflop.errors import UserError
 
 Filed = HubSource | GithubSource | FileSource

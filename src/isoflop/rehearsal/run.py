@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from isoflop.config.base import FileSource, WordproblemsSource
-from isoflop.config.checks import is_local
-from isoflop.config.models import RunningVerifier
-from isoflop.config.study import Config, load_config
+from isoflop.config.check_models import is_local
+from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.loading import load_config
+from isoflop.config.study import Config
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
 from isoflop.rehearsal.overlay import architecture, file_override, override

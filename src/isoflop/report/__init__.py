@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from isoflop.report.finished import finished, recorded_config
     from isoflop.report.html import render
     from isoflop.report.html_table import Cell, HtmlTable, markdown
+    from isoflop.report.lookup import Tables
     from isoflop.report.paper_tables import table1, table3, table4
-    from isoflop.report.spec import Headline, PublishSpec, Tables
+    from isoflop.report.spec import Headline, PublishSpec
 
 __all__ = [
     "Cell",

@@ -13,9 +13,7 @@ import pandas as pd
 
 from isoflop.estimate import percent, scientific
 from isoflop.report.html_table import pipe_table
-from isoflop.report.spec import (
-    PublishSpec,
-    cost_column,
+from isoflop.report.lookup import (
     curve,
     headline_strategy,
     of_generator,
@@ -23,6 +21,7 @@ from isoflop.report.spec import (
     shown_budget,
     strategies,
 )
+from isoflop.report.spec import PublishSpec, cost_column
 from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 # Rows of Table 3 that are compared.

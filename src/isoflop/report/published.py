@@ -13,8 +13,9 @@ import pandas as pd
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate, percent, scientific
 from isoflop.report.html_table import Cell, HtmlTable, pipe_table
+from isoflop.report.lookup import curve
 from isoflop.report.paper_tables import markdown_escape
-from isoflop.report.spec import PublishedTables, PublishSpec, curve
+from isoflop.report.spec import PublishedTables, PublishSpec
 from isoflop.strategy import NEEDS_VERIFIER, Strategy
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")

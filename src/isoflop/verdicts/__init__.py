@@ -6,16 +6,8 @@ from isoflop._lazy import face
 
 if TYPE_CHECKING:
     from isoflop.verdicts.factors import Factor, factor_saved
-    from isoflop.verdicts.judge import (
-        Claim,
-        ClaimJudged,
-        Element,
-        Part,
-        Statement,
-        judge,
-        mean_part,
-        on_average,
-    )
+    from isoflop.verdicts.judge import Claim, ClaimJudged, judge
+    from isoflop.verdicts.statements import Element, Part, Statement, mean_part, on_average
 
 __all__ = [
     "Claim",
