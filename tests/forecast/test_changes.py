@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from isoflop import cli
-from isoflop.config.study import Config, build_config, config_yaml
+from isoflop.config.loading import build_config
+from isoflop.config.study import Config, config_yaml
 from isoflop.errors import UserError
 from isoflop.forecast.changes import as_recorded, changes, told
 

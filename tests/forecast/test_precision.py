@@ -27,7 +27,7 @@ from isoflop.fits.precision import (
     problems_to_decide,
     votes_noise,
 )
-from isoflop.forecast.claim_precision import forecast_precision
+from isoflop.forecast.claim_precision import claim_rows, comparison_rows, forecast_precision, untested
 from isoflop.forecast.comparisons import Comparison, Picked
 from isoflop.forecast.half_widths import expected, expected_at
 from isoflop.forecast.measured import (
@@ -37,7 +37,6 @@ from isoflop.forecast.measured import (
     picked_credits,
     plan_csv,
 )
-from isoflop.forecast.precision_tables import claim_rows, comparison_rows, untested
 from isoflop.forecast.study_work import study_work
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import MEASURED

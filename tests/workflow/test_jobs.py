@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from workspace import copy_workflow, planned, snakemake
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.jobs import needed_jobs
 from isoflop.pipeline.plan import Plan

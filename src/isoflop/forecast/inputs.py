@@ -24,8 +24,8 @@ from isoflop.costs import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_table
+from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
-    CheckpointConfigs,
     Size,
     counted_size,
     size_of_architecture,

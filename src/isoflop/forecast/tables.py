@@ -7,9 +7,14 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from isoflop.config.planning import Planning
-from isoflop.forecast.claim_precision import PrecisionForecast
+from isoflop.forecast.claim_precision import (
+    PrecisionForecast,
+    claim_rows,
+    comparison_rows,
+    precision_notes,
+    untested,
+)
 from isoflop.forecast.half_widths import Expected
-from isoflop.forecast.precision_tables import claim_rows, comparison_rows, precision_notes, untested
 from isoflop.forecast.work import Job, Ranged
 
 STAGES = (
