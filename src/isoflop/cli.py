@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from isoflop.errors import UserError
+from isoflop.errors import UserError, run_main
 
 if TYPE_CHECKING:
     from isoflop.config.study import Config
@@ -44,11 +44,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def entry() -> None:
     """The console script: a fault is one line and exit code 2."""
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_main(main)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,9 +1,8 @@
-"""What every command line shares: the specification, atomic files, checked tables, clear errors."""
+"""Atomic files and checked tables, with errors that name the file."""
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from isoflop.errors import UserError
 from isoflop.messages import describe_faults
 from isoflop.tables import PROBLEMS
 
-Spec = TypeVar("Spec", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 Problem = tuple[str, str]
 """A problem's name and its text."""
 
@@ -93,16 +92,14 @@ def table_metadata(table: pa.Table) -> dict[str, object]:
     return decoded
 
 
-def read_spec(model: type[Spec], text: str, name: str) -> Spec:
-    """The specification of stage `name` from its JSON; raises UserError naming the fields at fault."""
-    return read_json(model, text, f"{name} specification")
-
-
-def read_json(model: type[Spec], text: str, source: str) -> Spec:
+def read_json(model: type[Model], text: str, source: str) -> Model:
     """A model from its JSON; raises UserError naming `source` and the fields at fault."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
+        [first, *_] = error.errors(include_url=False)
+        if first["type"] == "json_invalid":
+            raise UserError(f"{source}: is not JSON ({first['ctx']['error']})") from error
         raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
 
 
@@ -115,25 +112,6 @@ def read_ledger(path: Path) -> dict[str, Any]:
     if not isinstance(ledger, dict):
         raise UserError(f"{path}: is not a ledger; delete it and run again")
     return ledger
-
-
-def run_stage(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a stage's `main` on the command line's arguments; a UserError ends it with its message alone."""
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def chunk_problems(default: int = 25) -> int:
-    """How many problems a chunk has: as the workflow says, or else `default`."""
-    return int(os.environ.get("ISOFLOP_CHUNK_PROBLEMS", default))
-
-
-def unsandboxed_allowed() -> bool:
-    """Whether the config allows programs that a model wrote to run where there is no sandbox."""
-    return os.environ.get("ISOFLOP_ALLOW_UNSANDBOXED") == "1"
 
 
 def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:

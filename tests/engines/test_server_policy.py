@@ -21,10 +21,12 @@ from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.engines.server_policy import ServerPolicy
 from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
+from isoflop.files import read_json
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.specs import SampleSpec
 from isoflop.stages import sample
 from isoflop.stages.shared.models import open_policy
+from isoflop.stages.shared.runtime import Runtime
 
 PROMPTS = [problem.prompt + "\n" for problem in generate_problems("test", 12, seed=3)]
 REQUESTS = [GenerationRequest(prompt, seed, 30) for prompt in PROMPTS for seed in (1, 2)]
@@ -376,7 +378,7 @@ def problems(tmp_path: Path) -> Path:
 
 
 def test_a_run_whose_server_died_resumes_to_the_same_bytes(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, problems: Path, tmp_path: Path
 ) -> None:
     spec = SampleSpec.model_validate_json(
         json.dumps(
@@ -388,13 +390,12 @@ def test_a_run_whose_server_died_resumes_to_the_same_bytes(
             }
         )
     ).model_dump_json()
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "2")
 
     def run(server: LoopbackServer, name: str) -> bytes:
-        machine = {model: {"server": settings(server.url).model_dump()}}
-        monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps(machine))
+        models = {model: {"server": settings(server.url).model_dump()}}
+        runtime = json.dumps({"chunk_problems": 2, "models": models})
         out = tmp_path / name / "c.parquet"
-        sample.main([spec, str(problems), str(out), str(out.with_name("l.json"))])
+        sample.main(["--runtime", runtime, spec, str(problems), str(out), str(out.with_name("l.json"))])
         return out.read_bytes()
 
     with LoopbackServer(model) as server:
@@ -413,10 +414,9 @@ def test_a_run_whose_server_died_resumes_to_the_same_bytes(
         assert len(server.asked) == 48 - 8 * len(done)
 
 
-def test_a_policy_without_an_address_is_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ISOFLOP_MACHINE", "{}")
-    with pytest.raises(UserError, match="ISOFLOP_MACHINE has no address of its server"):
-        open_policy(Policy(model=model, engine="server"))
-    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({model: {"server": {"ulr": "http://x/v1"}}}))
-    with pytest.raises(UserError, match=r"ISOFLOP_MACHINE: .*ulr: unknown key"):
-        open_policy(Policy(model=model, engine="server"))
+def test_a_policy_without_an_address_is_refused(model: str) -> None:
+    with pytest.raises(UserError, match="--runtime has no address of its server"):
+        open_policy(Policy(model=model, engine="server"), Runtime())
+    wrong = json.dumps({"models": {model: {"server": {"ulr": "http://x/v1"}}}})
+    with pytest.raises(UserError, match=r"--runtime: models\..*ulr: unknown key; did you mean 'url'\?"):
+        read_json(Runtime, wrong, "--runtime")

@@ -17,6 +17,7 @@ from isoflop.files import write_columns, write_table, write_text
 from isoflop.forecast.measured import COLUMNS, plan_csv, plan_table
 from isoflop.forecast.work import StudyWork
 from isoflop.stages.plan_comparison import compared
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES, TREES
 
 POLICY = ModelShape(parameters=1000, embedding_parameters=0, layers=2, attention_width=8)
@@ -81,7 +82,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_measured_are_tokens_flops_and_seconds_of_every_job(results: Path) -> None:
-    sample, score, search = compared(results, work())
+    sample, score, search = compared(results, work(), Runtime())
     assert [one.planned.stage for one in (sample, score, search)] == ["sample", "score", "search"]
     copies = [1.0, 0.0, 0.0, 0.0] * PROBLEM_COUNT
     assert sample.measured == {
@@ -113,39 +114,41 @@ def test_measured_are_tokens_flops_and_seconds_of_every_job(results: Path) -> No
 
 
 def test_planned_is_what_the_assumptions_say_with_the_sizes_found(results: Path) -> None:
-    sample, score, search = (one.planned for one in compared(results, work()))
+    sample, score, search = (one.planned for one in compared(results, work(), Runtime()))
     assert (sample.read, sample.written) == (30, 12 * 30)
     assert sample.flops == pytest.approx(12 * float(flops_total(POLICY, 10, 30, 1 / SAMPLES)))
     assert score.flops == pytest.approx(12 * float(flops_kaplan(GUIDE, 0, 43)))
     assert (search.read, search.written, search.judged) == (30, 3 * 2 * 30, 3 * 2 * 43)
-    slower = compared(results, work(utilisation={"decode": 0.1}))[0].planned
+    slower = compared(results, work(utilisation={"decode": 0.1}), Runtime())[0].planned
     assert slower.seconds > sample.seconds
     assert replace(slower, seconds=sample.seconds) == sample
 
 
-def test_the_machine_decides_seconds_alone(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = [one.planned for one in compared(results, work())]
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "1")
-    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({"models/m": {"gpus": 2, "memory_share": 0.5}}))
-    after = [one.planned for one in compared(results, work())]
+def _given(model: str, **settings: int) -> Runtime:
+    models = {model: {"gpus": 2, "memory_share": 0.5}}
+    return Runtime.model_validate({"models": models, **settings})
+
+
+def test_the_machine_decides_seconds_alone(results: Path) -> None:
+    before = [one.planned for one in compared(results, work(), Runtime())]
+    after = [one.planned for one in compared(results, work(), _given("models/m", chunk_problems=1))]
     assert before[0].seconds != after[0].seconds
     for one, other in zip(before, after, strict=True):
         assert replace(other, seconds=one.seconds, gpus=one.gpus) == one
 
 
-def test_the_machine_knows_a_hub_model_by_its_commit(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machine_knows_a_hub_model_by_its_commit(results: Path) -> None:
     plain = work()
     pinned = {name: use.model_copy(update={"revision": "0" * 40}) for name, use in plain.policies.items()}
     hub = plain.model_copy(update={"policies": pinned})
     gpus = []
     for key in ("models/m", f"models/m@{'0' * 40}"):
-        monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({key: {"gpus": 2, "memory_share": 0.5}}))
-        gpus.append([compared(results, one)[0].planned.gpus for one in (plain, hub)])
+        gpus.append([compared(results, one, _given(key))[0].planned.gpus for one in (plain, hub)])
     assert gpus == [[2, 1], [1, 2]]
 
 
 def test_the_table_has_sums_and_ratios(results: Path) -> None:
-    jobs = compared(results, work())
+    jobs = compared(results, work(), Runtime())
     rows = list(csv.DictReader(io.StringIO(plan_csv(jobs, "made"))))
     assert tuple(rows[0]) == COLUMNS
     found = {(row["stage"], row["policy"], row["quantity"]): row for row in rows}
@@ -184,7 +187,7 @@ def test_chains_are_measured_with_the_prompts_of_their_revisions(results: Path) 
     ledger(base / "chains.ledger.json", POLICY, 3.0)
     chains = {"kind": "revisions", "chains": 1, "length": 2, "max_tokens": 100}
     planning = {"prompt_tokens": 10.0, "solution_tokens": 30.0, "steps": 3.0, "gpu": "cpu"}
-    jobs = compared(results, study({"chains": chains}, **planning))
+    jobs = compared(results, study({"chains": chains}, **planning), Runtime())
     [revise] = jobs
     assert (revise.planned.stage, revise.planned.read, revise.planned.written) == ("revise", 3 * 50, 180)
     flops = flops_total(POLICY, 20, 60, 1) + flops_total(POLICY, 85, 60, 1)
@@ -196,7 +199,7 @@ def test_chains_are_measured_with_the_prompts_of_their_revisions(results: Path) 
 
 def test_jobs_without_a_ledger_are_left_out(results: Path) -> None:
     (results / "search/words/small/tree/2.ledger.json").unlink()
-    jobs = compared(results, work())
+    jobs = compared(results, work(), Runtime())
     assert jobs[2].measured is None
     assert "search" not in plan_csv(jobs, "made")
     assert plan_csv([], "made") == ",".join(COLUMNS) + "\n"
@@ -206,11 +209,11 @@ def test_broken_files_are_refused_by_name(results: Path) -> None:
     path = results / "sample/words/small/sampling.ledger.json"
     path.write_text('{"model": {"parameters": 5}}')
     with pytest.raises(UserError, match=r"sampling\.ledger\.json: its model has no sizes"):
-        compared(results, work())
+        compared(results, work(), Runtime())
     ledger(path, POLICY, 1.0)
     (results / "score/words/small/sampling/prm.parquet").write_text("no table")
     with pytest.raises(UserError, match=r"prm\.parquet: cannot be read as Parquet"):
-        compared(results, work())
+        compared(results, work(), Runtime())
     (results / "problems/words.parquet").unlink()
     with pytest.raises(UserError, match=r"words\.parquet: cannot be read as Parquet"):
-        compared(results, work())
+        compared(results, work(), Runtime())

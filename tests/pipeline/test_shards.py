@@ -20,7 +20,7 @@ from isoflop.errors import UserError
 from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import merge, revise, sample, score, search
-from isoflop.stages.shared.chunks import Chunks
+from isoflop.stages.shared.chunks import Chunks, write_measured
 from isoflop.tables import SCORES
 
 SHAPE = ModelShape(parameters=10, embedding_parameters=2, layers=1, attention_width=4)
@@ -95,7 +95,7 @@ def _in_shards(stage: ModuleType, arguments: Sequence[str], folder: Path, of: in
     stem = folder / "table"
     parts = [f"{stem}{name}.{ending}" for name in shard_names(of, 2) for ending in ("parquet", "ledger.json")]
     for part, ledger in zip(parts[::2], parts[1::2], strict=True):
-        stage.main([*arguments, part, ledger])
+        stage.main(["--runtime", '{"chunk_problems": 2}', *arguments, part, ledger])
     if of > 1:
         merge.main([*parts, f"{stem}.parquet", f"{stem}.ledger.json"])
     return stem.with_suffix(".parquet")
@@ -108,9 +108,8 @@ def _counts(table: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stage", [sample, score, search, revise])
 def test_any_number_of_shards_makes_the_same_bytes(
-    stage: ModuleType, model: str, problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: ModuleType, model: str, problems: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "2")
     specs = _specs(model)
     arguments = [json.dumps(specs[stage]), problems]
     if stage is score:
@@ -159,7 +158,7 @@ def _chunked(folder: Path, name: str, items: int, done: list[int]) -> None:
     out = folder / f"big{name}.parquet"
     chunks = Chunks(out, "work", 3)
     table, totals = chunks.run(range(items), _text_work(done), lambda _: None)
-    chunks.finish(table, SCORES, str(folder / f"big{name}.ledger.json"), totals, SHAPE)
+    write_measured(str(out), str(folder / f"big{name}.ledger.json"), table, SCORES, totals, SHAPE)
 
 
 def _merged(folder: Path, of: int) -> bytes:
@@ -254,6 +253,6 @@ def test_parts_of_other_models_are_refused(tmp_path: Path) -> None:
         out = tmp_path / f"big{name}.parquet"
         chunks = Chunks(out, "work", 3)
         table, totals = chunks.run(range(12), _text_work([]), lambda _: None)
-        chunks.finish(table, SCORES, str(out.with_suffix(".ledger.json")), totals, shape)
+        write_measured(str(out), str(out.with_suffix(".ledger.json")), table, SCORES, totals, shape)
     with pytest.raises(UserError, match="made by other models"):
         _merged(tmp_path, 2)

@@ -527,6 +527,8 @@ def _digests() -> dict[str, str]:
         ("report/figures/curves.py", {"publish"}),
         ("report/templates/report.html.j2", {"publish"}),
         ("files.py", set(CHEAP)),
+        ("stages/shared/command.py", set(CHEAP)),
+        ("stages/shared/runtime.py", set()),
         ("config/study.py", set()),
         ("config/planning.py", set()),
         ("forecast/work.py", {"plan_comparison"}),

@@ -208,10 +208,11 @@ def test_warm_stages_are_the_stages_with_their_own_errors_and_codes(tmp_path: Pa
                 capture_output=True, env=os.environ | environment,
             )  # fmt: skip
 
-        arguments = f"'{spec}' problems.parquet candidates.parquet grades.parquet"
-        done = bash(f"python -m isoflop.stages.grade {arguments} 2> grade.log")
-        assert (done.returncode, done.stdout) == (0, "")
-        assert (tmp_path / "grades.parquet").is_file()
+        for number, (argument, end) in enumerate(((f"'{spec}'", ""), ("-", f"<<< '{spec}'"))):
+            files = f"problems.parquet candidates.parquet grades-{number}.parquet"
+            done = bash(f"python -m isoflop.stages.grade {argument} {files} 2> grade.log {end}")
+            assert (done.returncode, done.stdout) == (0, "")
+            assert (tmp_path / f"grades-{number}.parquet").is_file()
         failed = bash("python -m isoflop.stages.grade {} a b c 2> failed.log")
         assert failed.returncode == 2
         assert (tmp_path / "failed.log").read_text().startswith("error: grade specification")

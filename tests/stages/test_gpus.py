@@ -17,12 +17,14 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.stages.shared import gpus as devices
+from isoflop.stages.shared.runtime import Runtime
 
 HOLDER = """
 import json, os, sys, time
 from isoflop.stages.shared.gpus import job_devices
+from isoflop.stages.shared.runtime import Runtime
 log, wanted, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-found = job_devices(wanted, 1)
+found = job_devices(wanted, 1, Runtime(gpus=wanted))
 line = {"pid": os.getpid(), "devices": found, "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
 with open(log, "a") as file:
     print(json.dumps(line | {"begun": time.monotonic()}), file=file, flush=True)
@@ -38,15 +40,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(devices, "_held", [])
-    for name in ("CUDA_VISIBLE_DEVICES", "ISOFLOP_GPUS", "ISOFLOP_GPUS_GIVEN"):
-        # Set first, so that what the code sets is undone too.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    # Set first, so that what the code sets is undone too.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     return tmp_path
 
 
 def _start(log: Path, counted: int, seconds: float, there: str = "0,1,2,3") -> "subprocess.Popen[bytes]":
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": there, "ISOFLOP_GPUS": str(counted)}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": there}
     command = [sys.executable, "-c", HOLDER, str(log), str(counted), str(seconds)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
@@ -97,7 +98,7 @@ def test_a_killed_jobs_gpu_is_free_again(here: Path) -> None:
 
 
 def _forks_and_dies(log: Path) -> None:
-    found = devices.job_devices(1, 1)
+    found = devices.job_devices(1, 1, Runtime(gpus=1))
     if os.fork() == 0:
         log.write_text(json.dumps({"pid": os.getpid(), "devices": found}) + "\n")
         time.sleep(600)
@@ -108,7 +109,6 @@ def test_a_gpu_is_held_as_long_as_a_worker_of_the_job_lives(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setenv("ISOFLOP_GPUS", "1")
     log = here / "log"
     job = multiprocessing.get_context("spawn").Process(target=_forks_and_dies, args=(log,))
     job.start()
@@ -122,15 +122,13 @@ def test_a_gpu_is_held_as_long_as_a_worker_of_the_job_lives(
 
 def test_a_schedulers_gpus_are_left_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setenv("ISOFLOP_GPUS", "2")
-    monkeypatch.setenv("ISOFLOP_GPUS_GIVEN", "1")
-    assert devices.job_devices(2, 1) == ["0", "1"]
+    assert devices.job_devices(2, 1, Runtime(gpus=2, gpus_given=True)) == ["0", "1"]
     assert not (here / "isoflop-gpus").exists()
 
 
 def test_gpus_named_by_hand_are_left_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert devices.job_devices(2, 1) == ["7"]
+    assert devices.job_devices(2, 1, Runtime()) == ["7"]
     assert not (here / "isoflop-gpus").exists()
 
 
@@ -140,16 +138,16 @@ def test_gpus_named_by_hand_are_left_alone(here: Path, monkeypatch: pytest.Monke
         ("0\n1\n2\n", None, 2, 1, ["0", "1"]),
         ("0\n1\n2\n", None, 4, 3, ["0", "1", "2"]),
         ("0\n", None, 2, 1, ["0"]),
-        ("0\n1\n2\n", "1", 2, 1, ["0"]),
-        ("0\n1\n2\n", "0", 1, 0, []),
+        ("0\n1\n2\n", 1, 2, 1, ["0"]),
+        ("0\n1\n2\n", 0, 1, 0, []),
         ("", None, 2, 1, []),
         ("0\n1\n", None, 3, 3, "a model needs 3, and of this machine's 2 the job was given 3"),
-        ("0\n1\n", "0", 1, 1, "a model needs 1, and of this machine's 2 the job was given 0"),
+        ("0\n1\n", 0, 1, 1, "a model needs 1, and of this machine's 2 the job was given 0"),
     ],
 )
 def test_how_many_are_claimed_of_what_the_driver_lists(
     listed: str,
-    counted: str | None,
+    counted: int | None,
     wanted: int,
     least: int,
     expected: list[str] | str,
@@ -161,13 +159,12 @@ def test_how_many_are_claimed_of_what_the_driver_lists(
     tool.write_text(f"#!/bin/sh\nprintf '{listed}'\n")
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
-    if counted is not None:
-        monkeypatch.setenv("ISOFLOP_GPUS", counted)
+    runtime = Runtime(gpus=counted)
     if isinstance(expected, str):
         with pytest.raises(UserError, match=expected):
-            devices.job_devices(wanted, least)
+            devices.job_devices(wanted, least, runtime)
         return
-    assert devices.job_devices(wanted, least) == expected
+    assert devices.job_devices(wanted, least, runtime) == expected
     if listed:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(expected)
-        assert devices.job_devices(wanted, least) == expected, "once claimed, they are the job's"
+        assert devices.job_devices(wanted, least, runtime) == expected, "once claimed, they are the job's"

@@ -16,6 +16,7 @@ from isoflop.pipeline.plan_publishing import PublishPlan
 from isoflop.stages.shared import models
 from isoflop.stages.shared.gpus import visible_devices
 from isoflop.stages.shared.models import assign_devices, devices_for
+from isoflop.stages.shared.runtime import Runtime
 
 
 def _one(gpus: int, share: float = 0.9) -> VllmSettings:
@@ -51,21 +52,22 @@ def test_models_have_gpus_of_their_own_or_share_memory(
 
 def test_models_that_need_no_gpu_claim_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isoflop.stages.shared.models.job_devices", lambda *_: pytest.fail("asked for GPUs"))
-    assert devices_for([Policy(model="a"), MathShepherd(kind="math-shepherd", model="b")]) == ["", ""]
+    entries = [Policy(model="a"), MathShepherd(kind="math-shepherd", model="b")]
+    assert devices_for(entries, Runtime()) == ["", ""]
 
 
 def test_a_search_asks_for_all_its_models_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def give(wanted: int, least: int) -> list[str]:
+    def give(wanted: int, least: int, _: Runtime) -> list[str]:
         asked.append((wanted, least))
         return ["5", "6", "7"]
 
     monkeypatch.setattr("isoflop.stages.shared.models.job_devices", give)
-    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({"big": {"gpus": 2, "memory_share": 0.9}}))
+    runtime = Runtime.model_validate({"models": {"big": {"gpus": 2, "memory_share": 0.9}}})
     policy = Policy(model="big", engine="vllm", dtype="bfloat16")
     verifier = MathShepherd(kind="math-shepherd", model="prm", engine="vllm")
-    assert devices_for([policy, verifier]) == ["5,6", "7"]
+    assert devices_for([policy, verifier], runtime) == ["5,6", "7"]
     assert asked == [(3, 2)]
 
 
@@ -145,11 +147,12 @@ def test_a_policy_behind_a_server_leaves_all_gpus_to_the_verifier(monkeypatch: p
     monkeypatch.setattr(models, "load_policy", lambda engine, **settings: given.update(policy=settings))
     monkeypatch.setattr(models, "load_verifier", lambda engine, **settings: given.update(verifier=settings))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setenv("ISOFLOP_BATCH_SIZE", "32")
     server = {"url": "http://h:1/v1", "timeout": 5.0}
-    monkeypatch.setenv("ISOFLOP_MACHINE", json.dumps({"p": {"server": server}, "v": {"memory_share": 0.9}}))
+    known = {"p": {"server": server}, "v": {"memory_share": 0.9}}
     models.open_both(
-        Policy(model="p", engine="server"), MathShepherd(kind="math-shepherd", model="v", engine="vllm")
+        Policy(model="p", engine="server"),
+        MathShepherd(kind="math-shepherd", model="v", engine="vllm"),
+        Runtime.model_validate({"models": known, "batch_size": 32}),
     )
     assert given["policy"]["server"] == Server.model_validate(server)
     assert given["policy"]["batch_size"] == 32

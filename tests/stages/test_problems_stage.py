@@ -31,9 +31,10 @@ ROWS = [
 GOOD_LINE = '{"question": "a", "answer": "1"}\n'
 
 
-def run(tmp_path, dataset, mirror=None):
+def run(tmp_path, dataset, mirror=None, **settings):
     out = tmp_path / "out.parquet"
-    main([json.dumps({"dataset": dataset, "mirror": mirror and str(mirror), "version": 1}), str(out)])
+    spec = json.dumps({"dataset": dataset, "mirror": mirror and str(mirror), "version": 1})
+    main(["--runtime", json.dumps(settings), spec, str(out)])
     table = read_table(out, PROBLEMS)
     return table.to_pylist(), table_metadata(table)
 
@@ -140,8 +141,7 @@ def test_tests_of_programs_are_the_answer_and_may_be_in_the_prompt(tmp_path, mon
     monkeypatch.setattr(sandbox, "bubblewrap_fault", lambda: "there is no `bwrap`")
     with pytest.raises(UserError, match=r"there is no `bwrap`"):
         run(tmp_path, dataset)
-    monkeypatch.setenv("ISOFLOP_ALLOW_UNSANDBOXED", "1")
-    rows, _ = run(tmp_path, dataset)
+    rows, _ = run(tmp_path, dataset, allow_unsandboxed=True)
     assert rows[0]["answer"] == "assert f(1) == 2\nassert f(2) == 3"
     assert rows[1]["answer"] == "one = 1\nassert f(1) == 2\nassert f(2) == 3"
     assert rows[0]["prompt"] == "Add one.\nTests: {\nassert f(1) == 2\nassert f(2) == 3\n}"
@@ -151,15 +151,15 @@ def test_tests_of_programs_are_the_answer_and_may_be_in_the_prompt(tmp_path, mon
         ({"test_list": 3}, r"line 1: field 'test_list' \(mapped as tests\) is neither text nor a list"),
     ]:
         jsonl(path, [row | change])
+        wrong = local(path, fields=PROGRAM_FIELDS | {"prompt": "text"}, grader="code")
         with pytest.raises(UserError, match=message):
-            run(tmp_path, local(path, fields=PROGRAM_FIELDS | {"prompt": "text"}, grader="code"))
+            run(tmp_path, wrong, allow_unsandboxed=True)
 
 
 @pytest.mark.skipif(not (REAL_DATA / "mbpp").is_dir(), reason=f"real data not here: {REAL_DATA / 'mbpp'}")
-def test_mbpp_has_974_problems(tmp_path, monkeypatch):
-    monkeypatch.setenv("ISOFLOP_ALLOW_UNSANDBOXED", "1")
+def test_mbpp_has_974_problems(tmp_path):
     dataset = local(REAL_DATA / "mbpp" / "mbpp.jsonl", fields=PROGRAM_FIELDS, grader="code")
-    rows, _ = run(tmp_path, dataset)
+    rows, _ = run(tmp_path, dataset, allow_unsandboxed=True)
     assert len(rows) == 974
     assert rows[0]["prompt"].startswith("Write a function to find the minimum cost path")
 

@@ -21,6 +21,7 @@ from isoflop.specs import ChainLabelsSpec, ReviseSpec, TrajectoriesSpec
 from isoflop.stages import chain_labels, revise, score, trajectories
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.stages.shared.models import open_policy
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import CANDIDATES, LABELS, PROBLEMS, SCORES
 from isoflop.training.word_tokenizer import build_tokenizer
 from isoflop.verifiers.layouts import token_id
@@ -95,11 +96,11 @@ def problems(tmp_path: Path) -> Path:
 GENERATOR = {"kind": "revisions", "chains": 3, "length": 3, "largest": 3, "max_tokens": 12}
 
 
-def run_revise(model: str, problems: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> Path:
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", str(chunk))
+def run_revise(model: str, problems: Path, folder: Path, chunk: int, **settings: int) -> Path:
+    runtime = json.dumps({"chunk_problems": chunk, **settings})
     spec = json.dumps({"policy": {"model": model}, "generator": GENERATOR, "seed": 5, "version": 1})
     out = folder / "c.parquet"
-    revise.main([spec, str(problems), str(out), str(folder / "c.ledger.json")])
+    revise.main(["--runtime", runtime, spec, str(problems), str(out), str(folder / "c.ledger.json")])
     return out
 
 
@@ -116,12 +117,9 @@ EXACT = [
 ]
 
 
-def test_chunks_and_batches_change_no_chain(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = read_table(run_revise(model, problems, tmp_path / "one", monkeypatch, 100), CANDIDATES)
-    monkeypatch.setenv("ISOFLOP_BATCH_SIZE", "3")
-    many = read_table(run_revise(model, problems, tmp_path / "many", monkeypatch, 2), CANDIDATES)
+def test_chunks_and_batches_change_no_chain(model: str, problems: Path, tmp_path: Path) -> None:
+    one = read_table(run_revise(model, problems, tmp_path / "one", 100), CANDIDATES)
+    many = read_table(run_revise(model, problems, tmp_path / "many", 2, batch_size=3), CANDIDATES)
     assert one.select(EXACT).equals(many.select(EXACT))
     rows = one.to_pylist()
     # Three answers to spend: of three chains, one goes on to length 3.
@@ -146,7 +144,7 @@ def test_chunks_and_batches_change_no_chain(
 def test_a_killed_run_goes_on_to_the_same_bytes(
     model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_revise(model, problems, tmp_path / "whole", monkeypatch, 2).read_bytes()
+    whole = run_revise(model, problems, tmp_path / "whole", 2).read_bytes()
     done = []
 
     def killed(chains: Sequence[Chain]) -> None:
@@ -158,15 +156,15 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(revise, "write_chains", lambda *parts: (killed(parts[3]), write(*parts)))
         with pytest.raises(KeyboardInterrupt):
-            run_revise(model, problems, tmp_path / "killed", monkeypatch, 2)
+            run_revise(model, problems, tmp_path / "killed", 2)
     assert len(list((tmp_path / "killed").glob(".*.chunks/*.parquet"))) == 1
-    assert run_revise(model, problems, tmp_path / "killed", monkeypatch, 2).read_bytes() == whole
+    assert run_revise(model, problems, tmp_path / "killed", 2).read_bytes() == whole
 
 
 def test_a_chain_that_outgrows_the_model_is_refused_by_its_problem(model: str) -> None:
     policy = open_policy(ReviseSpec.model_validate_json(
         json.dumps({"policy": {"model": model}, "generator": GENERATOR, "seed": 5, "version": 1})
-    ).policy)  # fmt: skip
+    ).policy, Runtime())  # fmt: skip
     long = Chain("Mia has 12 apples. " * 85, 3, (1, "x", 0))
     with pytest.raises(UserError, match=r"exceed the model's 512 positions: 'Mia has 12 apples"):
         write_chains(policy, "{problem}\n", ChainWriting(length=3, max_tokens=60), [long])
@@ -188,9 +186,9 @@ def test_a_verifier_is_shown_the_answers_before_the_judged_one() -> None:
 
 
 def test_chains_are_scored_once_each_with_what_went_before(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, problems: Path, tmp_path: Path
 ) -> None:
-    candidates = run_revise(model, problems, tmp_path, monkeypatch, 100)
+    candidates = run_revise(model, problems, tmp_path, 100)
     found = {}
     for history in (0, 4):
         verifier = {"kind": "causal-orm", "model": model, "history": history}
@@ -227,12 +225,12 @@ def labels_spec(model: str) -> str:
 
 
 def test_answers_of_chains_are_labelled_with_and_without_what_went_before(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, problems: Path, tmp_path: Path
 ) -> None:
     def run(folder: str, chunk: int) -> list[pa.Table]:
-        monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", str(chunk))
+        runtime = json.dumps({"chunk_problems": chunk})
         outputs = [tmp_path / folder / name for name in ("l.parquet", "l.alone.parquet")]
-        chain_labels.main([labels_spec(model), str(problems), *map(str, outputs)])
+        chain_labels.main(["--runtime", runtime, labels_spec(model), str(problems), *map(str, outputs)])
         return [read_table(path, LABELS) for path in outputs]
 
     told, alone = run("one", 100)
@@ -293,8 +291,8 @@ def test_trajectories_of_a_real_policy_resume_after_a_kill(
         trajectories, "is_right", lambda _, text, *__, truncated: not truncated and text < " M"
     )
     spec = trajectories_spec(model).replace('"max_tokens":12', '"max_tokens":60')
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "2")
-    trajectories.main([spec, str(problems), str(tmp_path / "whole.parquet")])
+    arguments = ["--runtime", '{"chunk_problems": 2}', spec, str(problems)]
+    trajectories.main([*arguments, str(tmp_path / "whole.parquet")])
     whole = read_table(tmp_path / "whole.parquet", PROBLEMS)
     tally = table_metadata(whole)["tally"]
     assert tally["samples"] == 30
@@ -308,8 +306,8 @@ def test_trajectories_of_a_real_policy_resume_after_a_kill(
     with monkeypatch.context() as patched:
         patched.setattr(Chunks, "run", stop)
         with pytest.raises(KeyboardInterrupt):
-            trajectories.main([spec, str(problems), str(tmp_path / "again.parquet")])
-    trajectories.main([spec, str(problems), str(tmp_path / "again.parquet")])
+            trajectories.main([*arguments, str(tmp_path / "again.parquet")])
+    trajectories.main([*arguments, str(tmp_path / "again.parquet")])
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 

@@ -1,7 +1,6 @@
 """The sampling and scoring stages on tiny checkpoints: resumption after a kill, chunks, alignment."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -46,20 +45,17 @@ def score_spec(model: str) -> str:
     )
 
 
-def run_sample(spec: str, problems: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> Path:
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", str(chunk))
+def run_sample(spec: str, problems: Path, folder: Path, chunk: int, **settings: int) -> Path:
     out = folder / "c.parquet"
-    sample.main([spec, str(problems), str(out), str(folder / "c.ledger.json")])
+    runtime = json.dumps({"chunk_problems": chunk, **settings})
+    sample.main(["--runtime", runtime, spec, str(problems), str(out), str(folder / "c.ledger.json")])
     return out
 
 
-def test_chunks_and_batches_change_nothing(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_and_batches_change_nothing(model: str, problems: Path, tmp_path: Path) -> None:
     spec = sample_spec(model)
-    one = read_table(run_sample(spec, problems, tmp_path / "one", monkeypatch, 100), CANDIDATES)
-    monkeypatch.setenv("ISOFLOP_BATCH_SIZE", "5")
-    many = read_table(run_sample(spec, problems, tmp_path / "many", monkeypatch, 1), CANDIDATES)
+    one = read_table(run_sample(spec, problems, tmp_path / "one", 100), CANDIDATES)
+    many = read_table(run_sample(spec, problems, tmp_path / "many", 1, batch_size=5), CANDIDATES)
     exact = ["problem_id", "candidate", "steps", "step_tokens", "finish", "prompt_tokens", "tokens"]
     assert one.select(exact).equals(many.select(exact))
     assert one["logprob"].to_pylist() == pytest.approx(many["logprob"].to_pylist(), abs=1e-3)
@@ -81,20 +77,16 @@ def test_chunks_and_batches_change_nothing(
     assert ledger["seconds"] > 0
 
 
-def test_the_first_samples_are_a_prefix_of_more(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few = run_sample(sample_spec(model, samples=2), problems, tmp_path / "few", monkeypatch, 25)
-    more = run_sample(sample_spec(model, samples=4), problems, tmp_path / "more", monkeypatch, 25)
+def test_the_first_samples_are_a_prefix_of_more(model: str, problems: Path, tmp_path: Path) -> None:
+    few = run_sample(sample_spec(model, samples=2), problems, tmp_path / "few", 25)
+    more = run_sample(sample_spec(model, samples=4), problems, tmp_path / "more", 25)
     kept = [row for row in read_table(more, CANDIDATES).to_pylist() if row["candidate"] < 2]
     assert [row["steps"] for row in kept] == [row["steps"] for row in read_table(few, CANDIDATES).to_pylist()]
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_resumes_to_the_same_bytes(model: str, problems: Path, tmp_path: Path) -> None:
     spec = sample_spec(model, samples=24, max_tokens=60)
-    whole = run_sample(spec, problems, tmp_path / "whole", monkeypatch, 2).read_bytes()
+    whole = run_sample(spec, problems, tmp_path / "whole", 2).read_bytes()
 
     folder = tmp_path / "killed"
     folder.mkdir()
@@ -103,13 +95,14 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         sys.executable,
         "-m",
         "isoflop.stages.sample",
+        "--runtime",
+        '{"chunk_problems": 2}',
         spec,
         str(problems),
         str(out),
         str(folder / "l.json"),
     ]
-    environment = os.environ | {"ISOFLOP_CHUNK_PROBLEMS": "2"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not list(folder.glob(".*.chunks/000001.parquet")):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
@@ -119,37 +112,29 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob(".*.chunks/*.parquet")}
     assert 2 <= len(done) < 6
 
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert out.read_bytes() == whole
     assert not list(folder.glob(".*.chunks"))
     assert f"{24 * (12 - 2 * len(done)):,}/{24 * (12 - 2 * len(done)):,}" in finished.stderr
 
 
-def test_chunks_of_other_settings_are_not_taken_up(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = run_sample(sample_spec(model, seed=6), problems, tmp_path / "other", monkeypatch, 2)
+def test_chunks_of_other_settings_are_not_taken_up(model: str, problems: Path, tmp_path: Path) -> None:
+    other = run_sample(sample_spec(model, seed=6), problems, tmp_path / "other", 2)
     folder = tmp_path / "mixed"
-    run_sample(sample_spec(model, seed=5), problems, folder, monkeypatch, 2)
-    assert (
-        run_sample(sample_spec(model, seed=6), problems, folder, monkeypatch, 2).read_bytes()
-        == other.read_bytes()
-    )
+    run_sample(sample_spec(model, seed=5), problems, folder, 2)
+    assert run_sample(sample_spec(model, seed=6), problems, folder, 2).read_bytes() == other.read_bytes()
 
 
-def test_scores_follow_the_candidates(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    candidates = run_sample(sample_spec(model), problems, tmp_path, monkeypatch, 100)
-    for name, chunk in (("one", "100"), ("many", "3")):
-        monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", chunk)
+def test_scores_follow_the_candidates(model: str, problems: Path, tmp_path: Path) -> None:
+    candidates = run_sample(sample_spec(model), problems, tmp_path, 100)
+    for name, chunk in (("one", 100), ("many", 3)):
         paths = [
             str(problems),
             str(candidates),
             str(tmp_path / f"{name}.parquet"),
             str(tmp_path / f"{name}.json"),
         ]
-        score.main([score_spec(model), *paths])
+        score.main(["--runtime", json.dumps({"chunk_problems": chunk}), score_spec(model), *paths])
     one, many = (read_table(tmp_path / f"{name}.parquet", SCORES).to_pylist() for name in ("one", "many"))
     rows = read_table(candidates, CANDIDATES).to_pylist()
     for row, first, second in zip(rows, one, many, strict=True):
@@ -161,10 +146,8 @@ def test_scores_follow_the_candidates(
     assert ledger["verifier_tokens"] == sum(row["verifier_tokens"] for row in one)
 
 
-def test_candidates_of_other_problems_are_refused(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    candidates = run_sample(sample_spec(model, samples=1), problems, tmp_path, monkeypatch, 100)
+def test_candidates_of_other_problems_are_refused(model: str, problems: Path, tmp_path: Path) -> None:
+    candidates = run_sample(sample_spec(model, samples=1), problems, tmp_path, 100)
     table = pq.read_table(problems)
     pq.write_table(table.slice(1), tmp_path / "fewer.parquet")
     with pytest.raises(UserError, match="dev-00000"):
@@ -191,26 +174,26 @@ def test_chunks_of_another_checkpoint_are_not_taken_up(
         raise InterruptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Chunks, "finish", stop)
+        patched.setattr(Chunks, "remove", stop)
         with pytest.raises(InterruptedError):
-            run_sample(spec, problems, tmp_path / "a", monkeypatch, 2)
+            run_sample(spec, problems, tmp_path / "a", 2)
     [begun] = (tmp_path / "a").glob(".*.chunks")
     assert len(list(begun.iterdir())) == 6
     shutil.copy(save_tiny(tmp_path / "other", seed=5) + "/model.safetensors", folder)
-    alone = run_sample(spec, problems, tmp_path / "b", monkeypatch, 2)
-    resumed = run_sample(spec, problems, tmp_path / "a", monkeypatch, 2)
+    alone = run_sample(spec, problems, tmp_path / "b", 2)
+    resumed = run_sample(spec, problems, tmp_path / "a", 2)
     assert read_table(resumed, CANDIDATES).equals(read_table(alone, CANDIDATES))
     assert not begun.exists()
 
 
 def test_a_chunk_that_a_power_cut_left_empty_is_made_again(
-    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, problems: Path, tmp_path: Path
 ) -> None:
     spec = sample_spec(model)
-    whole = run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes()
+    whole = run_sample(spec, problems, tmp_path, 4).read_bytes()
     chunks = Chunks(tmp_path / "c.parquet", fingerprint(f"{spec}4", [problems], [model]), 4)
     (chunks._folder / "000001.parquet").touch()
-    assert run_sample(spec, problems, tmp_path, monkeypatch, 4).read_bytes() == whole
+    assert run_sample(spec, problems, tmp_path, 4).read_bytes() == whole
 
 
 @pytest.mark.parametrize("stage", [sample, score, label])

@@ -53,12 +53,11 @@ def spec(generator: dict[str, Any], budget: int = 4, **models: str) -> str:
     )
 
 
-def run(text: str, problems: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: int) -> Path:
-    for name, value in settings.items():
-        monkeypatch.setenv(f"ISOFLOP_{name.upper()}", str(value))
+def run(text: str, problems: Path, folder: Path, **settings: int) -> Path:
     folder.mkdir(exist_ok=True)
     out = folder / "trees.parquet"
-    search.main([text, str(problems), str(out), str(folder / "trees.ledger.json")])
+    files = [str(problems), str(out), str(folder / "trees.ledger.json")]
+    search.main(["--runtime", json.dumps(settings), text, *files])
     return out
 
 
@@ -141,12 +140,10 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_batches_chunks_and_other_problems_change_no_tree(
-    name: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_chunks_and_other_problems_change_no_tree(name: str, problems: Path, tmp_path: Path) -> None:
     text = spec(SEARCHES[name])
-    one = run(text, problems, tmp_path / "a", monkeypatch, chunk_problems=6, batch_size=512)
-    other = run(text, problems, tmp_path / "b", monkeypatch, chunk_problems=1, batch_size=3)
+    one = run(text, problems, tmp_path / "a", chunk_problems=6, batch_size=512)
+    other = run(text, problems, tmp_path / "b", chunk_problems=1, batch_size=3)
     # The log-probabilities alone may differ in their last bits.
     first, second = (_without_logprobs(read_table(path, TREES)) for path in (one, other))
     assert first == second
@@ -174,21 +171,21 @@ def test_a_killed_search_goes_on_where_it_was(
     problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = spec(REBASE)
-    alone = run(text, problems, tmp_path / "a", monkeypatch, chunk_problems=2)
+    alone = run(text, problems, tmp_path / "a", chunk_problems=2)
 
     def stop(*_: object) -> None:
         raise InterruptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Chunks, "finish", stop)
+        patched.setattr(Chunks, "remove", stop)
         with pytest.raises(InterruptedError):
-            run(text, problems, tmp_path / "b", monkeypatch, chunk_problems=2)
+            run(text, problems, tmp_path / "b", chunk_problems=2)
     [begun] = (tmp_path / "b").glob(".*.chunks")
     (begun / "000002.parquet").unlink()
     kept = (begun / "000001.parquet").stat().st_mtime_ns
     with monkeypatch.context() as patched:
         patched.setattr(Chunks, "remove", lambda self: None)
-        resumed = run(text, problems, tmp_path / "b", monkeypatch, chunk_problems=2)
+        resumed = run(text, problems, tmp_path / "b", chunk_problems=2)
     assert (begun / "000001.parquet").stat().st_mtime_ns == kept
     assert read_table(resumed, TREES).equals(read_table(alone, TREES))
 
@@ -199,9 +196,7 @@ def test_a_job_searches_at_one_budget(problems: Path, tmp_path: Path) -> None:
         search.main([text, str(problems), str(tmp_path / "o"), str(tmp_path / "l")])
 
 
-def test_random_models_can_be_searched_to_every_limit(
-    problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_random_models_can_be_searched_to_every_limit(problems: Path, tmp_path: Path) -> None:
     """Their steps have no end: all are cut, and what is cut at the last limit is unfinished."""
     random = save_tiny(tmp_path / "random")
     generator = REBASE | {"max_tokens": 20, "max_step_tokens": 6, "max_depth": 3}
@@ -209,7 +204,6 @@ def test_random_models_can_be_searched_to_every_limit(
         spec(generator, policy=random, verifier=save_tiny(tmp_path / "judge", seed=3)),
         problems,
         tmp_path / "a",
-        monkeypatch,
     )
     for row in read_table(out, TREES).to_pylist():
         for last in row["candidates"]:
@@ -231,13 +225,10 @@ def gathered(folder: Path, budgets: dict[int, Path]) -> list[Path]:
     return outputs
 
 
-def test_from_trees_to_credits(problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_trees_to_credits(problems: Path, tmp_path: Path) -> None:
     """Every selector at every budget against its plain definition."""
     generator = REBASE | {"runs": 2}
-    trees = {
-        budget: run(spec(generator, budget), problems, tmp_path / str(budget), monkeypatch)
-        for budget in (2, 6)
-    }
+    trees = {budget: run(spec(generator, budget), problems, tmp_path / str(budget)) for budget in (2, 6)}
     candidates, ledger, scores, score_ledger, usage = gathered(tmp_path, trees)
     grades, credits = tmp_path / "g.parquet", tmp_path / "credits.parquet"
     grade.main(['{"grader": "number", "code": "x"}', str(problems), str(candidates), str(grades)])
@@ -332,10 +323,8 @@ def test_an_empty_last_step_belongs_to_the_one_before() -> None:
     assert (tokens, finish) == (4, "stop")
 
 
-def test_missing_searches_are_noticed(
-    problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    two = run(spec(REBASE, 2), problems, tmp_path / "2", monkeypatch)
+def test_missing_searches_are_noticed(problems: Path, tmp_path: Path) -> None:
+    two = run(spec(REBASE, 2), problems, tmp_path / "2")
     with pytest.raises(UserError, match="budgets: 2 named, but 1 tables of trees given"):
         gather.main([json.dumps({"budgets": [2, 4], "code": ""}), str(two), "l", *("abcde")])
     broken = read_table(two, TREES).slice(1)
@@ -348,11 +337,11 @@ def test_missing_searches_are_noticed(
 
 @pytest.mark.parametrize("architecture", ["gpt-neox", "qwen2"])
 def test_other_architectures_search_and_one_iteration_writes_the_rest_at_once(
-    architecture: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, problems: Path, tmp_path: Path
 ) -> None:
     folder = save_tiny(tmp_path / "model", architecture)
     limits = REBASE | {"max_tokens": 30, "max_step_tokens": 5, "iterations": 1}
-    trees = read_table(run(spec(limits, policy=folder), problems, tmp_path / "out", monkeypatch), TREES)
+    trees = read_table(run(spec(limits, policy=folder), problems, tmp_path / "out"), TREES)
     for row in trees.to_pylist():
         nodes = row["nodes"]
         first = [node for node in nodes if node["parent"] == -1]

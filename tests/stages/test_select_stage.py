@@ -417,7 +417,7 @@ def test_the_command_line_ends_with_the_message_alone_and_without_torch(study):
     study.run()
     code = (
         "import sys; from isoflop.stages import select\n"
-        "print({'torch', 'transformers'} & set(sys.modules)); select.run_stage(select.main)"
+        "print({'torch', 'transformers'} & set(sys.modules)); select.run_main(select.main)"
     )
     spec = {"seed": 1, "generator_kind": "greedy", "code": "0"}
     paths = [

@@ -26,14 +26,10 @@ def test_another_model_than_the_servers_is_refused(vllm_server: VllmServer) -> N
         ServerPolicy(Policy(model=MODEL, engine="server"), vllm_server.settings(name="other"))
 
 
-def test_a_job_whose_server_dies_resumes(
-    vllm_server: VllmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_whose_server_dies_resumes(vllm_server: VllmServer, tmp_path: Path) -> None:
     write_problems(tmp_path / "problems.parquet", "test", 48, seed=5)
-    monkeypatch.setenv("ISOFLOP_CHUNK_PROBLEMS", "4")
-    monkeypatch.setenv(
-        "ISOFLOP_MACHINE", json.dumps({MODEL: {"server": vllm_server.settings(retries=1).model_dump()}})
-    )
+    models = {MODEL: {"server": vllm_server.settings(retries=1).model_dump()}}
+    runtime = json.dumps({"chunk_problems": 4, "models": models})
 
     def run(engine: str, name: str) -> Path:
         content = {
@@ -44,7 +40,8 @@ def test_a_job_whose_server_dies_resumes(
         }
         spec = SampleSpec.model_validate_json(json.dumps(content)).model_dump_json()
         out = tmp_path / name / "c.parquet"
-        sample.main([spec, str(tmp_path / "problems.parquet"), str(out), str(out.with_name("l.json"))])
+        files = [str(tmp_path / "problems.parquet"), str(out), str(out.with_name("l.json"))]
+        sample.main(["--runtime", runtime, spec, *files])
         return out
 
     def done() -> dict[str, int]:

@@ -7,6 +7,7 @@ import pytest
 from workspace import ROOT, TINY, copy_workflow, finished_tiny_study, planned, snakemake
 
 from isoflop.config.loading import load_config
+from isoflop.stages.shared.runtime import Runtime
 
 SHIPPED = ["config.yaml", *sorted(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))]
 
@@ -70,7 +71,8 @@ WANTED = {
 @pytest.mark.parametrize("there", [8, 2, 0])
 def test_jobs_ask_for_the_gpus_of_their_models_as_far_as_there_are_any(there: int, tmp_path: Path) -> None:
     finished_tiny_study(tmp_path, ON_GPUS)
-    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--resources", f"gpu={there}")
+    options = ("--forceall", "--printshellcmds", "--resources", f"gpu={there}")
+    run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", *options)
     planned(run)
     asked = {
         (rule, policy): int(gpus)
@@ -79,6 +81,11 @@ def test_jobs_ask_for_the_gpus_of_their_models_as_far_as_there_are_any(there: in
         )
     }
     assert asked == {job: min(gpus, there) for job, gpus in WANTED.items()}
+    told = re.findall(r"isoflop\.stages\.(sample|search|score) --runtime '(.*?)' -", run.output)
+    given = [(stage, Runtime.model_validate_json(text)) for stage, text in told]
+    assert {(stage, one.gpus) for stage, one in given} == {(stage, n) for (stage, _), n in asked.items()}
+    assert all(one.of_model("models/small").gpus == 2 for _, one in given)
+    assert {(one.chunk_problems, one.gpus_given) for _, one in given} == {(25, False)}
 
 
 def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> None:

@@ -46,4 +46,4 @@ if CONFIG.compute_optimal is not None:
         params:
             spec=lambda w: CHOICE.choose(),
         shell:
-            "python -m isoflop.stages.choose {params.spec:q} {input} {output} 2> {log}"
+            "python -m isoflop.stages.choose - {input} {output} 2> {log} <<< {params.spec:q}"

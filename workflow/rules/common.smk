@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import sys
@@ -23,17 +24,45 @@ def exports():
     commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
-    if PLAN.models.machine() != "{}":
-        commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.models.machine())}")
-    if workflow.remote_exec:
-        commands.append("export ISOFLOP_GPUS_GIVEN=1")
-    if CONFIG.engine_settings.allow_unsandboxed:
-        commands.append("export ISOFLOP_ALLOW_UNSANDBOXED=1")
-    # Snakemake takes braces for places to fill in.
-    return ("; ".join(commands) + "; ").replace("{", "{{").replace("}", "}}")
+    return literal("; ".join(commands) + "; ")
+
+
+def literal(text):
+    """Text of a shell command whose braces are no places to fill in."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 shell.prefix(exports())
+
+# A job's own, as Snakemake has lowered them to what there is.
+OF_THE_JOB = {
+    "gpus": "{resources.gpu}",
+    "batch_size": "{resources.batch_size}",
+    "batch_tokens": "{resources.batch_tokens}",
+    "chunk_problems": "{resources.chunk_problems}",
+    "graders": "{threads}",
+}
+
+
+def runtime(*settings):
+    """What a stage may use of the machine: settings of the job, and those that all jobs have.
+
+    It is filled in with the rest of the shell command when the job runs, so Snakemake keeps no record of it
+    and no change of it makes a job run again.
+    """
+    known = {
+        "models": json.loads(PLAN.models.machine()),
+        "gpus_given": bool(workflow.remote_exec),
+        "allow_unsandboxed": CONFIG.engine_settings.allow_unsandboxed,
+    }
+    known = {name: value for name, value in known.items() if value}
+    text = literal(
+        shlex.quote(json.dumps(known | {name: f"<{name}>" for name in settings}))
+    )
+    for name in settings:
+        text = text.replace(f'"<{name}>"', OF_THE_JOB[name])
+    return f" --runtime {text} "
+
 
 # Where jobs run on this machine, its GPUs are what they share; `--resources gpu=2` leaves some to others.
 # Snakemake lowers what a job asks for to that. A training takes a GPU if there is one, or what the config or a

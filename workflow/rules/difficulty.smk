@@ -17,4 +17,4 @@ if CONFIG.difficulty is not None:
         params:
             spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
         shell:
-            "python -m isoflop.stages.difficulty {params.spec:q} {input} {output} 2> {log}"
+            "python -m isoflop.stages.difficulty - {input} {output} 2> {log} <<< {params.spec:q}"

@@ -33,4 +33,4 @@ rule fit:
     params:
         spec=lambda w: PLAN.fit(),
     shell:
-        "python -m isoflop.stages.fit {params.spec:q} {input} {output} 2> {log}"
+        "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"

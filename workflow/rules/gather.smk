@@ -21,4 +21,4 @@ for _pool in PLAN.pools.searches():
         params:
             spec=lambda w, pool=_pool: PLAN.gather(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.gather {params.spec:q} {input} {output} 2> {log}"
+            "python -m isoflop.stages.gather - {input} {output} 2> {log} <<< {params.spec:q}"

@@ -17,4 +17,6 @@ rule grade:
     params:
         spec=lambda w: PLAN.grade(w.dataset, w.policy),
     shell:
-        "ISOFLOP_GRADERS={threads} python -m isoflop.stages.grade {params.spec:q} {input} {output} 2> {log}"
+        "python -m isoflop.stages.grade"
+        + runtime("graders")
+        + "- {input} {output} 2> {log} <<< {params.spec:q}"

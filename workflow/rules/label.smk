@@ -17,6 +17,6 @@ rule label:
     params:
         spec=lambda w: PLAN.label(w.label),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.label {params.spec:q} {input.problems} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.label"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"

@@ -22,6 +22,6 @@ rule plan_comparison:
     params:
         spec=lambda w: comparison_spec(PLAN),
     shell:
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.plan_comparison {params.spec:q} "
-        "results/{wildcards.experiment} {input.credits} {output} 2> {log}"
+        "python -m isoflop.stages.plan_comparison"
+        + runtime("chunk_problems")
+        + "- results/{wildcards.experiment} {input.credits} {output} 2> {log} <<< {params.spec:q}"

@@ -12,4 +12,6 @@ rule problems:
     params:
         spec=lambda w: PLAN.problems(w.dataset),
     shell:
-        "python -m isoflop.stages.problems {params.spec:q} {output} 2> {log}"
+        "python -m isoflop.stages.problems"
+        + runtime()
+        + "- {output} 2> {log} <<< {params.spec:q}"

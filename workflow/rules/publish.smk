@@ -57,10 +57,8 @@ rule publish:
         "../../envs/analysis.yaml"
     resources:
         mem_mb=2000,
-        chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
         spec=lambda w: PUBLISH.publish(),
     shell:
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.publish {params.spec:q} "
-        "results/{wildcards.experiment} results/{wildcards.experiment} 2> {log}"
+        "python -m isoflop.stages.publish - results/{wildcards.experiment} results/{wildcards.experiment} "
+        "2> {log} <<< {params.spec:q}"

@@ -22,4 +22,4 @@ for _pool in PLAN.pools.replays():
         params:
             spec=lambda w, pool=_pool: PLAN.replay(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.replay {params.spec:q} {input.problems} {output} 2> {log}"
+            "python -m isoflop.stages.replay - {input.problems} {output} 2> {log} <<< {params.spec:q}"

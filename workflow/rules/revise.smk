@@ -20,9 +20,9 @@ rule revise:
     params:
         spec=lambda w: REVISIONS.revise(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.revise {params.spec:q} {input.problems} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
 
 # Chains of one length are picked from like a pool of their own.
@@ -49,4 +49,4 @@ rule select_revisions:
     params:
         spec=lambda w: REVISIONS.select(w.generator, int(w.length)),
     shell:
-        "python -m isoflop.stages.select {params.spec:q} {input} {output} 2> {log}"
+        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"

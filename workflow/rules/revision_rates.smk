@@ -21,4 +21,4 @@ if PLAN.pools.chains():
         params:
             spec=lambda w: REVISIONS.rates(),
         shell:
-            "python -m isoflop.stages.revision_rates {params.spec:q} {input} {output} 2> {log}"
+            "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"

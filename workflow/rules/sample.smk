@@ -19,9 +19,10 @@ rule sample:
         mem_mb=2000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
+    # Stages read it from standard input: it may be longer than the 128 KB that Linux allows an argument.
     params:
         spec=lambda w: PLAN.sample(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.sample {params.spec:q} {input.problems} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"

@@ -21,6 +21,6 @@ rule score:
     params:
         spec=lambda w: PLAN.score(w.policy, w.verifier),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.score {params.spec:q} {input.problems} {input.candidates} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
+        + runtime("gpus", "batch_tokens", "chunk_problems")
+        + "- {input.problems} {input.candidates} {output} 2> {log} <<< {params.spec:q}"

@@ -23,7 +23,6 @@ rule search:
     params:
         spec=lambda w: PLAN.search(w.policy, w.generator, int(w.budget)),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
-        "ISOFLOP_BATCH_TOKENS={resources.batch_tokens} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.search {params.spec:q} {input.problems} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
+        + runtime("gpus", "batch_size", "batch_tokens", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"

@@ -18,4 +18,4 @@ rule select:
     params:
         spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
-        "python -m isoflop.stages.select {params.spec:q} {input} {output} 2> {log}"
+        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"

@@ -16,5 +16,6 @@ rule train:
     params:
         spec=lambda w: PLAN.train(w.model),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} "
-        "python -m isoflop.stages.train {params.spec:q} {input.data} {input.start} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.train"
+        + runtime("gpus")
+        + "- {input.data} {input.start} {output} 2> {log} <<< {params.spec:q}"

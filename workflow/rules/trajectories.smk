@@ -17,6 +17,6 @@ rule trajectories:
     params:
         spec=lambda w: REVISIONS.trajectories(w.trajectories),
     shell:
-        "OMP_NUM_THREADS={threads} ISOFLOP_GPUS={resources.gpu} ISOFLOP_BATCH_SIZE={resources.batch_size} "
-        "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
-        "python -m isoflop.stages.trajectories {params.spec:q} {input.problems} {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.trajectories"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"

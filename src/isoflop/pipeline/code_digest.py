@@ -9,13 +9,18 @@ from pathlib import Path
 PACKAGE = "isoflop"
 ROOT = Path(__file__).parents[1]
 
-# These describe what is asked for. All of it is in the specification itself, so a new key or a better
-# message must not count as a change of every stage.
-DESCRIPTIONS = (f"{PACKAGE}.config", f"{PACKAGE}.specs", f"{PACKAGE}.messages")
+# These describe what is asked for, which is all in the specification itself, or what a job may use, which
+# decides nothing. So a new key or a better message must not count as a change of every stage.
+DESCRIPTIONS = (
+    f"{PACKAGE}.config",
+    f"{PACKAGE}.specs",
+    f"{PACKAGE}.messages",
+    f"{PACKAGE}.stages.shared.runtime",
+)
 
 
 def describes(module: str) -> bool:
-    """Whether a module only describes what is asked for."""
+    """Whether a module only describes what is asked for, or what a job may use."""
     return any(module == name or module.startswith(f"{name}.") for name in DESCRIPTIONS)
 
 

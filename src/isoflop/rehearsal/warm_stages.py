@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isoflop import stages
+from isoflop.errors import run_main
 
 _PREFIX = "isoflop.stages."
 _LONGEST = 2**20  # bytes of a request
@@ -109,8 +110,6 @@ def _attend(connection: socket.socket) -> None:
 
 def _run(request: dict[str, object], files: list[int]) -> None:
     """Be the job: its files, folder, environment and arguments; does not return."""
-    from isoflop.files import run_stage  # noqa: PLC0415  what imports this module is no stage
-
     code = 1
     try:
         for place, file in enumerate(files):
@@ -123,7 +122,7 @@ def _run(request: dict[str, object], files: list[int]) -> None:
         os.environ.update(environment)
         name, *rest = map(str, arguments)
         sys.argv = [name, *rest]
-        run_stage(importlib.import_module(name).main)
+        run_main(importlib.import_module(name).main)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

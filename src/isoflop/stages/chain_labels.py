@@ -1,7 +1,5 @@
 """Label the answers of chains right or wrong: what an outcome verifier of revisions learns from.
 
-    python -m isoflop.stages.chain_labels SPEC PROBLEMS OUT.parquet ALONE.parquet
-
 Both outputs are tables of labels whose solutions have one step, the whole answer. The prompts of OUT have
 the answers before it in them; those of ALONE are the problem's own.
 """
@@ -12,20 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isoflop.engines.step_tags import untagged_text
-from isoflop.errors import UserError
-from isoflop.files import (
-    chunk_problems,
-    read_spec,
-    read_table,
-    run_stage,
-    unsandboxed_allowed,
-    write_columns,
-)
+from isoflop.errors import run_main
+from isoflop.files import read_table, write_columns
 from isoflop.grading.grader import Grader, is_right, make_grader
 from isoflop.search.revision_texts import with_attempts
 from isoflop.search.revisions import Chain, write_chains
 from isoflop.specs import ChainLabelsSpec
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunks import ProgressLine
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import LABELS, PROBLEMS
 
@@ -34,6 +27,14 @@ Row = dict[str, object]
 
 # In the chunks, which hold both outputs.
 _BOTH = LABELS.append(pa.field("alone", pa.bool_(), nullable=False))
+
+_COMMAND = StageCommand(
+    "chain_labels",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of labels to write, of prompts with the answers before"),
+    File("alone", "table of labels to write, of the problems' own prompts"),
+)
 
 
 def label_rows(
@@ -63,20 +64,16 @@ def label_rows(
 
 def main(arguments: Sequence[str]) -> None:
     """Write the chains that SPEC asks for and label their answers."""
-    if len(arguments) != 4:
-        raise UserError("usage: python -m isoflop.stages.chain_labels SPEC PROBLEMS OUT ALONE_OUT")
-    spec_text, problems_path, out, alone_out = arguments
-    spec = read_spec(ChainLabelsSpec, spec_text, "chain_labels")
+    given = _COMMAND.read(ChainLabelsSpec, arguments)
+    spec, files = given.spec, given.files
     settings = spec.chains
-    problems = read_table(problems_path, PROBLEMS).select(["problem_id", "prompt", "answer"]).to_pylist()
-    policy = open_policy(spec.policy)
-    size = chunk_problems()
+    problems = read_table(files.problems, PROBLEMS).select(["problem_id", "prompt", "answer"]).to_pylist()
     per_problem = settings.chains * settings.length
-    line = ProgressLine(f"chain_labels {spec.name}", len(problems) * per_problem)
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
-    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
 
-        def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+    def start() -> Started[Problem]:
+        policy = open_policy(spec.policy, given.runtime)
+
+        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
             own = [
                 [
                     Chain(one["prompt"], settings.length, (spec.seed, one["problem_id"], number))
@@ -97,14 +94,28 @@ def main(arguments: Sequence[str]) -> None:
                 "right": right,
             }
 
-        both, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
-    line.close()
-    tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
-    alone = both["alone"]
-    for path, kept in ((alone_out, alone), (out, pc.invert(alone))):
-        write_columns(path, both.filter(kept).drop_columns(["alone"]), LABELS, {"tally": tally})
-    chunks.remove()
+        return Started(work, finish)
+
+    def finish(both: pa.Table, totals: Tally) -> None:
+        tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
+        alone = both["alone"]
+        for path, kept in ((files.alone, alone), (files.out, pc.invert(alone))):
+            write_columns(path, both.filter(kept).drop_columns(["alone"]), LABELS, {"tally": tally})
+
+    task = ChunkedTask(
+        out=files.out,
+        size=given.runtime.chunk(),
+        spec=given.text,
+        inputs=[files.problems],
+        models=[spec.policy.model],
+        items=problems,
+        schema=_BOTH,
+        what=f"chain_labels {spec.name}",
+        requests=len(problems) * per_problem,
+    )
+    with make_grader(spec.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+        run_chunked(task, start)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,8 +1,5 @@
 """Compute-optimal choice per difficulty, and pretraining against test-time compute.
 
-    python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... \\
-        BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV
-
 SPEC is the JSON of `isoflop.specs.ChooseSpec`, with one credits table per pool and one difficulty
 table per policy and data set that it names, in that order.
 """
@@ -20,29 +17,34 @@ from isoflop.allocation.study import Pair, study_choice
 from isoflop.allocation.tables import by_difficulty, compute_optimal, exchange
 from isoflop.claims.snell2024 import snell_claims
 from isoflop.costs import ModelShape
-from isoflop.errors import UserError
-from isoflop.files import read_spec, read_table, run_stage, table_metadata, write_text
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_table, table_metadata, write_text
 from isoflop.specs import ChooseSpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CREDITS, DIFFICULTY
 from isoflop.verdicts.judge import claims_csv
 
-_OUTPUTS = 5
+_COMMAND = StageCommand(
+    "choose",
+    __doc__,
+    File("tables", "all credits tables, then all tables of difficulty", many="*", shown="TABLE"),
+    File("by_difficulty", "accuracy by bin, to write as CSV"),
+    File("compute_optimal", "the choices, to write as CSV"),
+    File("exchange", "exchanges of pretraining for test-time compute, to write as CSV"),
+    File("claims", "claims, tested, to write as CSV"),
+    File("exchange_curves", "the small models' curves in the pairs' bins, to write as CSV"),
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read every table and write the five outputs; raises UserError on bad input."""
-    if len(arguments) < _OUTPUTS + 1:
-        raise UserError(
-            "usage: python -m isoflop.stages.choose SPEC CREDITS... DIFFICULTY... "
-            "BY_DIFFICULTY_CSV COMPUTE_OPTIMAL_CSV EXCHANGE_CSV CLAIMS_CSV EXCHANGE_CURVES_CSV"
-        )
-    spec = read_spec(ChooseSpec, arguments[0], "choose")
-    paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
+    given = _COMMAND.read(ChooseSpec, arguments)
+    spec, files = given.spec, given.files
     expected = len(spec.pools) + len(spec.difficulties)
-    if len(paths) != expected:
-        raise UserError(f"the specification names {expected} tables, {len(paths)} are given")
-    credits, parameters = _credits(spec, paths[: len(spec.pools)])
-    tables = dict(zip(spec.difficulties, paths[len(spec.pools) :], strict=True))
+    if len(files.tables) != expected:
+        raise UserError(f"the specification names {expected} tables, {len(files.tables)} are given")
+    credits, parameters = _credits(spec, files.tables[: len(spec.pools)])
+    tables = dict(zip(spec.difficulties, files.tables[len(spec.pools) :], strict=True))
     telling = {(dataset, policy): generator for dataset, policy, generator in spec.difficulties}
     difficulties = {one[:2]: read_table(path, DIFFICULTY).to_pandas() for one, path in tables.items()}
     pairs = [
@@ -60,14 +62,16 @@ def main(arguments: Sequence[str]) -> None:
     swaps = exchanges(studied, pairs, spec)
     kinds = {pool.generator.partition("/")[0]: pool.kind for pool in spec.pools}
     claims = claims_csv(snell_claims(studied, swaps, kinds, spec.level), spec.experiment)
-    written = (
-        by_difficulty(studied, spec.experiment, spec.level),
-        compute_optimal(studied, spec.experiment, spec.level),
-        exchange(swaps, spec.experiment, spec.level),
-        claims,
-        exchange_curves(pair_curves(studied, pairs, spec), spec.experiment, spec.level),
-    )
-    for output, table in zip(outputs, written, strict=True):
+    written = {
+        files.by_difficulty: by_difficulty(studied, spec.experiment, spec.level),
+        files.compute_optimal: compute_optimal(studied, spec.experiment, spec.level),
+        files.exchange: exchange(swaps, spec.experiment, spec.level),
+        files.claims: claims,
+        files.exchange_curves: exchange_curves(
+            pair_curves(studied, pairs, spec), spec.experiment, spec.level
+        ),
+    }
+    for output, table in written.items():
         write_text(output, table.to_csv(index=False, lineterminator="\n"))
     print(f"{len(studied)} families of policies, {len(swaps)} exchanges", file=sys.stderr)
 
@@ -95,4 +99,4 @@ def _credits(
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,9 +1,7 @@
 """How hard every problem is for one policy, by a pool of its samples, and by each half of it.
 
-    python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT
-
 SPEC is the JSON of `isoflop.specs.DifficultySpec`; the score table and its ledger are there if it
-names a verifier. OUTPUT has the columns of `isoflop.tables.DIFFICULTY`.
+names a verifier. OUT has the columns of `isoflop.tables.DIFFICULTY`.
 """
 
 import sys
@@ -14,34 +12,41 @@ import numpy as np
 from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.allocation.halves import HALVES, WHOLE, halved
 from isoflop.arrays import Floats
-from isoflop.errors import UserError
-from isoflop.files import read_spec, run_stage, write_table
+from isoflop.errors import run_main
+from isoflop.files import write_table
 from isoflop.selection.samples import expected_costs, solution_scores
 from isoflop.specs import DifficultySpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.pools import ReadPool, first_answers, part_of, read_pool
 from isoflop.tables import DIFFICULTY
 
-_USAGE = (
-    "usage: python -m isoflop.stages.difficulty SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER] OUTPUT"
+_COMMAND = StageCommand(
+    "difficulty",
+    __doc__,
+    File("problems", "table of problems"),
+    File("candidates", "table of candidates"),
+    File("grades", "table of their grades"),
+    File("ledger", "what sampling took"),
+    File("scores", "the verifier's scores and its ledger", many="*", shown="SCORES LEDGER"),
+    File("out", "table of bins to write"),
 )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read and check the pool and write the bins; raises UserError on bad input."""
-    if not arguments:
-        raise UserError(_USAGE)
-    spec = read_spec(DifficultySpec, arguments[0], "difficulty")
-    if len(arguments) != (6 if spec.verifier is None else 8):
-        raise UserError(_USAGE)
+    given = _COMMAND.read(DifficultySpec, arguments)
+    spec, files = given.spec, given.files
+    if len(files.scores) != (0 if spec.verifier is None else 2):
+        raise _COMMAND.fault("scores and their ledger come with a verifier, and only then")
     pool = read_pool(
-        arguments[1:5],
-        arguments[5:-1],
+        (files.problems, files.candidates, files.grades, files.ledger),
+        files.scores,
         verifiers=[spec.verifier] if spec.verifier else [],
         outcome_verifiers=[spec.verifier] if spec.verifier and spec.outcome else [],
         imported=spec.imported,
     )
     if spec.chains:
-        pool = part_of(pool, first_answers(pool, arguments[2]))
+        pool = part_of(pool, first_answers(pool, files.candidates))
     parts = [pool]
     if pool.pools.sizes.min() > 1:
         parts += [part_of(pool, halved(pool.pools.sizes, half)) for half in HALVES]
@@ -49,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     for half, part in enumerate(parts):
         for name, values in _columns(part, half, spec).items():
             columns[name] += values
-    write_table(arguments[-1], columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
+    write_table(files.out, columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
     count = len(pool.problems)
     sizes = np.bincount(columns["oracle_bin"][:count], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
     print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
@@ -92,4 +97,4 @@ def _whole(pool: ReadPool, verifier: str | None) -> dict[str, Floats]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,11 +1,6 @@
 """Credits to curves, scaling-law fits, differences, what figures draw, and the credits behind all of it.
 
-Run by hand:
-
-    python -m isoflop.stages.fit SPEC CREDITS... \\
-        CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET CREDITS_PARQUET
-
-with SPEC the JSON of `isoflop.fits.curves.FitSpec` and one credits table per input it names, in that order.
+SPEC is the JSON of `isoflop.fits.curves.FitSpec`, with one credits table per input it names, in that order.
 """
 
 import sys
@@ -15,49 +10,54 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from isoflop.costs import ModelShape
-from isoflop.errors import UserError
-from isoflop.files import read_spec, read_table, run_stage, table_metadata, write_table, write_text
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_table, table_metadata, write_table, write_text
 from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata
 from isoflop.fits.tables import fit_all, fits_csv
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CREDITS, MEASURED
 
-_OUTPUTS = 5
+_COMMAND = StageCommand(
+    "fit",
+    __doc__,
+    File("pools", "credits table of each input", many="+", shown="CREDITS"),
+    File("curves", "curves to write, CSV"),
+    File("fits", "fits to write, CSV"),
+    File("differences", "differences to write, CSV"),
+    File("draws", "what figures draw, to write as Parquet"),
+    File("credits", "the credits behind all of it, to write as Parquet"),
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read every credits table and write the five outputs; raises UserError on bad input."""
-    if len(arguments) < _OUTPUTS + 2:
+    given = _COMMAND.read(FitSpec, arguments)
+    spec, files = given.spec, given.files
+    if len(files.pools) != len(spec.inputs):
         raise UserError(
-            "usage: python -m isoflop.stages.fit "
-            "SPEC CREDITS... CURVES_CSV FITS_CSV DIFFERENCES_CSV DRAWS_PARQUET CREDITS_PARQUET"
-        )
-    spec = read_spec(FitSpec, arguments[0], "fit")
-    paths, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
-    if len(paths) != len(spec.inputs):
-        raise UserError(
-            f"inputs: the specification names {len(spec.inputs)} credits tables, {len(paths)} are given"
+            f"inputs: the specification names {len(spec.inputs)} credits tables, {len(files.pools)} are given"
         )
     resampling = Resampling(spec.draws, spec.seed)
     curves: list[Curve] = []
-    for about, path in zip(spec.inputs, paths, strict=True):
+    for about, path in zip(spec.inputs, files.pools, strict=True):
         table = read_table(path, CREDITS)
         params = _policy(table, path).parameters
         credits = table.to_pandas()
         curves += build_curves(credits, about, params, resampling, level=spec.level, source=path)
     outcome = fit_all(curves, spec.level, spec.families)
-    write_text(outputs[0], curves_csv(curves, spec.experiment))
-    write_text(outputs[1], fits_csv(outcome, curves, spec.experiment))
+    write_text(files.curves, curves_csv(curves, spec.experiment))
+    write_text(files.fits, fits_csv(outcome, curves, spec.experiment))
     write_text(
-        outputs[2],
+        files.differences,
         differences_csv(curves, spec.experiment, spec.level, families=spec.families, searches=spec.searches),
     )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
-    write_table(outputs[3], draws_columns(outcome, curves, spec.level, spec.families), DRAWS, metadata)
+    write_table(files.draws, draws_columns(outcome, curves, spec.level, spec.families), DRAWS, metadata)
     behind = {"experiment": spec.experiment, **measured_metadata(resampling, spec.level)}
-    write_table(outputs[4], measured_columns(curves), MEASURED, behind)
+    write_table(files.credits, measured_columns(curves), MEASURED, behind)
     _report(curves, [named.fit.status for named in outcome.fits])
 
 
@@ -80,4 +80,4 @@ def _report(curves: Sequence[Curve], statuses: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

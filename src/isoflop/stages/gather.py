@@ -1,7 +1,5 @@
 """One search's trees, a table per budget, as one candidate set with its scores and its usage.
 
-    python -m isoflop.stages.gather SPEC [TREES LEDGER]... CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE
-
 SPEC is the JSON of `isoflop.specs.GatherSpec`; one pair of trees and ledger per budget it names, in
 its order. The candidates of a problem are numbered on over budgets and runs.
 """
@@ -13,24 +11,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from isoflop.errors import UserError
-from isoflop.files import (
-    read_ledger,
-    read_spec,
-    read_table,
-    run_stage,
-    table_metadata,
-    write_columns,
-    write_text,
-)
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherSpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
-_OUTPUTS = 5
 # What is summed over the budgets' ledgers, by the role that it is charged to.
 _POLICY_TOTALS = ("candidates", "generated_tokens", "looked_tokens", "prompt_tokens", "prompt_tokens_reused")
 _VERIFIER_TOTALS = ("candidates", "verifier_tokens", "verifier_tokens_reused")
+
+_COMMAND = StageCommand(
+    "gather",
+    __doc__,
+    File("trees", "each budget's trees and their ledger, in turn", many="+", shown="TREES LEDGER"),
+    File("candidates", "table of candidates to write"),
+    File("ledger", "what the policy took, to write as JSON"),
+    File("scores", "table of scores to write"),
+    File("scores_ledger", "what the verifier took, to write as JSON"),
+    File("usage", "table of what every tree took, to write"),
+)
 
 Row = dict[str, Any]
 
@@ -99,13 +100,10 @@ def usage_rows(budget: int, rows: Sequence[Row], seconds: float) -> Iterator[Row
 
 def main(arguments: Sequence[str]) -> None:
     """Read all trees and write the five outputs; raises UserError on bad input."""
-    if len(arguments) < 1 + 2 + _OUTPUTS or len(arguments) % 2:
-        raise UserError(
-            "usage: python -m isoflop.stages.gather SPEC [TREES LEDGER]... "
-            "CANDIDATES LEDGER SCORES SCORES_LEDGER USAGE"
-        )
-    spec = read_spec(GatherSpec, arguments[0], "gather")
-    pairs, outputs = arguments[1:-_OUTPUTS], arguments[-_OUTPUTS:]
+    given = _COMMAND.read(GatherSpec, arguments)
+    spec, files, pairs = given.spec, given.files, given.files.trees
+    if len(pairs) % 2:
+        raise _COMMAND.fault("every table of trees comes with its ledger")
     if len(pairs) != 2 * len(spec.budgets):
         raise UserError(f"budgets: {len(spec.budgets)} named, but {len(pairs) // 2} tables of trees given")
     tables = [read_table(path, TREES) for path in pairs[::2]]
@@ -128,13 +126,13 @@ def main(arguments: Sequence[str]) -> None:
         ],
         schema=USAGE,
     )
-    write_columns(outputs[0], candidates, CANDIDATES, {"model": models["model"]})
+    write_columns(files.candidates, candidates, CANDIDATES, {"model": models["model"]})
     scoring = sum(ledger["scoring_seconds"] for ledger in ledgers)
     rest = sum(ledger["seconds"] for ledger in ledgers) - scoring
-    write_text(outputs[1], _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
-    write_columns(outputs[2], scores, SCORES, {"model": models["verifier"]})
-    write_text(outputs[3], _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
-    write_columns(outputs[4], usage, USAGE, models)
+    write_text(files.ledger, _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
+    write_columns(files.scores, scores, SCORES, {"model": models["verifier"]})
+    write_text(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
+    write_columns(files.usage, usage, USAGE, models)
 
 
 def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> str:
@@ -151,4 +149,4 @@ def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

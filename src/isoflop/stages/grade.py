@@ -1,10 +1,9 @@
-"""Grade candidates: `python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet`.
+"""Grade candidates: read their answers and compare them with each other and with the reference.
 
 SPEC is the JSON of `isoflop.specs.GradeSpec`. Rows come out in the order of CANDIDATES. The table's
 metadata and the summary on standard error count the comparisons that stayed undecided, with examples.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +14,25 @@ from queue import SimpleQueue
 import pyarrow as pa
 
 from isoflop.engines.step_tags import untagged
-from isoflop.errors import UserError
-from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed, write_table
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_table, write_table
 from isoflop.grading.equivalence import NO_ANSWER, AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata
 _EXAMPLE_LENGTH = 200  # characters of each
+
+_COMMAND = StageCommand(
+    "grade",
+    __doc__,
+    File("problems", "table of problems"),
+    File("candidates", "table of candidates"),
+    File("out", "table of grades to write"),
+)
 
 
 @dataclass(frozen=True)
@@ -109,21 +117,19 @@ def grade(
 
 def main(arguments: Sequence[str]) -> None:
     """Grade CANDIDATES against PROBLEMS and write the grades; raises UserError on bad input."""
-    if len(arguments) != 4:
-        raise UserError("usage: python -m isoflop.stages.grade SPEC PROBLEMS CANDIDATES OUT.parquet")
-    spec = read_spec(GradeSpec, arguments[0], "grade")
-    problems = read_table(arguments[1], PROBLEMS)
-    candidates = read_table(arguments[2], CANDIDATES)
+    given = _COMMAND.read(GradeSpec, arguments)
+    spec, files, runtime = given.spec, given.files, given.runtime
+    problems = read_table(files.problems, PROBLEMS)
+    candidates = read_table(files.candidates, CANDIDATES)
     references = dict(
         zip(problems.column("problem_id").to_pylist(), problems.column("answer").to_pylist(), strict=True)
     )
     with ExitStack() as stack:
-        count = int(os.environ.get("ISOFLOP_GRADERS", "1"))
         graders = [
-            stack.enter_context(make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()))
-            for _ in range(count)
+            stack.enter_context(make_grader(spec.grader, allow_unsandboxed=runtime.allow_unsandboxed))
+            for _ in range(runtime.graders)
         ]
-        graded = grade(references, candidates, graders, arguments[2], spec.step_tag)
+        graded = grade(references, candidates, graders, files.candidates, spec.step_tag)
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)
     metadata: dict[str, object] = {
@@ -134,7 +140,7 @@ def main(arguments: Sequence[str]) -> None:
         "undecided_examples": [[part[:_EXAMPLE_LENGTH] for part in one] for one in undecided[:_EXAMPLES]],
     }
     columns = graded.columns(candidates.column("candidate").to_pylist())
-    write_table(arguments[3], columns, GRADES, metadata)
+    write_table(files.out, columns, GRADES, metadata)
     correct = columns["correct"].count(True)
     print(
         f"grade: {len(graded.answers)} candidates, {answered} answered, {correct} correct, "
@@ -144,4 +150,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,7 +1,5 @@
 """Label the steps of sampled solutions by Monte Carlo rollouts: what a process reward model learns from.
 
-    python -m isoflop.stages.label SPEC PROBLEMS OUT.parquet
-
 Every policy of the spec writes solutions; the completer continues from every step of each. No person
 and no reference solution is asked: only whether a rollout's final answer is right.
 """
@@ -15,21 +13,16 @@ from isoflop.data.word_problems import true_steps
 from isoflop.engines.registry import Completion, GenerationRequest, Policy
 from isoflop.engines.step_tags import untagged, untagged_text
 from isoflop.engines.steps import split_steps, tokens_per_step
-from isoflop.errors import UserError
-from isoflop.files import (
-    chunk_problems,
-    read_spec,
-    read_table,
-    run_stage,
-    table_metadata,
-    unsandboxed_allowed,
-    write_columns,
-)
+from isoflop.errors import run_main
+from isoflop.files import read_table, table_metadata, write_columns
 from isoflop.grading.grader import Grader, is_right, make_grader
 from isoflop.seeds import derive_seed
 from isoflop.specs import LabelSpec
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunks import ProgressLine
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import devices_for, open_policy
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training.step_labels import (
     Prefix,
@@ -42,24 +35,35 @@ from isoflop.training.step_labels import (
 
 Problem = dict[str, str]
 
+# Problems in a chunk where nobody says how many.
+_CHUNK = 100
+
+_COMMAND = StageCommand(
+    "label",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of labels to write"),
+)
+
 
 class Labeller:
     """The policies of a spec, and what is asked of them."""
 
-    def __init__(self, spec: LabelSpec, checkable: bool, grader: Grader) -> None:
+    def __init__(self, spec: LabelSpec, checkable: bool, grader: Grader, runtime: Runtime) -> None:
         self._spec = spec
         self._checkable = checkable
         self._grader = grader
+        self._runtime = runtime
         self._loaded: dict[str, Policy] = {}
-        self._devices = dict(zip(spec.policies, devices_for([*spec.policies.values()]), strict=True))
-        self.line = ProgressLine(f"label {spec.name}", 0)
+        devices = devices_for([*spec.policies.values()], runtime)
+        self._devices = dict(zip(spec.policies, devices, strict=True))
 
-    def label(self, problems: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
+    def label(self, problems: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
         """Labelled solutions of `problems`, as a LABELS table, and a tally."""
         by_id = {problem["problem_id"]: problem for problem in problems}
         solutions: list[Written] = []
         for name in self._spec.label.policies:
-            solutions += self._solutions(name, problems)
+            solutions += self._solutions(name, problems, line)
         outcomes = continuations(solutions, self._spec.label.completer)
         solutions = distinct_solutions(solutions)
         limit = self._spec.label.max_tokens
@@ -76,7 +80,7 @@ class Labeller:
                 key = ("rollout", text, rollout)
                 wanted.append((problem_id, text))
                 requests.append(self._request(completer, by_id[problem_id], text, key, limit - tokens))
-        completions = self._policy(self._spec.label.completer).generate(requests, self.line)
+        completions = self._policy(self._spec.label.completer).generate(requests, line)
         for (problem_id, text), completion in zip(wanted, completions, strict=True):
             right = self._right(text + completion.text, completion, by_id[problem_id], completer)
             outcomes[problem_id, text].append(right)
@@ -97,7 +101,7 @@ class Labeller:
         }
         return pa.table(rows, schema=LABELS), {"solutions": len(solutions), "rollouts": len(requests)}
 
-    def _solutions(self, name: str, problems: Sequence[Problem]) -> list[Written]:
+    def _solutions(self, name: str, problems: Sequence[Problem], line: ProgressLine) -> list[Written]:
         policy = self._spec.policies[name]
         samples = self._spec.label.samples_per_problem
         requests = [
@@ -105,7 +109,7 @@ class Labeller:
             for problem in problems
             for sample in range(samples)
         ]
-        completions = self._policy(name).generate(requests, self.line)
+        completions = self._policy(name).generate(requests, line)
         repeated = [problem for problem in problems for _ in range(samples)]
         return [
             self._written(name, policy, problem, completion)
@@ -138,29 +142,34 @@ class Labeller:
 
     def _policy(self, name: str) -> Policy:
         if name not in self._loaded:
-            self._loaded[name] = open_policy(self._spec.policies[name], self._devices[name])
+            self._loaded[name] = open_policy(self._spec.policies[name], self._runtime, self._devices[name])
         return self._loaded[name]
 
 
 def main(arguments: Sequence[str]) -> None:
     """Label what SPEC says."""
-    if len(arguments) != 3:
-        raise UserError("usage: python -m isoflop.stages.label SPEC PROBLEMS OUT.parquet")
-    spec_text, problems_path, out = arguments
-    spec = read_spec(LabelSpec, spec_text, "label")
-    table = read_table(problems_path, PROBLEMS)
-    problems = table.select(["problem_id", "prompt", "answer"]).to_pylist()
+    given = _COMMAND.read(LabelSpec, arguments)
+    spec, files = given.spec, given.files
+    table = read_table(files.problems, PROBLEMS)
     checkable = table_metadata(table).get("source") == "wordproblems"
-    size = chunk_problems(100)
-    models = [policy.model for policy in spec.policies.values()]
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], models), size)
-    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
-        labeller = Labeller(spec, checkable, grader)
-        labels, totals = chunks.run(problems, labeller.label, lambda count: None)
-        labeller.line.close()
-    write_columns(out, labels, LABELS, {"tally": {name: totals[name] for name in ("solutions", "rollouts")}})
-    chunks.remove()
+
+    def finish(labels: pa.Table, totals: Tally) -> None:
+        tally = {name: totals[name] for name in ("solutions", "rollouts")}
+        write_columns(files.out, labels, LABELS, {"tally": tally})
+
+    task = ChunkedTask(
+        out=files.out,
+        size=given.runtime.chunk(_CHUNK),
+        spec=given.text,
+        inputs=[files.problems],
+        models=[policy.model for policy in spec.policies.values()],
+        items=table.select(["problem_id", "prompt", "answer"]).to_pylist(),
+        schema=LABELS,
+        what=f"label {spec.name}",
+    )
+    with make_grader(spec.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+        run_chunked(task, lambda: Started(Labeller(spec, checkable, grader, given.runtime).label, finish))
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

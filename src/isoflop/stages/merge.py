@@ -1,7 +1,5 @@
 """The parts that shards made as one table, the same bytes as if one job had made it.
 
-python -m isoflop.stages.merge [PART.parquet PART.ledger.json]... OUT.parquet OUT.ledger.json
-
 Parts come in their order, all that there are; the ledger is the sum of theirs.
 """
 
@@ -13,25 +11,29 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.errors import UserError
-from isoflop.files import (
-    read_ledger,
-    read_table,
-    run_stage,
-    table_metadata,
-    write_columns,
-    write_text,
-)
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece, unfinished
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, SCORES, TREES
+
+_COMMAND = StageCommand(
+    "merge",
+    __doc__,
+    File("parts", "each part and its ledger, in turn", many="+", shown="PART LEDGER"),
+    File("out", "table to write"),
+    File("ledger", "its ledger, to write"),
+    with_spec=False,
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Merge the parts; raises UserError if they are not all the parts of OUT."""
-    if len(arguments) < 4 or len(arguments) % 2:
-        raise UserError("usage: python -m isoflop.stages.merge [PART LEDGER]... OUT LEDGER_OUT")
-    parts, ledgers, out = arguments[:-2:2], arguments[1:-2:2], Path(arguments[-2])
+    files = _COMMAND.files(arguments)
+    parts, ledgers, out = files.parts[::2], files.parts[1::2], Path(files.out)
+    if len(parts) != len(ledgers):
+        raise _COMMAND.fault("every part comes with its ledger")
     _check_names(parts, out)
     schema = _schema(parts[0])
     tables = [read_table(path, schema) for path in parts]
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     merged = one_piece(pa.concat_tables(table.replace_schema_metadata(None) for table in tables))
     write_columns(out, merged, schema, metadata)
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
-    write_text(arguments[-1], json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+    write_text(files.ledger, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
     _tidy(parts, ledgers, out)
 
 
@@ -79,4 +81,4 @@ def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,13 +1,9 @@
 """Write the forecast of a study that has run beside what its ledgers and tables say it took.
 
-    python -m isoflop.stages.plan_comparison SPEC RESULTS CREDITS.parquet PLAN.csv PLAN.md
-
 The forecast rests on the assumptions of the config alone, as before the run; only the number of problems and
 the sizes of models are those that were found.
 """
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,44 +14,44 @@ import pyarrow.parquet as pq
 from isoflop.config.models import checkpoint_name
 from isoflop.config.planning import ModelUse
 from isoflop.costs import ModelShape, flops_kaplan, flops_total, search_flops
-from isoflop.errors import UserError
-from isoflop.files import (
-    chunk_problems,
-    read_ledger,
-    read_spec,
-    read_table,
-    run_stage,
-    table_metadata,
-    write_text,
-)
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_ledger, read_table, table_metadata, write_text
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
 from isoflop.report.html_table import markdown
+from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import MEASURED
+
+_COMMAND = StageCommand(
+    "plan_comparison",
+    __doc__,
+    File("results", "the experiment's folder"),
+    File("credits", "table of every credit"),
+    File("plan_csv", "comparison to write, CSV"),
+    File("plan_md", "the same for people, Markdown"),
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write both tables; raises UserError on bad input."""
-    if len(arguments) != 5:
-        raise UserError(
-            "usage: python -m isoflop.stages.plan_comparison SPEC RESULTS CREDITS.parquet PLAN.csv PLAN.md"
-        )
-    spec = read_spec(PlanComparisonSpec, arguments[0], "plan_comparison")
-    credits = read_table(arguments[2], MEASURED)
-    jobs = compared(Path(arguments[1]), spec.work)
-    intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), arguments[2]))
-    write_text(arguments[3], plan_csv(jobs, spec.experiment, intervals))
+    given = _COMMAND.read(PlanComparisonSpec, arguments)
+    spec, files = given.spec, given.files
+    credits = read_table(files.credits, MEASURED)
+    jobs = compared(Path(files.results), spec.work, given.runtime)
+    intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), files.credits))
+    write_text(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
     tables = [plan_table(jobs, spec.work.planning), intervals_table(intervals)]
     shown = [markdown(table) for table in tables if table.rows]
-    write_text(arguments[4], "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
+    write_text(files.plan_md, "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
 
 
-def compared(results: Path, work: StudyWork) -> list[Compared]:
+def compared(results: Path, work: StudyWork, runtime: Runtime) -> list[Compared]:
     """Every job with a model, planned and measured; `results` is the experiment's folder."""
-    found = _Found(results, work)
+    found = _Found(results, work, runtime)
     known = Known(
         problems={name: found.problems(name) for name in work.datasets},
         lengths={
@@ -65,7 +61,7 @@ def compared(results: Path, work: StudyWork) -> list[Compared]:
         policies={name: found.placed(name, use, "sample") for name, use in work.policies.items()},
         verifiers={name: found.placed(name, use, "score") for name, use in work.verifiers.items()},
         trained={},
-        chunk_problems=chunk_problems(),
+        chunk_problems=runtime.chunk(),
     )
     return [Compared(job, found.measured(job, known)) for job in study_jobs(work, known)]
 
@@ -73,11 +69,9 @@ def compared(results: Path, work: StudyWork) -> list[Compared]:
 class _Found:
     """What a finished study's folder tells."""
 
-    def __init__(self, results: Path, work: StudyWork) -> None:
-        self._results, self._work = results, work
+    def __init__(self, results: Path, work: StudyWork, runtime: Runtime) -> None:
+        self._results, self._work, self._runtime = results, work, runtime
         self._configs = CheckpointConfigs(offline=True)
-        # What a machine gives a model is in no specification; the workflow says it so.
-        self._machine: dict[str, dict[str, Any]] = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
 
     def problems(self, dataset: str) -> int:
         """How many problems a data set has."""
@@ -93,14 +87,14 @@ class _Found:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
         shape = next(self._shapes(name, stage), None) or _shape({})
         content = self._configs.config(use.model, use.revision)
-        given = self._machine.get(checkpoint_name(use.model, use.revision), {})
+        given = self._runtime.of_model(checkpoint_name(use.model, use.revision))
         return Placed(
             shape,
             shape.attention_width if content is None else key_width(content),
             use.dtype,
             use.quantization,
-            int(given.get("gpus", 1)),
-            float(given.get("memory_share", 0.9)),
+            given.gpus,
+            given.memory_share,
             vllm=use.engine == "vllm",
         )
 
@@ -168,4 +162,4 @@ def _shape(model: object, path: Path | None = None) -> ModelShape:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

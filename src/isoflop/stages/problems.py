@@ -1,4 +1,4 @@
-"""Write the problems of one data set: `python -m isoflop.stages.problems SPEC OUT.parquet`.
+"""Write the problems of one data set.
 
 SPEC is the JSON of `isoflop.specs.ProblemsSpec`. The table's metadata say where the problems come
 from.
@@ -10,13 +10,12 @@ from pathlib import Path
 
 from isoflop.config.datasets import GithubSource, HubSource, WordproblemsSource
 from isoflop.data.loading import Provenance, load_file, load_repository, load_wordproblems
-from isoflop.data.problems import (
-    problem_columns,
-)
-from isoflop.errors import UserError
-from isoflop.files import read_spec, run_stage, unsandboxed_allowed, write_table
+from isoflop.data.problems import problem_columns
+from isoflop.errors import UserError, run_main
+from isoflop.files import write_table
 from isoflop.grading.grader import make_grader
 from isoflop.specs import ProblemsSpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import PROBLEMS
 
 # Of the sources as published; None in the table's metadata where it is not known.
@@ -32,13 +31,13 @@ LICENSES = {
     "QwenLM/Qwen2.5-Math": "MIT",
 }
 
+_COMMAND = StageCommand("problems", __doc__, File("out", "table of problems to write"))
+
 
 def main(arguments: Sequence[str]) -> None:
     """Load the data set that SPEC names and write its table; raises UserError on bad input."""
-    if len(arguments) != 2:
-        raise UserError("usage: python -m isoflop.stages.problems SPEC OUT.parquet")
-    spec = read_spec(ProblemsSpec, arguments[0], "problems")
-    dataset = spec.dataset
+    given = _COMMAND.read(ProblemsSpec, arguments)
+    spec, dataset = given.spec, given.spec.dataset
     name: str
     if isinstance(dataset, WordproblemsSource):
         problems, provenance = load_wordproblems(dataset)
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         problems, provenance = load_file(dataset)
         name = dataset.path
     # Before anything is sampled: whether the answers can be graded, and here.
-    with make_grader(dataset.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
+    with make_grader(dataset.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
         for problem in problems:
             fault = grader.reference_fault(problem.answer)
             if fault is not None:
@@ -62,9 +61,9 @@ def main(arguments: Sequence[str]) -> None:
         "problems": len(problems),
         **provenance,
     }
-    write_table(arguments[1], problem_columns(problems), PROBLEMS, metadata)
+    write_table(given.files.out, problem_columns(problems), PROBLEMS, metadata)
     print(f"problems: {len(problems)} from {name}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,10 +1,8 @@
 """Tables in the layout of Wu et al. 2024, figures, and the one-file report.
 
-    python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR
-
 SPEC is the JSON of `isoflop.report.spec.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
-all candidates end and, for the report's samples, what a few say, under RESULTS_DIR; writes `tables/`
-(publishing.TABLES), `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT_DIR, usually
+all candidates end and, for the report's samples, what a few say, under RESULTS; writes `tables/`
+(publishing.TABLES), `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT, usually
 the same folder.
 """
 
@@ -17,8 +15,8 @@ from matplotlib.figure import Figure
 
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
-from isoflop.errors import UserError
-from isoflop.files import atomic_path, read_spec, run_stage, write_text
+from isoflop.errors import run_main
+from isoflop.files import atomic_path, write_text
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.figures.trees import draw_trees
@@ -29,19 +27,25 @@ from isoflop.report.paper_tables import table1, table3, table3_markdown, table4,
 from isoflop.report.published import compare, published_csv, published_markdown, read_published
 from isoflop.report.sample_counts import counts_table, samples_csv, unread_sentences
 from isoflop.report.spec import PublishSpec, cost_label
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
 from isoflop.stages.shared.study_tables import read_csv, read_tables
 from isoflop.tables import CURVES_COLUMNS
 from isoflop.verdicts.judge import claims_csv
 
+_COMMAND = StageCommand(
+    "publish",
+    __doc__,
+    File("results", "the experiment's folder"),
+    File("out", "folder to write to"),
+)
+
 
 def main(arguments: Sequence[str]) -> None:
     """Write everything; raises UserError on bad input."""
-    if len(arguments) != 3:
-        raise UserError("usage: python -m isoflop.stages.publish SPEC RESULTS_DIR OUT_DIR")
-    spec = read_spec(PublishSpec, arguments[0], "publish")
-    results, out = Path(arguments[1]), Path(arguments[2])
+    given = _COMMAND.read(PublishSpec, arguments)
+    spec, results, out = given.spec, Path(given.files.results), Path(given.files.out)
     tables = read_tables(results, spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
@@ -122,4 +126,4 @@ def _saved(figure: Figure, base: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,11 +1,10 @@
 """Import solutions that exist as candidates, with their scores where a verifier is named.
 
-    python -m isoflop.stages.replay SPEC PROBLEMS OUT.parquet OUT.ledger.json [SCORES SCORES_LEDGER]
-
 Token counts that the files lack are estimated from characters; the ledger says how many are.
 """
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +16,22 @@ from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
 from isoflop.data.problems import read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file
-from isoflop.errors import UserError
-from isoflop.files import local_files, read_spec, read_table, run_stage, write_table, write_text
+from isoflop.errors import UserError, run_main
+from isoflop.files import local_files, read_table, write_table, write_text
 from isoflop.specs import ReplaySpec
 from isoflop.stages.shared.chunks import ledger
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
-_UNSCORED, _SCORED = 4, 6
+_COMMAND = StageCommand(
+    "replay",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of candidates to write"),
+    File("ledger", "what is known of their cost, to write as JSON"),
+    File("scores", "with a verifier: table of scores to write", many="?"),
+    File("scores_ledger", "and their ledger", many="?"),
+)
 
 
 def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[str, Path]]:
@@ -69,15 +77,13 @@ def _shape(size: ModelSize | None) -> ModelShape:
 
 def main(arguments: Sequence[str]) -> None:
     """Import what SPEC says and write candidates, scores and ledgers; raises UserError on bad input."""
-    if len(arguments) not in (_UNSCORED, _SCORED):
-        raise UserError(
-            "usage: python -m isoflop.stages.replay SPEC PROBLEMS OUT LEDGER_OUT [SCORES SCORES_LEDGER]"
-        )
-    spec = read_spec(ReplaySpec, arguments[0], "replay")
-    if (spec.verifier is None) != (len(arguments) == _UNSCORED):
-        raise UserError("verifier: the specification and the number of outputs do not go together")
+    given = _COMMAND.read(ReplaySpec, arguments)
+    spec, files = given.spec, given.files
+    scored = [path for path in (files.scores, files.scores_ledger) if path is not None]
+    if len(scored) != (0 if spec.verifier is None else 2):
+        raise _COMMAND.fault("verifier: scores and their ledger are written with one, and only then")
     generator, verifier = spec.generator, spec.verifier
-    table = read_table(arguments[1], PROBLEMS).select(["problem_id", "prompt", "answer"])
+    table = read_table(files.problems, PROBLEMS).select(["problem_id", "prompt", "answer"])
     problems = [Target(**row) for row in table.to_pylist()]
     demands = Demands(
         scored=verifier is not None,
@@ -86,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
         distinct=generator.repetitions == "all",
     )
     found = pool(_solutions(generator, Path(spec.mirror) if spec.mirror else None), problems, demands)
-    _write(spec, problems, found, list(arguments[2:]))
+    _write(spec, problems, found, files)
     kept = sum(len(members) for members in found.solutions.values())
     print(
         f"replay: {kept} solutions to {len(found.solutions)} problems, {found.repeated} repetitions "
@@ -95,7 +101,7 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: Sequence[str]) -> None:
+def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Namespace) -> None:
     count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
     prompts = {one.problem_id: count(one.prompt) for one in problems}
     rows = [
@@ -124,7 +130,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
         "budget": [None] * len(rows),
         "run": [None] * len(rows),
     }
-    write_table(outputs[0], columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
+    write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
         "candidates": len(rows),
         "generated_tokens": sum(tokens),
@@ -133,19 +139,19 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, outputs: S
         "repetitions_dropped": found.repeated,
         "problems_left_out": len(found.left_out),
     }
-    write_text(outputs[1], ledger(totals, policy))
+    write_text(files.ledger, ledger(totals, policy))
     if spec.verifier is None:
         return
     read = [prompts[problem] + total for (problem, *_), total in zip(rows, tokens, strict=True)]
     scores = [list(solution.scores or ()) for *_, solution in rows]
     model = _shape(spec.verifier.size).model_dump()
     write_table(
-        outputs[2],
+        files.scores,
         {**keys, "step_scores": list(scores), "verifier_tokens": list(read)},
         SCORES,
         {"model": model},
     )
-    write_text(outputs[3], ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
+    write_text(files.scores_ledger, ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
 
 
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
@@ -180,4 +186,4 @@ def _parts(steps: Sequence[str], total: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,7 +1,5 @@
 """Write chains of revisions: every problem of a data set, one policy.
 
-    python -m isoflop.stages.revise SPEC PROBLEMS OUT.parquet OUT.ledger.json
-
 A problem's candidates are numbered on from chain to chain; `run` is the chain, `budget` the answer's place
 in it. Each draws on its own randomness, fixed by the experiment's seed, the problem, the chain and the place
 in it, whatever the batch, chunk or shard it is in.
@@ -12,14 +10,23 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from isoflop.engines.candidates import completion_columns
-from isoflop.errors import UserError
-from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
-from isoflop.pipeline.shards import shard_of
+from isoflop.errors import run_main
+from isoflop.files import Problem, read_prompts
 from isoflop.search.revisions import Chain, write_chains
 from isoflop.specs import ReviseSpec
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunks import ProgressLine, write_measured
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
+
+_COMMAND = StageCommand(
+    "revise",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of candidates to write; a shard's part of it where the name says so"),
+    File("ledger", "what the chains took, to write as JSON"),
+)
 
 
 def chains_for(spec: ReviseSpec, problem: Problem) -> list[Chain]:
@@ -50,42 +57,49 @@ def candidates_table(problem_ids: Sequence[str], chains: Sequence[Chain], separa
 
 def main(arguments: Sequence[str]) -> None:
     """Write the chains that SPEC asks for, and their ledger."""
-    if len(arguments) != 4:
-        raise UserError("usage: python -m isoflop.stages.revise SPEC PROBLEMS OUT LEDGER_OUT")
-    spec_text, problems_path, out, ledger_out = arguments
-    spec = read_spec(ReviseSpec, spec_text, "revise")
-    problems = read_prompts(problems_path)
-    shard = shard_of(out, chunk_problems())
-    if not shard.chunks(len(problems)):
-        finish_idle(shard, out, CANDIDATES, ledger_out)
-        return
-    policy = open_policy(spec.policy)
-    per_problem = sum(spec.generator.chain_lengths)
-    line = ProgressLine(f"revise {spec.policy.model}", len(problems) * per_problem)
+    given = _COMMAND.read(ReviseSpec, arguments)
+    spec, files = given.spec, given.files
+    problems = read_prompts(files.problems)
 
-    def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
-        own = [chains_for(spec, problem) for problem in chunk]
-        chains = [chain for one in own for chain in one]
-        write_chains(policy, spec.policy.prompt, spec.generator, chains, line)
-        answers = [answer for chain in chains for answer in chain.answers]
-        revisions = [answer for chain in chains for answer in chain.answers[1:]]
-        revising = sum(answer.prompt_tokens for answer in revisions)
-        ids = [problem_id for problem_id, _ in chunk]
-        return candidates_table(ids, chains, spec.policy.step_separator), {
-            "candidates": len(answers),
-            "generated_tokens": sum(len(answer.pieces) for answer in answers),
-            "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
-            # First answers share the problem's prompt; every revision has a prompt of its own.
-            "prompt_tokens_reused": revising + sum(one[0].answers[0].prompt_tokens for one in own),
-            "revision_prompt_tokens": revising,
-        }
+    def start() -> Started[Problem]:
+        policy = open_policy(spec.policy, given.runtime)
 
-    name = fingerprint(f"{spec_text}{shard.size}", [problems_path], [spec.policy.model])
-    chunks = Chunks(out, name, shard.size)
-    candidates, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
-    line.close()
-    chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)
+        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            own = [chains_for(spec, problem) for problem in chunk]
+            chains = [chain for one in own for chain in one]
+            write_chains(policy, spec.policy.prompt, spec.generator, chains, line)
+            answers = [answer for chain in chains for answer in chain.answers]
+            revisions = [answer for chain in chains for answer in chain.answers[1:]]
+            revising = sum(answer.prompt_tokens for answer in revisions)
+            ids = [problem_id for problem_id, _ in chunk]
+            return candidates_table(ids, chains, spec.policy.step_separator), {
+                "candidates": len(answers),
+                "generated_tokens": sum(len(answer.pieces) for answer in answers),
+                "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
+                # First answers share the problem's prompt; every revision has a prompt of its own.
+                "prompt_tokens_reused": revising + sum(one[0].answers[0].prompt_tokens for one in own),
+                "revision_prompt_tokens": revising,
+            }
+
+        def finish(candidates: pa.Table, totals: Tally) -> None:
+            write_measured(files.out, files.ledger, candidates, CANDIDATES, totals, policy.shape)
+
+        return Started(work, finish)
+
+    task = ChunkedTask(
+        out=files.out,
+        size=given.runtime.chunk(),
+        spec=given.text,
+        inputs=[files.problems],
+        models=[spec.policy.model],
+        items=problems,
+        schema=CANDIDATES,
+        what=f"revise {spec.policy.model}",
+        requests=len(problems) * sum(spec.generator.chain_lengths),
+        ledger=files.ledger,
+    )
+    run_chunked(task, start)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

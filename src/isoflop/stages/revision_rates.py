@@ -1,8 +1,6 @@
 """Write how right and wrong answers change along chains of revisions.
 
-    python -m isoflop.stages.revision_rates SPEC [CANDIDATES GRADES]... REVISIONS_CSV
-
-One pair of tables for each pool that SPEC names, in that order.
+There is one pair of tables for each pool that SPEC names, in that order.
 """
 
 from collections.abc import Sequence
@@ -10,23 +8,31 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.errors import UserError
-from isoflop.files import check_aligned, read_spec, read_table, run_stage, write_text
+from isoflop.errors import UserError, run_main
+from isoflop.files import check_aligned, read_table, write_text
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
 from isoflop.seeds import derive_seed
 from isoflop.specs import RevisionRatesSpec
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, GRADES
+
+_COMMAND = StageCommand(
+    "revision_rates",
+    __doc__,
+    File("pools", "each pool's candidates and their grades, in turn", many="*", shown="CANDIDATES GRADES"),
+    File("out", "table of rates to write, CSV"),
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read every pool and write the table; raises UserError on bad input."""
-    spec = read_spec(RevisionRatesSpec, arguments[0], "revision_rates") if arguments else None
-    if spec is None or len(arguments) != 2 + 2 * len(spec.pools):
-        raise UserError(
-            "usage: python -m isoflop.stages.revision_rates SPEC [CANDIDATES GRADES]... REVISIONS_CSV"
+    given = _COMMAND.read(RevisionRatesSpec, arguments)
+    spec, pairs = given.spec, given.files.pools
+    if len(pairs) != 2 * len(spec.pools):
+        raise _COMMAND.fault(
+            f"pools: the specification names {len(spec.pools)}, {len(pairs)} tables are given"
         )
-    pairs = arguments[1:-1]
     rows: list[tuple[Sequence[str], Rate]] = []
     for pool, candidates, grades in zip(spec.pools, pairs[::2], pairs[1::2], strict=True):
         chains, problems = read_chains(candidates, grades)
@@ -34,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         weights = problem_weights(problems, spec.draws, seed, "all")
         about = (spec.experiment, pool.dataset, pool.policy, pool.generator)
         rows += [(about, rate) for rate in revision_rates(chains, weights, spec.level)]
-    write_text(arguments[-1], rates_csv(rows))
+    write_text(given.files.out, rates_csv(rows))
 
 
 def read_chains(candidates_path: str, grades_path: str) -> tuple[GradedChains, int]:
@@ -54,4 +60,4 @@ def read_chains(candidates_path: str, grades_path: str) -> tuple[GradedChains, i
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,7 +1,5 @@
 """Sample candidates: every problem of a data set, one policy, one generator.
 
-    python -m isoflop.stages.sample SPEC PROBLEMS OUT.parquet OUT.ledger.json
-
 Candidates are sampled once, at the largest budget. Each draws on its own randomness, fixed by the
 experiment's seed, the problem and the candidate's number, whatever the batch, chunk or shard it is in.
 """
@@ -13,14 +11,23 @@ import pyarrow as pa
 from isoflop.config.generators import Sampling
 from isoflop.engines.candidates import completion_columns
 from isoflop.engines.registry import Completion, GenerationRequest
-from isoflop.errors import UserError
-from isoflop.files import Problem, chunk_problems, read_prompts, read_spec, run_stage
-from isoflop.pipeline.shards import shard_of
+from isoflop.errors import run_main
+from isoflop.files import Problem, read_prompts
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
+from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunks import ProgressLine, write_measured
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
+
+_COMMAND = StageCommand(
+    "sample",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of candidates to write; a shard's part of it where the name says so"),
+    File("ledger", "what sampling took, to write as JSON"),
+)
 
 
 def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
@@ -61,35 +68,43 @@ def candidates_table(
 
 def main(arguments: Sequence[str]) -> None:
     """Sample what SPEC says and write the candidates and their ledger."""
-    if len(arguments) != 4:
-        raise UserError("usage: python -m isoflop.stages.sample SPEC PROBLEMS OUT LEDGER_OUT")
-    spec_text, problems_path, out, ledger_out = arguments
-    spec = read_spec(SampleSpec, spec_text, "sample")
-    problems = read_prompts(problems_path)
-    shard = shard_of(out, chunk_problems())
-    if not shard.chunks(len(problems)):
-        finish_idle(shard, out, CANDIDATES, ledger_out)
-        return
-    policy = open_policy(spec.policy)
+    given = _COMMAND.read(SampleSpec, arguments)
+    spec, files = given.spec, given.files
+    problems = read_prompts(files.problems)
     per_problem = len(requests_for(spec, ("", "")))
-    line = ProgressLine(f"sample {spec.policy.model}", len(problems) * per_problem)
 
-    def work(chunk: Sequence[Problem]) -> tuple[pa.Table, dict[str, float]]:
-        requests = [request for problem in chunk for request in requests_for(spec, problem)]
-        completions = policy.generate(requests, line)
-        return candidates_table(chunk, per_problem, completions, spec.policy.step_separator), {
-            "candidates": len(completions),
-            "generated_tokens": sum(len(completion.pieces) for completion in completions),
-            "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
-            "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
-        }
+    def start() -> Started[Problem]:
+        policy = open_policy(spec.policy, given.runtime)
 
-    name = fingerprint(f"{spec_text}{shard.size}", [problems_path], [spec.policy.model])
-    chunks = Chunks(out, name, shard.size)
-    candidates, totals = chunks.run(problems, work, lambda count: line.skip(count * per_problem))
-    line.close()
-    chunks.finish(candidates, CANDIDATES, ledger_out, totals, policy.shape)
+        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            requests = [request for problem in chunk for request in requests_for(spec, problem)]
+            completions = policy.generate(requests, line)
+            return candidates_table(chunk, per_problem, completions, spec.policy.step_separator), {
+                "candidates": len(completions),
+                "generated_tokens": sum(len(completion.pieces) for completion in completions),
+                "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
+                "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
+            }
+
+        def finish(candidates: pa.Table, totals: Tally) -> None:
+            write_measured(files.out, files.ledger, candidates, CANDIDATES, totals, policy.shape)
+
+        return Started(work, finish)
+
+    task = ChunkedTask(
+        out=files.out,
+        size=given.runtime.chunk(),
+        spec=given.text,
+        inputs=[files.problems],
+        models=[spec.policy.model],
+        items=problems,
+        schema=CANDIDATES,
+        what=f"sample {spec.policy.model}",
+        requests=len(problems) * per_problem,
+        ledger=files.ledger,
+    )
+    run_chunked(task, start)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

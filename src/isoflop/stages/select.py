@@ -1,15 +1,12 @@
 """Expected correctness and cost of every selector, step aggregation and budget on every problem.
 
-Run by hand:
-
-    python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT
-
-with SPEC the JSON of `isoflop.selection.samples.SelectSpec` and one pair of score table and ledger for each
-verifier it names, in that order. OUTPUT has the columns of `isoflop.tables.CREDITS`; its metadata has the
+SPEC is the JSON of `isoflop.selection.samples.SelectSpec`; there is one pair of score table and ledger for
+each verifier it names, in that order. OUT has the columns of `isoflop.tables.CREDITS`; its metadata has the
 shapes of the policy and the verifiers, and how exact the estimates are.
 """
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -20,8 +17,8 @@ import pyarrow.compute as pc
 from isoflop.allocation.halves import HALVES, WHOLE, halved, halved_chains
 from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import ModelShape
-from isoflop.errors import UserError
-from isoflop.files import check_aligned, read_spec, read_table, run_stage, table_metadata, write_table
+from isoflop.errors import UserError, run_main
+from isoflop.files import check_aligned, read_table, table_metadata, write_table
 from isoflop.search.tree import STOP
 from isoflop.seeds import derive_seed
 from isoflop.selection.chains import ChainPool, arrange_chains, revision_costs, revision_credits
@@ -34,6 +31,7 @@ from isoflop.selection.samples import (
 )
 from isoflop.selection.trees import Searches, arranged, search_costs, search_credits
 from isoflop.selection.voting import NO_ANSWER, draws_needed
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.pools import (
     ReadPool,
     first_answers,
@@ -45,36 +43,42 @@ from isoflop.stages.shared.pools import (
 )
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
 
-_USAGE = (
-    "usage: python -m isoflop.stages.select SPEC PROBLEMS CANDIDATES GRADES LEDGER [SCORES LEDGER]... OUTPUT"
+_COMMAND = StageCommand(
+    "select",
+    __doc__,
+    File("problems", "table of problems"),
+    File("candidates", "table of candidates"),
+    File("grades", "table of their grades"),
+    File("ledger", "what sampling took; of a search, the table of its usage"),
+    File("scores", "each verifier's scores and its ledger, in turn", many="*", shown="SCORES LEDGER"),
+    File("out", "table of credits to write"),
 )
-_ALONE = 6
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read and check the tables and write the credits; raises UserError on bad input."""
-    if len(arguments) < _ALONE or len(arguments) % 2:
-        raise UserError(_USAGE)
-    spec = read_spec(SelectSpec, arguments[0], "select")
-    pairs, output = arguments[5:-1], arguments[-1]
-    if len(pairs) != 2 * len(spec.verifiers):
+    given = _COMMAND.read(SelectSpec, arguments)
+    spec, files = given.spec, given.files
+    if len(files.scores) % 2:
+        raise _COMMAND.fault("every score table comes with its ledger")
+    if len(files.scores) != 2 * len(spec.verifiers):
         raise UserError(
-            f"verifiers: the specification names {len(spec.verifiers)}, but {len(pairs) // 2} pairs of score "
-            "table and ledger are given"
+            f"verifiers: the specification names {len(spec.verifiers)}, but {len(files.scores) // 2} pairs "
+            "of score table and ledger are given"
         )
     if spec.generator_kind == "search":
-        _select_from_searches(spec, arguments)
+        _select_from_searches(spec, files)
         return
     pool = read_pool(
-        arguments[1:5],
-        pairs,
+        (files.problems, files.candidates, files.grades, files.ledger),
+        files.scores,
         verifiers=spec.verifiers,
         outcome_verifiers=spec.outcome_verifiers,
         imported=spec.generator_kind == "import",
     )
     sizes = pool.pools.sizes
-    first = None if spec.length is None else first_answers(pool, arguments[2])
-    rows = None if spec.length is None else _chains(pool.pools, arguments[2], spec.length)
+    first = None if spec.length is None else first_answers(pool, files.candidates)
+    rows = None if spec.length is None else _chains(pool.pools, files.candidates, spec.length)
     credits = _credits(pool, rows, spec)
     columns = _columns(credits, pool.problems, _costs(pool, rows), WHOLE)
     if spec.halves:
@@ -95,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
             "largest_standard_error_of_accuracy": largest,
         },
     }
-    write_table(output, columns, CREDITS, metadata)
+    write_table(files.out, columns, CREDITS, metadata)
     print(
         f"{len(credits)} strategies on {sizes.size} problems, {int(sizes.sum())} candidates; "
         f"largest Monte Carlo standard error of an accuracy: {largest:.2g}",
@@ -156,12 +160,13 @@ def _chains(pools: Pools, candidates_path: str, length: int) -> Ints:
     return arrange_chains(pools.problem_ids, pools.sizes, table["run"], table["budget"], length)
 
 
-def _select_from_searches(spec: SelectSpec, arguments: Sequence[str]) -> None:
+def _select_from_searches(spec: SelectSpec, files: Namespace) -> None:
     """What `main` does where the candidates are those of searches: the ledger is the table of their usage."""
-    candidates_path, grades_path, usage_path, scores_path = arguments[2:6]
-    problems = read_table(arguments[1], PROBLEMS)
+    candidates_path, grades_path, usage_path = files.candidates, files.grades, files.ledger
+    scores_path = files.scores[0]
+    problems = read_table(files.problems, PROBLEMS)
     candidates = read_table(candidates_path, CANDIDATES)
-    pool_sizes(problems, candidates, arguments[1], candidates_path)
+    pool_sizes(problems, candidates, files.problems, candidates_path)
     grades, table = read_table(grades_path, GRADES), read_table(scores_path, SCORES)
     usage = read_table(usage_path, USAGE)
     check_aligned(grades, grades_path, candidates, candidates_path)
@@ -201,7 +206,7 @@ def _select_from_searches(spec: SelectSpec, arguments: Sequence[str]) -> None:
             for place, budget in enumerate(spec.budgets)
         },
     }
-    write_table(arguments[-1], _columns(credits, problems, lambda *_: costs, WHOLE), CREDITS, metadata)
+    write_table(files.out, _columns(credits, problems, lambda *_: costs, WHOLE), CREDITS, metadata)
     print(
         f"{len(credits)} strategies on {len(ids)} problems, {runs} runs at {len(spec.budgets)} budgets; "
         f"{int(np.count_nonzero(~finished))} of {finished.size} solutions unfinished",
@@ -248,4 +253,4 @@ def _limit_bounds(row: StrategyCredits) -> tuple[list[float], list[float]]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

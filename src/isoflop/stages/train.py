@@ -1,7 +1,5 @@
 """Train a policy (supervised, loss on the solution only) or a process reward model (soft labels).
 
-    python -m isoflop.stages.train SPEC TRAIN HELD_OUT [START] OUT
-
 TRAIN and HELD_OUT are problems for a policy, labels for a PRM; START is the folder to start from when
 the start is a model trained in the same experiment. OUT is a Hugging Face checkpoint folder with a
 card. A killed run resumes from its last saved step.
@@ -33,13 +31,15 @@ from isoflop.config.training import PolicyTraining, PrmTraining
 from isoflop.engines.checkpoints import DTYPES, model_shape
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
-from isoflop.errors import UserError
-from isoflop.files import read_spec, read_table, run_stage, unsandboxed_allowed
+from isoflop.errors import run_main
+from isoflop.files import read_table
 from isoflop.grading.grader import is_right, make_grader
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.shared.chunks import fingerprint, own_folder
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.gpus import job_devices
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training.examples import IGNORED, collate, prm_loss
 from isoflop.training.likelihood_task import SurpriseTask, freeze_start
@@ -51,6 +51,15 @@ from isoflop.training.start import ByLength, Examples, read_examples, start_mode
 from isoflop.verifiers.heads import Head
 from isoflop.verifiers.hf_verifier import score_encoded
 from isoflop.verifiers.layouts import token_id
+
+_COMMAND = StageCommand(
+    "train",
+    __doc__,
+    File("train", "what to learn from: a table of problems, or of labels"),
+    File("held_out", "what to measure on"),
+    File("start", "folder to start from, of a model that is trained in the same experiment", many="?"),
+    File("out", "folder to write"),
+)
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]
@@ -83,23 +92,21 @@ class _Lines(TrainerCallback):  # type: ignore[misc]
 
 def main(arguments: Sequence[str]) -> None:
     """Train what SPEC says and save it, with its card, to OUT."""
-    if len(arguments) not in (4, 5):
-        raise UserError("usage: python -m isoflop.stages.train SPEC TRAIN HELD_OUT [START] OUT")
-    spec = read_spec(TrainSpec, arguments[0], "train")
-    train_path, held_out_path, *start, out = arguments[1:]
+    given = _COMMAND.read(TrainSpec, arguments)
+    spec, start = given.spec, given.files.start
+    train_path, held_out_path, target = given.files.train, given.files.held_out, Path(given.files.out)
     training = spec.training
     # The trainer would spread over every GPU it sees.
-    job_devices(training.gpus, training.gpus if training.gpus > 1 else 0)
-    target = Path(out)
-    name = fingerprint(arguments[0], [train_path, held_out_path], [*start, training.init.model])
+    job_devices(training.gpus, training.gpus if training.gpus > 1 else 0, given.runtime)
+    name = fingerprint(given.text, [train_path, held_out_path], [start, training.init.model])
     work = own_folder(target, name, "work")
     sharded = None
     if training.gpus > 1:
         # Before this process takes memory of a GPU.
-        sharded = train_sharded(arguments[0], train_path, start[0] if start else None, work, training.gpus)
+        sharded = train_sharded(given.text, train_path, start, work, training.gpus)
     torch.use_deterministic_algorithms(True)
     set_seed(training.seed)
-    model, tokenizer = start_model(spec, start[0] if start else None)
+    model, tokenizer = start_model(spec, start)
     examples = read_examples(spec, tokenizer, train_path)
     held_out = read_examples(spec, tokenizer, held_out_path)
     loss = _loss(training, tokenizer)
@@ -121,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
     tokenizer.save_pretrained(finished)
     if isinstance(training, PolicyTraining) and training.held_out_samples:
-        measures |= _accuracy_by_level(spec, training, finished, held_out, held_out_path)
+        measures |= _accuracy_by_level(spec, training, finished, held_out, held_out_path, given.runtime)
     outcome = isinstance(training, PrmTraining) and training.data.chain_labels is not None
     record = TrainingRecord(
         name=spec.name,
@@ -298,7 +305,12 @@ def _held_out_loss(
 
 
 def _accuracy_by_level(
-    spec: TrainSpec, training: PolicyTraining, model: Path, examples: list[dict[str, Any]], path: str
+    spec: TrainSpec,
+    training: PolicyTraining,
+    model: Path,
+    examples: list[dict[str, Any]],
+    path: str,
+    runtime: Runtime,
 ) -> dict[str, float]:
     """Share of right solutions at temperature 1 on held-out problems: of all, and of each level."""
     rows = read_table(path, PROBLEMS).select(["problem_id", "prompt", "answer", "level"]).to_pylist()
@@ -316,7 +328,7 @@ def _accuracy_by_level(
     ]
     policy = TransformersPolicy(PolicyEntry(model=str(model)))
     right: dict[str, list[bool]] = {"all levels": []}
-    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
+    with make_grader(spec.grader, allow_unsandboxed=runtime.allow_unsandboxed) as grader:
         for row, completion in zip(rows, policy.generate(requests), strict=True):
             cut = completion.finish == "length"
             verdict = is_right(grader, completion.text, row["answer"], truncated=cut)
@@ -363,4 +375,4 @@ def _truth(row: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -1,7 +1,5 @@
 """Build what a revision model learns from: a policy's attempts at a problem, then a right answer.
 
-    python -m isoflop.stages.trajectories SPEC PROBLEMS OUT.parquet
-
 OUT is a table of problems: the prompt has the attempts in it, the solution is the right answer. The stage
 `train` makes a revision model of it like any other policy.
 """
@@ -13,25 +11,27 @@ import pyarrow as pa
 
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.engines.step_tags import untagged_text
-from isoflop.errors import UserError
-from isoflop.files import (
-    chunk_problems,
-    read_spec,
-    read_table,
-    run_stage,
-    unsandboxed_allowed,
-    write_columns,
-)
-from isoflop.grading.grader import is_right, make_grader
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_table, write_columns
+from isoflop.grading.grader import Grader, is_right, make_grader
 from isoflop.search.revision_texts import with_attempts
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrajectoriesSpec
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint
+from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunks import ProgressLine
+from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import PROBLEMS
 from isoflop.training.revision_data import build_trajectories
 
 Row = dict[str, object]
+
+_COMMAND = StageCommand(
+    "trajectories",
+    __doc__,
+    File("problems", "table of problems"),
+    File("out", "table of problems to write, with attempts in their prompts"),
+)
 
 
 def request_for(spec: TrajectoriesSpec, problem: Row, sample: int) -> GenerationRequest:
@@ -69,36 +69,38 @@ def rows_of(
         yield problem | {"problem_id": name, "prompt": prompt, "solution": one.right}, len(one.attempts)
 
 
+def rights_of(
+    spec: TrajectoriesSpec, problem: Row, answers: Sequence[Completion], grader: Grader
+) -> list[bool]:
+    """Whether each answer to a problem is right."""
+    return [
+        is_right(
+            grader,
+            untagged_text(answer.text, spec.policy.step_tag),
+            str(problem["answer"]),
+            truncated=answer.finish == "length",
+        )
+        for answer in answers
+    ]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Build what SPEC says; raises UserError where no problem has a right answer to learn."""
-    if len(arguments) != 3:
-        raise UserError("usage: python -m isoflop.stages.trajectories SPEC PROBLEMS OUT.parquet")
-    spec_text, problems_path, out = arguments
-    spec = read_spec(TrajectoriesSpec, spec_text, "trajectories")
-    problems = read_table(problems_path, PROBLEMS).to_pylist()
-    policy = open_policy(spec.policy)
+    given = _COMMAND.read(TrajectoriesSpec, arguments)
+    spec, files = given.spec, given.files
+    problems = read_table(files.problems, PROBLEMS).to_pylist()
     samples = spec.trajectories.samples_per_problem
-    size = chunk_problems()
-    line = ProgressLine(f"trajectories {spec.name}", len(problems) * samples)
-    chunks = Chunks(out, fingerprint(f"{spec_text}{size}", [problems_path], [spec.policy.model]), size)
-    with make_grader(spec.grader, allow_unsandboxed=unsandboxed_allowed()) as grader:
 
-        def work(chunk: Sequence[Row]) -> tuple[pa.Table, dict[str, float]]:
+    def start() -> Started[Row]:
+        policy = open_policy(spec.policy, given.runtime)
+
+        def work(chunk: Sequence[Row], line: ProgressLine) -> tuple[pa.Table, Tally]:
             requests = [request_for(spec, problem, sample) for problem in chunk for sample in range(samples)]
             answers = policy.generate(requests, line)
             built: list[tuple[Row, int]] = []
             for place, problem in enumerate(chunk):
                 own = answers[place * samples : (place + 1) * samples]
-                right = [
-                    is_right(
-                        grader,
-                        untagged_text(one.text, spec.policy.step_tag),
-                        str(problem["answer"]),
-                        truncated=one.finish == "length",
-                    )
-                    for one in own
-                ]
-                built += rows_of(spec, problem, own, right)
+                built += rows_of(spec, problem, own, rights_of(spec, problem, own, grader))
             counts = Counter(attempts for _, attempts in built)
             tally = {
                 f"attempts_{count}": float(counts[count]) for count in range(spec.trajectories.wrong + 1)
@@ -106,17 +108,31 @@ def main(arguments: Sequence[str]) -> None:
             table = pa.Table.from_pylist([row for row, _ in built], schema=PROBLEMS)
             return table, {"samples": len(requests), "trajectories": len(built), **tally}
 
-        table, totals = chunks.run(problems, work, lambda count: line.skip(count * samples))
-    line.close()
-    if not len(table):
-        raise UserError(
-            f"{problems_path}: no answer of {spec.policy.model} was right; there is nothing to learn: sample "
-            "more, or take easier problems or a better policy"
-        )
-    tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
-    write_columns(out, table, PROBLEMS, {"tally": tally})
-    chunks.remove()
+        return Started(work, finish)
+
+    def finish(table: pa.Table, totals: Tally) -> None:
+        if not len(table):
+            raise UserError(
+                f"{files.problems}: no answer of {spec.policy.model} was right; there is nothing to learn: "
+                "sample more, or take easier problems or a better policy"
+            )
+        tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
+        write_columns(files.out, table, PROBLEMS, {"tally": tally})
+
+    task = ChunkedTask(
+        out=files.out,
+        size=given.runtime.chunk(),
+        spec=given.text,
+        inputs=[files.problems],
+        models=[spec.policy.model],
+        items=problems,
+        schema=PROBLEMS,
+        what=f"trajectories {spec.name}",
+        requests=len(problems) * samples,
+    )
+    with make_grader(spec.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+        run_chunked(task, start)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_main(main)

@@ -34,7 +34,7 @@ from transformers import get_scheduler, set_seed
 
 from isoflop.config.training import PrmTraining
 from isoflop.errors import UserError
-from isoflop.files import read_spec
+from isoflop.files import read_json
 from isoflop.specs import TrainSpec
 from isoflop.training.examples import IGNORED, collate, prm_loss
 from isoflop.training.start import ByLength, read_examples, start_model
@@ -109,7 +109,7 @@ class _Trainer:
     """The training in one process."""
 
     def __init__(self, job: _Job, rank: int) -> None:
-        spec = read_spec(TrainSpec, job.spec, "train")
+        spec = read_json(TrainSpec, job.spec, "train specification")
         self._training, self._job, self._rank = spec.training, job, rank
         set_seed(self._training.seed)
         self._model, tokenizer = start_model(spec, job.start)

@@ -97,32 +97,28 @@ class Chunks:
             tables.append(table.replace_schema_metadata(None))
         return pa.concat_tables(tables), totals
 
-    def finish(
-        self,
-        table: pa.Table,
-        schema: pa.Schema,
-        ledger_out: str,
-        totals: dict[str, float],
-        shape: ModelShape,
-        verifier: ModelShape | None = None,
-    ) -> None:
-        """Write the output and the ledger of the model's work, then remove the chunks.
-
-        `verifier`: the second model, where there are two. A part's chunks stay until the parts are merged.
-        """
-        model = shape.model_dump()
-        guide = {} if verifier is None else {"verifier": verifier.model_dump()}
-        write_columns(self._out, one_piece(table), schema, {"model": model, **guide})
-        write_text(ledger_out, ledger(totals, model))
-        if self._shard.of == 1:
-            self.remove()
-
     def remove(self) -> None:
         """Remove the chunks, once the whole output is in place."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str) -> None:
+def write_measured(
+    out: str,
+    ledger_out: str,
+    table: pa.Table,
+    schema: pa.Schema,
+    totals: dict[str, float],
+    shape: ModelShape,
+    verifier: ModelShape | None = None,
+) -> None:
+    """Write an output and the ledger of the model's work; `verifier`: the second model, if there are two."""
+    model = shape.model_dump()
+    guide = {} if verifier is None else {"verifier": verifier.model_dump()}
+    write_columns(out, one_piece(table), schema, {"model": model, **guide})
+    write_text(ledger_out, ledger(totals, model))
+
+
+def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:
     """Write the part of a shard that no chunk is left for, without any model.
 
     Raises UserError where it is all there is.
@@ -135,7 +131,8 @@ def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: st
         file=sys.stderr,
     )
     write_columns(out, schema.empty_table(), schema, {})
-    write_text(ledger_out, "{}\n")
+    if ledger_out is not None:
+        write_text(ledger_out, "{}\n")
 
 
 def one_piece(table: pa.Table) -> pa.Table:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from isoflop.errors import UserError
+from isoflop.stages.shared.runtime import Runtime
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ALL_LOCKED = "all.lock"
@@ -47,20 +48,22 @@ def visible_devices() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def job_devices(wanted: int, least: int) -> list[str]:
+def job_devices(wanted: int, least: int, runtime: Runtime) -> list[str]:
     """The GPUs of this job, which are all that it sees from now on.
 
-    A scheduler's (`ISOFLOP_GPUS_GIVEN`) are left as they are, and so are those that whoever starts a stage by
-    hand has named. Of a machine's, as many are claimed as Snakemake counts for the job (`ISOFLOP_GPUS`), or
+    A scheduler's (`runtime.gpus_given`) are left as they are, and so are those that whoever starts a stage by
+    hand has named. Of a machine's, as many are claimed as Snakemake counts for the job (`runtime.gpus`), or
     `wanted`, or where there are fewer `least`. Empty where there is no GPU. Raises UserError if they
     are not enough.
     """
     devices = visible_devices()
-    counted = os.environ.get("ISOFLOP_GPUS")
     named = _VISIBLE in os.environ
-    if not devices or (named and (counted is None or os.environ.get("ISOFLOP_GPUS_GIVEN"))):
+    # What this process has claimed is named from then on.
+    if not devices or (named and (runtime.gpus is None or runtime.gpus_given or _held)):
         return devices
-    count = int(counted) if counted else wanted if len(devices) >= wanted else least
+    count = runtime.gpus
+    if count is None:
+        count = wanted if len(devices) >= wanted else least
     if not least <= count <= len(devices):
         raise UserError(
             f"gpus: a model needs {least}, and of this machine's {len(devices)} the job was given {count} "
@@ -68,8 +71,6 @@ def job_devices(wanted: int, least: int) -> list[str]:
         )
     claimed = claim(devices, count)
     os.environ[_VISIBLE] = ",".join(claimed)
-    # What is claimed is named from now on.
-    os.environ.pop("ISOFLOP_GPUS", None)
     return claimed
 
 

@@ -1,10 +1,8 @@
 """The models that a stage loads, as the specification names them and the machine's settings allow."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.config.models import Server
@@ -12,50 +10,51 @@ from isoflop.config.verifiers import Running
 from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
-from isoflop.files import read_json
 from isoflop.stages.shared.gpus import job_devices
+from isoflop.stages.shared.runtime import Runtime
 
 
-def open_policy(entry: PolicyEntry, devices: str | None = None) -> Policy:
+def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None) -> Policy:
     """Load a policy, on its `devices` where a job has several models. Raises UserError if it cannot be."""
-    settings: dict[str, object] = {"batch_size": int(os.environ.get("ISOFLOP_BATCH_SIZE", "512"))}
+    settings: dict[str, object] = {"batch_size": runtime.batch_size}
     if entry.engine == "vllm":
-        settings["machine"] = _settings(entry, devices)
+        settings["machine"] = _settings(entry, runtime, devices)
     if entry.engine == "server":
-        settings["server"] = _server(entry)
+        settings["server"] = _server(entry, runtime)
     return load_policy(entry.engine, entry=entry, **settings)
 
 
-def open_verifier(entry: Running, *, settle: bool = False, devices: str | None = None) -> Verifier:
+def open_verifier(
+    entry: Running, runtime: Runtime, *, settle: bool = False, devices: str | None = None
+) -> Verifier:
     """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
 
     Raises UserError if it cannot be loaded.
     """
     if entry.engine == "vllm":
-        return load_verifier(entry.engine, entry=entry, machine=_settings(entry, devices))
-    batch_tokens = int(os.environ.get("ISOFLOP_BATCH_TOKENS", "8192"))
-    return load_verifier(entry.engine, entry=entry, batch_tokens=batch_tokens, settle=settle)
+        return load_verifier(entry.engine, entry=entry, machine=_settings(entry, runtime, devices))
+    return load_verifier(entry.engine, entry=entry, batch_tokens=runtime.batch_tokens, settle=settle)
 
 
-def open_both(policy: PolicyEntry, verifier: Running) -> tuple[Policy, Verifier]:
+def open_both(policy: PolicyEntry, verifier: Running, runtime: Runtime) -> tuple[Policy, Verifier]:
     """Both models of a search: on GPUs of their own where there are enough, else together on the same ones.
 
     Raises UserError if one cannot be loaded, or they would share memory that is not enough for both.
     """
-    first, second = devices_for([policy, verifier])
-    return open_policy(policy, first), open_verifier(verifier, settle=True, devices=second)
+    first, second = devices_for([policy, verifier], runtime)
+    return open_policy(policy, runtime, first), open_verifier(verifier, runtime, settle=True, devices=second)
 
 
-def devices_for(entries: Sequence[PolicyEntry | Running]) -> list[str]:
+def devices_for(entries: Sequence[PolicyEntry | Running], runtime: Runtime) -> list[str]:
     """The GPUs of each model of this job, claimed where no scheduler gave them; "" for one that needs none.
 
     Called once, with all models of the job. Raises UserError if there are too few.
     """
-    needs = [_machine(entry) if entry.engine == "vllm" else None for entry in entries]
+    needs = [_machine(entry, runtime) if entry.engine == "vllm" else None for entry in entries]
     counts = [need.gpus for need in needs if need is not None]
     if not counts:
         return [""] * len(needs)
-    return assign_devices(job_devices(sum(counts), max(counts)), needs)
+    return assign_devices(job_devices(sum(counts), max(counts), runtime), needs)
 
 
 def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None]) -> list[str]:
@@ -82,30 +81,25 @@ def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None])
     return assigned
 
 
-def _settings(entry: PolicyEntry | Running, devices: str | None) -> VllmSettings:
+def _settings(entry: PolicyEntry | Running, runtime: Runtime, devices: str | None) -> VllmSettings:
     """What the machine gives a model: those devices, or where it is the job's only model all it needs."""
-    [own] = devices_for([entry]) if devices is None else [devices]
-    return replace(_machine(entry), devices=own)
+    [own] = devices_for([entry], runtime) if devices is None else [devices]
+    return replace(_machine(entry, runtime), devices=own)
 
 
-def _machine(entry: PolicyEntry | Running) -> VllmSettings:
-    """What the workflow says that a model may use of the machine."""
-    known = _known(entry)
-    return VllmSettings(**{key: known[key] for key in ("gpus", "memory_share") if key in known})
+def _machine(entry: PolicyEntry | Running, runtime: Runtime) -> VllmSettings:
+    """What a model of engine vllm may use of the machine."""
+    own = runtime.of_model(entry.checkpoint)
+    return VllmSettings(own.gpus, own.memory_share)
 
 
-def _server(entry: PolicyEntry) -> Server:
-    """Where the workflow says that a model is served. Raises UserError if it does not say."""
-    known = _known(entry)
-    if "server" not in known:
+def _server(entry: PolicyEntry, runtime: Runtime) -> Server:
+    """Where a model is served. Raises UserError where nobody says."""
+    server = runtime.of_model(entry.checkpoint).server
+    if server is None:
+        example = {"models": {entry.checkpoint: {"server": {"url": "http://127.0.0.1:8000/v1"}}}}
         raise UserError(
-            f"policy {entry.checkpoint!r}: ISOFLOP_MACHINE has no address of its server; run snakemake, or "
-            f"set it to {json.dumps({entry.checkpoint: {'server': {'url': 'http://127.0.0.1:8000/v1'}}})!r}"
+            f"policy {entry.checkpoint!r}: --runtime has no address of its server; run snakemake, or give "
+            f"--runtime {json.dumps(example)!r}"
         )
-    return read_json(Server, json.dumps(known["server"]), "ISOFLOP_MACHINE")
-
-
-def _known(entry: PolicyEntry | Running) -> dict[str, Any]:
-    """Settings of a model that are not in the specification, for no result depends on them."""
-    known: dict[str, dict[str, Any]] = json.loads(os.environ.get("ISOFLOP_MACHINE", "{}"))
-    return known.get(entry.checkpoint, {})
+    return server
