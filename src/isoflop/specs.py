@@ -11,11 +11,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Dataset, Grader, Import, Sampled, Selector
+from isoflop.config.base import Dataset, Grader, Import, Sampled
 from isoflop.config.models import ImportedVerifier, Policy, RunningOne
 from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
 from isoflop.config.search import Searched
 from isoflop.config.training import LabelConfig, TrainingConfig
+from isoflop.registries import SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -221,7 +222,7 @@ class ChooseSpec(Spec):
     difficulties: tuple[tuple[str, str, str], ...]
     bins: int
     families: Mapping[str, tuple[str, ...]]
-    selector: Selector
+    selector: SelectorName
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}

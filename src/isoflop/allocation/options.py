@@ -15,9 +15,9 @@ import pandas as pd
 
 from isoflop.allocation.halves import WHOLE
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.config.base import NEEDS_VERIFIER
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
+from isoflop.strategy import needs_verifier
 
 GENERATIONS = "generations"
 AXES = (GENERATIONS, *COST_MODELS)
@@ -142,7 +142,7 @@ def _rows(member: Member) -> pd.DataFrame:
     if set(rows["selector"]) == {"none"}:
         return rows
     rows = rows[rows["selector"] == member.selector]
-    if member.selector in NEEDS_VERIFIER:
+    if needs_verifier(member.selector):
         own = (rows["verifier"] == member.verifier) & (rows["step_aggregation"] == member.step_aggregation)
         rows = rows[own]
     if rows.empty:

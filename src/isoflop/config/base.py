@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.strategy import NONE
+
 
 class Entry(BaseModel):
     """A mapping of the config: its keys are fixed, its values typed and never converted."""
@@ -18,7 +21,7 @@ class Entry(BaseModel):
     )
 
 
-RESERVED_NAMES = ("all", "none")
+RESERVED_NAMES = ("all", NONE)
 
 
 def _check_name(name: str) -> str:
@@ -68,12 +71,9 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Grader = Literal["number", "math", "code"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Selector = Literal["majority", "weighted", "best_of_n", "pass"]
-StepAggregation = Literal["last", "min", "product", "mean"]
 ImportFormat = Literal["search-and-learn", "rebase", "qwen-math", "lm-eval", "optimal-tts", "table"]
 Level = Annotated[int, Field(ge=1, le=5)]
 
-NEEDS_VERIFIER = ("weighted", "best_of_n")
 UNPINNED = "unpinned"
 Where = dict[Text, Annotated[tuple[Text, ...], Field(min_length=1)]]
 
@@ -344,9 +344,9 @@ Sampled = Annotated[Greedy | Sampling, Field(discriminator="kind")]
 class HeadlineChoice(Entry):
     """The one strategy and cost that the headline figures and sentences are about."""
 
-    selector: Literal["majority", "weighted", "best_of_n"]
+    selector: PracticalSelectorName
     """How the answer is picked."""
-    step_aggregation: StepAggregation = "last"
+    step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
     cost_model: Literal["wu2024", "kaplan", "total"] = "total"
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""

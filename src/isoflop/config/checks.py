@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoflop.config.base import (
-    NEEDS_VERIFIER,
     UNPINNED,
     FileSource,
     Greedy,
@@ -30,6 +29,8 @@ from isoflop.config.search import Generator, TreeSearch
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.files import local_files
 from isoflop.messages import suggest
+from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
+from isoflop.strategy import needs_verifier
 
 if TYPE_CHECKING:
     from isoflop.config.study import Config
@@ -294,7 +295,7 @@ def _scoring(config: Config) -> Iterator[str]:
             elif not config.verifiers[verifier].runs:
                 yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
         yield from _repeated(place, entry.verifiers or ())
-        scored = [one for one in config.selectors if one in NEEDS_VERIFIER]
+        scored = [one for one in config.selectors if needs_verifier(one)]
         if entry.verifiers == () and scored:
             yield f"{place}: none, but the selectors {', '.join(scored)} need one"
 
@@ -453,11 +454,20 @@ def _selection(config: Config) -> Iterator[str]:
         yield "selectors: none; give at least one, for example [majority]"
     yield from _repeated("selectors", config.selectors)
     yield from _repeated("step_aggregations", config.step_aggregations)
-    scored = [selector for selector in config.selectors if selector in NEEDS_VERIFIER]
+    scored = [selector for selector in config.selectors if needs_verifier(selector)]
     if scored and not config.verifiers:
         yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
+    confident = [name for name in config.selectors if SELECTORS[name].needs_logprob]
+    if confident and config.imports:
+        yield (
+            f"selectors: {', '.join(confident)} need log-probabilities, which imported solutions "
+            f"(generators.{', generators.'.join(config.imports)}) have not; leave out either"
+        )
     if scored and not config.step_aggregations:
-        yield (f"step_aggregations: none; {', '.join(scored)} need at least one of last, min, product, mean")
+        yield (
+            f"step_aggregations: none; {', '.join(scored)} need at least one of "
+            f"{', '.join(STEP_AGGREGATIONS.names)}"
+        )
     elif scored and "last" not in config.step_aggregations:
         for name, verifier in config.verifiers.items():
             if verifier.outcome:
@@ -472,15 +482,15 @@ def _headline(config: Config) -> Iterator[str]:
     if chosen.selector not in config.selectors:
         yield (
             f"headline.selector: {chosen.selector!r} is not among the experiment's selectors "
-            f"(allowed: {', '.join(s for s in config.selectors if s != 'pass') or 'none'})"
+            f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
         )
-    if chosen.selector in NEEDS_VERIFIER and chosen.step_aggregation not in config.step_aggregations:
+    if needs_verifier(chosen.selector) and chosen.step_aggregation not in config.step_aggregations:
         yield (
             f"headline.step_aggregation: {chosen.step_aggregation!r} is not among the experiment's "
             f"step_aggregations (allowed: {', '.join(config.step_aggregations) or 'none'})"
         )
     first = next(iter(config.verifiers.values()), None)
-    judged = chosen.selector in NEEDS_VERIFIER and first is not None and first.outcome
+    judged = needs_verifier(chosen.selector) and first is not None and first.outcome
     if judged and chosen.step_aggregation != "last":
         yield (
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "

@@ -25,8 +25,6 @@ from isoflop.config.base import (
     Name,
     Published,
     Seed,
-    Selector,
-    StepAggregation,
     Text,
 )
 from isoflop.config.checks import check_config
@@ -38,6 +36,7 @@ from isoflop.config.search import AnySearch, Generator, TreeSearch
 from isoflop.config.training import LabelConfig, TrainingConfig
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
+from isoflop.registries import SelectorName, StepAggregationName
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {
@@ -71,9 +70,9 @@ class Config(Entry):
     """How candidates come about, by name. Without any, the experiment only trains models."""
     budgets: tuple[Count, ...] = ()
     """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
-    selectors: tuple[Selector, ...] = ()
+    selectors: tuple[SelectorName, ...] = ()
     """How one answer is picked; `weighted` and `best_of_n` need a verifier, `pass` is the oracle."""
-    step_aggregations: tuple[StepAggregation, ...] = ()
+    step_aggregations: tuple[StepAggregationName, ...] = ()
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.strategy import SELECTOR_SHORT
+from isoflop.strategy import short_name
 
 Kind = Literal["greedy", "samples", "chains", "search"]
 
@@ -47,7 +47,7 @@ class Picked(BaseModel):
         """As in the tables: `rebase+wv@16`, or `greedy`."""
         if self.kind == "greedy":
             return self.generator
-        return f"{self.generator}+{SELECTOR_SHORT.get(self.selector, self.selector)}@{self.budget}"
+        return f"{self.generator}+{short_name(self.selector)}@{self.budget}"
 
 
 class Comparison(BaseModel):

@@ -13,6 +13,12 @@ ROOT = Path(__file__).parents[1]
 # message must not count as a change of every stage.
 DESCRIPTIONS = (f"{PACKAGE}.config", f"{PACKAGE}.specs", f"{PACKAGE}.messages")
 
+# Modules that look others up by name: the packages whose modules these are.
+LOOKED_UP = {
+    f"{PACKAGE}.selection.registry": (f"{PACKAGE}.selection.selectors",),
+    f"{PACKAGE}.selection.aggregation": (f"{PACKAGE}.selection.aggregations",),
+}
+
 
 def describes(module: str) -> bool:
     """Whether a module only describes what is asked for."""
@@ -37,9 +43,17 @@ def code_digest(module: str, *data: str) -> str:
     return digest.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of one file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @cache
 def import_closure(module: str) -> tuple[str, ...]:
-    """`module` and the package's modules it imports, at any depth, sorted; descriptions are left out."""
+    """`module` and the package's modules it imports or looks up, at any depth, sorted.
+
+    Descriptions are left out.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -47,6 +61,7 @@ def import_closure(module: str) -> tuple[str, ...]:
         if name not in found and not describes(name):
             found.add(name)
             waiting += _imports(name)
+            waiting += [inner for package in LOOKED_UP.get(name, ()) for inner in _modules_of(package)]
     return tuple(sorted(found))
 
 
@@ -67,6 +82,10 @@ def _find(module: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def _modules_of(package: str) -> list[str]:
+    return [f"{package}.{path.stem}" for path in module_file(package).parent.glob("[!_]*.py")]
 
 
 @cache

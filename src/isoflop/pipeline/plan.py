@@ -17,8 +17,9 @@ from isoflop.config.study import Config, config_yaml
 from isoflop.config.training import SolutionData, TrainingConfig
 from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
-from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.shards import shard_names, shard_pattern
+from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
 from isoflop.report.spec import (
     FIGURE_FORMATS,
     PROGRAM_TABLES,
@@ -33,7 +34,7 @@ from isoflop.report.spec import (
     judgements,
 )
 from isoflop.search.registry import nominal_samples
-from isoflop.selection.samples import SelectSpec
+from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
@@ -456,8 +457,16 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
+                plugins=self._plugins(),
             )
         )
+
+    def _plugins(self) -> dict[str, str]:
+        """Digests of the files that define what picks and comes from other packages, by its name."""
+        config = self.config
+        asked = ((SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations))
+        sources = {name: registry.source(name) for registry, names in asked for name in names}
+        return {name: file_digest(path) for name, path in sources.items() if path is not None}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""

@@ -22,7 +22,7 @@ from isoflop.report.spec import (
     shown_budget,
     strategies,
 )
-from isoflop.strategy import NEEDS_VERIFIER, Strategy
+from isoflop.strategy import Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
 PASS_RATES_BY = ("model", "samples")
@@ -150,7 +150,7 @@ def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, s
     """The strategies by name; the verifier is part of the name only where there are several."""
     several = len(spec.verifiers) > 1
     return {
-        s: f"{s.short} ({s.verifier})" if several and s.selector in NEEDS_VERIFIER else s.short
+        s: f"{s.short} ({s.verifier})" if several and needs_verifier(s.selector) else s.short
         for s in strategies(curves, spec)
     }
 

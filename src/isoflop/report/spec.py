@@ -15,7 +15,8 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
-from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
+from isoflop.registries import SELECTORS, PracticalSelectorName, StepAggregationName
+from isoflop.strategy import Strategy, needs_verifier
 
 FIGURES = (
     "error_by_size",
@@ -57,8 +58,6 @@ TABLES = (
 # What policies without a family of their own share.
 SHARED_FAMILY = "all"
 
-Selector = Literal["majority", "weighted", "best_of_n"]
-StepAggregation = Literal["last", "min", "product", "mean"]
 CostModel = Literal["wu2024", "kaplan", "total"]
 
 COST_LABELS = {
@@ -119,8 +118,8 @@ class Headline(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    selector: Selector
-    step_aggregation: StepAggregation
+    selector: PracticalSelectorName
+    step_aggregation: StepAggregationName
     cost_model: CostModel
 
 
@@ -171,7 +170,7 @@ class PublishSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     outcome_verifiers: tuple[str, ...] = ()
-    step_aggregations: tuple[StepAggregation, ...] = ()
+    step_aggregations: tuple[StepAggregationName, ...] = ()
     headline: Headline
     margin: float = Field(default=0.01, ge=0.0)
     level: float = Field(gt=0.0, lt=1.0)
@@ -200,7 +199,7 @@ class PublishSpec(BaseModel):
         """The policies of every family, from small to large."""
         return family_members(self.policies, self.families)
 
-    def aggregation(self, verifier: str) -> StepAggregation:
+    def aggregation(self, verifier: str) -> str:
         """How the headline makes one score of a verifier's step scores."""
         return "last" if verifier in self.outcome_verifiers else self.headline.step_aggregation
 
@@ -331,20 +330,20 @@ def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
 
 
 def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
-    """The strategies found in the curves: greedy, then MV, BoN, WV of each sampled generator.
+    """The strategies found in the curves: greedy, then every selector of each sampled generator.
 
-    Verifier-based selectors take the headline's step aggregation. `oracle` adds pass@k.
+    Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
     """
     found = [Strategy(name, "none") for name in greedy_generators(curves, spec)]
     for generator in sampled_generators(curves, spec):
         here = curves[curves["generator"] == generator]
-        for selector in SELECTOR_ORDER[1:]:
-            if selector == "pass" and not oracle:
+        for selector, traits in SELECTORS.members.items():
+            if traits.oracle and not oracle:
                 continue
             rows = here[here["selector"] == selector]
             if rows.empty:
                 continue
-            if selector in NEEDS_VERIFIER:
+            if traits.needs_verifier:
                 names = [name for name in spec.verifiers if name in set(rows["verifier"])]
                 found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
             else:
@@ -359,7 +358,7 @@ def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | N
     """
     chosen = selector or spec.headline.selector
     generator = sampled_generators(curves, spec)[0]
-    if chosen not in NEEDS_VERIFIER:
+    if not needs_verifier(chosen):
         return Strategy(generator, chosen)
     if not spec.verifiers:
         raise UserError(f"headline.selector: {chosen!r} needs a verifier, and the experiment has none")

@@ -61,7 +61,7 @@ from isoflop.report.spec import (
     without_length,
 )
 from isoflop.search.tree import STOP
-from isoflop.selection.voting import NO_ANSWER
+from isoflop.strategy import NO_ANSWER
 from isoflop.tables import CANDIDATES, CURVES_COLUMNS, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 from isoflop.verdicts.judge import claims_csv
 

@@ -65,7 +65,7 @@ from isoflop.report.spec import (
     of_strategy,
     strategies,
 )
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
@@ -123,7 +123,7 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
         for strategy in shown:
             line = curve(tables.curves, dataset, policy, strategy)
             if strategy.selector == "none":
-                error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
+                error_bars(axes, line, cost, fs.selector_style(NONE))
             else:
                 error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
     handles = _strategy_handles(shown, tables, spec)
@@ -144,7 +144,7 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     for axes, dataset, policy in panels:
         for strategy in shown:
             line = curve(tables.curves, dataset, policy, strategy)
-            _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
+            _accuracy_band(axes, line, fs.selector_style(strategy.selector))
         for generator in greedy_generators(tables.curves, spec):
             line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
             for _, point in line.iterrows():
@@ -152,7 +152,7 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
                 axes.axhline(point["accuracy"], color="black", linestyle=(0, (7, 2)), linewidth=0.8)
         fs.samples_axis(axes, budgets, 5)
     order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
-    handles = [handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
+    handles = [handle(fs.selector_style(s.selector), s.name) for s in order]
     if greedy_generators(tables.curves, spec):
         handles.append(Line2D([], [], color="black", linestyle=(0, (7, 2)), linewidth=0.8, label="greedy"))
     fs.legend_above(figure, handles)
@@ -270,7 +270,7 @@ def _headline_verifiers(spec: PublishSpec) -> set[str]:
 
 def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs.LineStyle:
     """The selector's colour; a second generator has its own markers and dash."""
-    look = fs.SELECTOR_STYLES[strategy.selector]
+    look = fs.selector_style(strategy.selector)
     order = [s.generator for s in strategies(tables.curves, spec) if s.selector != "none"]
     index = list(dict.fromkeys(order)).index(strategy.generator)
     if index == 0:
@@ -283,7 +283,7 @@ def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSp
     handles = []
     for strategy in shown:
         if strategy.selector == "none":
-            handles.append(handle(fs.SELECTOR_STYLES["none"], strategy.generator, line=False))
+            handles.append(handle(fs.selector_style(NONE), strategy.generator, line=False))
         else:
             label = f"{strategy.generator}, {strategy.name}" if several else strategy.name
             handles.append(handle(_strategy_style(strategy, tables, spec), label))
