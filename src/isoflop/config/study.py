@@ -71,7 +71,8 @@ class Config(Entry):
     budgets: tuple[Count, ...] = ()
     """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
     selectors: tuple[SelectorName, ...] = ()
-    """How one answer is picked; `weighted` and `best_of_n` need a verifier, `pass` is the oracle."""
+    """How one answer is picked; `weighted` and `best_of_n` need a verifier, `confidence` and
+    `confidence_weighted` samples with log-probabilities, which imported ones lack; `pass` is the oracle."""
     step_aggregations: tuple[StepAggregationName, ...] = ()
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None

@@ -201,7 +201,7 @@ def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     how = by_difficulty["strategy"].str.extract(r"\+(.*)$")[0].fillna(spec.headline.selector)
     wanted = how.isin([spec.headline.selector, "majority"]) & (by_difficulty["difficulty"] == "oracle")
     kept = wanted & without_length(generators).isin(list(spec.revisions))
-    rows = by_difficulty[kept].assign(selection=how.map(selector_name))
+    rows = by_difficulty[kept].assign(selection=how[kept].map(selector_name))
     rows = _with_ratio(rows, generators[kept])
     # A strategy may be in several families.
     return rows.drop_duplicates([*_ROWS, "policy", "length", "budget", "bin", "selection"])
