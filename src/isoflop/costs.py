@@ -16,6 +16,9 @@ window, where t is n_ctx / 2 on average. Here the positions are summed exactly, 
 Every token is charged one pass at its own position; with a key-value cache it is processed once. The pass
 over a candidate's last token is charged though a sampler does not run it, so that `kaplan` is exactly
 `wu2024` plus attention.
+
+Whole pools are priced by `expected_costs` (a random subset of samples), `revision_costs` (of chains of
+revisions) and `search_costs`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from isoflop.allocation.halves import WHOLE
 from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
-from isoflop.strategy import needs_verifier
+from isoflop.strategy import NONE, needs_verifier
 
 GENERATIONS = "generations"
 AXES = (GENERATIONS, *COST_MODELS)
@@ -139,7 +139,7 @@ def affordable(options: Options, axis: str, targets: Floats) -> Bools:
 def _rows(member: Member) -> pd.DataFrame:
     table = member.table
     rows = table.credits[table.credits["budget"] > 0]
-    if set(rows["selector"]) == {"none"}:
+    if set(rows["selector"]) == {NONE}:
         return rows
     rows = rows[rows["selector"] == member.selector]
     if needs_verifier(member.selector):

@@ -16,6 +16,7 @@ from isoflop.fits.bootstrap import difference_interval
 from isoflop.fits.curves import Curve, csv_text, fraction, number
 from isoflop.fits.tables import by_strategy
 from isoflop.registries import SELECTORS, practical_selectors
+from isoflop.strategy import NONE
 
 DIFFERENCES_COLUMNS = (
     "experiment", "dataset", "subset", "comparison", "left", "right", "budget", "right_budget", "cost_model",
@@ -30,7 +31,7 @@ CHAINS = "chains - parallel answers, equal number"
 COST_MODELS = ("wu2024", "total")
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
-_SINGLE_SAMPLE = ("none", "majority", "pass", "best_of_n", "weighted")
+_SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
 _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n", "weighted"))
 
 
@@ -104,7 +105,7 @@ def comparisons(
 
 def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
     """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
-    greedy = [curve for curve in curves if curve.key.selector == "none"]
+    greedy = [curve for curve in curves if curve.key.selector == NONE]
     own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
     for dataset in dict.fromkeys(dataset for dataset, _ in own):
@@ -116,7 +117,7 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
             if baseline is None or not (
                 curve.key.selector in practical_selectors()
-                or (name == NEXT_GREEDY and curve.key.selector == "none")
+                or (name == NEXT_GREEDY and curve.key.selector == NONE)
             ):
                 continue
             for place in range(curve.budgets.size):
@@ -192,9 +193,7 @@ def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:
         for left in curves:
             if left.key.selector != left_selector:
                 continue
-            verifier = (
-                {"verifier": "none", "step_aggregation": "none"} if right_selector == "majority" else {}
-            )
+            verifier = {"verifier": NONE, "step_aggregation": NONE} if right_selector == "majority" else {}
             right = by_key.get(left.key._replace(selector=right_selector, **verifier))
             if right is not None:
                 name = f"{left_selector} - {right_selector}"

@@ -26,6 +26,7 @@ from isoflop.fits.scaling_laws import (
     fit_power_law_with_floor,
 )
 from isoflop.registries import practical_selectors
+from isoflop.strategy import NONE
 
 FITS_COLUMNS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -80,7 +81,7 @@ def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) 
     for curve in whole:
         if curve.budgets.size > 1:
             outcome.fits += _curve_fits(curve, level)
-    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == "none"}
+    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == NONE}
     for key, group in by_strategy(whole, families).items():
         if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
             _fit_sizes(outcome, key, group, level, greedy)

@@ -6,6 +6,7 @@ from isoflop.config.base import Import
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.plan import Plan, Pool, canonical
 from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool
+from isoflop.strategy import NONE
 
 TABLES = (
     "by_difficulty.csv",
@@ -123,7 +124,7 @@ class ChoicePlan:
                 bins=5 if config.difficulty is None else config.difficulty.bins,
                 families=self._families(),
                 selector=config.headline.selector,
-                verifier=next(iter(config.verifiers), "none"),
+                verifier=next(iter(config.verifiers), NONE),
                 step_aggregation=config.headline.step_aggregation,
                 judges=self._judges(),
                 cost_model=config.headline.cost_model,
@@ -146,7 +147,7 @@ class ChoicePlan:
         config = self._config
         found: dict[str, tuple[str, str]] = {}
         assert config.headline is not None  # as above
-        usual = (next(iter(config.verifiers), "none"), config.headline.step_aggregation)
+        usual = (next(iter(config.verifiers), NONE), config.headline.step_aggregation)
         for generator in dict.fromkeys(pool.generator for pool in self.pools()):
             scored = self._plan.pool_verifiers(generator.partition("/")[0])
             if scored:

@@ -22,7 +22,7 @@ from isoflop.report.spec import (
     shown_budget,
     strategies,
 )
-from isoflop.strategy import Strategy, needs_verifier
+from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
 PASS_RATES_BY = ("model", "samples")
@@ -60,7 +60,7 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for policy in spec.policies:
         for strategy, name in names.items():
-            samples = 1 if strategy.selector == "none" else budgets[strategy.generator]
+            samples = 1 if strategy.selector == NONE else budgets[strategy.generator]
             row = _table_row(curves, spec, policy, strategy, samples, name, cost)
             if row:
                 rows.append(row)

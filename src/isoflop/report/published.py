@@ -15,7 +15,7 @@ from isoflop.estimate import Estimate, percent, scientific
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.paper_tables import markdown_escape
 from isoflop.report.spec import PublishedTables, PublishSpec, curve
-from isoflop.strategy import Strategy, needs_verifier, selector_order
+from isoflop.strategy import NONE, Strategy, needs_verifier, selector_order
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")
 _NAMES = ("source", "model", "policy", "dataset", "strategy", "samples")
@@ -119,7 +119,7 @@ def _strategy(spec: PublishSpec, generator: str, selector: str) -> Strategy:
     """The study's strategy of this selector: the first verifier and the headline's step aggregation."""
     if not needs_verifier(selector):
         return Strategy(generator, selector)
-    verifier = spec.verifiers[0] if spec.verifiers else "none"
+    verifier = spec.verifiers[0] if spec.verifiers else NONE
     return Strategy(generator, selector, verifier, spec.headline.step_aggregation)
 
 

@@ -16,7 +16,7 @@ from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
 from isoflop.registries import SELECTORS, PracticalSelectorName, StepAggregationName
-from isoflop.strategy import Strategy, needs_verifier
+from isoflop.strategy import NONE, Strategy, needs_verifier
 
 FIGURES = (
     "error_by_size",
@@ -308,7 +308,7 @@ def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
 
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
-    picked = set(curves.loc[curves["selector"] != "none", "generator"])
+    picked = set(curves.loc[curves["selector"] != NONE, "generator"])
     found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
     if not found:
         raise UserError(
@@ -325,7 +325,7 @@ def without_length(generators: pd.Series) -> pd.Series:
 
 def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
-    single = set(curves.loc[curves["selector"] == "none", "generator"])
+    single = set(curves.loc[curves["selector"] == NONE, "generator"])
     return [name for name in spec.generators if name in single]
 
 
@@ -334,7 +334,7 @@ def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False)
 
     Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
     """
-    found = [Strategy(name, "none") for name in greedy_generators(curves, spec)]
+    found = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
     for generator in sampled_generators(curves, spec):
         here = curves[curves["generator"] == generator]
         for selector, traits in SELECTORS.members.items():
@@ -459,7 +459,7 @@ def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequenc
     """The budgets that these generators have for every policy and data set."""
     rows = curves[
         (curves["subset"] == "all")
-        & (curves["selector"] != "none")
+        & (curves["selector"] != NONE)
         & curves["generator"].isin(generators)
         & curves["policy"].isin(spec.policies)
         & curves["dataset"].isin(spec.datasets)

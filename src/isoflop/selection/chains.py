@@ -78,29 +78,29 @@ def arrange_chains(
     problem_ids: Sequence[str],
     sizes: Ints,
     chain: Sequence[int | None],
-    place: Sequence[int | None],
+    position: Sequence[int | None],
     length: int,
 ) -> Ints:
     """The rows of the first `length` answers of the chains that have as many, [problems, P, length].
 
-    `sizes`: candidates per problem. `chain`, `place` (from 1): of each candidate. Raises UserError for
-    candidates that are no chains, incomplete ones, and problems with different numbers of chains.
+    `sizes`: candidates per problem. `chain`, `position` in it (from 1): of each candidate. Raises UserError
+    for candidates that are no chains, incomplete ones, and problems with different numbers of chains.
     """
     rows: list[list[list[int]]] = []
-    row = 0
+    start = 0
     for problem, size in zip(problem_ids, sizes.tolist(), strict=True):
         chains: dict[int, list[int]] = {}
-        for at in range(row, row + size):
-            number, position = chain[at], place[at]
-            if number is None or position != len(chains.setdefault(number, [])) + 1:
+        for row in range(start, start + size):
+            number = chain[row]
+            if number is None or position[row] != len(chains.setdefault(number, [])) + 1:
                 raise UserError(
-                    f"problem {problem}: candidate row {at} is not the next answer of a chain; "
+                    f"problem {problem}: candidate row {row} is not the next answer of a chain; "
                     "delete the candidates and run again"
                 )
-            chains[number].append(at)
+            chains[number].append(row)
         rows.append([members[:length] for members in chains.values() if len(members) >= length])
-        row += size
-    counts = {len(one) for one in rows}
+        start += size
+    counts = {len(chains) for chains in rows}
     if len(counts) != 1 or 0 in counts:
         raise UserError(
             f"the problems have {min(counts)} to {max(counts)} chains of {length} answers; all need as many, "

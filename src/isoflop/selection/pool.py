@@ -153,19 +153,19 @@ def groups(candidates: Candidates, scores: Mapping[str, StepScores], spec: Selec
     Raises UserError for scores that cannot be aggregated or vote, and missing log-probabilities.
     """
     selectors = [selector(name) for name in spec.selectors]
-    for one in selectors:
-        if not one.needs_verifier:
-            weights = one.weights(_confidence(candidates, one)) if one.needs_logprob else None
-            yield Group(one, (Picking(NONE, one.name, NONE),), (weights,))
+    for chosen in selectors:
+        if not chosen.needs_verifier:
+            weights = chosen.weights(_confidence(candidates, chosen)) if chosen.needs_logprob else None
+            yield Group(chosen, (Picking(NONE, chosen.name, NONE),), (weights,))
     for verifier in spec.verifiers:
-        found = _scores_by_aggregation(candidates.sizes, scores[verifier], verifier, spec)
-        for one in selectors:
-            if one.needs_verifier:
-                weighed = {name: one.weights(values) for name, values in found.items()}
-                if one.votes:
-                    _check_weights(weighed.values(), verifier, one.name)
-                pickings = tuple(Picking(verifier, one.name, name) for name in weighed)
-                yield Group(one, pickings, tuple(weighed.values()))
+        by_aggregation = _scores_by_aggregation(candidates.sizes, scores[verifier], verifier, spec)
+        for chosen in selectors:
+            if chosen.needs_verifier:
+                weighed = {name: chosen.weights(values) for name, values in by_aggregation.items()}
+                if chosen.votes:
+                    _check_weights(weighed.values(), verifier, chosen.name)
+                pickings = tuple(Picking(verifier, chosen.name, name) for name in weighed)
+                yield Group(chosen, pickings, tuple(weighed.values()))
 
 
 def _confidence(candidates: Candidates, reader: Selector) -> Floats:

@@ -44,21 +44,23 @@ _USAGE = (
 _ALONE = 6
 
 
+AnyPool = SamplePool | ChainPool | TreePool
+
+
 @dataclass(frozen=True)
 class _Input:
     """A pool with what its table says besides credits and costs.
 
     `picked`: answer class, and whether the model ended the solution, of all candidates that are picked from.
-    `first`: which candidates are the first answers of chains. `notes`: more metadata.
+    `first`: which candidates are the first answers of chains.
     """
 
     problems: pa.Table
-    pool: SamplePool | ChainPool | TreePool
+    pool: AnyPool
     picked: tuple[Ints, Bools]
     policy: ModelShape
     verifiers: dict[str, ModelShape]
     first: Bools | None
-    notes: dict[str, object]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -84,31 +86,44 @@ def main(arguments: Sequence[str]) -> None:
         "unanswered": int(np.count_nonzero(answer_class == NO_ANSWER)),
         "unfinished": int(np.count_nonzero(~finished)),
     }
-    largest = max(float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits)
-    largest /= len(read.problems)
-    if not isinstance(read.pool, TreePool):
-        errors = np.concatenate([row.standard_error.ravel() for row in credits])
-        read.notes["monte_carlo"] = {
-            "seed": spec.seed,
-            "draws_per_problem": draws_needed(len(read.problems)),
-            "share_of_credits_sampled": float(
-                np.mean(np.concatenate([each.ravel() for each in errors]) != 0)
-            ),
-            "largest_standard_error_of_accuracy": largest,
-        }
     metadata: dict[str, object] = {
         "policy": read.policy.model_dump(),
         "verifiers": {name: shape.model_dump() for name, shape in read.verifiers.items()},
         **counts,
-        **read.notes,
+        **_notes(read.pool, credits, spec),
     }
     write_table(arguments[-1], columns, CREDITS, metadata)
     print(
         f"{len(credits)} strategies on {len(read.problems)} problems, {counts['candidates']} candidates, "
         f"{counts['unfinished']} of them unfinished; largest Monte Carlo standard error of an accuracy: "
-        f"{largest:.2g}",
+        f"{_largest_error(credits):.2g}",
         file=sys.stderr,
     )
+
+
+def _notes(pool: AnyPool, credits: Sequence[PickingCredits], spec: SelectSpec) -> dict[str, object]:
+    """Metadata: the runs of a search, which is exact, or how exact the credits of other pools are."""
+    if isinstance(pool, TreePool):
+        nominal = {
+            str(budget): float(pool.usage["nominal_samples"][:, column].mean())
+            for column, budget in enumerate(spec.budgets)
+        }
+        return {"runs": pool.runs, "nominal_samples": nominal}
+    errors = np.concatenate([row.standard_error.ravel() for row in credits])
+    monte_carlo = {
+        "seed": spec.seed,
+        "draws_per_problem": draws_needed(credits[0].credit.shape[1]),
+        "share_of_credits_sampled": float(np.mean(errors != 0)),
+        "largest_standard_error_of_accuracy": _largest_error(credits),
+    }
+    return {"monte_carlo": monte_carlo}
+
+
+def _largest_error(credits: Sequence[PickingCredits]) -> float:
+    """The largest Monte Carlo standard error of a mean credit over all problems."""
+    errors = [float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits]
+    problems: int = credits[0].credit.shape[1]
+    return max(errors) / problems
 
 
 def _read(spec: SelectSpec, paths: Sequence[str]) -> _Input:
@@ -130,13 +145,6 @@ def _read_searches(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _I
         policy=pool.policy,
         verifiers={verifier: pool.verifier},
         first=None,
-        notes={
-            "runs": pool.runs,
-            "nominal_samples": {
-                str(budget): float(pool.usage["nominal_samples"][:, column].mean())
-                for column, budget in enumerate(spec.budgets)
-            },
-        },
     )
 
 
@@ -164,7 +172,6 @@ def _read_samples(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _In
         policy=samples.policy.model,
         verifiers={name: usage.model for name, usage in samples.verifiers.items()},
         first=first,
-        notes={},
     )
 
 

@@ -35,7 +35,7 @@ from isoflop.report.spec import (
     sampled_generators,
     shown_budget,
 )
-from isoflop.strategy import Strategy, selector_name
+from isoflop.strategy import NONE, Strategy, selector_name
 
 # Levels up to this one are easy problems (Wu et al. 2024, Figure 8).
 _LAST_EASY = 2
@@ -95,7 +95,7 @@ def search_by_size(tables: Tables, spec: PublishSpec) -> Figure:
                         axes, curve(tables.curves, one.dataset, policy, strategy), cost, look, joined=True
                     )
                 for name in greedy_generators(tables.curves, spec):
-                    line = curve(tables.curves, one.dataset, policy, Strategy(name, "none"))
+                    line = curve(tables.curves, one.dataset, policy, Strategy(name, NONE))
                     error_bars(axes, line, cost, fs.LineStyle(colour, "X"))
             fs.percent_axis(axes, "")
             title = ", ".join((*panel_names(one, rows), selector_name(selector)))
