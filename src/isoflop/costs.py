@@ -179,8 +179,8 @@ def revision_costs(
     """Expected cost of a random subset of chains: columns of CREDITS, [budgets, problems].
 
     `budgets`: numbers of answers. `rows`: of the candidates in the chains, [problems, P, S]. `prompt`: prompt
-    tokens, [candidates]. First answers share one reading of the problem's prompt; every
-    revision reads its own, attempts included. Seconds are shared between candidates by their tokens.
+    tokens, [candidates]. First answers share one reading of the problem's prompt; every revision reads its
+    own, attempts included. Seconds are shared between candidates by their tokens.
     """
     tokens = policy.tokens
     # How often each answer pays for its prompt: a first one shares it.

@@ -57,17 +57,17 @@ def hierarchical_vote(
     chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """A vote within every chain, then one of the chains' representatives: credits and errors, [parallel]."""
-    options = [_representatives(chains, place) for place in range(len(chains.correct))]
+    options = [_representatives(chains, index) for index in range(len(chains.correct))]
     ways = prod(len(option) for option in options)
     if ways > MOST_WAYS:
         return _drawn_ways(options, parallel, draws, rng)
-    found = []
+    votes = []
     for way in product(*options):
         classes, right, weights = (np.array(column) for column in zip(*way, strict=True))
         ballot = make_ballot(classes.astype(np.int64), right.astype(np.bool_), weights.astype(np.float64))
-        found.append(vote_credits([ballot], parallel, draws, rng))
-    credit: Floats = np.mean([one[0][0] for one in found], axis=0)
-    squares = np.array([one[1][0] for one in found]) ** 2
+        votes.append(vote_credits([ballot], parallel, draws, rng))
+    credit: Floats = np.mean([credits[0] for credits, _ in votes], axis=0)
+    squares = np.array([errors[0] for _, errors in votes]) ** 2
     return credit, np.sqrt(squares.mean(axis=0) / ways)
 
 
@@ -80,35 +80,35 @@ def _drawn_ways(
     """The vote of representatives drawn together with the chains."""
     # Sorted, as the order of the chains must not matter.
     options = sorted(list(option) for option in options)
-    everyone = [one for option in options for one in option]
-    names = sorted({(right, name) for name, right, _ in everyone if name != NO_ANSWER})
-    label = {name: place for place, (_, name) in enumerate(names, start=1)}
+    members = [member for option in options for member in option]
+    names = sorted({(right, name) for name, right, _ in members if name != NO_ANSWER})
+    label = {name: index for index, (_, name) in enumerate(names, start=1)}
     ballot = Ballot(
-        label=np.array([label.get(name, 0) for name, _, _ in everyone]),
-        weight=np.array([weight for *_, weight in everyone]),
+        label=np.array([label.get(name, 0) for name, _, _ in members]),
+        weight=np.array([weight for *_, weight in members]),
         class_credit=np.array([0.0, *(float(right) for right, _ in names)]),
         losing=sum(not right for right, _ in names),
     )
     counts = np.array([len(option) for option in options])
     first = np.cumsum(counts) - counts
-    found = []
+    drawn_credits = []
     for start in range(0, draws, _CHUNK):
         width = min(_CHUNK, draws - start)
         drawn = random_orders(counts.size, parallel[-1], width, rng)
         chosen = first[drawn] + (rng.random(drawn.shape) * counts[drawn]).astype(np.int64)
-        found.append(subset_credits(ballot, chosen, parallel))
-    credits = np.hstack(found)
+        drawn_credits.append(subset_credits(ballot, chosen, parallel))
+    credits = np.hstack(drawn_credits)
     mean: Floats = credits.mean(axis=1)
     return mean, credits.std(axis=1, ddof=1) / np.sqrt(draws)
 
 
-def _representatives(chains: Chains, place: int) -> list[_Representative]:
+def _representatives(chains: Chains, index: int) -> list[_Representative]:
     """The class, correctness and score that may stand for a chain: one unless answers are tied in it.
 
     Each answer has the sum of its solutions' scores. A chain without a vote is one without an answer.
     """
     assert chains.scores is not None
-    classes, right, scores = chains.answer_class[place], chains.correct[place], chains.scores[place]
+    classes, right, scores = chains.answer_class[index], chains.correct[index], chains.scores[index]
     votes = (classes != NO_ANSWER) & ~np.isnan(scores)
     if not votes.any():
         return [(NO_ANSWER, False, 0.0)]
@@ -147,15 +147,15 @@ def pooled_majority(
         else:
             sampled.append(column)
     if sampled:
-        found = np.zeros((len(sampled), draws))
+        sampled_credits = np.zeros((len(sampled), draws))
         for start in range(0, draws, _CHUNK):
             width = min(_CHUNK, draws - start)
             drawn = random_orders(count, parallel[sampled[-1]], width, rng)
             for row, column in enumerate(sampled):
                 sums = votes[drawn[: parallel[column]]].sum(axis=0)
-                found[row, start : start + width] = _most_voted(sums, right)
-        credit[sampled] = found.mean(axis=1)
-        error[sampled] = found.std(axis=1, ddof=1) / np.sqrt(draws)
+                sampled_credits[row, start : start + width] = _most_voted(sums, right)
+        credit[sampled] = sampled_credits.mean(axis=1)
+        error[sampled] = sampled_credits.std(axis=1, ddof=1) / np.sqrt(draws)
     return credit, error
 
 

@@ -44,8 +44,8 @@ class SamplePool:
         if spec.generator_kind == "greedy":
             return [_greedy(self.candidates)]
         _check_pool_sizes(self.candidates, spec.budgets[-1])
-        found = groups(self.candidates, self.scores, spec)
-        return [credits for group in found for credits in self._group_credits(group, spec)]
+        asked = groups(self.candidates, self.scores, spec)
+        return [credits for group in asked for credits in self._group_credits(group, spec)]
 
     def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
         """Expected cost of a random k-subset: columns of CREDITS, [budgets, problems]."""

@@ -41,13 +41,13 @@ class TreePool:
 
         Raises UserError for scores that cannot be aggregated or vote.
         """
-        found = sorted(
+        ordered = sorted(
             groups(self.candidates, self.scores, spec),
             key=lambda group: spec.selectors.index(group.selector.name),
         )
         return [
             self._picking_credits(group.selector, picking, weights)
-            for group in found
+            for group in ordered
             for picking, weights in zip(group.pickings, group.weights, strict=True)
         ]
 
@@ -83,23 +83,23 @@ class TreePool:
 def arranged(
     keys: Sequence[tuple[str, int, int]], problem_ids: Sequence[str], budgets: Sequence[int], source: str
 ) -> tuple[Ints, int]:
-    """The place of each (problem, budget, run) in problem-major order, and how many runs there are.
+    """The index of each (problem, budget, run) in problem-major order, and how many runs there are.
 
     Raises UserError unless every problem has every budget and run.
     """
     runs = 1 + max((run for *_, run in keys), default=-1)
-    problems = {name: place for place, name in enumerate(problem_ids)}
-    columns = {budget: place for place, budget in enumerate(budgets)}
-    places = []
+    problems = {name: index for index, name in enumerate(problem_ids)}
+    columns = {budget: index for index, budget in enumerate(budgets)}
+    indices = []
     for problem, budget, run in keys:
         if problem not in problems or budget not in columns:
             raise UserError(
                 f"{source}: problem {problem!r} at budget {budget} is not part of this study; "
                 "delete it and run again"
             )
-        places.append((problems[problem] * len(budgets) + columns[budget]) * runs + run)
-    found = np.array(places, dtype=np.int64)
-    missing = len(problem_ids) * len(budgets) * runs - np.unique(found).size
+        indices.append((problems[problem] * len(budgets) + columns[budget]) * runs + run)
+    result = np.array(indices, dtype=np.int64)
+    missing = len(problem_ids) * len(budgets) * runs - np.unique(result).size
     if missing:
         raise UserError(f"{source}: {missing} searches are missing; delete it and run again")
-    return found, runs
+    return result, runs

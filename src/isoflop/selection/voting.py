@@ -143,8 +143,8 @@ def vote_credits(
         # A ballot is exact at all budgets, or at those that the size of the pool alone decides.
         columns = [column for column, budget in enumerate(budgets) if budget not in known[rows[0]]]
         sampled = [budgets[column] for column in columns]
-        place = np.ix_(rows, columns)
-        credit[place], error[place] = _monte_carlo([ballots[row] for row in rows], sampled, draws, rng)
+        cells = np.ix_(rows, columns)
+        credit[cells], error[cells] = _monte_carlo([ballots[row] for row in rows], sampled, draws, rng)
     return credit, error
 
 

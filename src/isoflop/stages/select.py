@@ -182,8 +182,8 @@ def _half_columns(read: _Input, half: int, spec: SelectSpec) -> dict[str, list[o
     if not budgets:
         return {}
     seed = derive_seed("half", spec.seed, half)
-    own = spec.model_copy(update={"budgets": budgets, "seed": seed})
-    return _columns(part.credits(own), read.problems, part, half)
+    half_spec = spec.model_copy(update={"budgets": budgets, "seed": seed})
+    return _columns(part.credits(half_spec), read.problems, part, half)
 
 
 def _half(read: _Input, half: int) -> tuple[Pool, int]:
