@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from isoflop.pipeline.code_digest import import_closure
+
 MODULE = """
 from dataclasses import dataclass
 
@@ -40,6 +42,8 @@ median = elsewhere:MEDIAN
 SCRIPT = """
 import json, sys
 from pathlib import Path
+
+from isoflop.pipeline.code_digest import import_closure
 
 import numpy as np
 from small_pool import Study
@@ -131,3 +135,10 @@ def test_what_cannot_be_used_is_refused_by_its_entry_point(tmp_path):
         name, _, value = line.partition(" = ")
         assert f"UserError: selector '{name}' (entry point {value} of group isoflop.selectors)" in done.stderr
         assert message in done.stderr
+
+
+def test_a_change_of_a_selector_selects_again_and_grades_nothing():
+    found = set(import_closure("isoflop.stages.select"))
+    assert {f"isoflop.selection.selectors.{name}" for name in ("majority", "confidence")} <= found
+    assert "isoflop.selection.aggregations.product" in found
+    assert not any(name.startswith("isoflop.selection") for name in import_closure("isoflop.stages.grade"))
