@@ -23,7 +23,7 @@ revisions) and `search_costs`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +33,9 @@ from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
 from isoflop.strategy import LIMIT
 
-COST_MODELS = ("flops_wu2024", "flops_kaplan", "flops_total")
+CostModel = Literal["wu2024", "kaplan", "total"]
+"""The name of a cost model in the config; its column is `flops_NAME`."""
+COST_MODELS = tuple(f"flops_{name}" for name in get_args(CostModel))
 
 # Two products (query-key and weight-value), each a multiplication and an addition per element.
 _ATTENTION_FLOPS = 4.0

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from isoflop.costs import CostModel
 from isoflop.registries import PracticalSelectorName, StepAggregationName
 from isoflop.strategy import NONE
 
@@ -348,7 +349,7 @@ class HeadlineChoice(Entry):
     """How the answer is picked."""
     step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
-    cost_model: Literal["wu2024", "kaplan", "total"] = "total"
+    cost_model: CostModel = "total"
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
 
 

@@ -6,12 +6,12 @@ that "the headline strategy" or "the largest common budget" means the same thing
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.claims.wu2024 import Setting
+from isoflop.costs import CostModel
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
@@ -58,7 +58,6 @@ TABLES = (
 # What policies without a family of their own share.
 SHARED_FAMILY = "all"
 
-CostModel = Literal["wu2024", "kaplan", "total"]
 
 COST_LABELS = {
     "wu2024": "2N × generated tokens",
