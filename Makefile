@@ -16,19 +16,19 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 .PHONY: run plan rehearse pin test test-vllm test-slurm lint types format install install-dev docs clean
 
 run: install
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
-	@$(BIN)/python -m isoflop.outcome $(CONFIG)
+	@$(BIN)/isoflop run $(CONFIG) --cores $(CORES)
+	@$(BIN)/isoflop show $(CONFIG)
 
 # What CONFIG will take, before any of it is spent.
 plan: install
-	@$(BIN)/python -m isoflop.forecast.command $(CONFIG)
+	@$(BIN)/isoflop plan $(CONFIG)
 
 # The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
 rehearse: install
-	@$(BIN)/python -m isoflop.rehearsal.run $(CONFIG)
+	@$(BIN)/isoflop rehearse $(CONFIG)
 
 pin: install
-	@$(BIN)/python -m isoflop.config.pin $(CONFIG)
+	@$(BIN)/isoflop pin $(CONFIG)
 
 test: install-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -57,10 +57,9 @@ format: install-dev
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
 
-# The config's reference from its model, README and studies from their templates and tables.
+# References from the code, README and studies from their templates and tables.
 docs: install
-	@$(BIN)/python -m isoflop.config.docs
-	@$(BIN)/python -m isoflop.prose.pages
+	@$(BIN)/isoflop docs
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

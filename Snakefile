@@ -6,13 +6,32 @@ The config decides everything (docs/reference/config.md); `PLAN` knows the jobs 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec
+from isoflop.pipeline.paths import (
+    CANDIDATES,
+    CHAIN_CREDITS,
+    CHAIN_LABELS,
+    CHAIN_LABELS_ALONE,
+    CREDITS,
+    DIFFICULTY,
+    GRADES,
+    LABELS,
+    PROBLEMS,
+    SCORES,
+    TRAINED,
+    TRAJECTORIES,
+    TREES,
+    ledger_of,
+    part_of,
+)
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_publishing import PublishPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.pools import Pool
 
 min_version("9.8")
 
@@ -28,6 +47,7 @@ except UserError as error:
 PLAN = Plan(CONFIG)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
+PUBLISH = PublishPlan(PLAN)
 
 
 # Not before: a dry run asks no hub for anything.
@@ -65,7 +85,7 @@ include: "workflow/rules/plan_comparison.smk"
 rule all:
     default_target: True
     input:
-        PLAN.targets(),
+        PUBLISH.targets(),
         CHOICE.difficulties(),
         CHOICE.tables(),
         REVISIONS.table(),

@@ -15,8 +15,9 @@ import time
 
 import torch
 
-from isoflop.config.models import MathShepherd, Policy
-from isoflop.config.search import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
+from isoflop.config.generators import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest

@@ -20,16 +20,8 @@ from pathlib import Path
 
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.revision_rates import revision_rates
-from isoflop.planted.bench import (
-    Tally,
-    Truth,
-    rate,
-    score_chains,
-    score_choices,
-    score_choosing,
-    score_study,
-    with_tables,
-)
+from isoflop.planted.bench import Truth, score_chains, score_choices, score_choosing, score_study
+from isoflop.planted.bench_page import with_tables
 from isoflop.planted.cases import Case, cases, setting
 from isoflop.planted.chains import CHAIN_WORLDS
 from isoflop.planted.choices import (
@@ -41,6 +33,7 @@ from isoflop.planted.choices import (
     told_choices,
     true_pairs,
 )
+from isoflop.planted.tally import Tally, rate
 from isoflop.verdicts.judge import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, Claim
 
 COLUMNS = (

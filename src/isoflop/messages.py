@@ -1,7 +1,7 @@
-"""Pydantic's errors as lines for the person who wrote the config: key, value, what is allowed."""
+"""Faults of a config as lines for the person who wrote it: key, value, what is allowed."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -30,6 +30,21 @@ def suggest(name: str, allowed: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a near match is allowed, else nothing."""
     near = get_close_matches(name, list(allowed), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_entry(place: str, name: str, section: str, entries: Collection[str]) -> str:
+    """The fault of a name that is no entry of a section of the config."""
+    allowed = ", ".join(entries) or "none"
+    return f"{place}: {name!r} is not an entry of {section}{suggest(name, entries)} (allowed: {allowed})"
+
+
+def repeated(place: str, values: Collection[object]) -> Iterator[str]:
+    """The fault of every value that is there already."""
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            yield f"{place}: {value!r} is here twice"
+        seen.add(value)
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:

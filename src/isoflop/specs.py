@@ -6,16 +6,18 @@ follows. Expensive stages, and the problems they all hang on, carry a version in
 a change of code, or of a key's default, changes what they write.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Dataset, Grader, Import, Sampled
-from isoflop.config.models import ImportedVerifier, Policy, RunningOne
-from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
-from isoflop.config.search import Searched
-from isoflop.config.training import LabelConfig, TrainingConfig
+from isoflop.config.base import Grader
+from isoflop.config.datasets import Dataset
+from isoflop.config.generators import Import, Revisions, Sampled, Searched
+from isoflop.config.models import Policy
+from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
+from isoflop.config.verifiers import ImportedVerifier, RunningOne
 from isoflop.registries import SelectorName
 
 PROBLEMS_VERSION = 2
@@ -234,3 +236,12 @@ class ChooseSpec(Spec):
     level: float
     seed: int
     code: str
+
+
+def canonical(spec: BaseModel) -> str:
+    """One text per specification: JSON with sorted keys, without spaces, in ASCII.
+
+    Defaults are left out, so that a new key of the config repeats nothing.
+    """
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))

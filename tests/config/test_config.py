@@ -10,8 +10,8 @@ import yaml
 
 from isoflop.config import docs as config_docs
 from isoflop.config.checks import unpinned
-from isoflop.config.reading import merge, read_overrides, read_yaml
-from isoflop.config.study import Config, build_config, config_yaml, load_config
+from isoflop.config.loading import build_config, load_config, merge, read_overrides, read_yaml
+from isoflop.config.study import Config, config_yaml
 from isoflop.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -253,7 +253,7 @@ def test_a_folder_is_told_from_a_hub_model(folder: Path, good: dict[str, Any]) -
 )
 def test_schema_and_reference_are_what_the_model_says(name: str, text: Any) -> None:
     written = (ROOT / config_docs.FOLDER / name).read_text(encoding="utf-8")
-    assert written == text(), "run `python -m isoflop.config.docs`"
+    assert written == text(), "run `isoflop docs`"
 
 
 def test_the_schema_agrees_with_the_model(good: dict[str, Any]) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.config.base import GithubSource
-from isoflop.config.search import Beam, Lookahead
-from isoflop.config.study import Config, load_config
+from isoflop.config.datasets import GithubSource
+from isoflop.config.generators import Beam, Lookahead
+from isoflop.config.loading import load_config
+from isoflop.config.study import Config
 from isoflop.data.loading import load_repository
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.rehearsal.tiny_verifiers import LLAMA_TEMPLATE, SPECIAL, byte_tokenizer

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from isoflop.config.loading import load_config
 from isoflop.config.pin import filled, gaps
-from isoflop.config.study import load_config
 from isoflop.errors import UserError
 
 COMMIT = {"owner/policy": "a" * 40, "owner/prm": "b" * 40, "owner/set": "c" * 40}
@@ -100,7 +100,7 @@ def hub() -> Iterator[str]:
 def pin(path: Path, hub: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads its endpoint when it is imported."""
     environment = os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(path.parent / "home")}
-    command = [sys.executable, "-m", "isoflop.config.pin", str(path)]
+    command = [sys.executable, "-m", "isoflop.cli", "pin", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 

@@ -1,6 +1,8 @@
 """Files of published solutions: every format, the pool they make, and what is refused."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 
 from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
+from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution, split_scored
 from isoflop.errors import UserError
 
+REAL = Path(os.environ.get("ISOFLOP_DATA") or Path(__file__).parents[3] / "shared" / "data")
 ANY = Demands(scored=False, probabilities=False, at_least=1)
 SCORED = Demands(scored=True, probabilities=True, at_least=1)
 
@@ -258,3 +262,62 @@ def test_real_solutions_are_taken_and_shuffled_ones_refused(samples: int) -> Non
         row |= {name: other[name] for name in ("completions", "scores", "completion_tokens")}
     with pytest.raises(UserError, match="shuffled between problems"):
         pool([("f", iter(read("search-and-learn", *turned)))], problems, ANY)
+
+
+TWINS = [
+    Target("d/1", "What is $x$?", "3"),
+    Target("d/2", "What is $x$?", "4"),
+    Target("e", "1 + 1?", "1,200"),
+]
+
+
+def told(problem: str | None, prompt: str | None, reference: str | None) -> Solution:
+    return Solution("here", problem, prompt, reference, ("It is 3.",), None, None)
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (told("d/2", "What is $x$?", None), "d/2"),
+        (told(None, "What is  $x$?", "4"), "d/2"),
+        (told("elsewhere", "What is $x$?", "3"), "d/1"),
+        (told(None, "1 + 1?", "1200"), "e"),
+        (told(None, "1 + 1?", "One and one.\n#### 1,200"), "e"),
+    ],
+)
+def test_problems_of_one_text_are_told_apart_by_name_or_reference(one: Solution, problem: str) -> None:
+    assert list(pool([("a", [one])], TWINS, ANY).solutions) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (told(None, "What is $x$?", None), "several problems of the data set have the text"),
+        (told(None, "What is $x$?", "7"), "several problems of the data set have the text"),
+        (told(None, "1 + 1?", "1300"), "the answer to problem '1 + 1?' is '1300' there and '1,200'"),
+        (told("other", "1 + 1?", "1300"), "is '1300' there and '1,200' in the data set"),
+    ],
+)
+def test_another_reference_is_refused_however_the_problem_is_found(one: Solution, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        pool([("a", [one])], TWINS, ANY)
+
+
+def test_lm_eval_documents_with_capital_names_are_taken() -> None:
+    row = {"doc_id": 0, "doc": {"Question": "2 + 3?", "Answer": 5}, "target": "5", "resps": [["It is 5."]]}
+    assert [one.prompt for one in read("lm-eval", row)] == ["2 + 3?"]
+
+
+def test_bare_answers_and_a_data_sets_own_programs_are_not_shuffled() -> None:
+    math = REAL / "math500" / "test.jsonl"
+    mbpp = REAL / "mbpp" / "mbpp.jsonl"
+    if not (math.is_file() and mbpp.is_file()):
+        pytest.skip(f"real data not here: {REAL}; set ISOFLOP_DATA")
+    rows = [json.loads(line) for line in math.read_text().splitlines()]
+    tasks = [json.loads(line) for line in mbpp.read_text().splitlines()][10:510]
+    order = list(range(500))
+    answers = belonging([row["problem"] for row in rows], [row["answer"] for row in rows], order)
+    programs = [f"```python\n{task['code']}\n```" for task in tasks]
+    own = belonging([task["text"] for task in tasks], programs, order)
+    moved = belonging([task["text"] for task in tasks], [*programs[1:], programs[0]], order)
+    assert (answers.is_shuffled, own.is_shuffled, moved.is_shuffled) == (False, False, True)

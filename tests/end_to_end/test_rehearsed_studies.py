@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from isoflop.config.reading import read_yaml
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config, read_yaml
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_publishing import PublishPlan
 
 ROOT = Path(__file__).parents[2]
 # One policy of each way through wu2024: trained here, limited in its budgets, in a chat and on programs.
@@ -40,7 +40,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
     # Programs may run here where there is no sandbox: they are the rehearsal's own.
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "isoflop.rehearsal.run", str(config), "made", "--"),
+            *(sys.executable, "-m", "isoflop.cli", "rehearse", str(config), "made", "--"),
             *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2"),
             *("--config", "engine_settings={allow_unsandboxed: true}"),
         ],
@@ -53,11 +53,11 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
     results = tmp_path / "results" / f"rehearsal-{name}"
     rehearsed = load_config([config, tmp_path / "made/override.yaml"], root=tmp_path)
     plan = Plan(rehearsed, tmp_path)
-    for path in plan.targets():
+    for path in PublishPlan(plan).targets():
         assert (tmp_path / path).exists(), path
     curves = pd.read_csv(results / "tables/curves.csv", keep_default_na=False, dtype={"subset": str})
     pools = set(map(tuple, curves[["dataset", "policy", "generator"]].drop_duplicates().to_numpy().tolist()))
-    assert pools == set(map(tuple, plan.picked()))
+    assert pools == set(map(tuple, plan.pools.picked()))
     # Random solutions: some right, some wrong, and more than one answer.
     assert curves["accuracy"].nunique() > 2
     grades = pd.concat(pd.read_parquet(path) for path in (results / "grade").rglob("*.parquet"))

@@ -10,7 +10,8 @@ import torch
 from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from isoflop.config.models import MathShepherd, Policy
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import CLOSE, TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, load_policy

@@ -12,10 +12,10 @@ from isoflop.fits.scaling_laws import (
     fit_coverage_power_law,
     fit_exponential_in_compute,
     fit_exponential_saturation,
-    fit_optimal_size,
     fit_power_law,
     fit_power_law_with_floor,
 )
+from isoflop.fits.size_regression import fit_optimal_size
 
 SAMPLES = 2.0 ** np.arange(9)
 COST = SAMPLES * 3e9

@@ -10,8 +10,8 @@ import yaml
 from planned import LENGTHS, known, placed, study
 
 from isoflop.config.planning import Planning
-from isoflop.config.revisions import ChainLabelConfig, TrajectoryConfig
 from isoflop.config.training import (
+    ChainLabelConfig,
     Init,
     LabelConfig,
     LabelData,
@@ -19,11 +19,11 @@ from isoflop.config.training import (
     PolicyTraining,
     PrmTraining,
     SolutionData,
+    TrajectoryConfig,
 )
 from isoflop.costs import ModelShape, flops_kaplan, flops_total
-from isoflop.forecast.accelerators import ACCELERATORS
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import (
+    ACCELERATORS,
     batch,
     memory_fault,
     read_seconds,
@@ -33,6 +33,7 @@ from isoflop.forecast.time import (
     weight_bytes,
     write_seconds,
 )
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.training import (
     LearntData,
     chain_labels_job,

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from isoflop.config.study import build_config, load_config
+from isoflop import cli
+from isoflop.config.loading import build_config, load_config
 from isoflop.errors import UserError
 from isoflop.files import write_table, write_text
-from isoflop.forecast.command import main, make_forecast
+from isoflop.forecast.command import make_forecast
 from isoflop.forecast.tables import as_csv, as_json, as_text
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import CANDIDATES, PROBLEMS
@@ -243,7 +244,7 @@ def finish_sampling(folder: Path) -> None:
 
 
 def test_the_command_prints_and_writes_the_plan(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--offline", "tiny.yaml"])
+    cli.main(["plan", "--offline", "tiny.yaml"])
     shown = capsys.readouterr().out
     assert "core-hours" in shown
     assert "still to do" not in shown
@@ -251,10 +252,19 @@ def test_the_command_prints_and_writes_the_plan(tiny: Path, capsys: pytest.Captu
     assert content["planning"]["gpu"] == "cpu"
     assert [one["stage"] for one in content["jobs"]].count("sample") == 2
     assert not list((tiny / "results/tiny").glob(".*"))
-    main(["--offline", "--format", "json", "tiny.yaml"])
+    cli.main(["plan", "--offline", "--format", "json", "tiny.yaml"])
     assert json.loads(capsys.readouterr().out) == content
-    main(
-        ["--offline", "--format", "csv", "tiny.yaml", "--config", "planning={solution_tokens: 10}", "seed=2"]
+    cli.main(
+        [
+            "plan",
+            "--offline",
+            "--format",
+            "csv",
+            "tiny.yaml",
+            "--config",
+            "planning={solution_tokens: 10}",
+            "seed=2",
+        ]
     )
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert float(rows[1]["written"]) == 4 * 4 * 10
@@ -264,7 +274,7 @@ def test_what_is_done_is_marked_and_what_was_measured_is_used(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish_sampling(tiny)
-    main(["--offline", "tiny.yaml"])
+    cli.main(["plan", "--offline", "tiny.yaml"])
     shown = capsys.readouterr().out
     assert "still to do" in shown
     assert (
@@ -299,7 +309,7 @@ def test_a_table_of_problems_says_how_many_there_are(tiny: Path) -> None:
 )
 def test_bad_arguments_are_refused(tiny: Path, arguments: list[str], says: str) -> None:
     with pytest.raises(UserError) as caught:
-        main(arguments)
+        cli.main(["plan", *arguments])
     assert says in str(caught.value)
 
 
@@ -309,7 +319,7 @@ def test_a_broken_ledger_is_refused_by_name(tiny: Path) -> None:
     for content in ("{", "[]", '{"candidates": 0}', '{"candidates": "x"}'):
         ledger.write_text(content)
         with pytest.raises(UserError, match=r"sampling\.ledger\.json"):
-            main(["--offline", "tiny.yaml"])
+            cli.main(["plan", "--offline", "tiny.yaml"])
 
 
 def test_a_model_that_does_not_fit_ends_with_an_error_after_the_plan(
@@ -320,7 +330,7 @@ def test_a_model_that_does_not_fit_ends_with_an_error_after_the_plan(
         TINY.replace("models/small-1M", f"owner/huge-70b, revision: {COMMIT}").replace("gpu: cpu", "gpu: L4")
     )
     with pytest.raises(UserError, match=r"planned for L4: policies\.small: needs 280\.0 GB"):
-        main(["--offline", "tiny.yaml"])
+        cli.main(["plan", "--offline", "tiny.yaml"])
     assert "Does not fit" in capsys.readouterr().out
 
 

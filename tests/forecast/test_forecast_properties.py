@@ -11,8 +11,8 @@ from planned import known, placed, study
 
 from isoflop.config.planning import Planning
 from isoflop.forecast.claim_precision import PrecisionForecast
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.tables import Forecast, groups, total
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Ranged, ranged, study_jobs
 
 LENGTHS = st.builds(

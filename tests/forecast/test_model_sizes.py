@@ -10,9 +10,10 @@ from isoflop.config.models import ModelSize
 from isoflop.config.training import LlamaShape
 from isoflop.engines.checkpoints import load_model, model_shape, saved_parameters
 from isoflop.errors import UserError
-from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.model_sizes import (
+    CheckpointConfigs,
     counted_size,
+    key_width,
     size_of_architecture,
     size_of_name,
     size_of_plan,
@@ -109,7 +110,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
         asked.append(url)
         raise OSError("no route to host")
 
-    monkeypatch.setattr("isoflop.forecast.checkpoint_configs.urllib.request.urlopen", silent)
+    monkeypatch.setattr("isoflop.forecast.model_sizes.urllib.request.urlopen", silent)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     configs = CheckpointConfigs()
     assert configs.folder("owner/one", COMMIT) is None

@@ -13,8 +13,8 @@ from scipy.stats import multivariate_normal
 from isoflop.arrays import Floats
 from isoflop.claims.snell2024 import CLAIMS as SNELL_CLAIMS
 from isoflop.claims.wu2024 import CLAIMS as WU_CLAIMS
+from isoflop.config.loading import load_config
 from isoflop.config.planning import Planning
-from isoflop.config.study import load_config
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.fits.precision import (

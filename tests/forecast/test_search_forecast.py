@@ -7,10 +7,10 @@ import pytest
 from pydantic import TypeAdapter
 from scripted import play
 
-from isoflop.config.search import AnySearch, Searched
+from isoflop.config.generators import AnySearch, Searched
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores
-from isoflop.forecast.searches import Lengths, expected_use, step_ends
+from isoflop.forecast.tokens import Lengths, expected_use, step_ends
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import Look

@@ -253,6 +253,9 @@ def test_references_must_assert_something():
     assert "assert nothing" in fault("f(1)")
     assert "not Python" in fault("assert f(1) ==")
     assert "not Python" in fault("assert 1\0")
+    assert fault("def check(f):\n    assert f(1)\ncheck(f)") is None
+    assert fault("for one in (1, 2):\n    assert f(one)") is None
+    assert "never called" in fault("def check(f):\n    assert f(1)")
 
 
 def test_every_mbpp_solution_passes_its_own_tests():

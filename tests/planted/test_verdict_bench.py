@@ -16,19 +16,17 @@ from isoflop.claims.wu2024 import wu_claims
 from isoflop.fits.bootstrap import Interval, problem_weights
 from isoflop.fits.revision_rates import revision_rates
 from isoflop.planted.bench import (
-    Tally,
     Told,
     Truth,
     factors,
     first_near_last,
-    rate,
     score_chains,
     score_factors,
     score_study,
     score_told,
     statement_is_false,
-    with_tables,
 )
+from isoflop.planted.bench_page import with_tables
 from isoflop.planted.cases import (
     BEST,
     FAMILIES,
@@ -43,19 +41,11 @@ from isoflop.planted.cases import (
 )
 from isoflop.planted.chains import CHAIN_WORLDS, ChainWorld
 from isoflop.planted.choices import choice_spec, choice_study, expected_gains, measured_pairs, told_choices
+from isoflop.planted.tally import Tally, rate
 from isoflop.planted.worlds import Best, Greedy, Lift, PlantedPolicy, Vote
 from isoflop.verdicts.factors import factor_saved
-from isoflop.verdicts.judge import (
-    CONTRADICTED,
-    MIXED,
-    NOT_TESTED,
-    SUPPORTED,
-    UNDECIDED,
-    Element,
-    Part,
-    Statement,
-    StatementJudged,
-)
+from isoflop.verdicts.judge import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, UNDECIDED, StatementJudged
+from isoflop.verdicts.statements import Element, Part, Statement
 
 STUDIES, PROBLEMS = 40, 150
 TWO = (PlantedPolicy("1M", 1e6, -0.5), PlantedPolicy("10M", 1e7, 0.5))

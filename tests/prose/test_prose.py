@@ -181,9 +181,9 @@ GOOD = """\
 
 
 def test_a_template_is_rendered_with_its_numbers(tmp_path: Path) -> None:
-    prose.main([str(project(tmp_path, GOOD))])
+    prose.write_pages(project(tmp_path, GOOD))
     assert (tmp_path / "docs/studies/study.md").read_text(encoding="utf-8") == (
-        "<!-- Written by `python -m isoflop.prose.pages` from docs/templates/studies/study.md.j2. -->\n"
+        "<!-- Written by `isoflop docs` from docs/templates/studies/study.md.j2. -->\n"
         "# A study\n"
         "64 samples lose −3.4 (−6.4 to −1.0); took 8 minutes.\n"
         "- 1: 17.2% (14.0 to 21.0)\n"
@@ -194,13 +194,13 @@ def test_a_template_is_rendered_with_its_numbers(tmp_path: Path) -> None:
 
 def test_a_changed_table_changes_the_text_or_ends_with_the_template_and_line(tmp_path: Path) -> None:
     project(tmp_path, GOOD, CURVES.replace("-0.034,-0.064,-0.01", "-0.054,-0.084,-0.03"))
-    prose.main([str(tmp_path)])
+    prose.write_pages(tmp_path)
     written = (tmp_path / "docs/studies/study.md").read_text(encoding="utf-8")
     assert "lose −5.4 (−8.4 to −3.0)" in written
     turned = CURVES.replace("-0.034,-0.064,-0.01", "0.034,-0.064,0.1")
     (tmp_path / "docs/studies/study/curves.csv").write_text(turned, encoding="utf-8")
     with pytest.raises(UserError, match=r"docs/templates/studies/study.md.j2, line 4: .*64 samples lose"):
-        prose.main([str(tmp_path)])
+        prose.write_pages(tmp_path)
     assert (tmp_path / "docs/studies/study.md").read_text(encoding="utf-8") == written
 
 
@@ -219,7 +219,7 @@ def test_a_changed_table_changes_the_text_or_ends_with_the_template_and_line(tmp
 )
 def test_faults_of_a_template_are_told_with_its_line(tmp_path: Path, template: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        prose.main([str(project(tmp_path, template))])
+        prose.write_pages(project(tmp_path, template))
     assert not (tmp_path / "docs/studies/study.md").exists()
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from isoflop.config.base import Dataset, FileSource
+from isoflop import cli
+from isoflop.config.datasets import Dataset, FileSource
+from isoflop.config.loading import build_config, load_config, merge, read_yaml
 from isoflop.config.models import Policy
-from isoflop.config.reading import merge, read_yaml
-from isoflop.config.study import Config, build_config, load_config
+from isoflop.config.study import Config
 from isoflop.data.problems import FieldMapping, build_problems, read_rows, rows_where
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
@@ -20,7 +21,6 @@ from isoflop.files import write_table
 from isoflop.grading.grader import is_right, make_grader
 from isoflop.rehearsal.overlay import MAX_TOKENS, architecture, override
 from isoflop.rehearsal.problems import PROBLEMS, file_content, problem_rows, sentences
-from isoflop.rehearsal.run import main
 from isoflop.rehearsal.tiny_policies import save_policy
 from isoflop.rehearsal.warm_stages import warm
 from isoflop.specs import GradeSpec
@@ -134,7 +134,7 @@ def test_a_policy_behind_a_server_is_rehearsed_here() -> None:
 def test_imported_solutions_are_not_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=r"generators\.published: imports solutions"):
-        main(["configs/replay-qwen2-math-100.yaml", str(tmp_path / "made")])
+        cli.main(["rehearse", "configs/replay-qwen2-math-100.yaml", str(tmp_path / "made")])
 
 
 def test_chains_are_rehearsed_at_their_length() -> None:

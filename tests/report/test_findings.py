@@ -21,7 +21,8 @@ from isoflop.report.findings import (
     saturation,
     search_over_sampling,
 )
-from isoflop.report.spec import Headline, PublishSpec, Tables
+from isoflop.report.lookup import Tables
+from isoflop.report.spec import Headline, PublishSpec
 from isoflop.tables import CURVES_COLUMNS
 
 PROBLEMS = 400

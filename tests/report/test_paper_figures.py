@@ -15,9 +15,10 @@ from isoflop.fits.bootstrap import accuracy_interval, problem_weights
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.figures.search import pooled_levels
 from isoflop.report.figures.sizes import entry_prices, size_changes, size_panels
+from isoflop.report.lookup import Tables, curve, headline_strategy, of_generator
 from isoflop.report.paper_tables import table3, table3_markdown
-from isoflop.report.spec import PublishSpec, Tables, curve, headline_strategy, of_generator
-from isoflop.stages import publish
+from isoflop.report.spec import PublishSpec
+from isoflop.stages.shared.study_tables import read_tables
 from isoflop.strategy import Strategy
 
 COST = "flops_total"
@@ -28,7 +29,7 @@ FAMILIES = {"policy-0.1M": "tiny", "policy-0.3M": "tiny"}
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tables, PublishSpec]:
     folder = tmp_path_factory.mktemp("results")
     spec = write_results(folder, Shape(problems=60, families=FAMILIES))
-    return folder, publish.read_tables(folder, spec), spec
+    return folder, read_tables(folder, spec), spec
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,19 @@ from matplotlib.text import Text
 from PIL import Image
 from synthetic_results import HOSTILE, Shape, model, write_results
 
-from isoflop import outcome
+from isoflop import cli
 from isoflop.errors import UserError
 from isoflop.fits.evidence import Series
 from isoflop.report.figures import curves as figures_module
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.findings import headlines
+from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
-from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec, Tables
+from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec
 from isoflop.stages import publish
+from isoflop.stages.shared.provenance import own_ledgers
+from isoflop.stages.shared.study_tables import read_tables
 from isoflop.strategy import Strategy
 
 # Wider than the plotted line, so that neighbouring labels that touch count as overlapping.
@@ -53,7 +56,7 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpe
 
 
 def read(made: tuple[Path, PublishSpec]) -> Tables:
-    return publish.read_tables(*made)
+    return read_tables(*made)
 
 
 def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
@@ -391,9 +394,9 @@ def test_the_outcome_is_the_paths_and_the_sentences(
     (tmp_path / "resources").symlink_to(ROOT / "resources")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"results/mine/report\.html does not exist"):
-        outcome.main(["mine.yaml"])
+        cli.main(["show", "mine.yaml"])
     shutil.copytree(folder, "results/mine")
-    outcome.main(["mine.yaml"])
+    cli.main(["show", "mine.yaml"])
     printed = capsys.readouterr().out
     assert "results/mine/report.html" in printed
     assert "results/mine/tables" in printed
@@ -407,12 +410,12 @@ def test_the_outcome_of_a_training_is_its_models(
     config = ROOT / "configs" / "train-shipped.yaml"
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"policy-0\.1M/README\.md does not exist"):
-        outcome.main([str(config)])
+        cli.main(["show", str(config)])
     for name in ("policy-0.1M", "policy-0.3M", "policy-0.9M", "policy-2.7M", "prm-1.7M"):
         folder = tmp_path / "results" / "train-shipped" / "train" / name
         folder.mkdir(parents=True)
         (folder / "README.md").touch()
-    outcome.main([str(config)])
+    cli.main(["show", str(config)])
     assert capsys.readouterr().out.count("model:") == 5
 
 
@@ -482,5 +485,5 @@ def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec
     for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = publish._ledgers(tmp_path, spec.model_copy(update={"pools": pools}))
+    found = own_ledgers(tmp_path, spec.model_copy(update={"pools": pools}))
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ours

@@ -9,9 +9,10 @@ from isoflop.errors import UserError
 from isoflop.estimate import Estimate, scientific, size_label
 from isoflop.report.figures.sizes import regression_text
 from isoflop.report.findings import difference, strategy_key
+from isoflop.report.lookup import fitted, largest_common_budget
 from isoflop.report.paper_tables import best_cells, latex_escape, table4, table4_latex, table4_markdown
 from isoflop.report.samples import MOST_STEPS, Pool, choose_samples, readable
-from isoflop.report.spec import Headline, PublishSpec, fitted, largest_common_budget
+from isoflop.report.spec import Headline, PublishSpec
 from isoflop.strategy import Strategy
 from isoflop.tables import CURVES_COLUMNS
 

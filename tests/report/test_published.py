@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from synthetic_results import write_results
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.errors import UserError
+from isoflop.report.lookup import Tables
 from isoflop.report.published import (
     COLUMNS,
     compare,
@@ -16,8 +17,9 @@ from isoflop.report.published import (
     published_markdown,
     read_published,
 )
-from isoflop.report.spec import PublishedTables, PublishSpec, Tables
-from isoflop.stages.publish import main, read_tables
+from isoflop.report.spec import PublishedTables, PublishSpec
+from isoflop.stages.publish import main
+from isoflop.stages.shared.study_tables import read_tables
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

@@ -12,13 +12,15 @@ import pytest
 
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.bootstrap import accuracy_interval, difference_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.evidence_table import parameters, read_evidence
 from isoflop.pipeline.plan import Plan
-from isoflop.report.spec import PublishSpec, Tables, largest_common_budget, setting, without_length
+from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.report.lookup import Tables, largest_common_budget, setting, without_length
+from isoflop.report.spec import PublishSpec
 from isoflop.strategy import Strategy
 from isoflop.tables import MEASURED
 from isoflop.verdicts.judge import claims_csv
@@ -49,7 +51,7 @@ class Study:
 def study(request: pytest.FixtureRequest) -> Study:
     folder: Path = request.param
     config = load_config([ROOT / CONFIGS.get(folder.name, f"configs/{folder.name}.yaml")], root=ROOT)
-    spec = PublishSpec.model_validate_json(Plan(config, ROOT).publish())
+    spec = PublishSpec.model_validate_json(PublishPlan(Plan(config, ROOT)).publish())
     path = folder / "credits.parquet"
     table = read_table(str(path), MEASURED)
     evidence = read_evidence(table, table_metadata(table), str(path))

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from scripted import children, play, texts, tree
 
-from isoflop.config.search import Beam, Dvts
+from isoflop.config.generators import Beam, Dvts
 from isoflop.search.beam import beam_search
 from isoflop.search.mcts import mcts
 from isoflop.search.rebase import allocate_round, allocate_sequential, balance, rebase

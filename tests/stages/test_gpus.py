@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.errors import UserError
-from isoflop.stages import devices
+from isoflop.stages.shared import gpus as devices
 
 HOLDER = """
 import json, os, sys, time

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from isoflop.config.models import MathShepherd, Policy, Server
-from isoflop.config.study import build_config
+from isoflop.config.loading import build_config
+from isoflop.config.models import Policy, Server
+from isoflop.config.verifiers import MathShepherd
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan
-from isoflop.stages import models
+from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.stages.shared import models
 from isoflop.stages.shared.gpus import visible_devices
 from isoflop.stages.shared.models import assign_devices, devices_for
 
@@ -106,8 +108,8 @@ def test_what_a_machine_gives_a_model_is_in_no_specification(raw: dict[str, Any]
     spread = _plan(raw, tmp_path)
     assert plain.sample("small", "sampling") == spread.sample("small", "sampling")
     assert plain.search("small", "rebase", 4) == spread.search("small", "rebase", 4)
-    assert json.loads(spread.machine()) == {"models/small": {"gpus": 4, "memory_share": 0.5}}
-    assert VllmSettings(**json.loads(spread.machine())["models/small"]) == VllmSettings(4, 0.5)
+    assert json.loads(spread.models.machine()) == {"models/small": {"gpus": 4, "memory_share": 0.5}}
+    assert VllmSettings(**json.loads(spread.models.machine())["models/small"]) == VllmSettings(4, 0.5)
 
 
 def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -119,11 +121,11 @@ def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path:
     for spec in (
         lambda plan: plan.sample("small", "sampling"),
         lambda plan: plan.search("small", "rebase", 4),
-        lambda plan: plan.publish(),
+        lambda plan: PublishPlan(plan).publish(),
     ):
         assert spec(one) == spec(other)
         assert "http:" not in spec(one)
-    known = json.loads(other.machine())
+    known = json.loads(other.models.machine())
     assert set(known) == {"models/small"}
     assert Server.model_validate(known["models/small"]["server"]) == other.config.policies["small"].server
 
@@ -134,7 +136,7 @@ def test_a_model_may_run_in_two_engines(raw: dict[str, Any], tmp_path: Path) -> 
         "engine": "server",
         "server": {"url": "http://h:1/v1"},
     }
-    known = json.loads(_plan(raw, tmp_path).machine())["models/small"]
+    known = json.loads(_plan(raw, tmp_path).models.machine())["models/small"]
     assert set(known) == {"gpus", "memory_share", "server"}
 
 

@@ -180,7 +180,7 @@ def test_half_a_surrogate_pair_is_replaced_and_a_whole_one_kept(tmp_path):
         ('{"question": " ", "answer": "1"}\n', {}, r"line 1: field 'question' \(mapped as prompt\) is empty"),
         ('{"question": "a", "answer": ""}\n', {}, r"line 1: field 'answer' \(mapped as answer\) is empty"),
         ('{"question": "a", "answer": null}\n', {}, r"line 1: field 'answer' .* is empty"),
-        ('{"question": "a", "answer": [1]}\n', {}, r"line 1: field 'answer' .* is list"),
+        ('{"question": "a", "answer": [[1]]}\n', {}, r"line 1: field 'answer' .* is list"),
         (GOOD_LINE * 2, {"id": "question"}, r"line 2: id 'a' is that of .*line 1 too"),
         (GOOD_LINE, {"level": "question"}, r"line 1: level 'a' .* is not a number"),
         (GOOD_LINE, {"answer_pattern": "gsm8k"}, r"line 1: answer_pattern 'gsm8k'"),
@@ -249,13 +249,31 @@ def test_hub_csv_and_parquet_are_read_as_written_and_broken_files_named(tmp_path
     folder.mkdir(parents=True)
     (folder / "set.csv").write_text("question,answer\nthree?,None\nfour?,007\n")
     pq.write_table(pa.table({"question": ["three?"], "answer": ["3"]}), folder / "set.parquet")
-    (folder / "set.jsonl").write_text('{"question": "a"}\n{oops\n')
+    (folder / "set.json").write_text('[{"question": "a"}, {oops')
+    rows = [
+        ("a?", "2024-01-05 10:30:00"),
+        ("b?", 5),
+        ("c?", 2.5),
+        ("d?", 9007199254740993),
+        ("e?", ["7"]),
+        ("f?", [1, 2]),
+    ]
+    jsonl(folder / "set.jsonl", [{"question": one, "answer": other} for one, other in rows])
     rows, _ = run(tmp_path, hub("set.csv", sha256(folder / "set.csv"), grader="math"), tmp_path)
     assert [row["answer"] for row in rows] == ["None", "007"]
     rows, _ = run(tmp_path, hub("set.parquet", sha256(folder / "set.parquet")), tmp_path)
     assert [row["answer"] for row in rows] == ["3"]
-    with pytest.raises(UserError, match=r"set\.jsonl: the datasets library cannot read it"):
-        run(tmp_path, hub("set.jsonl", sha256(folder / "set.jsonl")), tmp_path)
+    rows, _ = run(tmp_path, hub("set.jsonl", sha256(folder / "set.jsonl"), grader="math"), tmp_path)
+    assert [row["answer"] for row in rows] == [
+        "2024-01-05 10:30:00",
+        "5",
+        "2.5",
+        "9007199254740993",
+        "7",
+        "1, 2",
+    ]
+    with pytest.raises(UserError, match=r"set\.json: the datasets library cannot read it"):
+        run(tmp_path, hub("set.json", sha256(folder / "set.json")), tmp_path)
 
 
 class HubFiles(http.server.BaseHTTPRequestHandler):

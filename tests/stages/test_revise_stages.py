@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from problem_tables import write_problems
 
-from isoflop.config.models import CausalOrm
-from isoflop.config.revisions import ChainWriting
+from isoflop.config.generators import ChainWriting
+from isoflop.config.verifiers import CausalOrm
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError

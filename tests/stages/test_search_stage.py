@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from problem_tables import write_problems
 
-from isoflop.config.models import MathShepherd, Policy
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, ScoreRequest

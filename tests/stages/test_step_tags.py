@@ -11,7 +11,8 @@ from problem_tables import write_problems
 from test_grade_stage import write_candidates
 from test_grade_stage import write_problems as write_references
 
-from isoflop.config.models import CausalOrm, LlemmaRm, Policy
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import CausalOrm, LlemmaRm
 from isoflop.engines.checkpoints import load_tokenizer
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoflop.costs import ModelShape
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import Placed
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Known, StudyWork
 
 LENGTHS = Lengths(prompt=100, solution=50, steps=5)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from isoflop.config.base import WordproblemsSource
+from isoflop.config.datasets import WordproblemsSource
 from isoflop.data.loading import load_wordproblems
 from isoflop.data.problems import problem_columns
 from isoflop.data.word_problems import LEVELS

@@ -18,7 +18,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from isoflop.config.models import QWEN_SYSTEM, Running, RunningOne
+from isoflop.config.verifiers import QWEN_SYSTEM, Running, RunningOne
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.registry import ScoreRequest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from test_training import train_spec
+from test_examples import train_spec
 from transformers import AutoModelForCausalLM
 
 from isoflop.config.training import TrainingConfig

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from rapidfuzz.distance import Levenshtein
 
-from isoflop.config.revisions import AttemptTexts, Revisions
+from isoflop.config.generators import AttemptTexts, Revisions
 from isoflop.search.revision_texts import with_attempts
 from isoflop.training.revision_data import build_trajectories
 

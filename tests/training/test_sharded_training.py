@@ -13,7 +13,7 @@ import torch
 from problem_tables import write_problems
 from transformers import AutoModelForCausalLM
 
-from isoflop.config.study import build_config
+from isoflop.config.loading import build_config
 from isoflop.errors import UserError
 from isoflop.files import write_table
 from isoflop.rehearsal.tiny_models import save_tiny

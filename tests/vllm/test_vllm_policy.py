@@ -12,8 +12,9 @@ import pytest
 from scipy.stats import chi2_contingency
 from vllm_server import VllmServer
 
-from isoflop.config.models import MathShepherd, Policy
-from isoflop.config.search import Rebase
+from isoflop.config.generators import Rebase
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest

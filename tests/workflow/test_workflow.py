@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from workspace import ROOT, TINY, copy_workflow, finished_tiny_study, planned, snakemake
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 
 SHIPPED = ["config.yaml", *sorted(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))]
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_publishing import PublishPlan
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,23 +111,36 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
         for file in ("config.json", "model.safetensors", "README.md"):
             (model / file).write_text(f"{name} {file}", encoding="utf-8")
     plan = Plan(load_config([folder / "tiny.yaml"], root=folder), folder)
-    searched = [path for pool in plan.searches() for path in (*plan.trees(*pool), *plan.gathered(pool))]
-    stems = [path.removesuffix(".parquet") for path in [*plan.evidence(), *searched] if _sharded(path, plan)]
-    parts = [path for stem in stems for path in plan.parts(stem.removeprefix("results/tiny/"))]
+    searched = [
+        path
+        for pool in plan.pools.searches()
+        for path in (*plan.paths.trees(pool), *plan.paths.gathered(pool))
+    ]
+    stems = [
+        path.removesuffix(".parquet") for path in [*plan.paths.evidence(), *searched] if _sharded(path, plan)
+    ]
+    parts = [path for stem in stems for path in plan.paths.parts(f"{stem}.parquet")]
     choice = ChoicePlan(plan)
     chosen = [*choice.difficulties(), *choice.tables()]
-    made = [*plan.targets(), *plan.evidence(), *plan.credits(), *searched, *parts, *chosen]
+    made = [
+        *PublishPlan(plan).targets(),
+        *plan.paths.evidence(),
+        *plan.paths.credits(),
+        *searched,
+        *parts,
+        *chosen,
+    ]
     for path in [*made, "results/tiny/fit/draws.parquet", "results/tiny/fit/credits.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(path, encoding="utf-8")
     run = snakemake(folder, "--configfile", "tiny.yaml", "--touch", "--forceall", "--cores", "1")
     assert run.code == 0, run.output
-    for path in {*parts} - {*plan.evidence()}:
+    for path in {*parts} - {*plan.paths.evidence()}:
         (folder / path).unlink(missing_ok=True)
 
 
 def _sharded(path: str, plan: Plan) -> bool:
     """Whether a job samples, searches or scores this table; gathered ones are made of trees."""
-    gathered = {one for pool in plan.searches() for one in plan.gathered(pool)}
+    gathered = {one for pool in plan.pools.searches() for one in plan.paths.gathered(pool)}
     return path.endswith(".parquet") and path not in gathered and path.split("/")[2] in STAGES_IN_SHARDS

@@ -3,15 +3,15 @@ rule chain_labels:
         problems=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[0],
         model=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[1:],
     output:
-        "results/{experiment}/chain_labels/{chain_labels}.parquet",
-        "results/{experiment}/chain_labels/{chain_labels}.alone.parquet",
+        CHAIN_LABELS,
+        CHAIN_LABELS_ALONE,
     log:
         "logs/{experiment}/chain_labels/{chain_labels}.log",
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus([CONFIG.chain_labels[w.chain_labels].policy]),
+        gpu=lambda w: PLAN.models.gpus([CONFIG.chain_labels[w.chain_labels].policy]),
         mem_mb=4000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,

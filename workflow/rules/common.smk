@@ -23,8 +23,8 @@ def exports():
     commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
-    if PLAN.machine() != "{}":
-        commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.machine())}")
+    if PLAN.models.machine() != "{}":
+        commands.append(f"export ISOFLOP_MACHINE={shlex.quote(PLAN.models.machine())}")
     if workflow.remote_exec:
         commands.append("export ISOFLOP_GPUS_GIVEN=1")
     if CONFIG.engine_settings.allow_unsandboxed:
@@ -40,7 +40,7 @@ shell.prefix(exports())
 # profile says.
 LOCAL = workflow.local_exec and not workflow.remote_exec
 TRAINING_GPUS = int(LOCAL)
-if LOCAL and PLAN.wants_gpus() and workflow.global_resources.get("gpu") is None:
+if LOCAL and PLAN.models.wants_gpus() and workflow.global_resources.get("gpu") is None:
     workflow.register_resource("gpu", len(named_devices() or []))
 
 
@@ -55,23 +55,21 @@ wildcard_constraints:
     label=any_of(CONFIG.labels),
     trajectories=any_of(CONFIG.revisions),
     chain_labels=any_of(CONFIG.chain_labels),
-    shard=PLAN.shard_pattern(),
+    shard=PLAN.paths.shard_pattern(),
+
+
+def pool_of(w):
+    """The pool that a job's wildcards name."""
+    return Pool(w.dataset, w.policy, w.generator)
 
 
 def part(path):
-    """An output that is only a part, and goes when the parts are merged, where there are shards."""
-    return temp(path) if CONFIG.shards > 1 else path
+    """An output that may be a part, and then goes when the parts are merged: `path` with `{shard}`."""
+    return temp(part_of(path)) if CONFIG.shards > 1 else part_of(path)
 
 
-PARTS = {
-    "sample": "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet",
-    "search": "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet",
-    "score": "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet",
-}
-
-
-def part_input(stage, source):
-    """An input function of a stage's parts; `source` is a pattern, or a function of the wildcards.
+def part_input(table, source):
+    """An input function of a table's parts; `source` is a pattern, or a function of the wildcards.
 
     A part that is gone is made when its table is, whose inputs are the same: the times of its own inputs say
     nothing then, and there may be no record of what they held.
@@ -79,7 +77,7 @@ def part_input(stage, source):
 
     def inputs(w):
         files = source(w) if callable(source) else [source.format(**w)]
-        gone = CONFIG.shards > 1 and not Path(PARTS[stage].format(**w)).exists()
+        gone = CONFIG.shards > 1 and not Path(part_of(table).format(**w)).exists()
         return [ancient(file) for file in files] if gone else files
 
     return inputs

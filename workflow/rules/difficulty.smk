@@ -2,10 +2,10 @@ if CONFIG.difficulty is not None:
 
     rule difficulty:
         input:
-            problems="results/{experiment}/problems/{dataset}.parquet",
+            problems=PROBLEMS,
             pool=lambda w: CHOICE.difficulty_inputs(w.dataset, w.policy),
         output:
-            "results/{experiment}/difficulty/{dataset}/{policy}.parquet",
+            DIFFICULTY,
         log:
             "logs/{experiment}/difficulty/{dataset}/{policy}.log",
         group:

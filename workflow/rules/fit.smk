@@ -1,6 +1,6 @@
 rule fit:
     input:
-        PLAN.credits(),
+        PLAN.paths.credits(),
     output:
         report(
             "results/{experiment}/tables/curves.csv",

@@ -1,15 +1,15 @@
 import re
 
 # One rule per search of a policy: the scores are under the name of the verifier that guided it.
-for _pool in PLAN.searches():
+for _pool in PLAN.pools.searches():
 
     rule:
         name:
             re.sub(r"\W", "_", f"gather_{'_'.join(_pool)}")
         input:
-            PLAN.trees(*_pool),
+            PLAN.paths.trees(_pool),
         output:
-            PLAN.gathered(_pool),
+            PLAN.paths.gathered(_pool),
         log:
             f"logs/{CONFIG.experiment}/gather/{'/'.join(_pool)}.log",
         group:

@@ -1,9 +1,9 @@
 rule grade:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
     output:
-        "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
+        GRADES,
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
     group:

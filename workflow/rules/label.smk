@@ -3,7 +3,7 @@ rule label:
         problems=lambda w: PLAN.label_problems(w.label),
         models=lambda w: PLAN.label_models(w.label),
     output:
-        "results/{experiment}/label/{label}.parquet",
+        LABELS,
     log:
         "logs/{experiment}/label/{label}.log",
     conda:

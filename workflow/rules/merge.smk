@@ -4,16 +4,16 @@ if CONFIG.shards > 1:
 
     rule merge_sample:
         input:
-            "results/{experiment}/problems/{dataset}.parquet",
-            lambda w: PLAN.policy_files(w.policy),
-            parts=lambda w: PLAN.parts("sample", w.dataset, w.policy, w.generator),
+            PROBLEMS,
+            lambda w: PLAN.models.policy_files(w.policy),
+            parts=lambda w: PLAN.paths.parts(CANDIDATES, **w),
         output:
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
+            CANDIDATES,
+            ledger_of(CANDIDATES),
         log:
             "logs/{experiment}/sample/{dataset}/{policy}/{generator}.log",
         wildcard_constraints:
-            generator=any_of(PLAN.sampled()),
+            generator=any_of(PLAN.pools.sampled()),
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -33,14 +33,12 @@ if CONFIG.shards > 1:
 
     use rule merge_sample as merge_search with:
         input:
-            "results/{experiment}/problems/{dataset}.parquet",
+            PROBLEMS,
             lambda w: PLAN.search_models(w.policy, w.generator),
-            parts=lambda w: PLAN.parts(
-                "search", w.dataset, w.policy, w.generator, w.budget
-            ),
+            parts=lambda w: PLAN.paths.parts(TREES, **w),
         output:
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet",
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.ledger.json",
+            TREES,
+            ledger_of(TREES),
         log:
             "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.log",
         wildcard_constraints:
@@ -51,18 +49,16 @@ if CONFIG.shards > 1:
 
     use rule merge_sample as merge_score with:
         input:
-            "results/{experiment}/problems/{dataset}.parquet",
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-            lambda w: PLAN.verifier_files(w.verifier),
-            parts=lambda w: PLAN.parts(
-                "score", w.dataset, w.policy, w.generator, w.verifier
-            ),
+            PROBLEMS,
+            CANDIDATES,
+            lambda w: PLAN.models.verifier_files(w.verifier),
+            parts=lambda w: PLAN.paths.parts(SCORES, **w),
         output:
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet",
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.ledger.json",
+            SCORES,
+            ledger_of(SCORES),
         log:
             "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
         wildcard_constraints:
-            generator=any_of([*PLAN.sampled(), *CONFIG.chains]),
+            generator=any_of([*PLAN.pools.sampled(), *CONFIG.chains]),
         params:
             spec=lambda w: PLAN.score(w.policy, w.verifier),

@@ -1,7 +1,7 @@
 rule plan_comparison:
     input:
         credits="results/{experiment}/fit/credits.parquet",
-        evidence=PLAN.evidence(),
+        evidence=PLAN.paths.evidence(),
     output:
         report(
             "results/{experiment}/tables/plan.csv",

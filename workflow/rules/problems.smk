@@ -2,7 +2,7 @@ rule problems:
     input:
         files=lambda w: PLAN.problems_files(w.dataset),
     output:
-        "results/{experiment}/problems/{dataset}.parquet",
+        PROBLEMS,
     log:
         "logs/{experiment}/problems/{dataset}.log",
     conda:

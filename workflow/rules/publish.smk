@@ -5,8 +5,8 @@ rule publish:
         differences="results/{experiment}/tables/differences.csv",
         draws="results/{experiment}/fit/draws.parquet",
         credits="results/{experiment}/fit/credits.parquet",
-        evidence=PLAN.evidence(),
-        published=PLAN.published_files(),
+        evidence=PLAN.paths.evidence(),
+        published=PUBLISH.published_files(),
         choice=CHOICE.tables(),
         revisions=REVISIONS.table(),
     output:
@@ -38,7 +38,7 @@ rule publish:
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
-        [f"results/{{experiment}}/tables/{name}" for name in PLAN.further_tables()],
+        [f"results/{{experiment}}/tables/{name}" for name in PUBLISH.further_tables()],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",
@@ -46,9 +46,9 @@ rule publish:
                 category="Figures",
                 labels={"figure": name.replace("_", " ")},
             )
-            for name in PLAN.figures()
+            for name in PUBLISH.figures()
         ],
-        [f"results/{{experiment}}/figures/{name}.png" for name in PLAN.figures()],
+        [f"results/{{experiment}}/figures/{name}.png" for name in PUBLISH.figures()],
     log:
         "logs/{experiment}/publish.log",
     group:
@@ -59,7 +59,7 @@ rule publish:
         mem_mb=2000,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
     params:
-        spec=lambda w: PLAN.publish(),
+        spec=lambda w: PUBLISH.publish(),
     shell:
         "ISOFLOP_CHUNK_PROBLEMS={resources.chunk_problems} "
         "python -m isoflop.stages.publish {params.spec:q} "

@@ -1,16 +1,16 @@
 import re
 
 # One rule per policy and import: whether it writes scores depends on the config.
-for _pool in PLAN.replays():
+for _pool in PLAN.pools.replays():
 
     rule:
         name:
             re.sub(r"\W", "_", f"replay_{_pool.policy}_{_pool.generator}")
         input:
-            problems=f"{PLAN.results}/problems/{_pool.dataset}.parquet",
+            problems=PLAN.paths.at(PROBLEMS, dataset=_pool.dataset),
             files=PLAN.replay_files(_pool.policy, _pool.generator),
         output:
-            PLAN.replay_outputs(_pool),
+            PLAN.paths.replayed(_pool),
         log:
             f"logs/{CONFIG.experiment}/replay/{'/'.join(_pool)}.log",
         group:

@@ -1,14 +1,10 @@
 rule revise:
     input:
-        problems=part_input("sample", "results/{experiment}/problems/{dataset}.parquet"),
-        model=part_input("sample", lambda w: PLAN.policy_files(w.policy)),
+        problems=part_input(CANDIDATES, PROBLEMS),
+        model=part_input(CANDIDATES, lambda w: PLAN.models.policy_files(w.policy)),
     output:
-        candidates=part(
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.parquet"
-        ),
-        ledger=part(
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.ledger.json"
-        ),
+        candidates=part(CANDIDATES),
+        ledger=part(ledger_of(CANDIDATES)),
     log:
         "logs/{experiment}/revise/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
@@ -17,7 +13,7 @@ rule revise:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus([w.policy]),
+        gpu=lambda w: PLAN.models.gpus([w.policy]),
         mem_mb=3000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,
@@ -32,13 +28,13 @@ rule revise:
 # Chains of one length are picked from like a pool of their own.
 rule select_revisions:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-        grades="results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
-        ledger="results/{experiment}/sample/{dataset}/{policy}/{generator}.ledger.json",
-        scores=lambda w: PLAN.scores(w.dataset, w.policy, w.generator),
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
+        grades=GRADES,
+        ledger=ledger_of(CANDIDATES),
+        scores=lambda w: PLAN.paths.scores(pool_of(w)),
     output:
-        "results/{experiment}/select/{dataset}/{policy}/{generator}/{length}.parquet",
+        CHAIN_CREDITS,
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}/{length}.log",
     wildcard_constraints:

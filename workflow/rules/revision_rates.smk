@@ -1,4 +1,4 @@
-if REVISIONS.pools():
+if PLAN.pools.chains():
 
     rule revision_rates:
         input:

@@ -1,27 +1,20 @@
 rule score:
     input:
-        problems=part_input("score", "results/{experiment}/problems/{dataset}.parquet"),
-        candidates=part_input(
-            "score",
-            "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-        ),
-        model=part_input("score", lambda w: PLAN.verifier_files(w.verifier)),
+        problems=part_input(SCORES, PROBLEMS),
+        candidates=part_input(SCORES, CANDIDATES),
+        model=part_input(SCORES, lambda w: PLAN.models.verifier_files(w.verifier)),
     output:
-        scores=part(
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.parquet"
-        ),
-        ledger=part(
-            "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.ledger.json"
-        ),
+        scores=part(SCORES),
+        ledger=part(ledger_of(SCORES)),
     log:
         "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
     wildcard_constraints:
-        generator=any_of([*PLAN.sampled(), *CONFIG.chains]),
+        generator=any_of([*PLAN.pools.sampled(), *CONFIG.chains]),
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus(verifiers=[w.verifier]),
+        gpu=lambda w: PLAN.models.gpus(verifiers=[w.verifier]),
         mem_mb=2000,
         batch_tokens=CONFIG.engine_settings.batch_tokens,
         chunk_problems=CONFIG.engine_settings.chunk_problems,

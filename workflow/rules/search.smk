@@ -1,15 +1,11 @@
 # A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
 rule search:
     input:
-        problems=part_input("search", "results/{experiment}/problems/{dataset}.parquet"),
-        models=part_input("search", lambda w: PLAN.search_models(w.policy, w.generator)),
+        problems=part_input(TREES, PROBLEMS),
+        models=part_input(TREES, lambda w: PLAN.search_models(w.policy, w.generator)),
     output:
-        trees=part(
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.parquet"
-        ),
-        ledger=part(
-            "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.ledger.json"
-        ),
+        trees=part(TREES),
+        ledger=part(ledger_of(TREES)),
     log:
         "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.log",
     wildcard_constraints:
@@ -19,7 +15,7 @@ rule search:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus([w.policy], PLAN.pool_verifiers(w.generator)),
+        gpu=lambda w: PLAN.models.gpus([w.policy], PLAN.pools.verifiers(w.generator)),
         mem_mb=3000,
         batch_size=CONFIG.engine_settings.batch_size,
         batch_tokens=CONFIG.engine_settings.batch_tokens,

@@ -1,12 +1,12 @@
 rule select:
     input:
-        problems="results/{experiment}/problems/{dataset}.parquet",
-        candidates="results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet",
-        grades="results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet",
-        ledger=lambda w: PLAN.usage(w.dataset, w.policy, w.generator),
-        scores=lambda w: PLAN.scores(w.dataset, w.policy, w.generator),
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
+        grades=GRADES,
+        ledger=lambda w: PLAN.paths.usage(pool_of(w)),
+        scores=lambda w: PLAN.paths.scores(pool_of(w)),
     output:
-        "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet",
+        CREDITS,
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
     group:

@@ -4,7 +4,7 @@ rule train:
         start=lambda w: PLAN.train_start(w.model),
         checkpoint=lambda w: PLAN.train_files(w.model),
     output:
-        directory("results/{experiment}/train/{model}"),
+        directory(TRAINED),
     log:
         "logs/{experiment}/train/{model}.log",
     conda:

@@ -3,14 +3,14 @@ rule trajectories:
         problems=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[0],
         model=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[1:],
     output:
-        "results/{experiment}/trajectories/{trajectories}.parquet",
+        TRAJECTORIES,
     log:
         "logs/{experiment}/trajectories/{trajectories}.log",
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
     resources:
-        gpu=lambda w: PLAN.gpus([CONFIG.revisions[w.trajectories].policy]),
+        gpu=lambda w: PLAN.models.gpus([CONFIG.revisions[w.trajectories].policy]),
         mem_mb=4000,
         batch_size=CONFIG.engine_settings.batch_size,
         chunk_problems=CONFIG.engine_settings.chunk_problems,

@@ -14,7 +14,7 @@ from isoflop.allocation.options import Options
 from isoflop.arrays import Bools, Floats
 from isoflop.fits.bootstrap import Interval, known_interval
 from isoflop.fits.evidence import Evidence
-from isoflop.verdicts.judge import FEWEST_PROBLEMS, Element, mean_element
+from isoflop.verdicts.statements import FEWEST_PROBLEMS, Element, mean_element
 
 # One vector of problems per view.
 Vector = Callable[[Options], Floats]

@@ -16,7 +16,7 @@ from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES
 from isoflop.strategy import NONE, Strategy
-from isoflop.verdicts.judge import critical_value, mean_element
+from isoflop.verdicts.statements import critical_value, mean_element
 
 Key = TypeVar("Key", bound=Hashable)
 

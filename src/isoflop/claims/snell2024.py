@@ -26,18 +26,8 @@ from isoflop.arrays import Floats, Ints
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.verdicts.factors import Factor
-from isoflop.verdicts.judge import (
-    FEWEST_PROBLEMS,
-    ClaimJudged,
-    Element,
-    Found,
-    Part,
-    Partly,
-    Statement,
-    judge_found,
-    mean_of_parts,
-    mean_part,
-)
+from isoflop.verdicts.judge import ClaimJudged, Found, Partly, judge_found
+from isoflop.verdicts.statements import FEWEST_PROBLEMS, Element, Part, Statement, mean_of_parts, mean_part
 
 CLAIMS = {
     1: "Beam search beats best-of-n at low budgets and loses its lead, or falls below, at high ones.",

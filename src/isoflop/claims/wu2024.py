@@ -20,16 +20,12 @@ from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
-from isoflop.verdicts.judge import (
-    ANY,
+from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
+from isoflop.verdicts.statements import (
     FEWEST_PROBLEMS,
-    ClaimJudged,
     Element,
-    Found,
     Part,
-    Partly,
     Statement,
-    judge_found,
     mean_element,
     mean_of_parts,
     mean_part,

@@ -1,10 +1,12 @@
-"""The config entries for difficulty, compute-optimal choice and the exchange of pretraining for inference."""
+"""The config entries for what results are made into: intervals, claims, headline, difficulty and choice."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from isoflop.config.base import Count, Entry, Name
+from isoflop.config.base import Count, Entry, Name, Text
+from isoflop.costs import CostModel
+from isoflop.registries import PracticalSelectorName, StepAggregationName
 
 # R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
@@ -12,6 +14,46 @@ PAPER_RATIOS = (0.16, 0.79, 22.0)
 Strategy = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/(\d+|\*))?(\+[a-z_]+){0,2}$")
 ]
+
+
+class HeadlineChoice(Entry):
+    """The one strategy and cost that the headline figures and sentences are about."""
+
+    selector: PracticalSelectorName
+    """How the answer is picked."""
+    step_aggregation: StepAggregationName = "last"
+    """How step scores become a solution's score."""
+    cost_model: CostModel = "total"
+    """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
+
+
+class Published(Entry):
+    """Published numbers to put beside the measured ones, in `tables/published.csv` and the report."""
+
+    files: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """CSV files as in resources/published."""
+    policies: dict[Text, Name]
+    """Entry of `policies` by the name of a model in the files; rows of others say that they have none."""
+    datasets: dict[Text, Name]
+    """Entry of `datasets` by the name in the files."""
+    generators: dict[Text, Name]
+    """Entry of `generators` by the name in the files."""
+
+
+class Bootstrap(Entry):
+    """Intervals by resampling problems."""
+
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """Number of resamples."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+
+
+class Claims(Entry):
+    """How the claims of the papers are tested."""
+
+    margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """How much less accurate still counts as no worse, where a claim is about every budget and rival."""
 
 
 class Difficulty(Entry):

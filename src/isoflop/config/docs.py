@@ -1,17 +1,12 @@
-"""The config's JSON schema and reference page, both written from the typed model.
-
-    python -m isoflop.config.docs [FOLDER]
-
-writes `config.schema.json` and `config.md` to FOLDER (default: docs/reference).
-"""
+"""The config's JSON schema and reference page, both written from the typed model."""
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from isoflop.config.study import Config
+from isoflop.files import write_text
 
 SCHEMA_FILE = "config.schema.json"
 PAGE_FILE = "config.md"
@@ -20,7 +15,7 @@ FOLDER = Path("docs/reference")
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-<!-- Written by `python -m isoflop.config.docs`; edit the docstrings of src/isoflop/config*.py instead. -->
+<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead. -->
 # Configuration
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its
@@ -159,13 +154,7 @@ def _bounds(value: Schema) -> str:
     return f" {', '.join(bounds)}" if bounds else ""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write both files."""
-    folder = Path(arguments[0]) if arguments else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
-    (folder / PAGE_FILE).write_text(reference_page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def write_reference(root: Path) -> None:
+    """Write both files to `FOLDER` under `root`."""
+    write_text(root / FOLDER / SCHEMA_FILE, schema_text())
+    write_text(root / FOLDER / PAGE_FILE, reference_page())

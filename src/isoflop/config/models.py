@@ -1,11 +1,10 @@
-"""The models of the config: policies, and verifiers by the convention of their input and output."""
+"""The models of the config: what all have in common, where they run, and the policies."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Text
-from isoflop.config.revisions import AttemptTexts
 
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
@@ -15,8 +14,6 @@ Share = Annotated[float, Field(gt=0, le=1)]
 # Not a Name: that of policies which are given none is "all".
 Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Tag = Annotated[str, StringConstraints(pattern=r"\S")]
-
-QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
 class ModelSize(Entry):
@@ -48,12 +45,28 @@ class Server(Entry):
     """The environment variable that has the server's API key, where it wants one."""
 
 
+class EngineSettings(Entry):
+    """How the engines run. None of this changes a result, so none of it makes anything rerun."""
+
+    batch_size: Count = 512
+    """Requests that a policy has under way at once."""
+    batch_tokens: Count = 8192
+    """Tokens that a verifier reads in one pass."""
+    chunk_problems: Count = 25
+    """Problems per chunk, of which a killed run repeats at most one."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of a sampling or scoring job."""
+    allow_unsandboxed: bool = False
+    """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
+    resource limits only."""
+
+
 def checkpoint_name(model: str, revision: str | None) -> str:
     """What a checkpoint goes by among the settings of a machine."""
     return model if revision is None else f"{model}@{revision}"
 
 
-class _Model(Entry):
+class Model(Entry):
     """What all models that may run here have in common: where they are, and what runs them."""
 
     model: Text | None = None
@@ -82,7 +95,7 @@ class _Model(Entry):
         return checkpoint_name(str(self.model), self.revision)
 
 
-class _Chat(Entry):
+class Chat(Entry):
     """What may be said in a chat template."""
 
     chat: bool = False
@@ -97,7 +110,7 @@ class _Chat(Entry):
         return self
 
 
-class Policy(_Chat, _Model):
+class Policy(Chat, Model):
     """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
 
     size: ModelSize | None = None
@@ -139,176 +152,3 @@ class Policy(_Chat, _Model):
     def runs(self) -> bool:
         """Whether there is a checkpoint to run."""
         return self.size is None
-
-
-class ImportedVerifier(Entry):
-    """A model whose scores are imported."""
-
-    kind: Literal["imported"]
-    """Does not run here."""
-    size: ModelSize
-    """What its FLOPs depend on."""
-    scale: Literal["probability", "unbounded"] = "probability"
-    """What its scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
-    assumed: bool = False
-    """Whether the scores came without the name of the model that gave them; the report says so."""
-    runs: ClassVar[bool] = False
-    outcome: ClassVar[bool] = False
-    model: ClassVar[str | None] = None
-    revision: ClassVar[str | None] = None
-    trained: ClassVar[str | None] = None
-
-
-class RunningVerifier(_Model):
-    """What all verifiers that run here have in common."""
-
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
-    too_long: Literal["refuse", "mark"] = "refuse"
-    """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
-    takes no part in score-based selection (the ledger counts such solutions). Never cut."""
-    runs: ClassVar[bool] = True
-    outcome: ClassVar[bool] = False
-    assumed: ClassVar[bool] = False
-    scale: ClassVar[str] = "probability"
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.model is None) == (self.trained is None):
-            raise ValueError("give one of model (a folder or hub id) and trained (an entry of training)")
-        if self.model is None and self.revision is not None:
-            raise ValueError("revision goes with a hub model; a trained one has none")
-        return self
-
-
-class _Tagged(RunningVerifier):
-    step_tag: Text
-    """What is put after every step; one token."""
-    prompt: Prompt = "{problem}\n"
-    """The text before the first step, with `{problem}` where the problem goes; in a chat, the user's
-    message."""
-
-
-class _Pair(_Tagged):
-    good_token: Text
-    """The token whose probability is the score."""
-    bad_token: Text
-    """The token it is weighed against."""
-
-    @model_validator(mode="after")
-    def _tokens_differ(self) -> Self:
-        if self.good_token == self.bad_token:
-            raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
-        return self
-
-
-class MathShepherd(_Pair):
-    """P(good) against P(bad) at a tag after each step (Wang et al. 2024, Math-Shepherd)."""
-
-    kind: Literal["math-shepherd"]
-    """A causal language model as a process reward model."""
-    prompt: Prompt = "{problem} "
-    """The text before the first step, with `{problem}` where the problem goes."""
-    step_tag: Text = " ки"
-    """The tag after each step; one token."""
-    good_token: Text = " +"
-    """The token whose probability at the tag is the score."""
-    bad_token: Text = " -"
-    """The token it is weighed against."""
-
-
-class TokenPair(_Chat, _Pair):
-    """The general form of such a model: any tag and tokens, with or without a chat around the solution."""
-
-    kind: Literal["token-pair"]
-    """A causal language model that says good or bad at a tag after each step."""
-
-
-class CausalOrm(AttemptTexts, _Chat, _Pair):
-    """An outcome reward model that says good or bad once, at a tag after the whole solution.
-
-    Of an answer in a chain of revisions it may be shown the answers before it (Snell et al. 2024).
-    """
-
-    kind: Literal["causal-orm"]
-    """A causal language model as an outcome reward model."""
-    step_tag: Text = " ки"
-    """The tag after the solution; one token."""
-    good_token: Text = " +"
-    """The token whose probability at the tag is the score."""
-    bad_token: Text = " -"
-    """The token it is weighed against."""
-    history: Annotated[int, Field(ge=0)] = 0
-    """How many of the latest answers before the judged one are shown; 0 is none."""
-    outcome: ClassVar[bool] = True
-
-
-class Rlhflow(RunningVerifier):
-    """P(+) against P(-) as the assistant's answer to each step (RLHFlow, Llama3.1-8B-PRM)."""
-
-    kind: Literal["rlhflow"]
-    """A chat in which the user says the steps one by one, the problem before the first."""
-    prompt: Prompt = "{problem}"
-    """What the first message has before the first step and a space."""
-    good_token: Text = "+"
-    """The assistant's answer to a good step."""
-    bad_token: Text = "-"
-    """The assistant's answer to a bad step."""
-
-
-class QwenPrm(_Tagged):
-    """Two classes at a tag after each step (Qwen2.5-Math-PRM, of 7B and 72B)."""
-
-    kind: Literal["qwen-prm"]
-    """A Qwen2 model with a head of two layers, in its chat template."""
-    system: Text = QWEN_SYSTEM
-    """The chat's system message."""
-    prompt: Prompt = "{problem}"
-    """The user's message, with `{problem}` where the problem goes."""
-    step_tag: Text = "<extra_0>"
-    """What is put after every step; one token."""
-
-
-class SkyworkPrm(RunningVerifier):
-    """A value at the end of each step's line (Skywork-o1-Open-PRM, of 1.5B and 7B)."""
-
-    kind: Literal["skywork-prm"]
-    """A Qwen2 model with a value head; line breaks inside a step become spaces."""
-    prompt: Prompt = "{problem}\n"
-    """The text before the first step, with `{problem}` where the problem goes."""
-
-
-class LlemmaRm(_Tagged):
-    """The sigmoid of the mean of all logits at a tag after each step (Wu et al. 2024's reward model)."""
-
-    kind: Literal["llemma-rm"]
-    """A causal language model whose output matrix is a reward head, tiled over the vocabulary."""
-    step_tag: Text = " ки"
-    """The tag after each step; one token."""
-
-
-class TokenClass(_Chat, _Tagged):
-    """A token classifier read at a tag after each step."""
-
-    kind: Literal["token-class"]
-    """A checkpoint for token classification."""
-    good_class: Annotated[int, Field(ge=0)] = 1
-    """The class whose probability is the score."""
-
-
-class Orm(_Chat, RunningVerifier):
-    """An outcome reward model: one score for the whole solution."""
-
-    kind: Literal["orm"]
-    """A checkpoint for sequence classification: the sigmoid of one label, or a class's probability."""
-    prompt: Prompt = "{problem}\n"
-    """What is before the solution, with `{problem}` where the problem goes; in a chat, the user's part."""
-    good_class: Annotated[int, Field(ge=0)] = 1
-    """The class whose probability is the score, where there are several labels."""
-    outcome: ClassVar[bool] = True
-
-
-Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | CausalOrm | Orm
-AnyVerifier = Running | ImportedVerifier
-Verifier = Annotated[AnyVerifier, Field(discriminator="kind")]
-RunningOne = Annotated[Running, Field(discriminator="kind")]

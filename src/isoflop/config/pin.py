@@ -1,7 +1,5 @@
 """Ask the Hugging Face hub for what a config leaves `unpinned`, and write it there.
 
-    python -m isoflop.config.pin CONFIG.yaml
-
 A `revision: unpinned` becomes the commit that the repository's main branch is at now, a `sha256: unpinned`
 the sum of the file at that commit. Nothing else of the file changes. `HF_ENDPOINT` names another hub,
 `HF_TOKEN` a user whose access a gated repository needs.
@@ -9,7 +7,7 @@ the sum of the file at that commit. Nothing else of the file changes. `HF_ENDPOI
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,9 @@ from typing import Any
 import yaml
 
 from isoflop.config.base import UNPINNED
-from isoflop.config.reading import read_yaml
-from isoflop.config.study import load_config
+from isoflop.config.loading import load_config, read_yaml
 from isoflop.errors import UserError
-from isoflop.files import run_stage, write_text
+from isoflop.files import write_text
 
 
 @dataclass(frozen=True)
@@ -146,11 +143,8 @@ def _reason(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0] or type(error).__name__
 
 
-def main(arguments: Sequence[str]) -> None:
+def pin(path: Path) -> None:
     """Pin a config. Raises UserError, and changes nothing, where something cannot be found out."""
-    if len(arguments) != 1:
-        raise UserError("usage: python -m isoflop.config.pin CONFIG.yaml")
-    path = Path(arguments[0])
     read_yaml(path)  # a clear error for what is no config
     text, found = filled(path.read_text(encoding="utf-8"), hub_commit, hub_sha256)
     for place, value in found:
@@ -159,7 +153,3 @@ def main(arguments: Sequence[str]) -> None:
         write_text(path, text)
     load_config([path])
     print(f"{path}: {len(found)} filled in; everything is pinned", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run_stage(main)

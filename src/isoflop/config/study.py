@@ -1,41 +1,30 @@
-"""The config: one typed model, and the only reader of config files.
+"""The config of one experiment: one typed model.
 
-`load_config` reads, merges and checks; every fault is reported at once, each with its key, its value and
-what is allowed. The JSON schema and the reference page come from the same model (isoflop.config.docs).
+Files are read and checked by isoflop.config.loading; the JSON schema and the reference page come from the
+same model (isoflop.config.docs).
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from isoflop.config.analysis import ComputeOptimal, Difficulty, Exchange
-from isoflop.config.base import (
+from isoflop.config.analysis import (
     Bootstrap,
     Claims,
-    Count,
-    Dataset,
-    EngineSettings,
-    Entry,
+    ComputeOptimal,
+    Difficulty,
+    Exchange,
     HeadlineChoice,
-    Import,
-    Name,
     Published,
-    Seed,
-    Text,
 )
-from isoflop.config.checks import check_config
-from isoflop.config.models import Policy, Verifier
+from isoflop.config.base import Count, Entry, Name, Seed, Text
+from isoflop.config.datasets import Dataset
+from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
+from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
-from isoflop.config.reading import merge, read_overrides, read_yaml
-from isoflop.config.revisions import ChainLabelConfig, Revisions, TrajectoryConfig
-from isoflop.config.search import AnySearch, Generator, TreeSearch
-from isoflop.config.training import LabelConfig, TrainingConfig
-from isoflop.errors import UserError
-from isoflop.messages import describe_faults
+from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
+from isoflop.config.verifiers import Verifier
 from isoflop.registries import SelectorName, StepAggregationName
 
 # What no result depends on.
@@ -137,52 +126,30 @@ class Config(Entry):
         return tuple(name for name in self.datasets if name not in used)
 
 
-def load_config(
-    paths: Sequence[str | Path],
-    overrides: Mapping[str, Any] | None = None,
-    root: str | Path = ".",
-    *,
-    unpinned: bool = False,
-) -> Config:
-    """Read and merge the files (later ones win), apply `overrides`, check everything.
-
-    Folders and files that the config names are looked for under `root`. `unpinned`: let revisions and sums
-    be missing that `isoflop.config.pin` would ask the hub for.
-    Raises UserError with every fault found.
-    """
-    raw: dict[str, Any] = {}
-    sources = [str(_from_here(Path(path))) for path in paths]
-    for path in sources:
-        raw = merge(raw, read_yaml(Path(path)))
-    if overrides:
-        raw = merge(raw, read_overrides(overrides))
-        sources.append("--config")
-    return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
-
-
-def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
-    """A checked config from plain data; `source` begins the message. Raises UserError."""
-    try:
-        # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
-        config = Config.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        faults = describe_faults(error, Config)
-    else:
-        faults = check_config(config, root, let_unpinned=unpinned)
-        if not faults:
-            return config
-    lines = "\n".join(f"  {fault}" for fault in faults)
-    noun = "fault" if len(faults) == 1 else "faults"
-    raise UserError(f"{source}: {len(faults)} {noun} in the config\n{lines}")
-
-
 def config_yaml(config: Config) -> str:
     """The whole config as YAML, defaults included, for provenance, without what no result depends on."""
     content = config.model_dump(mode="json", exclude=_NO_RESULT)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _from_here(path: Path) -> Path:
-    """A path as one would type it: relative where it lies under the working directory."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def made_pools(config: Config) -> list[tuple[str, str, str]]:
+    """Data set, policy and generator of every table of candidates that the config asks for."""
+    return [
+        (dataset, policy, generator)
+        for dataset in config.studied_datasets
+        for policy, model in config.policies.items()
+        for generator, entry in config.generators.items()
+        if _makes(entry, dataset, policy, model)
+    ]
+
+
+def _makes(entry: Generator, dataset: str, policy: str, model: Policy) -> bool:
+    if isinstance(entry, Import):
+        return entry.dataset == dataset and policy in entry.policies
+    only = entry.only or Reach()
+    return (
+        model.runs
+        and (model.datasets is None or dataset in model.datasets)
+        and (only.policies is None or policy in only.policies)
+        and (only.datasets is None or dataset in only.datasets)
+    )

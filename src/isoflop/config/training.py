@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from isoflop.config.base import Count, Entry, Name, Prompt, Revision, Text
+from isoflop.config.generators import AttemptTexts, ChainWriting
 
 # Of `surprise_weight`: two to carry a prediction on, one to compare it with the token, one to judge.
 _LAYERS_NEEDED = 4
@@ -245,3 +246,39 @@ class LabelConfig(Entry):
     """Token temperature of solutions and rollouts."""
     max_tokens: Count
     """Longest solution, in tokens."""
+
+
+class TrajectoryConfig(AttemptTexts):
+    """What a revision model learns: earlier attempts, by default wrong ones, then a right answer."""
+
+    problems: Name
+    """An entry of `datasets`."""
+    policy: Name
+    """The entry of `policies` that writes the answers."""
+    samples_per_problem: Count
+    """Answers per problem (Snell et al. 2024: 64)."""
+    wrong: Annotated[int, Field(ge=0)] = 4
+    """Most wrong answers before the right one; their number is uniform from 0, as far as there are any."""
+    as_sampled: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the trajectories whose attempts are any other samples, right ones too, as a chain will really
+    show. 0 is Snell et al. 2024, whose model turns two right answers of five wrong, never having seen one."""
+    most_per_problem: Count | None = None
+    """Most right answers of a problem to learn, drawn at random; all of them if left out."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Token temperature."""
+    max_tokens: Count
+    """Longest answer, in tokens; those that are cut are not learnt from."""
+
+
+class ChainLabelConfig(ChainWriting):
+    """What an outcome verifier of chains learns: answers of a revision model, right or wrong.
+
+    An entry of `labels` in all but how it comes about: one step per answer, the whole of it.
+    """
+
+    problems: Name
+    """An entry of `datasets`."""
+    policy: Name
+    """The entry of `policies` that writes the chains."""
+    chains: Count
+    """Chains per problem."""

@@ -10,7 +10,7 @@ from isoflop.data.problems import Row
 from isoflop.data.solutions import Solution, field, list_field, mapping, optional_text
 from isoflop.errors import UserError
 
-_PROBLEM_FIELDS = ("problem", "question", "query", "input", "text")
+_PROBLEM_FIELDS = ("problem", "question", "query", "input", "text", "Problem", "Question", "prompt")
 
 
 def read(rows: Iterable[Row]) -> Iterator[Solution]:

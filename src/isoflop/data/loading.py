@@ -3,7 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
-from isoflop.config.base import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
+from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.data.problems import FieldMapping, Problem, build_problems, read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems

@@ -14,7 +14,7 @@ from isoflop.data.problems import Row
 from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution
 from isoflop.errors import UserError
-from isoflop.grading.latex import normal_form
+from isoflop.grading.latex import exact_verdict, normal_form
 
 READERS: Mapping[str, Callable[[Iterable[Row]], Iterator[Solution]]] = {
     "search-and-learn": import_search_and_learn.read,
@@ -71,7 +71,9 @@ def pool(
     problems, and where no problem has enough solutions.
     """
     places = {problem.problem_id: place for place, problem in enumerate(problems)}
-    prompts = {_plain(problem.prompt): place for place, problem in enumerate(problems)}
+    prompts: dict[str, list[int]] = {}
+    for place, problem in enumerate(problems):
+        prompts.setdefault(_plain(problem.prompt), []).append(place)
     by_problem: list[list[tuple[str, Solution]]] = [[] for _ in problems]
     kept: Counter[tuple[int, str]] = Counter()
     result = Pool()
@@ -106,31 +108,53 @@ def pool(
 
 
 def _place(
-    solution: Solution, problems: Sequence[Target], places: Mapping[str, int], prompts: Mapping[str, int]
+    solution: Solution,
+    problems: Sequence[Target],
+    places: Mapping[str, int],
+    prompts: Mapping[str, list[int]],
 ) -> int:
-    """The place of the problem that `solution` says it is for."""
-    by_prompt = None if solution.prompt is None else prompts.get(_plain(solution.prompt))
-    if solution.problem is None or solution.problem not in places:
-        if by_prompt is None:
-            called = solution.problem if solution.prompt is None else f"{solution.prompt:.80}"
+    """The place of the problem that `solution` says it is for: by its identifier, else by its text."""
+    named = None if solution.problem is None else places.get(solution.problem)
+    alike = [] if solution.prompt is None else prompts.get(_plain(solution.prompt), [])
+    if named is not None:
+        if solution.prompt is not None and named not in alike:
             raise UserError(
-                f"{solution.place}: problem '{called}' is not in the data set; "
-                "name the data set that these solutions are of, whole"
+                f"{solution.place}: problem '{solution.problem}' has another text than in the data set: "
+                f"'{solution.prompt:.80}' instead of '{problems[named].prompt:.80}'"
             )
-        return by_prompt
-    place = places[solution.problem]
-    target = problems[place]
-    if solution.prompt is not None and by_prompt != place:
+        _check_reference(solution, problems[named])
+        return named
+    if not alike:
+        called = solution.problem if solution.prompt is None else f"{solution.prompt:.80}"
         raise UserError(
-            f"{solution.place}: problem '{solution.problem}' has another text than in the data set: "
-            f"'{solution.prompt:.80}' instead of '{target.prompt:.80}'"
+            f"{solution.place}: problem '{called}' is not in the data set; "
+            "name the data set that these solutions are of, whole"
         )
-    if solution.reference is not None and normal_form(solution.reference) != normal_form(target.answer):
+    if len(alike) > 1:
+        if solution.reference is not None:
+            alike = [place for place in alike if _same_answer(solution.reference, problems[place].answer)]
+        if len(alike) != 1:
+            raise UserError(
+                f"{solution.place}: several problems of the data set have the text '{solution.prompt:.80}'; "
+                "name the problem by its identifier"
+            )
+    _check_reference(solution, problems[alike[0]])
+    return alike[0]
+
+
+def _check_reference(solution: Solution, target: Target) -> None:
+    if solution.reference is not None and not _same_answer(solution.reference, target.answer):
+        called = solution.problem if solution.problem is not None else f"{target.prompt:.60}"
         raise UserError(
-            f"{solution.place}: the answer to problem '{solution.problem}' is '{solution.reference:.80}' "
+            f"{solution.place}: the answer to problem '{called}' is '{solution.reference:.80}' "
             f"there and '{target.answer:.80}' in the data set"
         )
-    return place
+
+
+def _same_answer(reference: str, answer: str) -> bool:
+    """Whether two references are one: as texts in normal form, or as numbers; GSM8K's stands after ####."""
+    first, second = (normal_form(text.rpartition("####")[2]) for text in (reference, answer))
+    return first == second or exact_verdict(*sorted((first, second))) is True
 
 
 def _check(solution: Solution, demands: Demands) -> None:

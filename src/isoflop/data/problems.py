@@ -287,6 +287,9 @@ def _value(values: Mapping[str, object], role: str, field: str, place: str) -> o
 
 def _text(values: Mapping[str, object], role: str, field: str, place: str) -> str:
     value = _value(values, role, field, place)
+    if isinstance(value, list) and value and all(isinstance(member, str | int | float) for member in value):
+        # Several answers in a list, as OlympiadBench has them; most often it is one.
+        value = ", ".join(map(str, value))
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         kind = "empty" if value is None else type(value).__name__
         raise UserError(f"{place}: field '{field}' (mapped as {role}) is {kind}; text or a number is needed")

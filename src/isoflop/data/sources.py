@@ -139,16 +139,21 @@ def _download(url: str, target: Path, sha256: str) -> bool:
 
 
 def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
-    """The rows of a hub data set's file, read by the `datasets` library; `name` is what errors call it.
+    """The rows of a hub data set's file; `name` is what errors call it.
+
+    CSV and JSON lines are read as they are written, for the `datasets` library guesses types: "007" would
+    be 7, "2024-01-05 10:30:00" a time, and 5 beside 2.5 would be 5.0. It reads the rest.
 
     Raises UserError if the library cannot read the file.
     """
-    if path.suffix == ".csv":  # the library's types are guesses: "None" would be missing and "007" be 7
+    if path.suffix in (".csv", ".jsonl"):
         yield from read_rows(name, read_file(path))
         return
-    readers = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    readers = {".json": "json", ".parquet": "parquet"}
     if path.suffix not in readers:
-        raise UserError(f"{name}: cannot read '{path.suffix}' files; give one of .csv, {', '.join(readers)}")
+        raise UserError(
+            f"{name}: cannot read '{path.suffix}' files; give one of .csv, .jsonl, {', '.join(readers)}"
+        )
     import datasets  # noqa: PLC0415
 
     datasets.disable_progress_bars()

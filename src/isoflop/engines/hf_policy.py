@@ -11,7 +11,7 @@ change (see isoflop.engines.token_sampling) is made again in float64 on that req
 import copy
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from isoflop.engines.checkpoints import (
     model_shape,
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
-from isoflop.engines.prefix_attention import DecodeState, Recorder
+from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
 from isoflop.engines.steps import ended_steps
@@ -38,18 +38,8 @@ from isoflop.errors import UserError
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
 CLOSE = 3e-5
-# Unused rows are taken out once they are this share (1 in _SLACK) of all: copying has a price too.
-_SLACK = 12
 # What may be kept of texts that are continued step by step.
 _KEPT_BYTES = 2**30
-
-
-@dataclass
-class _Branch:
-    """A text begun: its prompt, and the tokens that all its requests have drawn alike so far."""
-
-    prompt: tuple[int, ...]
-    tokens: list[int]
 
 
 class _UnderWay:
@@ -139,7 +129,7 @@ class TransformersPolicy:
     def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
         device, queue = self._model.device, under_way.queue
         ends = np.array(sorted(self._ends), dtype=np.int64)
-        state, branches = DecodeState(device), list[_Branch]()
+        state, branches = DecodeState(device), list[Branch]()
         logits = torch.zeros(0)
         # The unfinished requests, the row of the state that each is in, and how many tokens it has.
         active, row_of, written = (np.zeros(0, dtype=np.int64) for _ in range(3))
@@ -194,7 +184,7 @@ class TransformersPolicy:
             if more is not None and finished:
                 self._enqueue(under_way, more(finished, len(active)))
             if len(active):
-                branches, last, row_of = _branch_out(state, branches, row_of[going], tokens[going])
+                branches, last, row_of = branch_out(state, branches, row_of[going], tokens[going])
                 logits = self._step(state, last)
             else:
                 state, branches, row_of = DecodeState(device), [], row_of[going]
@@ -208,7 +198,7 @@ class TransformersPolicy:
     def _step_ends(
         self,
         under_way: "_UnderWay",
-        branches: list[_Branch],
+        branches: list[Branch],
         active: NDArray[np.int64],
         row_of: NDArray[np.int64],
         tokens: NDArray[np.int64],
@@ -241,7 +231,7 @@ class TransformersPolicy:
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
-    ) -> tuple[list[_Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
+    ) -> tuple[list[Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
         """Read waiting prompts for `room` requests at most.
 
         Returns a branch and the logits of the first token per prompt, the requests taken up, and for
@@ -263,7 +253,7 @@ class TransformersPolicy:
         hidden, recorder = self._read(prompts, keep)
         logits = self._model.get_output_embeddings()(hidden).float()
         state.admit(recorder, lengths)
-        return [_Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
+        return [Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
 
     def _read(self, prompts: Sequence[tuple[int, ...]], keep: bool) -> tuple[Tensor, Recorder]:
         """Hidden states after the last token of every prompt [prompts, hidden], and all keys and values.
@@ -313,7 +303,7 @@ class TransformersPolicy:
             [_stacked(layers)[order] for layers in zip(*(values for *_, values in parts), strict=True)],
         )
 
-    def _keep(self, state: DecodeState, branches: list[_Branch], rows: Sequence[int]) -> None:
+    def _keep(self, state: DecodeState, branches: list[Branch], rows: Sequence[int]) -> None:
         """Keep what the rows have read since their prompts, for requests that go on from there."""
         for row in rows:
             branch = branches[row]
@@ -338,7 +328,7 @@ class TransformersPolicy:
         logits: Tensor = self._model.get_output_embeddings()(hidden[:, 0]).float()
         return logits
 
-    def _settle(self, branch: _Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
+    def _settle(self, branch: Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
         """The next token after `branch` and its log-probability, computed alone and in float64."""
         if self._exact is None:
             self._exact = copy.deepcopy(self._model).double()
@@ -357,38 +347,6 @@ class TransformersPolicy:
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])
-
-
-def _branch_out(
-    state: DecodeState, branches: list[_Branch], row_of: NDArray[np.int64], tokens: NDArray[np.int64]
-) -> tuple[list[_Branch], NDArray[np.int64], NDArray[np.int64]]:
-    """Append each request's token: one row per distinct text, in `state` as in the returned branches.
-
-    `row_of` and `tokens` are by request. Also returns the last token by row and the new `row_of`.
-    """
-    pairs, where = np.unique((row_of << 32) | tokens, return_inverse=True)
-    parents, drawn = pairs >> 32, pairs & 0xFFFFFFFF
-    is_fork = np.concatenate([[False], parents[1:] == parents[:-1]])
-    forks = np.flatnonzero(is_fork)
-    unused = np.setdiff1d(np.arange(len(branches)), parents)[: len(forks)]
-    added = len(forks) - len(unused)
-    rows = parents.copy()
-    rows[forks] = np.concatenate([unused, np.arange(len(branches), len(branches) + added)])
-    if len(forks):
-        state.fork(torch.from_numpy(parents[forks]), torch.from_numpy(rows[forks]), len(branches) + added)
-        branches = branches + [branches[0]] * added
-        for parent, row in zip(parents[forks], rows[forks], strict=True):
-            branches[row] = _Branch(branches[parent].prompt, branches[parent].tokens.copy())
-    last = np.zeros(len(branches), dtype=np.int64)
-    last[rows] = drawn
-    for row, token in zip(rows.tolist(), drawn.tolist(), strict=True):
-        branches[row].tokens.append(token)
-    row_of = rows[where]
-    if len(branches) - len(rows) > max(4, len(branches) // _SLACK):
-        kept = np.sort(rows)
-        state.keep(torch.from_numpy(kept).to(state.device))
-        return [branches[row] for row in kept], last[kept], np.searchsorted(kept, row_of)
-    return branches, last, row_of
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import httpx2
@@ -57,8 +57,8 @@ class ServerClient(Generic[T]):
             limits=httpx2.Limits(max_connections=concurrency, keepalive_expiry=2.0),
         )
         self._room = asyncio.Semaphore(concurrency)
-        self._answers: SimpleQueue[tuple[int, T | BaseException]] = SimpleQueue()
-        self._asked: set[Future[None]] = set()
+        self._answers: SimpleQueue[tuple[int, Future[T]]] = SimpleQueue()
+        self._asked: set[Future[T]] = set()
         self._noted = float("-inf")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -74,25 +74,18 @@ class ServerClient(Generic[T]):
 
     def ask(self, number: int, path: str, body: dict[str, Any], read: Read[T]) -> None:
         """Make a request, whose answer `answers` gives under `number`."""
-        delivered = self._deliver(number, path, body, read, self._answers)
-        future = asyncio.run_coroutine_threadsafe(delivered, self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._exchange("POST", path, body, read), self._loop)
         self._asked.add(future)
+        answers = self._answers
         future.add_done_callback(self._asked.discard)
+        future.add_done_callback(lambda answer: answers.put((number, answer)))
 
     def answers(self) -> list[tuple[int, T]]:
         """What has come; waits for one answer at least. Raises UserError where a request has failed."""
         came = [self._answers.get()]
-        while True:
-            try:
-                came.append(self._answers.get_nowait())
-            except Empty:
-                break
-        found = []
-        for number, answer in came:
-            if isinstance(answer, BaseException):
-                raise answer
-            found.append((number, answer))
-        return found
+        while not self._answers.empty():
+            came.append(self._answers.get())
+        return [(number, answer.result()) for number, answer in came]
 
     def drop(self) -> None:
         """Give up all that was asked."""
@@ -111,19 +104,6 @@ class ServerClient(Generic[T]):
 
     def _wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    async def _deliver(
-        self,
-        number: int,
-        path: str,
-        body: dict[str, Any],
-        read: Read[T],
-        answers: SimpleQueue[tuple[int, T | BaseException]],
-    ) -> None:
-        try:
-            answers.put((number, await self._exchange("POST", path, body, read)))
-        except Exception as error:  # raised where it is waited for
-            answers.put((number, error))
 
     async def _exchange(self, method: str, path: str, body: dict[str, Any] | None, read: Read[T]) -> T:
         async with self._room:

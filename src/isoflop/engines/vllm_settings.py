@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from isoflop.config.models import Policy, Running
+from isoflop.config.models import Policy
+from isoflop.config.verifiers import Running
 from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.

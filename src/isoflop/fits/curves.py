@@ -1,7 +1,5 @@
 """Credits per problem to curves: accuracy with its interval and cost, over budgets."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, cast
@@ -230,11 +228,7 @@ def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """CSV with a header and Unix line ends."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
 def fraction(value: float) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from isoflop.arrays import Floats
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, policy_frontier
-from isoflop.fits.scaling_laws import Fit, fit_optimal_size
+from isoflop.fits.scaling_laws import Fit
+from isoflop.fits.size_regression import fit_optimal_size
 
 
 @dataclass(frozen=True)

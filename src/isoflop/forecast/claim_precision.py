@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isoflop.claims.snell2024 import CLAIMS as SNELL_CLAIMS
 from isoflop.claims.wu2024 import CLAIMS as WU_CLAIMS
-from isoflop.config.base import WordproblemsSource
+from isoflop.config.datasets import WordproblemsSource
 from isoflop.config.planning import Planning
 from isoflop.fits.precision import problems_to_decide
 from isoflop.forecast.comparisons import (

@@ -1,23 +1,14 @@
 """What an experiment will take and decide, before it runs: jobs, tokens, FLOPs, GPU-hours, disk, intervals.
 
-    python -m isoflop.forecast.command [--config KEY=VALUE ...] [--format table|json|csv] [--offline]
-    CONFIG...
-
-Nothing is computed and no weights are read. Also written to results/<experiment>/plan.json. Ends with an
-error where a model does not fit the planned accelerator.
+Nothing is computed and no weights are read.
 """
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from isoflop.config.study import load_config
+from isoflop.config.study import Config
 from isoflop.errors import UserError
-from isoflop.files import run_stage, write_text
+from isoflop.files import write_text
 from isoflop.forecast.claim_precision import forecast_precision
 from isoflop.forecast.inputs import gather
 from isoflop.forecast.study_work import study_work
@@ -29,14 +20,16 @@ from isoflop.pipeline.plan import Plan
 _FORMATS = {"table": as_text, "json": as_json, "csv": as_csv}
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the forecast and write plan.json; raises UserError on bad input and where models do not fit."""
-    options = _options(arguments)
-    config = load_config(options.configs, _overrides(options.config), unpinned=True)
+def print_forecast(config: Config, form: str, *, offline: bool = False) -> None:
+    """Print the forecast, as a `table`, `json` or `csv`, and write it to results/<experiment>/plan.json.
+
+    `offline`: do not ask the hub for sizes of models. Raises UserError where models do not fit the planned
+    accelerator.
+    """
     plan = Plan(config)
-    forecast = make_forecast(plan, Path(), offline=options.offline)
+    forecast = make_forecast(plan, Path(), offline=offline)
     write_text(Path(plan.results) / "plan.json", as_json(forecast))
-    sys.stdout.write(_FORMATS[options.format](forecast))
+    sys.stdout.write(_FORMATS[form](forecast))
     if forecast.faults:
         raise UserError(f"planned for {config.planning.gpu}: " + "; ".join(forecast.faults))
 
@@ -69,36 +62,10 @@ def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
     found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
-    for stage, pools in (("gather", plan.searches()), ("replay", plan.replays())):
+    for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
         found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
-    for stage, pools in (("grade", plan.pools()), ("select", plan.picked())):
+    for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
         found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
         found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
     return found
-
-
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    summary = (__doc__ or "").split("\n", 1)[0]
-    parser = argparse.ArgumentParser(prog="isoflop.forecast.command", description=summary)
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files, later ones on top")
-    parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--format", choices=list(_FORMATS), default="table")
-    parser.add_argument("--offline", action="store_true", help="do not ask the hub for sizes of models")
-    return parser.parse_args(arguments)
-
-
-def _overrides(values: Sequence[str]) -> Mapping[str, Any]:
-    pairs = [value.partition("=") for value in values]
-    wrong = next((key for key, mark, _ in pairs if not mark), None)
-    if wrong is not None:
-        raise UserError(f"--config: {wrong!r} is not KEY=VALUE")
-    try:
-        # Only the structure is read here; load_config reads the values as a config file has them.
-        return {key: yaml.load(text, Loader=yaml.BaseLoader) for key, _, text in pairs}
-    except yaml.YAMLError as error:
-        raise UserError(f"--config: {' '.join(values)!r} cannot be read as YAML ({error})") from error
-
-
-if __name__ == "__main__":
-    run_stage(main)

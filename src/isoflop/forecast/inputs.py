@@ -13,18 +13,19 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from isoflop.config.base import FileSource, Greedy, Sampling, WordproblemsSource
-from isoflop.config.checks import is_local
-from isoflop.config.models import ImportedVerifier, Policy, Running
-from isoflop.config.search import TreeSearch
+from isoflop.config.check_models import is_local
+from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
+from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
+from isoflop.config.verifiers import ImportedVerifier, Running
 from isoflop.costs import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_table
-from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
+    CheckpointConfigs,
     Size,
     counted_size,
     size_of_architecture,
@@ -32,8 +33,8 @@ from isoflop.forecast.model_sizes import (
     size_of_plan,
     with_layers,
 )
-from isoflop.forecast.searches import Lengths
 from isoflop.forecast.time import Placed, memory_fault, shared_fault, training_fault
+from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Known, assumed_lengths, search_gpus
 from isoflop.pipeline.plan import Plan
 from isoflop.tables import PROBLEMS
@@ -143,7 +144,7 @@ class _Lengths:
     def all(self) -> dict[tuple[str, str], Lengths]:
         """Of every data set and policy that meet."""
         config, found = self._config, {}
-        for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools()):
+        for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools.all()):
             if config.policies[name].runs:
                 found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         pairs = [
@@ -173,7 +174,7 @@ class _Lengths:
 
     def _measured(self, dataset: str, policy: str) -> Lengths | None:
         """From the first ledger of samples that an earlier run left, with the steps of its candidates."""
-        for generator in self._plan.sampled():
+        for generator in self._plan.pools.sampled():
             base = self._root / self._plan.results / "sample" / dataset / policy / generator
             ledger, table = base.with_name(f"{generator}.ledger.json"), base.with_name(f"{generator}.parquet")
             if not (ledger.is_file() and table.is_file()):
@@ -343,8 +344,8 @@ class _Sizes:
 def _together(plan: Plan, known: Known) -> list[str]:
     """How many GPUs the searches in vLLM take."""
     found = []
-    for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.searches()):
-        (guide,) = plan.pool_verifiers(generator)
+    for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.pools.searches()):
+        (guide,) = plan.pools.verifiers(generator)
         policy, verifier = known.policies[name], known.verifiers[guide]
         if policy.vllm or verifier.vllm:
             gpus, shares = search_gpus(policy, verifier), policy.memory_share + verifier.memory_share

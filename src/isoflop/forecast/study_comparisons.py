@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from isoflop.config.base import Greedy, Import, Reach, Sampling
-from isoflop.config.search import TreeSearch
+from isoflop.config.generators import Greedy, Import, Reach, Sampling, TreeSearch
 from isoflop.forecast.comparisons import (
     AGAINST_GREEDY,
     AGAINST_SAMPLES,
@@ -40,7 +39,7 @@ def study_comparisons(plan: Plan) -> list[Comparison]:
 class _OnDataset:
     def __init__(self, plan: Plan, dataset: str) -> None:
         self._plan, self._config, self._dataset = plan, plan.config, dataset
-        self._made = [(pool.policy, pool.generator) for pool in plan.pools() if pool.dataset == dataset]
+        self._made = [(pool.policy, pool.generator) for pool in plan.pools.all() if pool.dataset == dataset]
         assert plan.config.headline is not None  # checked for every config that studies
         self._selector = plan.config.headline.selector
         self._aggregation = plan.config.headline.step_aggregation
@@ -171,7 +170,7 @@ class _OnDataset:
         base, _, length = name.partition("/")
         if base in self._config.chains:
             return self._config.chains[base].budgets(int(length))
-        return self._plan.budgets(policy, name)
+        return self._plan.pools.budgets(policy, name)
 
     def _largest(self, policy: str, name: str, selector: str) -> Picked | None:
         budgets = self._budgets(policy, name)
@@ -200,7 +199,7 @@ class _OnDataset:
         """None where the selector needs a verifier that there is not."""
         base, _, length = name.partition("/")
         entry = self._config.generators[base]
-        scoring = self._plan.pool_verifiers(base)
+        scoring = self._plan.pools.verifiers(base)
         verified = needs_verifier(selector)
         if verified and not scoring:
             return None

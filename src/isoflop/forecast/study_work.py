@@ -1,12 +1,14 @@
 """What a forecast of an experiment rests on, from its plan."""
 
-from isoflop.config.base import Import
-from isoflop.config.models import CausalOrm, ImportedVerifier, Policy, Running
+from isoflop.config.generators import Import
+from isoflop.config.models import Policy
 from isoflop.config.planning import ModelUse
+from isoflop.config.verifiers import CausalOrm, ImportedVerifier, Running
 from isoflop.forecast.study_comparisons import study_comparisons
 from isoflop.forecast.work import PlanComparisonSpec, StudyWork
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.plan import Plan, canonical
+from isoflop.pipeline.plan import Plan
+from isoflop.specs import canonical
 
 
 def comparison_spec(plan: Plan) -> str:
@@ -39,10 +41,10 @@ def study_work(plan: Plan) -> StudyWork:
         generators={name: entry.model_copy(update={"only": None}) for name, entry in generators.items()},
         pools=tuple(
             (pool.dataset, pool.policy, pool.generator)
-            for pool in plan.pools()
+            for pool in plan.pools.all()
             if pool.generator in generators
         ),
-        verifiers_of={name: plan.pool_verifiers(name) for name in generators},
+        verifiers_of={name: plan.pools.verifiers(name) for name in generators},
         at_most=limits,
         comparisons=tuple(study_comparisons(plan)),
         planning=config.planning,
@@ -50,7 +52,7 @@ def study_work(plan: Plan) -> StudyWork:
 
 
 def _use(plan: Plan, entry: Policy | Running) -> ModelUse:
-    model = plan.trained_folder(entry.trained) if entry.trained else entry.model
+    model = plan.paths.trained(entry.trained) if entry.trained else entry.model
     assert model is not None  # what runs is somewhere
     return ModelUse(
         model=model,

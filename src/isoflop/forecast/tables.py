@@ -1,10 +1,10 @@
 """A forecast as text, JSON and CSV."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+
+import pandas as pd
 
 from isoflop.config.planning import Planning
 from isoflop.forecast.claim_precision import PrecisionForecast
@@ -130,11 +130,7 @@ def as_json(forecast: Forecast) -> str:
 def as_csv(forecast: Forecast) -> str:
     """One row per job."""
     rows = [_fields(one, done) for one, done in zip(forecast.jobs, forecast.done, strict=True)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _fields(one: Ranged, done: bool) -> dict[str, object]:

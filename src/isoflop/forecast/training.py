@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isoflop.config.planning import Planning
-from isoflop.config.revisions import ChainLabelConfig, TrajectoryConfig
-from isoflop.config.training import LabelConfig, PolicyTraining, PrmTraining
+from isoflop.config.training import (
+    ChainLabelConfig,
+    LabelConfig,
+    PolicyTraining,
+    PrmTraining,
+    TrajectoryConfig,
+)
 from isoflop.costs import flops_kaplan
-from isoflop.forecast.revisions import judged_texts, places
 from isoflop.forecast.time import (
     batch,
     read_seconds,
@@ -17,6 +21,7 @@ from isoflop.forecast.time import (
     weight_bytes,
     write_seconds,
 )
+from isoflop.forecast.tokens import judged_texts, places
 from isoflop.forecast.work import Job, Known, chain_job
 
 # Backward passes take twice the forward's FLOPs (Kaplan et al. 2020): 6 N in all.

@@ -10,21 +10,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.config.base import Greedy, Sampling
+from isoflop.config.generators import AnySearch, Greedy, Revisions, Sampling
 from isoflop.config.planning import ModelUse, Planning
-from isoflop.config.revisions import Revisions
-from isoflop.config.search import AnySearch
 from isoflop.costs import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast.comparisons import Comparison
-from isoflop.forecast.revisions import Place, chain_work, judged_texts, places
-from isoflop.forecast.searches import Lengths, expected_use
-from isoflop.forecast.time import (
-    Placed,
-    batch,
-    read_seconds,
-    start_seconds,
-    write_seconds,
-)
+from isoflop.forecast.time import Placed, batch, read_seconds, start_seconds, write_seconds
+from isoflop.forecast.tokens import Lengths, Place, chain_work, expected_use, judged_texts, places
 
 Generating = Annotated[Greedy | Sampling | Revisions | AnySearch, Field(discriminator="kind")]
 # Of a step in a table of trees, beside its text.

@@ -21,12 +21,15 @@ import resource
 import struct
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 BEYOND_LIMITS = "beyond the limits"
 NO_LIMIT_ON_PROCESSES = "no limit on processes"
 # The program's name for itself: one guarded by __name__ == "__main__" does not start its own main part.
 _MODULE = "solution"
+# What nested assertions call, and how many of them count.
+_JUDGE = "__isoflop_judge__"
+_MAX_RECORDED = 10_000
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 # Linux system calls by number, as audited (AUDIT_ARCH) and for clone, clone3 and those that are refused:
@@ -118,6 +121,33 @@ def _judged(test: ast.expr, space: dict[str, object]) -> tuple[bool, str]:
     return holds, str(holds)
 
 
+class _Recorded(ast.NodeTransformer):
+    """Nested assertions as calls that note what they gave."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """`assert a == b` as a call with both sides unevaluated; what awaits or names things stays."""
+        kept = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+        if any(isinstance(part, kept) for part in ast.walk(node)):
+            return node
+        test, sides = node.test, [node.test]
+        if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
+            sides = [test.left, test.comparators[0]]
+        nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+        calls: list[ast.expr] = [ast.Lambda(args=nothing, body=side) for side in sides]
+        return ast.Expr(ast.Call(func=ast.Name(_JUDGE, ast.Load()), args=calls, keywords=[]))
+
+
+def _record(recorded: list[tuple[bool, str]], *sides: Callable[[], object]) -> None:
+    if len(recorded) >= _MAX_RECORDED:
+        raise AssertionError
+    try:
+        values = [side() for side in sides]
+        holds = bool(values[0] == values[1]) if len(values) > 1 else bool(values[0])
+        recorded.append((holds, " ".join(map(_described, values)) if len(values) > 1 else str(holds)))
+    except Exception as error:
+        recorded.append(_failed(error))
+
+
 def _failed(error: BaseException) -> tuple[bool, str]:
     return False, BEYOND_LIMITS if isinstance(error, MemoryError) else f"error {type(error).__name__}"
 
@@ -132,14 +162,22 @@ def outcomes(program: str, tests: str) -> Iterator[tuple[bool, str]]:
     except BaseException as error:
         yield _failed(error)
         return
+    recorded: list[tuple[bool, str]] = []
+    space[_JUDGE] = lambda *sides: _record(recorded, *sides)
     for statement in ast.parse(tests).body:
         try:
             if isinstance(statement, ast.Assert):
                 yield _judged(statement.test, space)
             else:
-                exec(compile(ast.Module([statement], []), "<test>", "exec"), space)
+                # Assertions in loops and functions report to the list, wherever they are called from.
+                changed = ast.fix_missing_locations(_Recorded().visit(statement))
+                exec(compile(ast.Module([changed], []), "<test>", "exec"), space)
         except BaseException as error:
+            yield from recorded
+            recorded.clear()
             yield _failed(error)
+        yield from recorded
+        recorded.clear()
 
 
 def main() -> None:

@@ -11,9 +11,7 @@ and wrong programs.
 
 import ast
 import json
-import re
 import secrets
-import textwrap
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -22,18 +20,13 @@ from typing import Self
 
 from isoflop.errors import UserError
 from isoflop.grading import program_runner
+from isoflop.grading.code_blocks import stated_program
 from isoflop.grading.equivalence import AnswerClasses, numbered
 from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_PROCESSES
 from isoflop.grading.sandbox import Limits, Sandbox
+from isoflop.grading.statements import answering
 
 MAX_PROGRAM_LENGTH = 100_000  # characters; longer ones are not run and are wrong
-
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*$", re.MULTILINE)
-_PYTHON = frozenset({"", "python", "python3", "py"})
-# The marks of MBPP's few-shot prompt and of Code Llama's.
-_MARKS = (("[BEGIN]", "[DONE]"), ("[PYTHON]", "[/PYTHON]"))
-_DEFINITION = re.compile(r"^(?:async\s+def|def|class)\s+(?!test_)\w|^\w+\s*=\s*lambda\b", re.MULTILINE)
-_CODE_LINE = re.compile(r"^(?:(?:async\s+def|def|class|import|from|@)\s*\w|\w+\s*=\s*lambda\b)", re.MULTILINE)
 
 Outcomes = tuple[tuple[bool, str], ...]
 
@@ -64,17 +57,8 @@ class CodeGrader:
         self._sandbox = None
 
     def extract(self, text: str, *, truncated: bool = False) -> str | None:
-        """The last code block that defines a function or class, else the last one; else a text of code.
-
-        A block that is not closed is complete unless the text was cut off: what closes it may have been the
-        stop string.
-        """
-        blocks = [block for block, closed in _blocks(text) if closed or not truncated]
-        if not blocks and not truncated and not _FENCE.search(text) and _CODE_LINE.search(text):
-            blocks = [text]
-        programs = [program for block in blocks if (program := _tidy(block))]
-        chosen = [program for program in programs if _DEFINITION.search(program)] or programs
-        return chosen[-1] if chosen else None
+        """The last code block that defines a function or class (isoflop.grading.code_blocks)."""
+        return stated_program(answering(text), truncated=truncated)
 
     def correct(self, answer: str, reference: str) -> bool | None:
         """Whether the program passes the tests; None if it goes beyond the limits."""
@@ -97,12 +81,17 @@ class CodeGrader:
         return AnswerClasses(numbered(classes.values()), frozenset(correct), tuple(undecided))
 
     def reference_fault(self, answer: str) -> str | None:
-        """A reference must be Python that asserts something."""
+        """A reference must be Python that asserts something, at once or in what it calls."""
         try:
-            statements = ast.parse(answer).body
+            tree = ast.parse(answer)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return f"its tests are not Python ({error})"
-        return None if any(isinstance(one, ast.Assert) for one in statements) else "its tests assert nothing"
+        if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+            return "its tests assert nothing"
+        defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        if all(isinstance(statement, defined) for statement in tree.body):
+            return "its tests are defined and never called; add the call, such as check(candidate)"
+        return None
 
     def _run(self, program: str, tests: str) -> Outcomes | None:
         """The outcome of every assertion, shape [assertions]; None beyond the limits."""
@@ -145,28 +134,3 @@ def _is_failure(look: str) -> bool:
 @cache
 def _runner() -> str:
     return Path(program_runner.__file__).read_text(encoding="utf-8")
-
-
-def _blocks(text: str) -> list[tuple[str, bool]]:
-    """The code blocks of `text` in their order, and whether each is closed."""
-    for opening, closing in _MARKS:
-        if opening in text:
-            parts = (part.partition(closing) for part in text.split(opening)[1:])
-            return [(inside, bool(mark)) for inside, mark, _ in parts]
-    found: list[tuple[str, bool]] = []
-    fences = list(_FENCE.finditer(text))
-    place = 0
-    while place < len(fences):
-        opening_fence = fences[place]
-        closing_fence = fences[place + 1] if place + 1 < len(fences) else None
-        end = closing_fence.start() if closing_fence else len(text)
-        if opening_fence[1].lower() in _PYTHON:
-            found.append((text[opening_fence.end() : end], closing_fence is not None))
-        place += 2
-    return found
-
-
-def _tidy(block: str) -> str | None:
-    """The block without what changes only its looks: its indentation as a whole, spaces at line ends."""
-    lines = [line.rstrip() for line in textwrap.dedent(block.replace("\r\n", "\n")).split("\n")]
-    return "\n".join(lines).strip("\n") or None

@@ -1,1 +1,17 @@
 """What would run: jobs, paths, specifications, digests, shards."""
+
+from typing import TYPE_CHECKING
+
+from isoflop._lazy import face
+
+if TYPE_CHECKING:
+    from isoflop.pipeline.jobs import StageJob, needed_jobs
+    from isoflop.pipeline.plan import Plan
+    from isoflop.pipeline.plan_allocation import ChoicePlan
+    from isoflop.pipeline.plan_publishing import PublishPlan
+    from isoflop.pipeline.plan_revisions import RevisionPlan
+    from isoflop.pipeline.pools import Pool
+
+__all__ = ["ChoicePlan", "Plan", "Pool", "PublishPlan", "RevisionPlan", "StageJob", "needed_jobs"]
+
+face(__name__)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from isoflop.config.base import Import
+from isoflop.config.generators import Import
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.plan import Plan, Pool, canonical
-from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool
+from isoflop.pipeline.paths import CANDIDATES, CREDITS, DIFFICULTY, GRADES, SCORES, TABLE, ledger_of
+from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.pools import Pool
+from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
 from isoflop.strategy import NONE
 
 TABLES = (
@@ -29,7 +31,7 @@ class ChoicePlan:
         if entry is None:
             return []
         found: dict[tuple[str, str], Pool] = {}
-        for pool in self._plan.pools():
+        for pool in self._plan.pools.all():
             pair = (pool.dataset, pool.policy)
             if pool.generator == entry.generator or (
                 pool.generator in self._config.chains and pair not in found
@@ -39,13 +41,11 @@ class ChoicePlan:
 
     def difficulties(self) -> list[str]:
         """The tables of difficulty, in the order of `judged`."""
-        return [
-            f"{self._plan.results}/difficulty/{pool.dataset}/{pool.policy}.parquet" for pool in self.judged()
-        ]
+        return [path for pool in self.judged() for path in self._plan.paths.of(pool, DIFFICULTY)]
 
     def verifier(self, generator: str) -> str | None:
         """The verifier that predicts difficulty from a generator's pool, where that has scores."""
-        entry, scored = self._config.difficulty, self._plan.pool_verifiers(generator)
+        entry, scored = self._config.difficulty, self._plan.pools.verifiers(generator)
         if entry is None or not scored:
             return None
         wanted = entry.verifier or scored[0]
@@ -71,19 +71,12 @@ class ChoicePlan:
 
     def difficulty_inputs(self, dataset: str, policy: str) -> list[str]:
         """Candidates, grades, ledger, and the scores that predict."""
-        generator = self._generator(dataset, policy)
-        path = f"{dataset}/{policy}/{generator}"
-        results, verifier = self._plan.results, self.verifier(generator)
-        scores = (
-            [f"{results}/score/{path}/{verifier}.{ending}" for ending in ("parquet", "ledger.json")]
-            if verifier
-            else []
-        )
+        paths, pool = self._plan.paths, Pool(dataset, policy, self._generator(dataset, policy))
+        verifier = self.verifier(pool.generator)
+        scores = (SCORES, ledger_of(SCORES)) if verifier else ()
         return [
-            f"{results}/sample/{path}.parquet",
-            f"{results}/grade/{path}.parquet",
-            f"{results}/sample/{path}.ledger.json",
-            *scores,
+            *paths.of(pool, CANDIDATES, GRADES, ledger_of(CANDIDATES)),
+            *(paths.at(path, **pool._asdict(), verifier=verifier) for path in scores),
         ]
 
     def _generator(self, dataset: str, policy: str) -> str:
@@ -95,16 +88,16 @@ class ChoicePlan:
         wanted = {name.partition("+")[0] for family in self._families().values() for name in family}
         if self._config.exchange is not None:
             wanted.add(self._config.exchange.greedy)
-        return [pool for pool in self._plan.picked() if pool.generator in wanted]
+        return [pool for pool in self._plan.pools.picked() if pool.generator in wanted]
 
     def credits(self) -> list[str]:
         """Their tables of credits, in the order of `pools`."""
-        return [f"{self._plan.results}/select/{'/'.join(pool)}.parquet" for pool in self.pools()]
+        return [path for pool in self.pools() for path in self._plan.paths.of(pool, CREDITS)]
 
     def tables(self) -> list[str]:
         """What the choose stage writes."""
         names: Sequence[str] = TABLES if self._config.compute_optimal is not None else ()
-        return [f"{self._plan.results}/tables/{name}" for name in names]
+        return [self._plan.paths.at(TABLE, table=name) for name in names]
 
     def choose(self) -> str:
         """Specification of the choice."""
@@ -149,7 +142,7 @@ class ChoicePlan:
         assert config.headline is not None  # as above
         usual = (next(iter(config.verifiers), NONE), config.headline.step_aggregation)
         for generator in dict.fromkeys(pool.generator for pool in self.pools()):
-            scored = self._plan.pool_verifiers(generator.partition("/")[0])
+            scored = self._plan.pools.verifiers(generator.partition("/")[0])
             if scored:
                 how = "last" if config.verifiers[scored[0]].outcome else usual[1]
                 if (scored[0], how) != usual:

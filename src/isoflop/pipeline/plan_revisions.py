@@ -1,8 +1,9 @@
 """The jobs of revisions: training data, chains, credits by length, and how often answers change."""
 
-from isoflop.config.revisions import Revisions
+from isoflop.config.generators import Revisions
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.plan import Plan, Pool, canonical
+from isoflop.pipeline.paths import CANDIDATES, GRADES, PROBLEMS, TABLE
+from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.specs import (
     CHAIN_LABELS_VERSION,
@@ -13,6 +14,7 @@ from isoflop.specs import (
     ReviseSpec,
     RevisionRatesSpec,
     TrajectoriesSpec,
+    canonical,
 )
 
 
@@ -29,7 +31,7 @@ class RevisionPlan:
             TrajectoriesSpec(
                 name=name,
                 trajectories=entry,
-                policy=self._plan.located(self._config.policies[entry.policy]),
+                policy=self._plan.models.policy(entry.policy),
                 grader=self._config.datasets[entry.problems].grader,
                 seed=self._config.seed,
                 version=TRAJECTORIES_VERSION,
@@ -47,7 +49,7 @@ class RevisionPlan:
             ChainLabelsSpec(
                 name=name,
                 chains=entry,
-                policy=self._plan.located(self._config.policies[entry.policy]),
+                policy=self._plan.models.policy(entry.policy),
                 grader=self._config.datasets[entry.problems].grader,
                 seed=self._config.seed,
                 version=CHAIN_LABELS_VERSION,
@@ -62,7 +64,7 @@ class RevisionPlan:
         """Specification of a table of chains."""
         return canonical(
             ReviseSpec(
-                policy=self._plan.writer(policy),
+                policy=self._plan.models.writer(policy),
                 generator=self._chains(generator).model_copy(
                     # What is scored and compared does not change what is written.
                     update={"only": None, "verifiers": None}
@@ -78,21 +80,14 @@ class RevisionPlan:
         budgets = self._chains(generator).budgets(length)
         return self._plan.select_from(generator, "revisions", budgets, length, halves=telling)
 
-    def pools(self) -> list[Pool]:
-        """The tables of chains."""
-        return [pool for pool in self._plan.pools() if pool.generator in self._config.chains]
-
     def table(self) -> list[str]:
         """The table of what becomes of answers along the chains, where there are any."""
-        return [f"{self._plan.results}/tables/revisions.csv"] if self.pools() else []
+        return [self._plan.paths.at(TABLE, table="revisions.csv")] if self._plan.pools.chains() else []
 
     def rates_inputs(self) -> list[str]:
         """Candidates and grades of every pool, in the order of the specification."""
-        return [
-            f"{self._plan.results}/{stage}/{'/'.join(pool)}.parquet"
-            for pool in self.pools()
-            for stage in ("sample", "grade")
-        ]
+        paths, pools = self._plan.paths, self._plan.pools.chains()
+        return [path for pool in pools for path in paths.of(pool, CANDIDATES, GRADES)]
 
     def rates(self) -> str:
         """Specification of that table."""
@@ -100,7 +95,7 @@ class RevisionPlan:
         return canonical(
             RevisionRatesSpec(
                 experiment=config.experiment,
-                pools=tuple(ChainsOfPool(**pool._asdict()) for pool in self.pools()),
+                pools=tuple(ChainsOfPool(**pool._asdict()) for pool in self._plan.pools.chains()),
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -112,4 +107,4 @@ class RevisionPlan:
         return self._config.chains[generator]
 
     def _inputs(self, problems: str, policy: str) -> list[str]:
-        return [f"{self._plan.results}/problems/{problems}.parquet", *self._plan.policy_files(policy)]
+        return [self._plan.paths.at(PROBLEMS, dataset=problems), *self._plan.models.policy_files(policy)]

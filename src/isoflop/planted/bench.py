@@ -6,13 +6,10 @@ average" by the mean of the parts; "there is" where some part is above 0, contra
 value of 0 speaks for neither side, so every decided verdict about it is false.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from isoflop.arrays import Floats
 from isoflop.claims.best_choice import BestChoice, Picked, best_choices
@@ -36,80 +33,24 @@ from isoflop.fits.scaling_laws import (
     fit_exponential_saturation,
     fit_power_law_with_floor,
 )
+from isoflop.planted.tally import Tally
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved
 from isoflop.verdicts.judge import (
     CONTRADICTED,
     MIXED,
-    NOT_TESTED,
     SUPPORTED,
     UNDECIDED,
     Claim,
     ClaimJudged,
-    Part,
-    Statement,
     StatementJudged,
 )
+from isoflop.verdicts.statements import Part, Statement
 
 # True values nearer to 0 than this are 0: a hundredth of a point.
 TRUE_ZERO = 1e-4
 # What choosing gains is known to about this: the mean of some hundred studies.
 NOTHING_GAINED = 1e-3
-
-
-class Rate(NamedTuple):
-    """A share of studies with its 95% interval (Wilson 1927)."""
-
-    share: float
-    low: float
-    high: float
-
-
-def rate(hits: int, trials: int, confidence: float = 0.95) -> Rate:
-    """`hits` of `trials`; NaN of none."""
-    if not trials:
-        return Rate(np.nan, np.nan, np.nan)
-    z = float(ndtri(0.5 + confidence / 2.0))
-    share = hits / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return Rate(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
-
-
-@dataclass
-class Tally:
-    """What was said of one sentence in one world, and whether it was true.
-
-    `studies`: that said anything, "undecided" included. `false`, `right`: decided verdicts that are not true
-    and that are. `covered` of `intervals`: intervals of parts and means that hold the true value.
-    """
-
-    studies: int = 0
-    said: dict[str, int] = field(default_factory=dict)
-    false: int = 0
-    right: int = 0
-    covered: int = 0
-    intervals: int = 0
-
-    def add(self, verdict: str, false: bool, covered: int = 0, intervals: int = 0) -> None:
-        """One study's verdict."""
-        self.studies += 1
-        self.said[verdict] = self.said.get(verdict, 0) + 1
-        decided = verdict not in (UNDECIDED, NOT_TESTED)
-        self.false += decided and false
-        self.right += decided and not false
-        self.covered += covered
-        self.intervals += intervals
-
-    def merge(self, other: "Tally") -> None:
-        """Add another's studies."""
-        self.studies += other.studies
-        for verdict, count in other.said.items():
-            self.said[verdict] = self.said.get(verdict, 0) + count
-        self.false += other.false
-        self.right += other.right
-        self.covered += other.covered
-        self.intervals += other.intervals
 
 
 def score_claim(tally: Tally, judged: ClaimJudged, truth: Claim) -> None:
@@ -397,66 +338,3 @@ def first_near_last(series: Series) -> int:
     """The first budget from which on every accuracy is within a point of the last."""
     far = np.flatnonzero(np.abs(series.accuracy - series.accuracy[-1]) > NEAR)
     return int(series.budgets[far[-1] + 1 if far.size else 0])
-
-
-def summary(rows: Sequence[Mapping[str, str]]) -> str:
-    """The bench's table as Markdown: per sentence its worst world and the range of coverage over worlds.
-
-    `rows`: of `verdicts-bench.csv`. Coverage is of worlds with at least 200 intervals.
-    """
-    lines = [
-        "| Sentence | Worlds | Studies | False, worst world | Worst world | Coverage of 95% intervals |",
-        "|---|---|---|---|---|---|",
-    ]
-    for sentence in dict.fromkeys(row["sentence"] for row in rows):
-        own = [row for row in rows if row["sentence"] == sentence]
-        worst = max(own, key=lambda row: float(row["false"]))
-        share = (
-            f"{_percent(worst['false'])} ({_percent(worst['false_low'])} to {_percent(worst['false_high'])})"
-        )
-        where = f"{worst['world']}, {worst['problems']} problems" if float(worst["false"]) > 0 else ""
-        known = [float(row["coverage"]) for row in own if row["coverage"] and int(row["intervals"]) >= 200]
-        covered = f"{100 * min(known):.0f} to {100 * max(known):.0f}%" if known else ""
-        studies = sum(int(row["studies"]) for row in own)
-        lines.append(f"| {sentence} | {len(own)} | {studies} | {share} | {where} | {covered} |")
-    return "\n".join(lines)
-
-
-def power(rows: Sequence[Mapping[str, str]], sentences: Sequence[str]) -> str:
-    """How often a sentence is decided rightly where REBASE is so many points better and MCTS worse."""
-    lines = ["| Points | Problems | " + " | ".join(sentences) + " |", "|" + "---|" * (2 + len(sentences))]
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for row in rows:
-        match = _BETTER.fullmatch(row["world"])
-        if match:
-            cell = found.setdefault((match[1], row["problems"]), {})
-            cell[row["sentence"]] = _percent(row["right"])
-    for (points, problems), cells in found.items():
-        lines.append(
-            f"| {points} | {problems} | " + " | ".join(cells.get(one, "") for one in sentences) + " |"
-        )
-    return "\n".join(lines)
-
-
-# The sentences whose power is told.
-POWER = ("Wu 3", "Wu 4", "Wu 7", "rebase over samples", "compute saved")
-
-
-def with_tables(page: str, rows: Sequence[Mapping[str, str]]) -> str:
-    """The page with its two tables made of `rows`, between the comments that mark them."""
-    for name, table in (("bench", summary(rows)), ("power", power(rows, POWER))):
-        start, end = (re.escape(mark) for mark in (f"<!-- {name}:", f"<!-- end of {name} -->"))
-        page = re.sub(
-            rf"({start}[^\n]*-->\n).*?({end})",
-            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",  # type: ignore[misc]
-            page,
-            flags=re.DOTALL,
-        )
-    return page
-
-
-_BETTER = re.compile(r"REBASE (\d) better, MCTS \d worse")
-
-
-def _percent(share: str) -> str:
-    return f"{100 * float(share):.0f}%"

@@ -1,15 +1,12 @@
 """README.md and docs/studies/*.md, rendered from templates whose numbers are looked up in committed tables.
 
-    python -m isoflop.prose.pages [ROOT]
-
-renders every `docs/templates/X.j2` under ROOT (default: here) to `docs/X`, and `README.md.j2` to `README.md`.
+Every `docs/templates/X.j2` is rendered to `docs/X`, and `README.md.j2` to `README.md` (`isoflop docs`).
 A template asks for cells of `docs/studies/STUDY/TABLE.csv` by the values of other columns; CONTRIBUTING.md
 says how. What cannot be looked up in exactly one row is an error, never a guess.
 """
 
 import re
 import traceback
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.ext import Extension
 
 from isoflop.errors import UserError
-from isoflop.files import run_stage, write_text
+from isoflop.files import write_text
 from isoflop.prose.formats import FORMATS, above, below, listed, markdown, must, undecided
 from isoflop.prose.lint import typed_numbers
 from isoflop.prose.tables import Table, read_csv
@@ -63,7 +60,7 @@ def environment(root: Path) -> Environment:
 
 def rendered(made: Environment, name: str) -> str:
     """The text of a template; raises UserError naming the template and its line."""
-    head = f"<!-- Written by `python -m isoflop.prose.pages` from {TEMPLATES / name}. -->\n"
+    head = f"<!-- Written by `isoflop docs` from {TEMPLATES / name}. -->\n"
     try:
         text = made.get_template(name).render()
     except (UserError, TemplateError) as error:
@@ -87,9 +84,8 @@ def templates(root: Path) -> dict[str, Path]:
     }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Render every template; raises UserError where a number cannot be looked up, or is typed."""
-    root = Path(arguments[0]) if arguments else Path()
+def write_pages(root: Path) -> None:
+    """Render every template under `root`; raises UserError where a number is typed or cannot be looked up."""
     made = environment(root)
     texts = {}
     for name, path in templates(root).items():
@@ -102,7 +98,3 @@ def main(arguments: Sequence[str]) -> None:
     # All or none: no text is of other tables than the others.
     for path, text in texts.items():
         write_text(root / path, text)
-
-
-if __name__ == "__main__":
-    run_stage(main)

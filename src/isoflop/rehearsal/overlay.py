@@ -7,11 +7,23 @@ grader and limits; so every code path of the study is taken.
 from collections.abc import Mapping
 from typing import Any
 
-from isoflop.config.base import FileSource, Greedy, Import, Reach, Sampling, WordproblemsSource
-from isoflop.config.models import ImportedVerifier, Policy, RunningVerifier
-from isoflop.config.revisions import Revisions, TrajectoryConfig
-from isoflop.config.search import Beam, Dvts, Lookahead, Mcts, TreeSearch
+from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.generators import (
+    Beam,
+    Dvts,
+    Greedy,
+    Import,
+    Lookahead,
+    Mcts,
+    Reach,
+    Revisions,
+    Sampling,
+    TreeSearch,
+)
+from isoflop.config.models import Policy
 from isoflop.config.study import Config
+from isoflop.config.training import TrajectoryConfig
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.errors import UserError
 from isoflop.rehearsal.problems import PROBLEMS
 

@@ -1,6 +1,5 @@
 """Problem files of a rehearsal: a few rows with the columns that a data set's entry reads."""
 
-import csv
 import io
 import json
 import re
@@ -8,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from string import Formatter
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.config.base import FieldMap, FileSource, GithubSource, HubSource
+from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource
 from isoflop.errors import UserError
 
 Filed = HubSource | GithubSource | FileSource
@@ -110,12 +110,6 @@ def file_content(path: str, rows: Sequence[Mapping[str, str | list[str]]]) -> by
         pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), buffer)
         return buffer.getvalue()
     if ending == ".csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {key: "\n".join(value) if isinstance(value, list) else value for key, value in row.items()}
-            for row in rows
-        )
-        return text.getvalue().encode()
+        joined = pd.DataFrame(rows).map(lambda value: "\n".join(value) if isinstance(value, list) else value)
+        return joined.to_csv(index=False, lineterminator="\n").encode()
     raise UserError(f"{path}: a rehearsal writes .jsonl, .json, .csv and .parquet files")

@@ -1,13 +1,9 @@
 """Run a whole study with tiny random models in the place of its own, before a GPU-hour is spent.
 
-    python -m isoflop.rehearsal.run CONFIG.yaml [FOLDER] [--engine vllm] [-- SNAKEMAKE ARGUMENTS]
-
-FOLDER (default: results/rehearsal-<experiment>/made) gets a checkpoint of the right architecture for every
-policy, verifier and training, a few problems for every data set, and `override.yaml`, one file that puts them
-in place. Then snakemake runs with both files; what follows `--` goes to it.
+A folder gets a checkpoint of the right architecture for every policy, verifier and training, a few problems
+for every data set, and `override.yaml`, which puts them in place. Then snakemake runs with both files.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,13 +15,13 @@ from typing import Any
 
 import yaml
 
-from isoflop.config.base import FileSource, WordproblemsSource
-from isoflop.config.checks import is_local
-from isoflop.config.models import RunningVerifier
-from isoflop.config.study import Config, load_config
+from isoflop.config.check_models import is_local
+from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.loading import load_config
+from isoflop.config.study import Config
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
-from isoflop.files import run_stage
 from isoflop.rehearsal.overlay import architecture, file_override, override
 from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
 from isoflop.rehearsal.warm_stages import warm
@@ -160,29 +156,20 @@ def _model_type(model: str) -> str | None:
     return str(found) if found else None
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Prepare a rehearsal and run it. Raises UserError where it cannot be prepared or fails."""
-    parser = argparse.ArgumentParser(prog="python -m isoflop.rehearsal.run", description=__doc__)
-    parser.add_argument("config")
-    parser.add_argument("folder", nargs="?")
-    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
-    own, to_snakemake = list(arguments), []
-    if "--" in own:
-        place = own.index("--")
-        own, to_snakemake = own[:place], own[place + 1 :]
-    chosen = parser.parse_args(own)
-    config = load_config([chosen.config], unpinned=True)
-    folder = Path(chosen.folder or f"results/rehearsal-{config.experiment}/made")
-    laid_over = prepare(config, folder, chosen.engine)
-    load_config([chosen.config, laid_over])
-    command = [sys.executable, "-m", "snakemake", "--configfile", chosen.config, str(laid_over)]
-    if not any(one.startswith(("--cores", "-c", "-n", "--dry")) for one in to_snakemake):
-        command += ["--cores", "all"]
+def prepare_checked(config_file: str, folder: str | None, engine: str) -> Path:
+    """Prepare the rehearsal of a config file; the path of what is laid over it.
+
+    `folder`: None for results/rehearsal-<experiment>/made. Raises UserError where it cannot be rehearsed.
+    """
+    config = load_config([config_file], unpinned=True)
+    laid_over = prepare(config, Path(folder or f"results/rehearsal-{config.experiment}/made"), engine)
+    load_config([config_file, laid_over])
+    return laid_over
+
+
+def rehearse(snakemake: Sequence[str], laid_over: Path) -> None:
+    """Run the command of a prepared rehearsal. Raises UserError where it fails."""
     with warm() as environment:
-        done = subprocess.run([*command, *to_snakemake], env=os.environ | environment, check=False)
+        done = subprocess.run(snakemake, env=os.environ | environment, check=False)
     if done.returncode:
-        raise UserError(f"the rehearsal failed; {laid_over} is what it laid over {chosen.config}")
-
-
-if __name__ == "__main__":
-    run_stage(main)
+        raise UserError(f"the rehearsal failed; {laid_over} is what it laid over the config")

@@ -29,18 +29,15 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
-from isoflop.report.spec import (
-    PublishSpec,
+from isoflop.report.lookup import (
     Tables,
-    assumption,
-    cost_column,
-    cost_label,
     fitted,
     headline_strategy,
     largest_common_budget,
     of_strategy,
     setting,
 )
+from isoflop.report.spec import PublishSpec, assumption, cost_column, cost_label
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
 

@@ -20,17 +20,9 @@ from isoflop.report.html_choice import choice_tables, claim_tables, worth_tellin
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_revisions import rates_table
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
-from isoflop.report.published import published_html
-from isoflop.report.samples import Sample
-from isoflop.report.spec import (
-    COST_LABELS,
+from isoflop.report.lookup import (
     Fitted,
-    PublishSpec,
     Tables,
-    assumption,
-    cost_column,
-    cost_label,
     curve,
     existing,
     fitted,
@@ -39,6 +31,10 @@ from isoflop.report.spec import (
     of_strategy,
     strategies,
 )
+from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
+from isoflop.report.published import published_html
+from isoflop.report.samples import Sample
+from isoflop.report.spec import COST_LABELS, PublishSpec, assumption, cost_column, cost_label
 from isoflop.strategy import NONE, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"

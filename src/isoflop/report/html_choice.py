@@ -10,7 +10,8 @@ from isoflop.estimate import Estimate, scientific
 from isoflop.report.figures.allocation import KIND_LABELS
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.spec import COST_LABELS, Choice, PublishSpec
+from isoflop.report.lookup import Choice
+from isoflop.report.spec import COST_LABELS, PublishSpec
 from isoflop.verdicts.judge import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"

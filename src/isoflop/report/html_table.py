@@ -26,10 +26,14 @@ class HtmlTable:
 
 def markdown(table: HtmlTable) -> str:
     """The table in Markdown, under its title and before its note."""
-    alignment = [":--" if column < table.text_columns else "--:" for column in range(len(table.header))]
     rows = [[_marked(cell) for cell in row] for row in table.rows]
-    lines = [f"| {' | '.join(cells)} |" for cells in ([*table.header], alignment, *rows)]
-    return "\n".join([f"## {table.title}", "", *lines, "", table.note, ""])
+    return f"## {table.title}\n\n{pipe_table(table.header, rows, table.text_columns)}\n{table.note}\n"
+
+
+def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """Cells of Markdown as a table; `text_columns` as in `HtmlTable`."""
+    alignment = [":--" if column < text_columns else "--:" for column in range(len(header))]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, alignment, *rows))
 
 
 def _marked(cell: Cell) -> str:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from isoflop.estimate import percent, scientific
-from isoflop.report.spec import (
-    PublishSpec,
-    cost_column,
+from isoflop.report.html_table import pipe_table
+from isoflop.report.lookup import (
     curve,
     headline_strategy,
     of_generator,
@@ -22,25 +21,22 @@ from isoflop.report.spec import (
     shown_budget,
     strategies,
 )
+from isoflop.report.spec import PublishSpec, cost_column
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
 PASS_RATES_BY = ("model", "samples")
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
+_LATEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
 
 
@@ -183,10 +179,7 @@ def table4_markdown(
     flops = "FLOPs (estimated)" if "flops_estimated" in table else "FLOPs"
     for dataset in datasets:
         header += [f"{flops} {markdown_escape(dataset)}", f"{measure} {markdown_escape(dataset)} (%)"]
-    lines = [_row(header), _row([":--", ":--"] + ["--:"] * (len(header) - 2))]
-    for cells in _cells(table, datasets, MARKDOWN, by):
-        lines.append(_row(cells))
-    return "\n".join(lines) + "\n"
+    return pipe_table(header, _cells(table, datasets, MARKDOWN, by), text_columns=2)
 
 
 def table3_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
@@ -265,16 +258,12 @@ def _latex_flops(value: float) -> str:
 
 def latex_escape(text: str) -> str:
     """`text` with every character that LaTeX would act on made printable."""
-    return "".join(_LATEX.get(mark, mark) for mark in text)
+    return text.translate(_LATEX)
 
 
 def markdown_escape(text: str) -> str:
     """`text` with every character that Markdown would act on escaped."""
     return text.translate(_MARKDOWN)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 MARKDOWN = Markup(markdown_escape, lambda text: f"**{text}**", scientific, "–", " ")

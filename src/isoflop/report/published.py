@@ -4,7 +4,7 @@ A published number has no interval and is taken as it stands, so the interval of
 measured one, shifted. What cannot be compared keeps its row and says why.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -12,9 +12,10 @@ import pandas as pd
 
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate, percent, scientific
-from isoflop.report.html_table import Cell, HtmlTable
+from isoflop.report.html_table import Cell, HtmlTable, pipe_table
+from isoflop.report.lookup import curve
 from isoflop.report.paper_tables import markdown_escape
-from isoflop.report.spec import PublishedTables, PublishSpec, curve
+from isoflop.report.spec import PublishedTables, PublishSpec
 from isoflop.strategy import NONE, Strategy, needs_verifier, selector_order
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")
@@ -143,13 +144,8 @@ _HEADER = (
 
 def published_markdown(compared: pd.DataFrame) -> str:
     """The comparison for a README."""
-    lines = [_line(list(_HEADER)), _line([":--"] * 4 + ["--:"] * 7)]
-    lines += [_line([markdown_escape(cell) for cell in cells]) for cells in _cells(compared)]
-    return "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    rows = [[markdown_escape(cell) for cell in cells] for cells in _cells(compared)]
+    return pipe_table(_HEADER, rows, text_columns=4)
 
 
 def _cells(compared: pd.DataFrame) -> list[list[str]]:

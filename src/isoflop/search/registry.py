@@ -1,6 +1,6 @@
 """A search from its entry in the config, and what it counts as."""
 
-from isoflop.config.search import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
+from isoflop.config.generators import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
 from isoflop.search.beam import beam_search
 from isoflop.search.mcts import mcts
 from isoflop.search.rebase import rebase

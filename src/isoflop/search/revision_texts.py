@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from isoflop.config.revisions import AttemptTexts
+from isoflop.config.generators import AttemptTexts
 
 
 def with_attempts(texts: AttemptTexts, problem: str, attempts: Sequence[str], latest: int) -> str:

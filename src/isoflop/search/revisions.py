@@ -7,7 +7,7 @@ depends on its own seed alone, so neither the batch nor the other chains change 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from isoflop.config.revisions import ChainWriting
+from isoflop.config.generators import ChainWriting
 from isoflop.engines.registry import Completion, GenerationRequest, Policy, Progress
 from isoflop.search.revision_texts import with_attempts
 from isoflop.seeds import derive_seed

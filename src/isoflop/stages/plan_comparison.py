@@ -29,8 +29,8 @@ from isoflop.files import (
     write_text,
 )
 from isoflop.fits.evidence_table import read_evidence
-from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
+from isoflop.forecast.model_sizes import CheckpointConfigs, key_width
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
 from isoflop.report.html_table import markdown

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from isoflop.config.base import GithubSource, HubSource, WordproblemsSource
+from isoflop.config.datasets import GithubSource, HubSource, WordproblemsSource
 from isoflop.data.loading import Provenance, load_file, load_repository, load_wordproblems
 from isoflop.data.problems import (
     problem_columns,

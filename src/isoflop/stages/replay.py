@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from isoflop.config.base import Import, ImportSource
+from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs import ModelShape
 from isoflop.data.pooling import READERS, Demands, Pool, Target, pool

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.config.base import Sampling
+from isoflop.config.generators import Sampling
 from isoflop.engines.candidates import completion_columns
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import UserError

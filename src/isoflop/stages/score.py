@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from isoflop.config.models import CausalOrm, Running
+from isoflop.config.verifiers import CausalOrm, Running
 from isoflop.engines.registry import ScoreRequest
 from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from isoflop.errors import UserError
 from isoflop.verifiers.layouts import marked_solutions
@@ -103,20 +104,17 @@ def collate(
     """
 
     def collate_batch(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        width = max(len(example["input_ids"]) for example in examples)
-        ids = torch.full((len(examples), width), pad_token, dtype=torch.long)
-        mask = torch.zeros((len(examples), width), dtype=torch.long)
-        soft = isinstance(examples[0]["labels"][0], float)
-        labels = torch.full((len(examples), width), IGNORED, dtype=torch.float32 if soft else torch.long)
-        for row, example in enumerate(examples):
-            length = len(example["input_ids"])
-            ids[row, :length] = torch.tensor(example["input_ids"])
-            mask[row, :length] = 1
-            labels[row, :length] = torch.tensor(example["labels"])
+        def padded(name: str, value: int) -> Tensor:
+            rows = [torch.tensor(example[name]) for example in examples]
+            return pad_sequence(rows, batch_first=True, padding_value=value)
+
+        ids, labels = padded("input_ids", pad_token), padded("labels", IGNORED)
+        places = torch.arange(ids.shape[1])
+        mask = (places < torch.tensor([[len(example["input_ids"])] for example in examples])).long()
         batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
         if solutions:
             starts = torch.tensor([[example["start"]] for example in examples])
-            batch["solution"] = (torch.arange(width) >= starts) & (mask == 1)
+            batch["solution"] = (places >= starts) & (mask == 1)
         return batch
 
     return collate_batch

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 
 from isoflop.errors import UserError
 
@@ -16,5 +16,6 @@ def step_auc(scores: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     wrongs = len(right) - rights
     if rights == 0 or wrongs == 0:
         raise UserError(f"step AUC needs right and wrong steps; there are {rights} and {wrongs}")
-    ranks = rankdata(scores)
-    return float((ranks[right].sum() - rights * (rights + 1) / 2) / (rights * wrongs))
+    # In the scores' own precision ranks would overflow or be rounded.
+    known = scores.astype(np.float64)
+    return float(mannwhitneyu(known[right], known[~right], method="asymptotic").statistic / (rights * wrongs))

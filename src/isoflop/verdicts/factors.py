@@ -14,7 +14,7 @@ from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.interpolation import Line
-from isoflop.verdicts.judge import widened_error
+from isoflop.verdicts.statements import widened_error
 
 # How far below its best a baseline still counts as there.
 SHORT = 0.01

@@ -15,7 +15,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from isoflop.config.models import (
+from isoflop.config.verifiers import (
     CausalOrm,
     LlemmaRm,
     MathShepherd,

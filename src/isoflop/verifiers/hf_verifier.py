@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isoflop.config.models import QwenPrm, Running, SkyworkPrm
+from isoflop.config.verifiers import QwenPrm, Running, SkyworkPrm
 from isoflop.engines.checkpoints import (
     check_hidden,
     check_logits,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isoflop.config.models import (
+from isoflop.config.verifiers import (
     CausalOrm,
     LlemmaRm,
     MathShepherd,

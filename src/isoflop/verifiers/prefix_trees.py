@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Prefix
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def token_trees(sequences: Sequence[Sequence[int]], most_nodes: int) -> Iterator
     previous: Sequence[int] = ()
     for place in order:
         sequence = sequences[place]
-        shared = _common(previous, sequence)
+        shared = Prefix.similarity(previous, sequence)
         if paths and len(tokens) + len(sequence) - shared > most_nodes:
             yield tree()
             tokens, depths, parents, paths, shared = [], [], [], {}, 0
@@ -60,13 +61,3 @@ def token_trees(sequences: Sequence[Sequence[int]], most_nodes: int) -> Iterator
         previous = sequence
     if paths:
         yield tree()
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isoflop.config.models import Orm, QwenPrm, Running, SkyworkPrm, TokenClass
+from isoflop.config.verifiers import Orm, QwenPrm, Running, SkyworkPrm, TokenClass
 from isoflop.engines.checkpoints import empty_model, load_tokenizer, model_shape
 from isoflop.engines.registry import Progress, ScoreRequest, StepScores
 from isoflop.engines.vllm_settings import VllmSettings, start_vllm

@@ -51,10 +51,8 @@ from isoflop.report.figures.search import (
 )
 from isoflop.report.figures.sizes import error_by_size, optimal_size
 from isoflop.report.figures.verifiers import verifiers
-from isoflop.report.spec import (
-    PublishSpec,
+from isoflop.report.lookup import (
     Tables,
-    cost_column,
     curve,
     drawn,
     existing,
@@ -65,6 +63,7 @@ from isoflop.report.spec import (
     of_strategy,
     strategies,
 )
+from isoflop.report.spec import PublishSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
-from isoflop.report.spec import COST_LABELS, PublishSpec, Tables
+from isoflop.report.lookup import Tables
+from isoflop.report.spec import COST_LABELS, PublishSpec
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24

@@ -19,7 +19,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message
-from isoflop.report.spec import PublishSpec, without_length
+from isoflop.report.lookup import without_length
+from isoflop.report.spec import PublishSpec
 from isoflop.strategy import needs_verifier, selector_name
 
 _ROWS = ("dataset", "generator")

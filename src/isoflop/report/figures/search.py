@@ -23,10 +23,8 @@ from isoflop.report.figures.panels import (
     policy_panels,
 )
 from isoflop.report.figures.sizes import panel_names, size_panels
-from isoflop.report.spec import (
-    PublishSpec,
+from isoflop.report.lookup import (
     Tables,
-    cost_column,
     curve,
     greedy_generators,
     headline_strategy,
@@ -35,6 +33,7 @@ from isoflop.report.spec import (
     sampled_generators,
     shown_budget,
 )
+from isoflop.report.spec import PublishSpec, cost_column
 from isoflop.strategy import NONE, Strategy, selector_name
 
 # Levels up to this one are easy problems (Wu et al. 2024, Figure 8).

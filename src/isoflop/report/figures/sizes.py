@@ -28,11 +28,9 @@ from isoflop.report.figures.panels import (
     parameters_of,
     policy_label,
 )
-from isoflop.report.spec import (
+from isoflop.report.lookup import (
     Fitted,
-    PublishSpec,
     Tables,
-    cost_column,
     curve,
     drawn,
     fitted,
@@ -40,6 +38,7 @@ from isoflop.report.spec import (
     headline_strategy,
     of_strategy,
 )
+from isoflop.report.spec import PublishSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.

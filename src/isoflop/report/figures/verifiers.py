@@ -4,7 +4,8 @@ from matplotlib.figure import Figure
 
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, handle, message, policy_panels
-from isoflop.report.spec import PublishSpec, Tables, curve, headline_strategy
+from isoflop.report.lookup import Tables, curve, headline_strategy
+from isoflop.report.spec import PublishSpec
 from isoflop.strategy import Strategy, needs_verifier, selector_name
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from isoflop.config.models import Policy as PolicyEntry
-from isoflop.config.models import Running, Server
+from isoflop.config.models import Server
+from isoflop.config.verifiers import Running
 from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError

@@ -1,13 +1,67 @@
-"""Config files as plain data: YAML without its surprises, and how several files are laid over one another."""
+"""Config files: YAML without its surprises, laid over one another, checked whole.
 
+`load_config` is the only reader of config files: every fault is reported at once, each with its key, its
+value and what is allowed.
+"""
+
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from isoflop.config.checks import check_config
+from isoflop.config.study import Config
 from isoflop.errors import UserError
+from isoflop.messages import describe_faults
+
+
+def load_config(
+    paths: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path = ".",
+    *,
+    unpinned: bool = False,
+) -> Config:
+    """Read and merge the files (later ones win), apply `overrides`, check everything.
+
+    Folders and files that the config names are looked for under `root`. `unpinned`: let revisions and sums
+    be missing that `isoflop.config.pin` would ask the hub for.
+    Raises UserError with every fault found.
+    """
+    raw: dict[str, Any] = {}
+    sources = [str(_from_here(Path(path))) for path in paths]
+    for path in sources:
+        raw = merge(raw, read_yaml(Path(path)))
+    if overrides:
+        raw = merge(raw, read_overrides(overrides))
+        sources.append("--config")
+    return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
+
+
+def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
+    """A checked config from plain data; `source` begins the message. Raises UserError."""
+    try:
+        # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
+        config = Config.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        faults = describe_faults(error, Config)
+    else:
+        faults = check_config(config, root, let_unpinned=unpinned)
+        if not faults:
+            return config
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    noun = "fault" if len(faults) == 1 else "faults"
+    raise UserError(f"{source}: {len(faults)} {noun} in the config\n{lines}")
+
+
+def _from_here(path: Path) -> Path:
+    """A path as one would type it: relative where it lies under the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 class _Loader(yaml.SafeLoader):

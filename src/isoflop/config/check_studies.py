@@ -1,0 +1,221 @@
+"""What the generators of a study must be to its models, data sets, budgets and selectors."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from isoflop.config.check_models import checkpoint_faults
+from isoflop.config.generators import Generator, Greedy, Import, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.models import Policy
+from isoflop.config.study import Config, made_pools
+from isoflop.config.verifiers import AnyVerifier, RunningVerifier
+from isoflop.files import local_files
+from isoflop.messages import repeated, unknown_entry
+from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
+from isoflop.strategy import needs_verifier
+
+
+def study_faults(config: Config, root: Path) -> Iterator[str]:
+    """One line per fault of what a study generates and picks from; files are looked for under `root`."""
+    yield from _pools(config)
+    yield from _reach(config)
+    yield from _scoring(config)
+    yield from _searches(config)
+    yield from _imports(config, root)
+    yield from _selection(config)
+
+
+def _pools(config: Config) -> Iterator[str]:
+    if not config.studied_datasets:
+        yield "datasets: training and labels use all of them; the generators need one of their own"
+    if not config.policies:
+        yield "policies: none; the generators need at least one to sample from"
+    pools = {name: entry for name, entry in config.generators.items() if isinstance(entry, Sampling)}
+    if not pools and not config.imports and not config.searches:
+        yield "generators: none of kind sampling, import or a tree search; the report is about one of these"
+        return
+    if not pools and not config.imports:
+        if config.budgets:
+            yield "budgets: set, but no generator samples or imports; a tree search has budgets of its own"
+        return
+    if not config.budgets:
+        yield "budgets: none; give numbers of samples, for example [1, 2, 4, 8]"
+    for place, (low, high) in enumerate(zip(config.budgets, config.budgets[1:], strict=False), start=1):
+        if high <= low:
+            yield f"budgets[{place}]: {high} after {low}; budgets must be strictly increasing"
+    for name, pool in pools.items():
+        too_large = [budget for budget in config.budgets if budget > pool.samples]
+        if too_large:
+            yield (
+                f"budgets: {', '.join(map(str, too_large))} is more than generators.{name}.samples, "
+                f"{pool.samples}; smaller budgets are subsets of the pool, so allowed are 1 to {pool.samples}"
+            )
+
+
+def _scoring(config: Config) -> Iterator[str]:
+    """The verifiers that a generator is scored by."""
+    for name, entry in config.generators.items():
+        if not isinstance(entry, Sampling | Revisions):
+            continue
+        place = f"generators.{name}.verifiers"
+        for verifier in entry.verifiers or ():
+            if verifier not in config.verifiers:
+                yield unknown_entry(place, verifier, "verifiers", config.verifiers)
+            elif not config.verifiers[verifier].runs:
+                yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
+        yield from repeated(place, entry.verifiers or ())
+        scored = [one for one in config.selectors if needs_verifier(one)]
+        if entry.verifiers == () and scored:
+            yield f"{place}: none, but the selectors {', '.join(scored)} need one"
+
+
+def _reach(config: Config) -> Iterator[str]:
+    """What policies and generators are limited to exists, and leaves something to do."""
+    for name, policy in config.policies.items():
+        place = f"policies.{name}.datasets"
+        for dataset in policy.datasets or ():
+            if dataset not in config.studied_datasets:
+                yield unknown_entry(place, dataset, "the studied datasets", config.studied_datasets)
+        yield from repeated(place, policy.datasets or ())
+    for name, entry in config.generators.items():
+        only = None if isinstance(entry, Import) else entry.only
+        if only is None:
+            continue
+        place = f"generators.{name}.only"
+        for key, names, section, known in (
+            ("policies", only.policies, "policies", tuple(config.policies)),
+            ("datasets", only.datasets, "the studied datasets", config.studied_datasets),
+            ("at_most", only.at_most, "policies", tuple(config.policies)),
+        ):
+            for one in names or ():
+                if one not in known:
+                    yield unknown_entry(f"{place}.{key}", one, section, known)
+            yield from repeated(f"{place}.{key}", tuple(names or ()))
+        yield from _caps(config, place, entry, only)
+    yield from _unreached(config)
+
+
+def _caps(config: Config, place: str, entry: Generator, only: Reach) -> Iterator[str]:
+    """Every largest budget leaves a budget."""
+    budgets = entry.budgets if isinstance(entry, TreeSearch) else config.budgets
+    for policy, most in (only.at_most or {}).items():
+        if isinstance(entry, Greedy):
+            yield f"{place}.at_most: greedy has one candidate and no budgets; leave it out"
+        elif isinstance(entry, Revisions):
+            yield f"{place}.at_most: what revisions spend at most is `largest`; set that, and leave this out"
+        elif budgets and not only.cap(policy, budgets):
+            yield f"{place}.at_most.{policy}: {most} is less than every budget (the smallest is {budgets[0]})"
+
+
+def _unreached(config: Config) -> Iterator[str]:
+    """Policies, data sets and generators between which the limits leave nothing."""
+    pools = made_pools(config)
+    for section, place, names in (
+        ("datasets", 0, config.studied_datasets),
+        ("policies", 1, tuple(config.policies)),
+        ("generators", 2, tuple(config.generators)),
+    ):
+        reached = {pool[place] for pool in pools}
+        trains = {policy for label in config.labels.values() for policy in (*label.policies, label.completer)}
+        trains |= {one.policy for one in config.revisions.values()}
+        trains |= {one.policy for one in config.chain_labels.values()}
+        for name in names:
+            idle = section == "policies" and (not config.policies[name].runs or name in trains)
+            if pools and name not in reached and not idle:
+                yield f"{section}.{name}: limits (`only`, `datasets`) leave it nothing to do"
+
+
+def _searches(config: Config) -> Iterator[str]:
+    for name, entry in config.searches.items():
+        place = f"generators.{name}.verifier"
+        guides = [verifier for verifier, model in config.verifiers.items() if model.runs]
+        if entry.verifier is None:
+            if not guides or next(iter(config.verifiers)) not in guides:
+                yield f"{place}: a {entry.kind} search needs a verifier that runs, and the first one does not"
+        elif entry.verifier not in config.verifiers:
+            yield unknown_entry(place, entry.verifier, "verifiers", config.verifiers)
+        elif entry.verifier not in guides:
+            yield f"{place}: {entry.verifier!r} has no checkpoint; a search needs a verifier that runs"
+        guide = config.verifiers.get(entry.verifier or next(iter(config.verifiers), ""))
+        if guide is not None and guide.outcome:
+            yield f"{place}: an orm scores whole solutions only; a search needs a score after every step"
+        elif isinstance(guide, RunningVerifier) and guide.too_long == "mark":
+            yield f"{place}: a search needs every score; set too_long: refuse for its verifier"
+
+
+def _imports(config: Config, root: Path) -> Iterator[str]:
+    for name, entry in config.imports.items():
+        place = f"generators.{name}"
+        for policy in entry.policies:
+            yield from _by(f"{place}.sources: policy", policy, "policies", config.policies)
+        if entry.verifier is not None:
+            yield from _by(f"{place}.verifier", entry.verifier, "verifiers", config.verifiers)
+        if entry.tokenizer is not None:
+            yield from checkpoint_faults(
+                f"{place}.tokenizer", entry.tokenizer.model, entry.tokenizer.revision, root, "tokenizer.json"
+            )
+        if entry.dataset not in config.studied_datasets:
+            yield unknown_entry(
+                f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
+            )
+        on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
+        for path in on_disk:
+            if not local_files(str(root / path)):
+                yield f"{place}.sources: there is no file {path!r} (seen from where snakemake runs)"
+        if config.budgets and entry.at_least < config.budgets[-1]:
+            yield (
+                f"{place}.at_least: {entry.at_least} is less than the largest budget, {config.budgets[-1]}; "
+                "a problem with fewer solutions than a budget says nothing about it"
+            )
+    writers = {policy for one in config.imports.values() for policy in one.policies}
+    yield from _idle("policies", config.policies, writers, config)
+    yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
+
+
+def _by(
+    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
+) -> Iterator[str]:
+    """Imported work is by a model that does not run here."""
+    if name not in models:
+        yield unknown_entry(place, name, section, models)
+    elif models[name].runs:
+        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size instead"
+
+
+def _idle(
+    section: str,
+    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
+    used: Collection[str | None],
+    config: Config,
+) -> Iterator[str]:
+    """Models that no generator of a study has a use for."""
+    sampled = len(config.generators) > len(config.imports)
+    for name, model in models.items():
+        if not model.runs and name not in used:
+            yield f"{section}.{name}: has a size and no checkpoint, but no generator imports its work"
+        elif model.runs and not sampled:
+            yield f"{section}.{name}: has a checkpoint, but every generator imports; nothing would run it"
+
+
+def _selection(config: Config) -> Iterator[str]:
+    if not config.selectors:
+        yield "selectors: none; give at least one, for example [majority]"
+    yield from repeated("selectors", config.selectors)
+    yield from repeated("step_aggregations", config.step_aggregations)
+    scored = [selector for selector in config.selectors if needs_verifier(selector)]
+    if scored and not config.verifiers:
+        yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
+    confident = [name for name in config.selectors if SELECTORS[name].needs_logprob]
+    if confident and config.imports:
+        yield (
+            f"selectors: {', '.join(confident)} need log-probabilities, which imported solutions "
+            f"(generators.{', generators.'.join(config.imports)}) have not; leave out either"
+        )
+    if scored and not config.step_aggregations:
+        yield (
+            f"step_aggregations: none; {', '.join(scored)} need at least one of "
+            f"{', '.join(STEP_AGGREGATIONS.names)}"
+        )
+    elif scored and "last" not in config.step_aggregations:
+        for name, verifier in config.verifiers.items():
+            if verifier.outcome:
+                yield f"step_aggregations: verifiers.{name} scores whole solutions; last must be among them"

@@ -1,0 +1,172 @@
+"""Every job that an experiment's targets need: its stage, its specification, what it reads and writes.
+
+The same as the rules in workflow/rules/ say, without Snakemake. Shards are no jobs of their own here, since
+no result depends on them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from isoflop.pipeline.paths import (
+    CANDIDATES,
+    CHAIN_LABELS,
+    CHAIN_LABELS_ALONE,
+    CREDITS,
+    DIFFICULTY,
+    GRADES,
+    LABELS,
+    PROBLEMS,
+    TRAJECTORIES,
+    ledger_of,
+)
+from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.pools import Pool
+
+_FIT_FILES = (
+    "tables/curves.csv",
+    "tables/fits.csv",
+    "tables/differences.csv",
+    "fit/draws.parquet",
+    "fit/credits.parquet",
+)
+_COMPARISON_FILES = ("tables/plan.csv", "tables/plan.md")
+
+
+class StageJob(NamedTuple):
+    """One job: `inputs` and `outputs` are paths; the first output names it."""
+
+    stage: str
+    spec: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its first output."""
+        return self.outputs[0]
+
+
+def needed_jobs(plan: Plan, comparison: str | None) -> list[StageJob]:
+    """The jobs that the targets need, each after those whose outputs it reads.
+
+    `comparison`: specification of plan_comparison; None where nothing is studied.
+    """
+    choice, revisions = ChoicePlan(plan), RevisionPlan(plan)
+    maker = {path: job for job in _all_jobs(plan, comparison) for path in job.outputs}
+    ordered: dict[str, StageJob] = {}
+
+    def add(paths: Sequence[str]) -> None:
+        for job in (maker[path] for path in paths if path in maker):
+            if job.name not in ordered:
+                add(job.inputs)
+                ordered[job.name] = job
+
+    add([*PublishPlan(plan).targets(), *choice.difficulties(), *choice.tables(), *revisions.table()])
+    return list(ordered.values())
+
+
+def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
+    yield from _data_and_models(plan)
+    for pool in plan.pools.all():
+        yield from _candidates(plan, pool)
+    yield from _picked(plan)
+    if comparison is not None:
+        yield from _study(plan, comparison)
+
+
+def _data_and_models(plan: Plan) -> Iterator[StageJob]:
+    config, revisions = plan.config, RevisionPlan(plan)
+    for name in config.datasets:
+        yield _job("problems", plan.problems(name), plan.problems_files(name), [_problems(plan, name)])
+    for name in config.training:
+        read = [*plan.train_data(name), *plan.train_start(name), *plan.train_files(name)]
+        yield _job("train", plan.train(name), read, [plan.paths.trained(name)])
+    for name in config.labels:
+        read = [plan.label_problems(name), *plan.label_models(name)]
+        yield _job("label", plan.label(name), read, [plan.paths.at(LABELS, label=name)])
+    for name in config.revisions:
+        made = [plan.paths.at(TRAJECTORIES, trajectories=name)]
+        yield _job("trajectories", revisions.trajectories(name), revisions.trajectories_inputs(name), made)
+    for name in config.chain_labels:
+        made = [plan.paths.at(path, chain_labels=name) for path in (CHAIN_LABELS, CHAIN_LABELS_ALONE)]
+        yield _job("chain_labels", revisions.chain_labels(name), revisions.chain_labels_inputs(name), made)
+
+
+def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
+    """Candidates of one pool, their scores and grades."""
+    config, problems = plan.config, _problems(plan, pool.dataset)
+    dataset, policy, generator = pool
+    candidates = plan.paths.of(pool, CANDIDATES, ledger_of(CANDIDATES))
+    if generator in config.imports:
+        read = [problems, *plan.replay_files(policy, generator)]
+        yield _job("replay", plan.replay(policy, generator), read, plan.paths.replayed(pool))
+    elif generator in config.searches:
+        trees = plan.paths.trees(pool)
+        read = [problems, *plan.search_models(policy, generator)]
+        for number, budget in enumerate(plan.pools.budgets(policy, generator)):
+            made = trees[2 * number : 2 * number + 2]
+            yield _job("search", plan.search(policy, generator, budget), read, made)
+        yield _job("gather", plan.gather(policy, generator), trees, plan.paths.gathered(pool))
+    else:
+        read = [problems, *plan.models.policy_files(policy)]
+        if generator in config.chains:
+            yield _job("revise", RevisionPlan(plan).revise(policy, generator), read, candidates)
+        else:
+            yield _job("sample", plan.sample(policy, generator), read, candidates)
+        scores = plan.paths.scores(pool)
+        for number, verifier in enumerate(plan.pools.verifiers(generator)):
+            read = [problems, candidates[0], *plan.models.verifier_files(verifier)]
+            made = scores[2 * number : 2 * number + 2]
+            yield _job("score", plan.score(policy, verifier), read, made)
+    yield _job("grade", plan.grade(dataset, policy), [problems, candidates[0]], plan.paths.of(pool, GRADES))
+
+
+def _picked(plan: Plan) -> Iterator[StageJob]:
+    """Credits of every pool and length of chains."""
+    for pool in plan.pools.picked():
+        generator, _, length = pool.generator.partition("/")
+        whole = pool._replace(generator=generator)
+        read = [
+            _problems(plan, pool.dataset),
+            *plan.paths.of(whole, CANDIDATES, GRADES),
+            plan.paths.usage(whole),
+            *plan.paths.scores(whole),
+        ]
+        spec = (
+            RevisionPlan(plan).select(generator, int(length))
+            if length
+            else plan.select(pool.policy, generator)
+        )
+        yield _job("select", spec, read, plan.paths.of(pool, CREDITS))
+
+
+def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
+    """What is made of all pools together."""
+    choice, revisions, publish = ChoicePlan(plan), RevisionPlan(plan), PublishPlan(plan)
+    results = plan.results
+    for pool in choice.judged():
+        read = [_problems(plan, pool.dataset), *choice.difficulty_inputs(pool.dataset, pool.policy)]
+        made = plan.paths.of(pool, DIFFICULTY)
+        yield _job("difficulty", choice.difficulty(pool.dataset, pool.policy), read, made)
+    if choice.tables():
+        read = [*choice.credits(), *choice.difficulties()]
+        yield _job("choose", choice.choose(), read, choice.tables())
+    if revisions.table():
+        yield _job("revision_rates", revisions.rates(), revisions.rates_inputs(), revisions.table())
+    fitted = [f"{results}/{name}" for name in _FIT_FILES]
+    yield _job("fit", plan.fit(), plan.paths.credits(), fitted)
+    read = [*fitted, *plan.paths.evidence(), *publish.published_files(), *choice.tables(), *revisions.table()]
+    yield _job("publish", publish.publish(), read, publish.published())
+    compared = [f"{results}/{name}" for name in _COMPARISON_FILES]
+    yield _job("plan_comparison", comparison, [fitted[-1], *plan.paths.evidence()], compared)
+
+
+def _job(stage: str, spec: str, inputs: Sequence[str], outputs: Sequence[str]) -> StageJob:
+    return StageJob(stage, spec, tuple(inputs), tuple(outputs))
+
+
+def _problems(plan: Plan, dataset: str) -> str:
+    return plan.paths.at(PROBLEMS, dataset=dataset)

@@ -1,0 +1,114 @@
+"""The models of an experiment: as specifications have them, the files they are noticed by, their GPUs."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from isoflop.config.check_models import is_local
+from isoflop.config.models import Policy
+from isoflop.config.study import Config
+from isoflop.config.verifiers import AnyVerifier, ImportedVerifier, Running
+from isoflop.pipeline.paths import Paths
+
+_Model = TypeVar("_Model", Policy, Running)
+
+# What no result depends on, by the engine that it is for.
+_MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
+
+# A model's card and pictures say nothing to the model.
+_NOT_THE_MODEL = (".md", ".png", ".svg")
+
+
+class Models:
+    """Policies and verifiers. Folders that the config names are looked for under `root`."""
+
+    def __init__(self, config: Config, paths: Paths, root: Path) -> None:
+        self._config, self._paths, self._root = config, paths, root
+
+    def policy(self, name: str) -> Policy:
+        """A policy as specifications have it."""
+        return self._located(self._config.policies[name])
+
+    def writer(self, name: str) -> Policy:
+        """A policy that only writes: what it writes depends on no tag that is taken out later."""
+        return self.policy(name).model_copy(update={"step_tag": None})
+
+    def running(self, name: str) -> Running:
+        """A verifier that runs, as specifications have it."""
+        entry = self._config.verifiers[name]
+        assert not isinstance(entry, ImportedVerifier)  # only those that run are given work
+        return self._located(entry)
+
+    def imported(self, name: str) -> ImportedVerifier:
+        """A verifier whose scores are imported."""
+        entry = self._config.verifiers[name]
+        assert isinstance(entry, ImportedVerifier)  # checked with the config
+        return entry
+
+    def policy_files(self, name: str) -> list[str]:
+        """Files or folder of a policy's checkpoint; none for a hub model."""
+        return self._files(self._config.policies[name])
+
+    def verifier_files(self, name: str) -> list[str]:
+        """Files or folder of a verifier's checkpoint; none for a hub model."""
+        return self._files(self._config.verifiers[name])
+
+    def all_files(self, policies: Iterable[str], verifiers: Iterable[str] = ()) -> list[str]:
+        """Files and folders of several models, each once."""
+        files = [path for name in policies for path in self.policy_files(name)]
+        files += [path for name in verifiers for path in self.verifier_files(name)]
+        return list(dict.fromkeys(files))
+
+    def folder_files(self, model: str | None) -> list[str]:
+        """The files of a local checkpoint; none for a hub model."""
+        if model is None or not is_local(model, self._root):
+            return []
+        return sorted(
+            f"{model.rstrip('/')}/{path.relative_to(self._root / model).as_posix()}"
+            for path in (self._root / model).rglob("*")
+            if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
+        )
+
+    def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:
+        """How many GPUs a job with these models has a use for; engine transformers needs none."""
+        entries = [self._config.policies[name] for name in policies]
+        judges = [self._config.verifiers[name] for name in verifiers]
+        return sum(
+            entry.gpus
+            for entry in (*entries, *judges)
+            if not isinstance(entry, ImportedVerifier) and entry.engine == "vllm"
+        )
+
+    def wants_gpus(self) -> bool:
+        """Whether any job can have a use for a GPU."""
+        config = self._config
+        return bool(config.training) or self.gpus(config.policies, config.verifiers) > 0
+
+    def machine(self) -> str:
+        """What models may use of a machine or network, by checkpoint, as JSON; no result depends on it."""
+        known: dict[str, dict[str, Any]] = {}
+        for entry in (*self._config.policies.values(), *self._config.verifiers.values()):
+            if isinstance(entry, ImportedVerifier) or entry.engine not in _MACHINE or not entry.runs:
+                continue
+            folder = self._paths.trained(entry.trained) if entry.trained else entry.model
+            key = entry.model_copy(update={"model": folder}).checkpoint
+            settings = entry.model_dump(mode="json", include=set(_MACHINE[entry.engine]))
+            known.setdefault(key, {}).update(settings)
+        return json.dumps(known, sort_keys=True)
+
+    def _located(self, entry: _Model) -> _Model:
+        """The entry with its folder, where it is trained here."""
+        folder: dict[str, str | None] = {}
+        if entry.trained is not None:
+            folder = {"model": self._paths.trained(entry.trained), "trained": None}
+        # What no result depends on goes another way (machine, pools).
+        fields = type(entry).model_fields
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family")
+        defaults = {key: fields[key].default for key in keys if key in fields}
+        return entry.model_copy(update=folder | defaults)
+
+    def _files(self, entry: Policy | AnyVerifier) -> list[str]:
+        """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
+        return [self._paths.trained(entry.trained)] if entry.trained else self.folder_files(entry.model)

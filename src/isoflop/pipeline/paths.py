@@ -1,0 +1,118 @@
+"""Where every file of an experiment is: one pattern each, with the wildcards that the rules have."""
+
+from typing import Any
+
+from isoflop.config.study import Config
+from isoflop.pipeline.pools import Pool, Pools
+from isoflop.pipeline.shards import shard_names, shard_pattern
+
+RESULTS = "results/{experiment}"
+
+PROBLEMS = "results/{experiment}/problems/{dataset}.parquet"
+TRAINED = "results/{experiment}/train/{model}"
+LABELS = "results/{experiment}/label/{label}.parquet"
+TRAJECTORIES = "results/{experiment}/trajectories/{trajectories}.parquet"
+CHAIN_LABELS = "results/{experiment}/chain_labels/{chain_labels}.parquet"
+CHAIN_LABELS_ALONE = "results/{experiment}/chain_labels/{chain_labels}.alone.parquet"
+
+# What runs models writes these and their ledgers, in parts where there are shards.
+CANDIDATES = "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet"
+TREES = "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet"
+SCORES = "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet"
+
+USAGE = "results/{experiment}/sample/{dataset}/{policy}/{generator}.usage.parquet"
+GRADES = "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet"
+CREDITS = "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet"
+CHAIN_CREDITS = "results/{experiment}/select/{dataset}/{policy}/{generator}/{length}.parquet"
+DIFFICULTY = "results/{experiment}/difficulty/{dataset}/{policy}.parquet"
+
+TABLE = "results/{experiment}/tables/{table}"
+FIGURE = "results/{experiment}/figures/{figure}"
+REPORT = "results/{experiment}/report.html"
+
+
+def ledger_of(table: str) -> str:
+    """The pattern of the ledger beside a table's."""
+    return table.removesuffix(".parquet") + ".ledger.json"
+
+
+def part_of(path: str) -> str:
+    """The pattern of a shard's part of a table or of a ledger: with `{shard}` after the stem."""
+    ending = ".ledger.json" if path.endswith(".ledger.json") else ".parquet"
+    return path.removesuffix(ending) + "{shard}" + ending
+
+
+class Paths:
+    """The files of one experiment."""
+
+    def __init__(self, config: Config, pools: Pools) -> None:
+        self._config, self._pools = config, pools
+        self.results = RESULTS.format(experiment=config.experiment)
+
+    def at(self, pattern: str, **names: Any) -> str:
+        """A pattern with its wildcards filled in; that of the experiment is known."""
+        return pattern.format_map({"experiment": self._config.experiment} | names)
+
+    def of(self, pool: Pool, *patterns: str) -> list[str]:
+        """Patterns with a pool's names filled in."""
+        return [self.at(pattern, **pool._asdict()) for pattern in patterns]
+
+    def trained(self, name: str) -> str:
+        """The folder that a training writes."""
+        return self.at(TRAINED, model=name)
+
+    def parts(self, table: str, **names: Any) -> list[str]:
+        """Every shard's part of a table and its ledger, in the order of the shards."""
+        settings = self._config.engine_settings
+        return [
+            self.at(part_of(path), **names | {"shard": shard})
+            for shard in shard_names(self._config.shards, settings.chunk_problems)
+            for path in (table, ledger_of(table))
+        ]
+
+    def shard_pattern(self) -> str:
+        """A pattern for what follows the stem of a table in the name of its parts."""
+        return shard_pattern(self._config.shards, self._config.engine_settings.chunk_problems)
+
+    def trees(self, pool: Pool) -> list[str]:
+        """Trees and ledger of a search at every budget, in the order of gather's specification."""
+        return [
+            self.at(path, **pool._asdict(), budget=budget)
+            for budget in self._pools.budgets(pool.policy, pool.generator)
+            for path in (TREES, ledger_of(TREES))
+        ]
+
+    def scores(self, pool: Pool) -> list[str]:
+        """Score table and ledger of every verifier, in the order of the select stage's specification."""
+        return [
+            self.at(path, **pool._asdict(), verifier=verifier)
+            for verifier in self._pools.verifiers(pool.generator)
+            for path in (SCORES, ledger_of(SCORES))
+        ]
+
+    def usage(self, pool: Pool) -> str:
+        """What the select stage reads costs from: the sampling's ledger, or a search's table of usage."""
+        searched = pool.generator in self._config.searches
+        return self.at(USAGE if searched else ledger_of(CANDIDATES), **pool._asdict())
+
+    def gathered(self, pool: Pool) -> list[str]:
+        """Candidates, scores and ledgers of a search, and its usage."""
+        return [*self.replayed(pool), self.usage(pool)]
+
+    def replayed(self, pool: Pool) -> list[str]:
+        """Candidates and ledger of an import, and with a verifier its scores and their ledger."""
+        return [*self.of(pool, CANDIDATES, ledger_of(CANDIDATES)), *self.scores(pool)]
+
+    def credits(self) -> list[str]:
+        """The select stage's tables, in the order of the fit's specification."""
+        return [path for pool in self._pools.picked() for path in self.of(pool, CREDITS)]
+
+    def evidence(self) -> list[str]:
+        """What the report quotes beside the curves: problems, candidates, grades, scores and ledgers."""
+        pools = self._pools.all()
+        datasets = dict.fromkeys(pool.dataset for pool in pools)
+        problems = [self.at(PROBLEMS, dataset=name) for name in datasets]
+        tables = [path for pool in pools for path in self.of(pool, CANDIDATES, ledger_of(CANDIDATES), GRADES)]
+        trees = [path for pool in self._pools.searches() for path in self.trees(pool)]
+        scores = [path for pool in pools for path in self.scores(pool)]
+        return [*problems, *tables, *scores, *trees]

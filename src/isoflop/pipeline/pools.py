@@ -1,0 +1,75 @@
+"""The tables of candidates that a config asks for: at which budgets, and scored by which verifiers."""
+
+from typing import NamedTuple
+
+from isoflop.config.generators import Greedy, Import, TreeSearch
+from isoflop.config.study import Config, made_pools
+
+
+class Pool(NamedTuple):
+    """One table of candidates: a policy's, by one generator, on one data set."""
+
+    dataset: str
+    policy: str
+    generator: str
+
+
+class Pools:
+    """The pools of one experiment, and what is asked of its generators."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def all(self) -> list[Pool]:
+        """Every table of candidates of the study."""
+        return [Pool(*pool) for pool in made_pools(self._config)] if self._config.studies else []
+
+    def replays(self) -> list[Pool]:
+        """The tables of candidates that are imported."""
+        return [pool for pool in self.all() if pool.generator in self._config.imports]
+
+    def searches(self) -> list[Pool]:
+        """The candidate sets that searches make."""
+        return [pool for pool in self.all() if pool.generator in self._config.searches]
+
+    def chains(self) -> list[Pool]:
+        """The tables of chains of revisions."""
+        return [pool for pool in self.all() if pool.generator in self._config.chains]
+
+    def picked(self) -> list[Pool]:
+        """What answers are picked from: every pool, one of chains at each length (`revisions/4`)."""
+        chains = self._config.chains
+        return [
+            pool._replace(generator=name)
+            for pool in self.all()
+            for name in (
+                [f"{pool.generator}/{length}" for length in chains[pool.generator].compared]
+                if pool.generator in chains
+                else [pool.generator]
+            )
+        ]
+
+    def sampled(self) -> list[str]:
+        """The generators that sample."""
+        others = self._config.imports | self._config.searches | self._config.chains
+        return [name for name in self._config.generators if name not in others]
+
+    def verifiers(self, generator: str) -> tuple[str, ...]:
+        """The verifiers that score what a generator makes; none where there is nothing to pick."""
+        entry = self._config.generators[generator]
+        if isinstance(entry, Import):
+            return () if entry.verifier is None else (entry.verifier,)
+        if isinstance(entry, TreeSearch):
+            return (entry.verifier or next(iter(self._config.verifiers)),)
+        if isinstance(entry, Greedy):
+            return ()
+        if entry.verifiers is not None:
+            return entry.verifiers
+        return tuple(name for name, verifier in self._config.verifiers.items() if verifier.runs)
+
+    def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
+        """The budgets at which a policy has a generator's candidates."""
+        entry = self._config.generators[generator]
+        whole = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
+        only = None if isinstance(entry, Import) else entry.only
+        return whole if only is None else only.cap(policy, whole)

@@ -1,0 +1,49 @@
+"""A finished experiment: where its report, figures and tables are, its headline numbers, its config."""
+
+import html
+import re
+from pathlib import Path
+
+from isoflop.config.study import Config
+from isoflop.errors import UserError
+
+
+def finished(config: Config) -> str:
+    """The paths and `tables/headline.md`, and the models of an experiment that trains, as text.
+
+    Raises UserError where the experiment is not finished.
+    """
+    results = _results(config.experiment)
+    models = [results / "train" / name for name in config.training]
+    report, headline = results / "report.html", results / "tables" / "headline.md"
+    expected = [folder / "README.md" for folder in models] + ([report, headline] if config.studies else [])
+    for path in expected:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; run the experiment first")
+    lines = [f"model:   {folder}" for folder in models]
+    if config.studies:
+        lines += [
+            headline.read_text(encoding="utf-8"),
+            f"report:  {report}",
+            f"tables:  {results / 'tables'}",
+            f"figures: {results / 'figures'}",
+        ]
+    return "\n".join(lines)
+
+
+def recorded_config(experiment: str) -> str:
+    """The config that a finished study was run with, as YAML, without what no result depends on.
+
+    Raises UserError where there is no report, or it has no config.
+    """
+    path = _results(experiment) / "report.html"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the experiment first, or name a second config")
+    found = re.search(r"<pre>(experiment: .*?)</pre>", path.read_text(encoding="utf-8"), re.DOTALL)
+    if found is None:
+        raise UserError(f"{path} holds no config; name a second config")
+    return html.unescape(found[1])
+
+
+def _results(experiment: str) -> Path:
+    return Path("results") / experiment

@@ -1,0 +1,117 @@
+"""Accuracy of a pool of answers at every budget by one call, `accuracy_at_k`; by problem, `credits_at_k`."""
+
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from isoflop.arrays import Bools, Floats, Ints
+from isoflop.selection.best_of_k import best_of_k, pass_at_k
+from isoflop.selection.voting import draws_needed, make_ballot, vote_credits
+from isoflop.strategy import NO_ANSWER
+
+PlainSelector = Literal["majority", "weighted", "best_of_n", "pass"]
+"""How one answer is picked; `pass` is the oracle."""
+
+
+def accuracy_at_k(
+    answers: Sequence[Sequence[Hashable]],
+    correct: ArrayLike,
+    scores: ArrayLike | None = None,
+    *,
+    budgets: Sequence[int],
+    selector: PlainSelector = "majority",
+    seed: int = 0,
+) -> Floats:
+    """The accuracy of picking one answer of k, expected over all subsets of k answers of every pool.
+
+    The mean over problems of `credits_at_k`, which says what the arguments are: [budgets].
+    Raises ValueError as that does.
+    """
+    credits = credits_at_k(answers, correct, scores, budgets=budgets, selector=selector, seed=seed)
+    accuracy: Floats = credits.mean(axis=0)
+    return accuracy
+
+
+def credits_at_k(
+    answers: Sequence[Sequence[Hashable]],
+    correct: ArrayLike,
+    scores: ArrayLike | None = None,
+    *,
+    budgets: Sequence[int],
+    selector: PlainSelector = "majority",
+    seed: int = 0,
+) -> Floats:
+    """The expected credit of picking one answer of k on every problem, over all subsets of its pool.
+
+    `answers`: of every problem its pool, [problems][candidates], all pools of one size; equal answers vote
+    together, None is no answer. `correct`: whether each is right, [problems, candidates]. `scores`: a
+    verifier's, [problems, candidates], for `weighted` and `best_of_n`. `budgets`: rising, each at most the
+    size of a pool. Returns [problems, budgets].
+
+    Exact, but for weighted votes of large pools: those are a mean over random subsets (of `seed`), many
+    enough that the standard error of the mean over problems is below 0.0008.
+    Raises ValueError for arrays that do not fit together, budgets that do not fit the pools, scores that are
+    missing, or answers that are the same but not both right.
+    """
+    right = np.asarray(correct, dtype=np.bool_)
+    if (
+        right.ndim != 2
+        or 0 in right.shape
+        or [len(pool) for pool in answers] != [right.shape[1]] * len(right)
+    ):
+        raise ValueError(f"answers and correct must be [problems, candidates], not {right.shape}")
+    if selector not in ("majority", "weighted", "best_of_n", "pass"):
+        raise ValueError(f"selector {selector!r} is unknown; use majority, weighted, best_of_n or pass")
+    scored = None if scores is None else np.asarray(scores, dtype=np.float64)
+    if selector in ("weighted", "best_of_n") and (scored is None or scored.shape != right.shape):
+        raise ValueError(f"selector {selector!r} needs scores of shape {right.shape}")
+    if not budgets or min(budgets) < 1 or max(budgets) > right.shape[1] or sorted(set(budgets)) != [*budgets]:
+        raise ValueError(f"budgets {tuple(budgets)} must rise within pools of {right.shape[1]} answers")
+    generator = np.random.default_rng(seed)
+    rows = [
+        _credits(
+            _classes(pool),
+            right[row],
+            None if scored is None else scored[row],
+            budgets,
+            selector,
+            len(right),
+            generator,
+        )
+        for row, pool in enumerate(answers)
+    ]
+    return np.array(rows)
+
+
+def _credits(
+    classes: Ints,
+    right: Bools,
+    score: Floats | None,
+    budgets: Sequence[int],
+    selector: PlainSelector,
+    problems: int,
+    generator: np.random.Generator,
+) -> Floats:
+    """Credit of one problem, [budgets]."""
+    for number in set(classes.tolist()):
+        verdicts = right[classes == number]
+        if verdicts.any() and (number == NO_ANSWER or not verdicts.all()):
+            raise ValueError("equal answers to a problem must be all right or all wrong, and None wrong")
+    if selector == "pass":
+        return pass_at_k(right, budgets)
+    if selector == "best_of_n" and score is not None:
+        return best_of_k(score, right, budgets)
+    ballot = make_ballot(classes, right, score if selector == "weighted" else None)
+    credits, _ = vote_credits([ballot], budgets, draws_needed(problems), generator)
+    row: Floats = credits[0]
+    return row
+
+
+def _classes(pool: Sequence[Hashable]) -> Ints:
+    """The number of every answer's class, [candidates]; -1 for no answer."""
+    numbers: dict[Hashable, int] = {}
+    return np.array(
+        [NO_ANSWER if one is None else numbers.setdefault(one, len(numbers)) for one in pool], dtype=np.int64
+    )

@@ -1,0 +1,59 @@
+"""The published tables of a study, as read."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from isoflop.errors import UserError
+from isoflop.files import read_table, table_metadata
+from isoflop.fits.draws import DRAWS
+from isoflop.fits.evidence_table import parameters, read_evidence
+from isoflop.report.lookup import Choice, Revised, Tables, without_length
+from isoflop.report.spec import PublishSpec
+from isoflop.tables import MEASURED
+
+_KEYS = (
+    "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
+    "cost_model", "fit", "parameter", "status", "note", "comparison", "right_budget", "claim", "row",
+    "sentence", "quantifier", "interval", "decided", "problems_to_decide", "left", "right", "bin",
+    "difficulty", "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic",
+    "verdict", "place", "measure",
+)  # fmt: skip
+
+
+def read_tables(results: Path, spec: PublishSpec) -> Tables:
+    """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
+    curves = read_csv(results / "tables" / "curves.csv")
+    draws = read_table(results / "fit" / "draws.parquet", DRAWS)
+    path = str(results / "fit" / "credits.parquet")
+    measured = read_table(path, MEASURED)
+    revised = None
+    if spec.revisions:
+        chains = without_length(curves["generator"]).isin(list(spec.revisions))
+        revised = Revised(curves[chains], read_csv(results / "tables" / "revisions.csv"))
+        # Rows keep their numbers, which are those of the draws.
+        curves = curves[curves["generator"].isin(spec.generators) & curves["policy"].isin(spec.policies)]
+    return Tables(
+        curves=curves,
+        fits=read_csv(results / "tables" / "fits.csv"),
+        differences=read_csv(results / "tables" / "differences.csv"),
+        draws=draws.to_pandas(),
+        evidence=read_evidence(measured, table_metadata(measured), path),
+        parameters=parameters(measured),
+        choice=_choice(results) if spec.choice else None,
+        revised=revised,
+    )
+
+
+def _choice(results: Path) -> Choice:
+    """The tables that the choose stage wrote."""
+    names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
+    return Choice(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table whose names stay text, even a level `1` or a model called `NA`; empty cells are NaN."""
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}); delete it and run again") from error
