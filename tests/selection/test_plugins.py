@@ -48,7 +48,7 @@ from isoflop.pipeline.code_digest import import_closure
 import numpy as np
 from small_pool import Study
 
-from isoflop.config.study import build_config
+from isoflop.config.loading import build_config
 from isoflop.files import read_table
 from isoflop.pipeline.plan import Plan
 from isoflop.report.figures.style import selector_style
