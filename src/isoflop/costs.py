@@ -16,19 +16,26 @@ window, where t is n_ctx / 2 on average. Here the positions are summed exactly, 
 Every token is charged one pass at its own position; with a key-value cache it is processed once. The pass
 over a candidate's last token is charged though a sampler does not run it, so that `kaplan` is exactly
 `wu2024` plus attention.
+
+Whole pools are priced by `expected_costs` (a random subset of samples), `revision_costs` (of chains of
+revisions) and `search_costs`.
 """
 
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from isoflop.arrays import Floats
+from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
+from isoflop.strategy import LIMIT
 
-COST_MODELS = ("flops_wu2024", "flops_kaplan", "flops_total")
+CostModel = Literal["wu2024", "kaplan", "total"]
+"""The name of a cost model in the config; its column is `flops_NAME`."""
+COST_MODELS = tuple(f"flops_{name}" for name in get_args(CostModel))
 
 # Two products (query-key and weight-value), each a multiplication and an addition per element.
 _ATTENTION_FLOPS = 4.0
@@ -56,6 +63,18 @@ class ModelShape(BaseModel):
                 f"embedding_parameters ({self.embedding_parameters}) exceed parameters ({self.parameters})"
             )
         return self
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one model's work on all candidates took: its shape, seconds in all, and tokens per candidate.
+
+    `tokens`: [candidates]; generated ones of the policy, read ones of a verifier.
+    """
+
+    model: ModelShape
+    seconds: float
+    tokens: Floats
 
 
 def flops_wu2024(policy: ModelShape, generated: ArrayLike) -> Floats:
@@ -125,6 +144,89 @@ def search_flops(usage: Mapping[str, Floats], policy: ModelShape, verifier: Mode
     )
 
 
+def expected_costs(
+    budgets: Sequence[int], sizes: Ints, prompt: Floats, policy: Usage, verifier: Usage | None
+) -> dict[str, Floats]:
+    """Expected cost of a random k-subset of each problem's pool: columns of CREDITS, [budgets, problems].
+
+    `sizes`: candidates per problem. `prompt`: prompt tokens, [candidates]. `verifier`: None where the
+    strategy uses none. The policy's prompt is processed once per problem whatever the budget; seconds are
+    shared between candidates by their tokens. The limit k -> infinity costs infinitely much.
+    """
+    tokens = policy.tokens
+    per_candidate = {
+        "tokens": tokens,
+        "flops_wu2024": flops_wu2024(policy.model, tokens),
+        "flops_kaplan": flops_kaplan(policy.model, prompt, tokens),
+        "seconds": policy.seconds * _shares(tokens),
+    }
+    shape, read = None, np.zeros_like(tokens)
+    if verifier is not None:
+        shape, read = verifier.model, verifier.tokens
+        per_candidate["seconds"] = per_candidate["seconds"] + verifier.seconds * _shares(read)
+    per_candidate["flops_total"] = flops_total(policy.model, prompt, tokens, 0.0, shape, read)
+    once = {"flops_total": _pool_means(flops_total(policy.model, prompt, 0.0, 1.0), sizes)}
+    samples = np.array(budgets, dtype=np.float64)[:, None]
+    costs = {}
+    for name, values in per_candidate.items():
+        cost = samples * _pool_means(values, sizes) + once.get(name, 0.0)
+        # Set apart, for infinitely many samples of cost 0 would not be a number.
+        costs[name] = np.where(samples == LIMIT, np.inf, cost)
+    return costs
+
+
+def revision_costs(
+    budgets: Sequence[int], rows: Ints, prompt: Floats, policy: Usage, verifier: Usage | None
+) -> dict[str, Floats]:
+    """Expected cost of a random subset of chains: columns of CREDITS, [budgets, problems].
+
+    `budgets`: numbers of answers. `rows`: of the candidates in the chains, [problems, P, S]. `prompt`: prompt
+    tokens, [candidates]. First answers share one reading of the problem's prompt; every revision reads its
+    own, attempts included. Seconds are shared between candidates by their tokens.
+    """
+    tokens = policy.tokens
+    # How often each answer pays for its prompt: a first one shares it.
+    copies = np.ones_like(tokens)
+    firsts = rows[:, :, 0]
+    copies[firsts] = 0.0
+    shape, read = (None, 0.0) if verifier is None else (verifier.model, verifier.tokens)
+    seconds = policy.seconds * _shares(tokens)
+    if verifier is not None:
+        seconds = seconds + verifier.seconds * _shares(verifier.tokens)
+    each = {
+        "tokens": tokens,
+        "flops_wu2024": flops_wu2024(policy.model, tokens),
+        "flops_kaplan": flops_kaplan(policy.model, prompt, tokens),
+        "flops_total": flops_total(policy.model, prompt, tokens, copies, shape, read),
+        "seconds": seconds,
+    }
+    once = flops_total(policy.model, prompt, 0.0)[firsts[:, 0]]
+    chains = np.array(budgets, dtype=np.float64)[:, None] / rows.shape[2]
+    costs = {}
+    for name, values in each.items():
+        # In rising order, so that the order of the chains changes no last bit.
+        mean = np.sort(values[rows].sum(axis=2), axis=1).mean(axis=1)
+        costs[name] = chains * mean + (once if name == "flops_total" else 0.0)
+    return costs
+
+
+def search_costs(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> dict[str, Floats]:
+    """Cost of a search by its usage: columns of CREDITS, [budgets, problems], means over runs.
+
+    `usage`: columns of USAGE, each [problems, budgets, runs]. The verifier's reading belongs to the search,
+    whatever picks the answer. Paths are read once, by either model: what a step follows is kept.
+    """
+    generated, attended = usage["generated"], usage["attended"]
+    costs = {
+        "tokens": generated,
+        "flops_wu2024": flops_of_positions(policy, generated, np.zeros_like(attended)),
+        "flops_kaplan": flops_of_positions(policy, generated, attended),
+        "flops_total": search_flops(usage, policy, verifier),
+        "seconds": usage["seconds"],
+    }
+    return {name: values.mean(axis=2).T for name, values in costs.items()}
+
+
 def _pass_flops(model: ModelShape, before: Floats, tokens: Floats) -> Floats:
     """FLOPs of `tokens` tokens after `before` cached ones, at positions before + 1 ... before + tokens."""
     attended = tokens * before + tokens * (tokens + 1.0) / 2.0
@@ -132,6 +234,20 @@ def _pass_flops(model: ModelShape, before: Floats, tokens: Floats) -> Floats:
         2.0 * model.parameters * tokens + _ATTENTION_FLOPS * model.layers * model.attention_width * attended
     )
     return result
+
+
+def _shares(tokens: Floats) -> Floats:
+    """Each candidate's share of all tokens; equal shares where there are none."""
+    total = float(tokens.sum())
+    return tokens / total if total > 0 else np.full(tokens.size, 1.0 / tokens.size)
+
+
+def _pool_means(values: Floats, sizes: Ints) -> Floats:
+    """Mean over each problem's pool, summed in rising order: the same whatever the order of samples."""
+    problem = np.repeat(np.arange(sizes.size), sizes)
+    ranked = values[np.lexsort((values, problem))]
+    means: Floats = np.add.reduceat(ranked, np.cumsum(sizes) - sizes) / sizes
+    return means
 
 
 def _counts(name: str, values: ArrayLike) -> Floats:

@@ -12,12 +12,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Grader, Selector
+from isoflop.config.base import Grader
 from isoflop.config.datasets import Dataset
 from isoflop.config.generators import Import, Revisions, Sampled, Searched
 from isoflop.config.models import Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
+from isoflop.registries import SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -223,7 +224,7 @@ class ChooseSpec(Spec):
     difficulties: tuple[tuple[str, str, str], ...]
     bins: int
     families: Mapping[str, tuple[str, ...]]
-    selector: Selector
+    selector: SelectorName
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic_results
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -78,6 +79,30 @@ def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Pat
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "policy-0.1M" in report
     assert "nan" not in re.sub(r"data:[^\"]+", "", report).lower().split()
+
+
+def test_selectors_by_confidence_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, credit = synthetic_results.strategies, synthetic_results.credit
+    alike = {"confidence": "best_of_n", "confidence_weighted": "weighted"}
+
+    def with_confidence(generator: str) -> list[tuple[str, str, str]]:
+        more = [] if generator == "greedy" else [("none", name, "none") for name in alike]
+        return [*asked(generator), *more]
+
+    monkeypatch.setattr(synthetic_results, "strategies", with_confidence)
+    monkeypatch.setattr(
+        synthetic_results, "credit", lambda name, *numbers: credit(alike.get(name, name), *numbers)
+    )
+    spec = write_results(tmp_path, Shape(policies=("policy-0.1M", "policy-2.7M"), problems=40))
+    headline = spec.headline.model_copy(update={"selector": "confidence_weighted"})
+    spec = spec.model_copy(update={"headline": headline})
+    publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in ("best-of-n by confidence", "voting weighted by confidence", "sampling+conf", "sampling+cwv"):
+        assert name in report, name
+    differences = pd.read_csv(tmp_path / "tables/differences.csv")
+    against = differences[differences["comparison"] == "strategy - greedy"]["left"]
+    assert against.str.endswith("sampling/none/confidence/none").any()
 
 
 def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, PublishSpec]) -> None:

@@ -216,7 +216,7 @@ def test_a_zero_does_not_set_the_scale_of_its_pool():
         ([0.5], [1], [2], "min", "do not fit together"),
         ([0.5, np.nan, 0.5], [1, 2], [2], "mean", "candidate row 1 has the step score nan"),
         ([0.5, -0.5], [1, 1], [2], "product", "candidate row 1 has the step score -0.5"),
-        ([0.5], [1], [1], "median", "'median' is unknown; use one of last, min, product, mean"),
+        ([0.5], [1], [1], "median", "step aggregation 'median' is not allowed; did you mean 'mean'"),
     ],
 )
 def test_bad_step_scores_are_refused_by_row(scores, counts, sizes, aggregation, message):

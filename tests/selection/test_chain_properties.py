@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoflop.selection import chains as revision_selection
-from isoflop.selection.chains import ChainPool, Chains, arrange_chains, chain_credits, revision_credits
-from isoflop.selection.samples import Pools, SelectSpec, StepScores, select_credits
+from isoflop.costs import ModelShape, Usage
+from isoflop.selection import chain_votes
+from isoflop.selection.chains import ChainPool, arrange_chains
+from isoflop.selection.pool import Candidates, SelectSpec, StepScores
+from isoflop.selection.registry import Chains, selector
+from isoflop.selection.samples import SamplePool
 
 unhurried = settings(deadline=None)
 
@@ -74,14 +77,14 @@ def hierarchical(chains: list[list[Answer]]) -> Fraction:
     return total / len(ways)
 
 
-def credit(selector: str, chains: list[list[Answer]]) -> Fraction:
+def credit(name: str, chains: list[list[Answer]]) -> Fraction:
     answers = [answer for chain in chains for answer in chain]
-    if selector == "pass":
+    if name == "pass":
         return Fraction(any(good for _, good, _ in answers))
-    if selector == "majority":
+    if name == "majority":
         winners = vote([(label, good, Fraction(1)) for label, good, _ in answers if label >= 0])
         return Fraction(sum(good for _, good in winners), max(len(winners), 1))
-    if selector == "weighted":
+    if name == "weighted":
         return hierarchical(chains)
     found = []
     for chain in chains:
@@ -100,12 +103,12 @@ def credit(selector: str, chains: list[list[Answer]]) -> Fraction:
 @given(chains_of_any_kind)
 def test_every_selector_is_the_mean_over_all_subsets_of_chains(chains: list[list[Answer]]) -> None:
     parallel = list(range(1, len(chains) + 1))
-    for selector in SELECTORS:
-        found, error = chain_credits(arrays(chains), selector, parallel, 300, np.random.default_rng(0))
+    for name in SELECTORS:
+        found, error = selector(name).over_chains(arrays(chains), parallel, 300, np.random.default_rng(0))
         for size in parallel:
-            subsets = [credit(selector, list(subset)) for subset in combinations(chains, size)]
+            subsets = [credit(name, list(subset)) for subset in combinations(chains, size)]
             mean = float(sum(subsets, Fraction(0)) / len(subsets))
-            assert found[size - 1] == pytest.approx(mean, abs=1e-9), (selector, size)
+            assert found[size - 1] == pytest.approx(mean, abs=1e-9), (name, size)
         assert not error.any()
 
 
@@ -114,12 +117,12 @@ def test_every_selector_is_the_mean_over_all_subsets_of_chains(chains: list[list
 def test_the_order_of_chains_changes_nothing(chains: list[list[Answer]], chance: object) -> None:
     shuffled = list(chains)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    for selector in SELECTORS:
+    for name in SELECTORS:
         one, other = (
-            chain_credits(arrays(own), selector, range(1, len(own) + 1), 300, np.random.default_rng(3))
-            for own in (chains, shuffled)
+            selector(name).over_chains(arrays(order), range(1, len(order) + 1), 300, np.random.default_rng(3))
+            for order in (chains, shuffled)
         )
-        assert np.allclose(one[0], other[0], atol=1e-12), selector
+        assert np.allclose(one[0], other[0], atol=1e-12), name
 
 
 SPEC = {"selectors": SELECTORS, "step_aggregations": ("last",), "verifiers": ("orm",), "seed": 3, "code": "0"}
@@ -131,7 +134,7 @@ def test_chains_of_one_answer_are_plain_samples(problems: list[list[list[Answer]
     count = len(problems[0])
     answers = [answer for chains in problems for chain in chains for answer in chain]
     sizes = np.full(len(problems), count)
-    pools = Pools(
+    candidates = Candidates(
         [f"p{number}" for number in range(len(problems))],
         sizes,
         np.array([label for label, _, _ in answers], dtype=np.int64),
@@ -140,19 +143,20 @@ def test_chains_of_one_answer_are_plain_samples(problems: list[list[list[Answer]
     scores = {"orm": StepScores(np.array([float(s) for *_, s in answers]), np.ones(len(answers), dtype=int))}
     budgets = tuple(range(1, count + 1))
     rows = arrange_chains(
-        pools.problem_ids, sizes, list(range(count)) * len(problems), [1] * len(answers), length=1
+        candidates.problem_ids, sizes, list(range(count)) * len(problems), [1] * len(answers), length=1
     )
-    chains = revision_credits(
-        ChainPool(pools, rows),
-        scores,
-        SelectSpec(**SPEC, budgets=budgets, generator_kind="revisions", length=1),
+    shape = ModelShape(parameters=1, embedding_parameters=0, layers=1, attention_width=1)
+    usage = Usage(shape, 0.0, np.ones(len(answers)))
+    samples = SamplePool(candidates, scores, np.ones(len(answers)), usage, {"orm": usage})
+    chains = ChainPool(samples, rows).credits(
+        SelectSpec(**SPEC, budgets=budgets, generator_kind="revisions", length=1)
     )
-    plain = select_credits(pools, scores, SelectSpec(**SPEC, budgets=budgets, generator_kind="sampling"))
-    assert [one.strategy for one in chains] == [one.strategy for one in plain]
+    plain = samples.credits(SelectSpec(**SPEC, budgets=budgets, generator_kind="sampling"))
+    assert [one.picking for one in chains] == [one.picking for one in plain]
     for one, other in zip(chains, plain, strict=True):
         # Voting has the limit besides.
         assert one.budgets == other.budgets[: len(budgets)]
-        assert np.array_equal(one.credit, other.credit[: len(budgets)]), one.strategy
+        assert np.array_equal(one.credit, other.credit[: len(budgets)]), one.picking
         assert np.array_equal(one.standard_error, other.standard_error[: len(budgets)])
 
 
@@ -164,21 +168,21 @@ def drawn_pool(count: int, length: int, scores: int) -> Chains:
 
 def test_more_subsets_than_are_listed_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     chains, parallel = drawn_pool(14, 3, 8), [2, 4, 8]
-    exact, none = chain_credits(chains, "majority", parallel, 300, np.random.default_rng(0))
+    exact, none = selector("majority").over_chains(chains, parallel, 300, np.random.default_rng(0))
     assert not none.any()
-    monkeypatch.setattr(revision_selection, "MOST_SUBSETS", 10)
-    drawn, error = chain_credits(chains, "majority", parallel, 4000, np.random.default_rng(0))
+    monkeypatch.setattr(chain_votes, "MOST_SUBSETS", 10)
+    drawn, error = selector("majority").over_chains(chains, parallel, 4000, np.random.default_rng(0))
     assert np.all((error > 0) & (error < 0.01))
     assert np.all(np.abs(drawn - exact) < 4 * error)
 
 
 def test_more_ways_to_break_ties_than_are_looked_at_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     chains, parallel = drawn_pool(7, 2, 1), [1, 3, 5]
-    monkeypatch.setattr(revision_selection, "MOST_WAYS", 2**7)
-    exact, none = chain_credits(chains, "weighted", parallel, 300, np.random.default_rng(0))
+    monkeypatch.setattr(chain_votes, "MOST_WAYS", 2**7)
+    exact, none = selector("weighted").over_chains(chains, parallel, 300, np.random.default_rng(0))
     assert not none.any()
-    monkeypatch.setattr(revision_selection, "MOST_WAYS", 2)
-    drawn, error = chain_credits(chains, "weighted", parallel, 4000, np.random.default_rng(0))
+    monkeypatch.setattr(chain_votes, "MOST_WAYS", 2)
+    drawn, error = selector("weighted").over_chains(chains, parallel, 4000, np.random.default_rng(0))
     assert np.all((error > 0) & (error < 0.01))
     assert np.all(np.abs(drawn - exact) < 4 * error)
 
@@ -191,10 +195,10 @@ def test_a_chain_stands_for_its_best_solution_with_the_answer_that_wins() -> Non
         np.array([[0.75, 0.5, 0.375], [0.25, 0.125, 0.25]]),
     )
     generator = np.random.default_rng(0)
-    credit, _ = chain_credits(chains, "weighted", [1, 2], 300, generator)
+    credit, _ = selector("weighted").over_chains(chains, [1, 2], 300, generator)
     # Alone: the first chain is right, the second wrong. Together 0.5 for class 1 against 0.25 for class 0.
     assert credit.tolist() == [0.5, 1.0]
     # Pooled majority: class 0 has three votes, class 1 two.
-    assert chain_credits(chains, "majority", [1, 2], 300, generator)[0].tolist() == [0.5, 0.0]
+    assert selector("majority").over_chains(chains, [1, 2], 300, generator)[0].tolist() == [0.5, 0.0]
     # The highest score of all is wrong.
-    assert chain_credits(chains, "best_of_n", [1, 2], 300, generator)[0].tolist() == [0.0, 0.0]
+    assert selector("best_of_n").over_chains(chains, [1, 2], 300, generator)[0].tolist() == [0.0, 0.0]

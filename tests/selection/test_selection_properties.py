@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoflop.selection.aggregation import STEP_AGGREGATIONS, aggregate_steps
+from isoflop.registries import STEP_AGGREGATIONS
+from isoflop.selection.aggregation import aggregate_steps
 from isoflop.selection.best_of_k import best_of_k, pass_at_k
 from isoflop.selection.voting import (
     Ballot,
@@ -212,7 +213,7 @@ def test_the_whole_pool_votes_at_budget_n_and_in_the_limit(pool, weighted):
 @unhurried
 @given(
     st.lists(st.lists(st.integers(0, 16), min_size=1, max_size=6), min_size=1, max_size=8),
-    st.sampled_from(STEP_AGGREGATIONS),
+    st.sampled_from(STEP_AGGREGATIONS.names),
 )
 def test_step_aggregation_is_that_of_each_candidate_alone(candidates, aggregation):
     exact = []

@@ -149,6 +149,37 @@ def test_the_order_of_samples_changes_no_bit(tmp_path):
         assert one[name].equals(other[name]), name
 
 
+def test_confidence_is_the_mean_over_tokens_and_costs_what_sampling_costs(study):
+    study.grades["answer_class"] = [0, 0, 1, 1, 0, 1, 1, -1, 1, 1, 1, 0]
+    study.grades["correct"] = [c == 0 for c in study.grades["answer_class"]]
+    study.candidates["tokens"] = [8, 4, 2, *[4] * 9]
+    study.sample_ledger["generated_tokens"] = 50
+    # Of "b" the first is the most confident by token, the third in all.
+    study.candidates["logprob"] = [-2.0, -2.0, -1.5, -2.0, -2.0, -1.0, -3.0, -0.5, -9.0, -9.0, -9.0, -1.0]
+    study.spec["selectors"] = ["majority", "confidence", "confidence_weighted"]
+    study.spec |= {"halves": True, "verifiers": [], "step_aggregations": []}
+    table = study.run(verifier=False)
+    whole = only(table, 0)
+    assert pick(whole, "credit", "none", "confidence", "none", 4) == pytest.approx([1, 0, 1])
+    # exp(-1/4) + exp(-1/2) against exp(-3/4) + exp(-1/2); exp(-1/2) against exp(-1/4) + exp(-3/4), the most
+    # confident having no answer; exp(-1/4) = 0.78 against 3 exp(-9/4) = 0.32.
+    for budget in (4, 0):
+        assert pick(whole, "credit", "none", "confidence_weighted", "none", budget).tolist() == [1, 0, 1]
+    assert pick(only(table, 1), "credit", "none", "confidence", "none", 2) == pytest.approx([1, 1, 0])
+    for name in ("tokens", "flops_wu2024", "flops_kaplan", "flops_total", "seconds"):
+        for selector in ("confidence", "confidence_weighted"):
+            plain = pick(whole, name, "none", "majority", "none", 2)
+            assert np.array_equal(pick(whole, name, "none", selector, "none", 2), plain)
+
+
+def test_confidence_needs_log_probabilities(study):
+    study.candidates["logprob"][5] = None
+    study.run()
+    study.spec["selectors"] = ["confidence"]
+    with pytest.raises(UserError, match=r"candidates.parquet: row 5 \(problem a, candidate 1\): has no"):
+        study.run()
+
+
 def only(table: pa.Table, half: int) -> pa.Table:
     return table.filter(pc.equal(table["half"], half))
 

@@ -28,6 +28,7 @@ from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.strategy import NONE
 
 COST_MODELS = ("wu2024", "total")
 _WHOLE = 0
@@ -133,7 +134,7 @@ def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:
     members = list(one.members)
     single = own.credits.get(match.greedy)
     if single is not None and match.greedy not in {member.name for member in members}:
-        members.append(Member(match.greedy, single, "none", "none", "none"))
+        members.append(Member(match.greedy, single, NONE, NONE, NONE))
     return members
 
 
@@ -181,7 +182,7 @@ def _single_answer(one: Studied, own: Pair, match: ExchangePair, axis: str) -> f
     """What the small model's greedy answer costs; without greedy answers, what one of its samples does."""
     table = own.credits.get(match.greedy)
     if table is not None:
-        rows = table.credits[table.credits["selector"] == "none"]
+        rows = table.credits[table.credits["selector"] == NONE]
         if len(rows):
             return float(rows[axis].mean())
     single = one.options.of(one.baseline)[0]
@@ -193,7 +194,7 @@ def _greedy(one: Studied, other: Pair, match: ExchangePair) -> Floats:
     table = other.credits.get(match.greedy)
     if table is None:
         raise UserError(f"exchange: {match.large} has no candidates of {match.greedy} on {other.dataset}")
-    rows = table.credits[table.credits["selector"] == "none"].sort_values("problem_id", kind="stable")
+    rows = table.credits[table.credits["selector"] == NONE].sort_values("problem_id", kind="stable")
     if rows["problem_id"].tolist() != list(one.options.problems):
         raise UserError(
             f"{table.source}: its problems are not those of {one.policy}; delete the file and run again"

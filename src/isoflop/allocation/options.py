@@ -15,9 +15,9 @@ import pandas as pd
 
 from isoflop.allocation.halves import WHOLE
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.config.base import NEEDS_VERIFIER
 from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
+from isoflop.strategy import NONE, needs_verifier
 
 GENERATIONS = "generations"
 AXES = (GENERATIONS, *COST_MODELS)
@@ -139,10 +139,10 @@ def affordable(options: Options, axis: str, targets: Floats) -> Bools:
 def _rows(member: Member) -> pd.DataFrame:
     table = member.table
     rows = table.credits[table.credits["budget"] > 0]
-    if set(rows["selector"]) == {"none"}:
+    if set(rows["selector"]) == {NONE}:
         return rows
     rows = rows[rows["selector"] == member.selector]
-    if member.selector in NEEDS_VERIFIER:
+    if needs_verifier(member.selector):
         own = (rows["verifier"] == member.verifier) & (rows["step_aggregation"] == member.step_aggregation)
         rows = rows[own]
     if rows.empty:

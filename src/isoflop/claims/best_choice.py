@@ -20,7 +20,7 @@ from isoflop.estimate import Estimate
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.seeds import derive_seed
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 
 # Where in the measured range of compute (on a logarithmic scale) the three budgets of the headline lie.
 BUDGET_PLACES = (("low", 1 / 3), ("middle", 2 / 3), ("high", 1.0))
@@ -67,11 +67,11 @@ class _Option:
     def label(self) -> str:
         """`policy-0.9M with weighted voting over 8 samples`, the aggregation where there is one."""
         strategy, budget = self.series.strategy, int(self.series.budgets[self.place])
-        if strategy.selector == "none":
+        if strategy.selector == NONE:
             return f"{self.series.policy} decoding greedily"
         if budget == 1:
             return f"{self.series.policy} with one answer ({strategy.generator})"
-        how = "" if strategy.step_aggregation == "none" else f" ({strategy.step_aggregation})"
+        how = "" if strategy.step_aggregation == NONE else f" ({strategy.step_aggregation})"
         return f"{self.series.policy} with {strategy.name}{how} over {budget} answers ({strategy.generator})"
 
 
@@ -90,7 +90,7 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
     if evidence.count < 2 or not options:
         return
     prices = np.array([one.series.costs[cost][one.place] for one in options])
-    greedy = np.array([one.series.strategy.selector == "none" for one in options])
+    greedy = np.array([one.series.strategy.selector == NONE for one in options])
     low, high = float(prices.min()), float(prices.max())
     budgets = np.array([high if place == 1.0 else low * (high / low) ** place for _, place in BUDGET_PLACES])
     payable = prices[None] <= budgets[:, None] * (1 + 1e-9)

@@ -15,7 +15,7 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 from isoflop.verdicts.statements import critical_value, mean_element
 
 Key = TypeVar("Key", bound=Hashable)
@@ -65,7 +65,7 @@ def jointly(values: Mapping[Key, Floats], evidence: Evidence) -> dict[Key, Estim
 
 def greedy_of(evidence: Evidence, about: Setting, policy: str) -> Series | None:
     """A policy's greedy answers."""
-    found = (evidence.get(policy, one) for one in about.strategies if one.selector == "none")
+    found = (evidence.get(policy, one) for one in about.strategies if one.selector == NONE)
     return next((one for one in found if one is not None), None)
 
 

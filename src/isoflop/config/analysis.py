@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from isoflop.config.base import Count, Entry, Name, StepAggregation, Text
+from isoflop.config.base import Count, Entry, Name, Text
+from isoflop.costs import CostModel
+from isoflop.registries import PracticalSelectorName, StepAggregationName
 
 # R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
@@ -17,11 +19,11 @@ Strategy = Annotated[
 class HeadlineChoice(Entry):
     """The one strategy and cost that the headline figures and sentences are about."""
 
-    selector: Literal["majority", "weighted", "best_of_n"]
+    selector: PracticalSelectorName
     """How the answer is picked."""
-    step_aggregation: StepAggregation = "last"
+    step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
-    cost_model: Literal["wu2024", "kaplan", "total"] = "total"
+    cost_model: CostModel = "total"
     """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from isoflop.strategy import NONE
+
 
 class Entry(BaseModel):
     """A mapping of the config: its keys are fixed, its values typed and never converted."""
@@ -19,7 +21,7 @@ class Entry(BaseModel):
     )
 
 
-RESERVED_NAMES = ("all", "none")
+RESERVED_NAMES = ("all", NONE)
 
 
 def _check_name(name: str) -> str:
@@ -81,8 +83,5 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Grader = Literal["number", "math", "code"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Selector = Literal["majority", "weighted", "best_of_n", "pass"]
-StepAggregation = Literal["last", "min", "product", "mean"]
 
-NEEDS_VERIFIER = ("weighted", "best_of_n")
 UNPINNED = "unpinned"

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from isoflop.config.base import NEEDS_VERIFIER
 from isoflop.config.check_models import checkpoint_faults
 from isoflop.config.generators import Generator, Greedy, Import, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.models import Policy
@@ -11,6 +10,8 @@ from isoflop.config.study import Config, made_pools
 from isoflop.config.verifiers import AnyVerifier, RunningVerifier
 from isoflop.files import local_files
 from isoflop.messages import repeated, unknown_entry
+from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
+from isoflop.strategy import needs_verifier
 
 
 def study_faults(config: Config, root: Path) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _scoring(config: Config) -> Iterator[str]:
             elif not config.verifiers[verifier].runs:
                 yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
         yield from repeated(place, entry.verifiers or ())
-        scored = [one for one in config.selectors if one in NEEDS_VERIFIER]
+        scored = [one for one in config.selectors if needs_verifier(one)]
         if entry.verifiers == () and scored:
             yield f"{place}: none, but the selectors {', '.join(scored)} need one"
 
@@ -200,11 +201,20 @@ def _selection(config: Config) -> Iterator[str]:
         yield "selectors: none; give at least one, for example [majority]"
     yield from repeated("selectors", config.selectors)
     yield from repeated("step_aggregations", config.step_aggregations)
-    scored = [selector for selector in config.selectors if selector in NEEDS_VERIFIER]
+    scored = [selector for selector in config.selectors if needs_verifier(selector)]
     if scored and not config.verifiers:
         yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
+    confident = [name for name in config.selectors if SELECTORS[name].needs_logprob]
+    if confident and config.imports:
+        yield (
+            f"selectors: {', '.join(confident)} need log-probabilities, which imported solutions "
+            f"(generators.{', generators.'.join(config.imports)}) have not; leave out either"
+        )
     if scored and not config.step_aggregations:
-        yield (f"step_aggregations: none; {', '.join(scored)} need at least one of last, min, product, mean")
+        yield (
+            f"step_aggregations: none; {', '.join(scored)} need at least one of "
+            f"{', '.join(STEP_AGGREGATIONS.names)}"
+        )
     elif scored and "last" not in config.step_aggregations:
         for name, verifier in config.verifiers.items():
             if verifier.outcome:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from isoflop.config.base import NEEDS_VERIFIER, UNPINNED
+from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
 from isoflop.config.datasets import FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Import, Revisions, Sampling
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
+from isoflop.registries import SELECTORS
+from isoflop.strategy import needs_verifier
 
 
 def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> list[str]:
@@ -96,15 +98,15 @@ def _headline(config: Config) -> Iterator[str]:
     if chosen.selector not in config.selectors:
         yield (
             f"headline.selector: {chosen.selector!r} is not among the experiment's selectors "
-            f"(allowed: {', '.join(s for s in config.selectors if s != 'pass') or 'none'})"
+            f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
         )
-    if chosen.selector in NEEDS_VERIFIER and chosen.step_aggregation not in config.step_aggregations:
+    if needs_verifier(chosen.selector) and chosen.step_aggregation not in config.step_aggregations:
         yield (
             f"headline.step_aggregation: {chosen.step_aggregation!r} is not among the experiment's "
             f"step_aggregations (allowed: {', '.join(config.step_aggregations) or 'none'})"
         )
     first = next(iter(config.verifiers.values()), None)
-    judged = chosen.selector in NEEDS_VERIFIER and first is not None and first.outcome
+    judged = needs_verifier(chosen.selector) and first is not None and first.outcome
     if judged and chosen.step_aggregation != "last":
         yield (
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "

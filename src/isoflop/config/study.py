@@ -18,13 +18,14 @@ from isoflop.config.analysis import (
     HeadlineChoice,
     Published,
 )
-from isoflop.config.base import Count, Entry, Name, Seed, Selector, StepAggregation, Text
+from isoflop.config.base import Count, Entry, Name, Seed, Text
 from isoflop.config.datasets import Dataset
 from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
 from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import Verifier
+from isoflop.registries import SelectorName, StepAggregationName
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {
@@ -58,9 +59,10 @@ class Config(Entry):
     """How candidates come about, by name. Without any, the experiment only trains models."""
     budgets: tuple[Count, ...] = ()
     """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
-    selectors: tuple[Selector, ...] = ()
-    """How one answer is picked; `weighted` and `best_of_n` need a verifier, `pass` is the oracle."""
-    step_aggregations: tuple[StepAggregation, ...] = ()
+    selectors: tuple[SelectorName, ...] = ()
+    """How one answer is picked; `weighted` and `best_of_n` need a verifier, `confidence` and
+    `confidence_weighted` samples with log-probabilities, which imported ones lack; `pass` is the oracle."""
+    step_aggregations: tuple[StepAggregationName, ...] = ()
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""

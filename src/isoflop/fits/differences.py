@@ -15,6 +15,8 @@ from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
 from isoflop.fits.curves import Curve, csv_text, fraction, number
 from isoflop.fits.tables import by_strategy
+from isoflop.registries import SELECTORS, practical_selectors
+from isoflop.strategy import NONE
 
 DIFFERENCES_COLUMNS = (
     "experiment", "dataset", "subset", "comparison", "left", "right", "budget", "right_budget", "cost_model",
@@ -29,8 +31,7 @@ CHAINS = "chains - parallel answers, equal number"
 COST_MODELS = ("wu2024", "total")
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
-_SINGLE_SAMPLE = ("none", "majority", "pass", "best_of_n", "weighted")
-_PRACTICAL = ("majority", "weighted", "best_of_n")
+_SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
 _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n", "weighted"))
 
 
@@ -104,7 +105,7 @@ def comparisons(
 
 def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
     """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
-    greedy = [curve for curve in curves if curve.key.selector == "none"]
+    greedy = [curve for curve in curves if curve.key.selector == NONE]
     own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
     for dataset in dict.fromkeys(dataset for dataset, _ in own):
@@ -115,7 +116,8 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
         for curve in curves:
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
             if baseline is None or not (
-                curve.key.selector in _PRACTICAL or (name == NEXT_GREEDY and curve.key.selector == "none")
+                curve.key.selector in practical_selectors()
+                or (name == NEXT_GREEDY and curve.key.selector == NONE)
             ):
                 continue
             for place in range(curve.budgets.size):
@@ -127,11 +129,13 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
     by_key = {curve.key: curve for curve in curves}
     sampling = [
         name
-        for name in dict.fromkeys(curve.key.generator for curve in curves if curve.key.selector in _PRACTICAL)
+        for name in dict.fromkeys(
+            curve.key.generator for curve in curves if curve.key.selector in practical_selectors()
+        )
         if name not in searches and "/" not in name
     ]
     for curve in curves:
-        if curve.key.generator not in searches or curve.key.selector not in _PRACTICAL:
+        if curve.key.generator not in searches or curve.key.selector not in practical_selectors():
             continue
         baseline = next(
             (by_key[key] for name in sampling if (key := curve.key._replace(generator=name)) in by_key), None
@@ -174,7 +178,7 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
     for curve in curves:
         name, _, length = curve.key.generator.partition("/")
         parallel = by_key.get(curve.key._replace(generator=f"{name}/1"))
-        if length in ("", "1") or parallel is None or curve.key.selector not in _PRACTICAL:
+        if length in ("", "1") or parallel is None or curve.key.selector not in practical_selectors():
             continue
         for place, budget in enumerate(curve.budgets.tolist()):
             if budget in parallel.budgets:
@@ -189,9 +193,7 @@ def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:
         for left in curves:
             if left.key.selector != left_selector:
                 continue
-            verifier = (
-                {"verifier": "none", "step_aggregation": "none"} if right_selector == "majority" else {}
-            )
+            verifier = {"verifier": NONE, "step_aggregation": NONE} if right_selector == "majority" else {}
             right = by_key.get(left.key._replace(selector=right_selector, **verifier))
             if right is not None:
                 name = f"{left_selector} - {right_selector}"
@@ -204,7 +206,8 @@ def _sizes(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Com
     """Next sizes of a family with one sample, or greedily."""
     single = [curve for curve in curves if 1 in curve.budgets]
     done = set()
-    for selector in _SINGLE_SAMPLE:
+    others = (name for name in SELECTORS.names if name not in _SINGLE_SAMPLE)
+    for selector in (*_SINGLE_SAMPLE, *others):
         for key, group in by_strategy([c for c in single if c.key.selector == selector], families).items():
             if (key.dataset, key.policy, key.generator) in done or len(group) < 2:
                 continue

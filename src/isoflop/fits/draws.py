@@ -13,6 +13,7 @@ from isoflop.fits.curves import Curve, CurveKey
 from isoflop.fits.frontier import pareto
 from isoflop.fits.scaling_laws import Fit, interval
 from isoflop.fits.tables import Frontier, NamedFit, Outcome, by_strategy
+from isoflop.strategy import NONE
 
 DRAWS = pa.schema(
     [
@@ -142,7 +143,7 @@ def _add_pareto(
 
     A greedy point on a strategy's frontier has the strategy's key, its own policy, and `greedy` as its fit.
     """
-    greedy = [curve for curve in curves if curve.key.selector == "none"]
+    greedy = [curve for curve in curves if curve.key.selector == NONE]
     selectable: dict[str, list[Curve]] = {}
     for curve in curves:
         if curve.key.selector != _ORACLE:
@@ -153,7 +154,7 @@ def _add_pareto(
             for curve in greedy
             if curve.key.dataset == key.dataset
             and families.get(curve.key.policy, "all") == key.policy
-            and key.selector not in ("none", _ORACLE)
+            and key.selector not in (NONE, _ORACLE)
             and curve.key.subset == key.subset
         ]
         _add_front(table, "pareto", [*group, *single], first_rows, key)

@@ -25,6 +25,8 @@ from isoflop.fits.scaling_laws import (
     fit_power_law,
     fit_power_law_with_floor,
 )
+from isoflop.registries import practical_selectors
+from isoflop.strategy import NONE
 
 FITS_COLUMNS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -35,7 +37,6 @@ FITS_COLUMNS = (
 _MOST_OPEN = 0.1
 # The vote of fewer samples than this says little of the limit, however sure each vote is.
 FEWEST_SAMPLES = 16
-_VOTING = ("majority", "weighted", "best_of_n")
 
 
 class NamedFit(NamedTuple):
@@ -80,7 +81,7 @@ def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) 
     for curve in whole:
         if curve.budgets.size > 1:
             outcome.fits += _curve_fits(curve, level)
-    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == "none"}
+    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == NONE}
     for key, group in by_strategy(whole, families).items():
         if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
             _fit_sizes(outcome, key, group, level, greedy)
@@ -123,7 +124,7 @@ def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
     if curve.key.selector == "pass":
         coverage = fit_coverage_power_law(curve.budgets, curve.accuracy, curve.draws, level)
         found.append(NamedFit(curve.key, "samples", coverage))
-    elif curve.key.selector in _VOTING:
+    elif curve.key.selector in practical_selectors():
         saturation = fit_exponential_saturation(curve.budgets, curve.accuracy, curve.draws, level)
         found.append(NamedFit(curve.key, "samples", saturation))
     return found

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.strategy import SELECTOR_SHORT
+from isoflop.strategy import NONE, short_name
 
 Kind = Literal["greedy", "samples", "chains", "search"]
 
@@ -35,9 +35,9 @@ class Picked(BaseModel):
     policy: str
     generator: str
     kind: Kind
-    selector: str = "none"
-    verifier: str = "none"
-    step_aggregation: str = "none"
+    selector: str = NONE
+    verifier: str = NONE
+    step_aggregation: str = NONE
     budget: int = 1
     pool: int = 1
     runs: int = 1
@@ -47,7 +47,7 @@ class Picked(BaseModel):
         """As in the tables: `rebase+wv@16`, or `greedy`."""
         if self.kind == "greedy":
             return self.generator
-        return f"{self.generator}+{SELECTOR_SHORT.get(self.selector, self.selector)}@{self.budget}"
+        return f"{self.generator}+{short_name(self.selector)}@{self.budget}"
 
 
 class Comparison(BaseModel):

@@ -17,6 +17,7 @@ from isoflop.fits.precision import (
     votes_noise,
 )
 from isoflop.forecast.comparisons import Comparison, Picked
+from isoflop.strategy import NONE
 
 # What two strategies agree on for good, q of isoflop.fits.precision, fitted with its other constants. Where
 # they differ in several respects, the product.
@@ -104,7 +105,7 @@ def agreement(left: Picked, right: Picked) -> float:
 def _selector(pick: Picked, elsewhere: bool) -> str:
     """What a strategy selects by, as others see it; `elsewhere`: compared with another generator."""
     # A greedy answer is what most samples say, and a search's votes have a verifier's weights already.
-    if pick.selector == "none":
+    if pick.selector == NONE:
         return "majority"
     return (
         "weighted" if elsewhere and pick.kind == "search" and pick.selector == "majority" else pick.selector

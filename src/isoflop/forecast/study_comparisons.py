@@ -17,7 +17,8 @@ from isoflop.forecast.comparisons import (
     Picked,
 )
 from isoflop.pipeline.plan import Plan
-from isoflop.strategy import NEEDS_VERIFIER
+from isoflop.registries import practical_selectors
+from isoflop.strategy import needs_verifier
 
 
 def study_comparisons(plan: Plan) -> list[Comparison]:
@@ -46,6 +47,7 @@ class _OnDataset:
 
     def against_greedy(self) -> Iterator[Comparison]:
         """Every strategy at its largest budget against the same policy's greedy answer."""
+        practical = practical_selectors()
         for policy in self._policies:
             greedy, headline = self._greedy(policy), self._headline(policy)
             if greedy is None:
@@ -53,7 +55,7 @@ class _OnDataset:
             for name in self._names(policy):
                 for selector in self._config.selectors:
                     best = self._largest(policy, name, selector)
-                    if best is not None and best.selector != "pass":
+                    if best is not None and best.selector in practical:
                         yield self._pair(AGAINST_GREEDY, best, greedy, main=best == headline)
 
     def against_samples(self) -> Iterator[Comparison]:
@@ -198,7 +200,7 @@ class _OnDataset:
         base, _, length = name.partition("/")
         entry = self._config.generators[base]
         scoring = self._plan.pools.verifiers(base)
-        verified = selector in NEEDS_VERIFIER
+        verified = needs_verifier(selector)
         if verified and not scoring:
             return None
         common = {"policy": policy, "generator": name, "selector": selector, "budget": budget}

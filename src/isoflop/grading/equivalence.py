@@ -19,7 +19,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-NO_ANSWER = -1  # the class of a candidate without an answer, which never votes
 _UNDECIDED_PER_REPRESENTATIVE = 2
 
 

@@ -18,6 +18,12 @@ DESCRIPTIONS = (
     f"{PACKAGE}.stages.shared.runtime",
 )
 
+# Modules that look others up by name: the packages whose modules these are.
+LOOKED_UP = {
+    f"{PACKAGE}.selection.registry": (f"{PACKAGE}.selection.selectors",),
+    f"{PACKAGE}.selection.aggregation": (f"{PACKAGE}.selection.aggregations",),
+}
+
 
 def describes(module: str) -> bool:
     """Whether a module only describes what is asked for, or what a job may use."""
@@ -42,9 +48,17 @@ def code_digest(module: str, *data: str) -> str:
     return digest.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of one file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @cache
 def import_closure(module: str) -> tuple[str, ...]:
-    """`module` and the package's modules it imports, at any depth, sorted; descriptions are left out."""
+    """`module` and the package's modules it imports or looks up, at any depth, sorted.
+
+    Descriptions are left out.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -52,6 +66,7 @@ def import_closure(module: str) -> tuple[str, ...]:
         if name not in found and not describes(name):
             found.add(name)
             waiting += _imports(name)
+            waiting += [inner for package in LOOKED_UP.get(name, ()) for inner in _modules_of(package)]
     return tuple(sorted(found))
 
 
@@ -72,6 +87,10 @@ def _find(module: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def _modules_of(package: str) -> list[str]:
+    return [f"{package}.{path.stem}" for path in module_file(package).parent.glob("[!_]*.py")]
 
 
 @cache

@@ -13,11 +13,12 @@ from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
 from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
-from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.selection.samples import SelectSpec
+from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
+from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
     PROBLEMS_VERSION,
@@ -269,8 +270,16 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
+                plugins=self._plugins(),
             )
         )
+
+    def _plugins(self) -> dict[str, str]:
+        """Digests of the files that define what picks and comes from other packages, by its name."""
+        config = self.config
+        asked = ((SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations))
+        sources = {name: registry.source(name) for registry, names in asked for name in names}
+        return {name: file_digest(path) for name, path in sources.items() if path is not None}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""

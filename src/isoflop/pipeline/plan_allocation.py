@@ -8,6 +8,7 @@ from isoflop.pipeline.paths import CANDIDATES, CREDITS, DIFFICULTY, GRADES, SCOR
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.pools import Pool
 from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
+from isoflop.strategy import NONE
 
 TABLES = (
     "by_difficulty.csv",
@@ -116,7 +117,7 @@ class ChoicePlan:
                 bins=5 if config.difficulty is None else config.difficulty.bins,
                 families=self._families(),
                 selector=config.headline.selector,
-                verifier=next(iter(config.verifiers), "none"),
+                verifier=next(iter(config.verifiers), NONE),
                 step_aggregation=config.headline.step_aggregation,
                 judges=self._judges(),
                 cost_model=config.headline.cost_model,
@@ -139,7 +140,7 @@ class ChoicePlan:
         config = self._config
         found: dict[str, tuple[str, str]] = {}
         assert config.headline is not None  # as above
-        usual = (next(iter(config.verifiers), "none"), config.headline.step_aggregation)
+        usual = (next(iter(config.verifiers), NONE), config.headline.step_aggregation)
         for generator in dict.fromkeys(pool.generator for pool in self.pools()):
             scored = self._plan.pools.verifiers(generator.partition("/")[0])
             if scored:

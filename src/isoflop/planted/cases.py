@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from isoflop.claims.wu2024 import Setting
 from isoflop.planted.worlds import Best, Greedy, Lift, Planted, PlantedPolicy, Rule, Vote, World
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 SEARCHED = (4, 16, 64)
@@ -26,7 +26,7 @@ POLICIES = (
 )
 VERIFIER = "prm"
 HEADLINE = Strategy("sampling", "weighted", VERIFIER, "last")
-GREEDY = Strategy("greedy", "none")
+GREEDY = Strategy("greedy", NONE)
 MAJORITY = Strategy("sampling", "majority")
 BEST = replace(HEADLINE, selector="best_of_n")
 PASS = Strategy("sampling", "pass")

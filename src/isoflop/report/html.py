@@ -35,7 +35,7 @@ from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
 from isoflop.report.spec import COST_LABELS, PublishSpec, assumption, cost_column, cost_label
-from isoflop.strategy import SELECTOR_NAMES
+from isoflop.strategy import NONE, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
 _CLAIMS_NOTE = (
@@ -128,7 +128,7 @@ def render(
         intervals=intervals_note(tables.curves, spec),
         assumption=assumption(spec),
         too_long=[unread(cost) for cost in provenance.costs if cost.too_long],
-        strategy=SELECTOR_NAMES[spec.headline.selector],
+        strategy=selector_name(spec.headline.selector),
         headlines=found,
         choice=[] if tables.choice is None else list(worth_telling(tables.choice)),
         claims=claims,
@@ -218,8 +218,8 @@ def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
     """Accuracy by policy and number of samples, a column per selector, and the headline's cost."""
     shown = [
         strategy
-        for selector in ("majority", "best_of_n", "weighted", "pass")
-        if (strategy := existing(tables.curves, spec, selector)) is not None
+        for selector in selector_order()
+        if selector != NONE and (strategy := existing(tables.curves, spec, selector)) is not None
     ]
     headline = headline_strategy(tables.curves, spec)
     rows = []

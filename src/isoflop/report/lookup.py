@@ -9,8 +9,9 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
+from isoflop.registries import SELECTORS
 from isoflop.report.spec import PublishSpec
-from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_ORDER, Strategy
+from isoflop.strategy import NONE, Strategy, needs_verifier
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
 
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
-    picked = set(curves.loc[curves["selector"] != "none", "generator"])
+    picked = set(curves.loc[curves["selector"] != NONE, "generator"])
     found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
     if not found:
         raise UserError(
@@ -105,25 +106,25 @@ def without_length(generators: pd.Series) -> pd.Series:
 
 def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
-    single = set(curves.loc[curves["selector"] == "none", "generator"])
+    single = set(curves.loc[curves["selector"] == NONE, "generator"])
     return [name for name in spec.generators if name in single]
 
 
 def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
-    """The strategies found in the curves: greedy, then MV, BoN, WV of each sampled generator.
+    """The strategies found in the curves: greedy, then every selector of each sampled generator.
 
-    Verifier-based selectors take the headline's step aggregation. `oracle` adds pass@k.
+    Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
     """
-    found = [Strategy(name, "none") for name in greedy_generators(curves, spec)]
+    found = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
     for generator in sampled_generators(curves, spec):
         here = curves[curves["generator"] == generator]
-        for selector in SELECTOR_ORDER[1:]:
-            if selector == "pass" and not oracle:
+        for selector, traits in SELECTORS.members.items():
+            if traits.oracle and not oracle:
                 continue
             rows = here[here["selector"] == selector]
             if rows.empty:
                 continue
-            if selector in NEEDS_VERIFIER:
+            if traits.needs_verifier:
                 names = [name for name in spec.verifiers if name in set(rows["verifier"])]
                 found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
             else:
@@ -138,7 +139,7 @@ def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | N
     """
     chosen = selector or spec.headline.selector
     generator = sampled_generators(curves, spec)[0]
-    if chosen not in NEEDS_VERIFIER:
+    if not needs_verifier(chosen):
         return Strategy(generator, chosen)
     if not spec.verifiers:
         raise UserError(f"headline.selector: {chosen!r} needs a verifier, and the experiment has none")
@@ -239,7 +240,7 @@ def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequenc
     """The budgets that these generators have for every policy and data set."""
     rows = curves[
         (curves["subset"] == "all")
-        & (curves["selector"] != "none")
+        & (curves["selector"] != NONE)
         & curves["generator"].isin(generators)
         & curves["policy"].isin(spec.policies)
         & curves["dataset"].isin(spec.datasets)

@@ -22,7 +22,7 @@ from isoflop.report.lookup import (
     strategies,
 )
 from isoflop.report.spec import PublishSpec, cost_column
-from isoflop.strategy import NEEDS_VERIFIER, Strategy
+from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
 PASS_RATES_BY = ("model", "samples")
@@ -56,7 +56,7 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for policy in spec.policies:
         for strategy, name in names.items():
-            samples = 1 if strategy.selector == "none" else budgets[strategy.generator]
+            samples = 1 if strategy.selector == NONE else budgets[strategy.generator]
             row = _table_row(curves, spec, policy, strategy, samples, name, cost)
             if row:
                 rows.append(row)
@@ -146,7 +146,7 @@ def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, s
     """The strategies by name; the verifier is part of the name only where there are several."""
     several = len(spec.verifiers) > 1
     return {
-        s: f"{s.short} ({s.verifier})" if several and s.selector in NEEDS_VERIFIER else s.short
+        s: f"{s.short} ({s.verifier})" if several and needs_verifier(s.selector) else s.short
         for s in strategies(curves, spec)
     }
 

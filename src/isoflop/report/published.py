@@ -16,7 +16,7 @@ from isoflop.report.html_table import Cell, HtmlTable, pipe_table
 from isoflop.report.lookup import curve
 from isoflop.report.paper_tables import markdown_escape
 from isoflop.report.spec import PublishedTables, PublishSpec
-from isoflop.strategy import NEEDS_VERIFIER, Strategy
+from isoflop.strategy import NONE, Strategy, needs_verifier, selector_order
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")
 _NAMES = ("source", "model", "policy", "dataset", "strategy", "samples")
@@ -24,7 +24,6 @@ _NUMBERS = (
     "published_accuracy", "accuracy", "ci_low", "ci_high", "difference", "difference_low", "difference_high",
     "published_flops", "flops", "flops_ratio",
 )  # fmt: skip
-_SELECTORS = ("none", "majority", "best_of_n", "weighted", "pass")
 
 
 def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -46,11 +45,12 @@ def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise UserError(f"{name}, row {row + 1}: {column} cannot be '{table[column].iloc[row]}'")
-    unknown = ~rows["selector"].isin(_SELECTORS)
+    known = selector_order()
+    unknown = ~rows["selector"].isin(known)
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
         found = rows["selector"].iloc[row]
-        raise UserError(f"{name}, row {row + 1}: selector {found!r} is not one of {', '.join(_SELECTORS)}")
+        raise UserError(f"{name}, row {row + 1}: selector {found!r} is not one of {', '.join(known)}")
     rows["accuracy"] /= 100.0
     rows.insert(0, "source", PurePath(name).stem)
     return rows
@@ -118,9 +118,9 @@ def _compared(
 
 def _strategy(spec: PublishSpec, generator: str, selector: str) -> Strategy:
     """The study's strategy of this selector: the first verifier and the headline's step aggregation."""
-    if selector not in NEEDS_VERIFIER:
+    if not needs_verifier(selector):
         return Strategy(generator, selector)
-    verifier = spec.verifiers[0] if spec.verifiers else "none"
+    verifier = spec.verifiers[0] if spec.verifiers else NONE
     return Strategy(generator, selector, verifier, spec.headline.step_aggregation)
 
 

@@ -5,9 +5,11 @@ that "the headline strategy" or "the largest common budget" means the same thing
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from isoflop.costs import CostModel
+from isoflop.registries import PracticalSelectorName, StepAggregationName
 
 FIGURES = (
     "error_by_size",
@@ -49,9 +51,6 @@ TABLES = (
 # What policies without a family of their own share.
 SHARED_FAMILY = "all"
 
-Selector = Literal["majority", "weighted", "best_of_n"]
-StepAggregation = Literal["last", "min", "product", "mean"]
-CostModel = Literal["wu2024", "kaplan", "total"]
 
 COST_LABELS = {
     "wu2024": "2N × generated tokens",
@@ -111,8 +110,8 @@ class Headline(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    selector: Selector
-    step_aggregation: StepAggregation
+    selector: PracticalSelectorName
+    step_aggregation: StepAggregationName
     cost_model: CostModel
 
 
@@ -163,7 +162,7 @@ class PublishSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     outcome_verifiers: tuple[str, ...] = ()
-    step_aggregations: tuple[StepAggregation, ...] = ()
+    step_aggregations: tuple[StepAggregationName, ...] = ()
     headline: Headline
     margin: float = Field(default=0.01, ge=0.0)
     level: float = Field(gt=0.0, lt=1.0)
@@ -192,7 +191,7 @@ class PublishSpec(BaseModel):
         """The policies of every family, from small to large."""
         return family_members(self.policies, self.families)
 
-    def aggregation(self, verifier: str) -> StepAggregation:
+    def aggregation(self, verifier: str) -> str:
         """How the headline makes one score of a verifier's step scores."""
         return "last" if verifier in self.outcome_verifiers else self.headline.step_aggregation
 

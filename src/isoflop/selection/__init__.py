@@ -8,18 +8,24 @@ if TYPE_CHECKING:
     from isoflop.selection.accuracy import accuracy_at_k, credits_at_k
     from isoflop.selection.aggregation import aggregate_steps
     from isoflop.selection.best_of_k import best_of_k, pass_at_k
-    from isoflop.selection.samples import select_credits
+    from isoflop.selection.kinds import BestScore, Vote
+    from isoflop.selection.registry import Selector, selector
+    from isoflop.selection.samples import SamplePool
     from isoflop.selection.voting import Ballot, make_ballot, vote_credits
 
 __all__ = [
     "Ballot",
+    "BestScore",
+    "SamplePool",
+    "Selector",
+    "Vote",
     "accuracy_at_k",
     "aggregate_steps",
     "best_of_k",
     "credits_at_k",
     "make_ballot",
     "pass_at_k",
-    "select_credits",
+    "selector",
     "vote_credits",
 ]
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from isoflop.arrays import Bools, Floats, Ints
 from isoflop.selection.best_of_k import best_of_k, pass_at_k
-from isoflop.selection.voting import NO_ANSWER, draws_needed, make_ballot, vote_credits
+from isoflop.selection.voting import draws_needed, make_ballot, vote_credits
+from isoflop.strategy import NO_ANSWER
 
 PlainSelector = Literal["majority", "weighted", "best_of_n", "pass"]
 """How one answer is picked; `pass` is the oracle."""

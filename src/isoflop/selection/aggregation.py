@@ -1,16 +1,57 @@
-"""One score per candidate from its step scores: last, min, product or mean (Wu et al. 2024, section 3).
+"""One score per candidate from its step scores (Wu et al. 2024, section 3).
 
 Candidates have different numbers of steps, so step scores come as one flat array in candidate order with
-the number of steps of each candidate beside it.
+the number of steps of each candidate beside it. A step aggregation is one object in a module of its own in
+`isoflop.selection.aggregations`, or one that an entry point of the group `isoflop.step_aggregations` refers
+to.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
+from isoflop.registries import STEP_AGGREGATIONS, Registered
 
-STEP_AGGREGATIONS = ("last", "min", "product", "mean")
+
+class StepScoreArrays(NamedTuple):
+    """The step scores of all candidates: `scores`, flat and finite, [steps of all candidates].
+
+    `starts`, `counts`: where a candidate's scores start, and how many there are, at least one, [candidates].
+    `pool_sizes`: candidates per problem, in order, [problems].
+    """
+
+    scores: Floats
+    starts: Ints
+    counts: Ints
+    pool_sizes: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepAggregation(Registered):
+    """How step scores become a solution's score.
+
+    `combine`: to one score per candidate, [candidates]; only order and ratios within a pool matter.
+    `at_least_zero`: whether it has no meaning for negative scores.
+    """
+
+    combine: Callable[[StepScoreArrays], Floats]
+    at_least_zero: bool = False
+
+
+def step_aggregation(name: str) -> StepAggregation:
+    """A step aggregation by name. Raises UserError for an unknown one, or one that cannot compute."""
+    found = STEP_AGGREGATIONS[name]
+    if not isinstance(found, StepAggregation):
+        raise UserError(
+            f"step aggregation {name!r}: has only a name; make it a StepAggregation of "
+            "isoflop.selection.aggregation"
+        )
+    return found
 
 
 def aggregate_steps(
@@ -19,72 +60,44 @@ def aggregate_steps(
     """One score per candidate.
 
     `step_scores`: flat, shape [steps of all candidates]. `step_counts`: steps per candidate, shape
-    [candidates]. `pool_sizes`: candidates per problem, in order, shape [problems]. `aggregation`: one of
-    `STEP_AGGREGATIONS`.
-
-    The product is returned relative to a power of two that is common to the pool: selection uses only the
-    order and the ratios of scores within a pool, and so a product over many steps cannot underflow.
+    [candidates]. `pool_sizes`: candidates per problem, in order, shape [problems]. `aggregation`: a name.
 
     Raises UserError for a candidate without steps, counts that do not add up, a score that is not finite,
-    a negative score under "product", or an unknown aggregation.
+    a negative score where the aggregation takes none, or an unknown aggregation.
     """
-    scores = np.asarray(step_scores, dtype=np.float64)
+    chosen = step_aggregation(aggregation)
     counts = np.asarray(step_counts, dtype=np.int64)
-    sizes = np.asarray(pool_sizes, dtype=np.int64)
-    _check(scores, counts, sizes, aggregation)
-    if counts.size == 0:
-        return np.zeros(0)
-    starts = np.cumsum(counts) - counts
-    result: Floats
-    if aggregation == "last":
-        result = scores[starts + counts - 1]
-    elif aggregation == "min":
-        result = np.minimum.reduceat(scores, starts)
-    elif aggregation == "mean":
-        result = np.add.reduceat(scores, starts) / counts
-    else:
-        result = _relative_products(scores, starts, counts, sizes)
-    return result
+    steps = StepScoreArrays(
+        scores=np.asarray(step_scores, dtype=np.float64),
+        starts=np.cumsum(counts) - counts,
+        counts=counts,
+        pool_sizes=np.asarray(pool_sizes, dtype=np.int64),
+    )
+    _check(steps, chosen)
+    return chosen.combine(steps) if counts.size else np.zeros(0)
 
 
-def _relative_products(scores: Floats, starts: Ints, counts: Ints, sizes: Ints) -> Floats:
-    """Products as mantissa and exponent, divided by 2 to the largest exponent in the pool."""
-    mantissas, exponents = np.frexp(scores)
-    product, exponent = mantissas[starts], exponents[starts].astype(np.int64)
-    for position in range(1, int(counts.max())):
-        rows = np.flatnonzero(counts > position)
-        at = starts[rows] + position
-        product[rows], carried = np.frexp(product[rows] * mantissas[at])
-        exponent[rows] += exponents[at] + carried
-    # A zero has exponent 0 whatever its steps were; it must not set the scale of the others.
-    scale = np.where(product > 0, exponent, np.iinfo(np.int64).min // 2)
-    pools = np.repeat(np.arange(sizes.size), sizes)
-    largest = np.full(sizes.size, np.iinfo(np.int64).min // 2)
-    np.maximum.at(largest, pools, scale)
-    shift = np.where(product > 0, np.maximum(exponent - largest[pools], -2000), 0)
-    relative: Floats = np.ldexp(product, shift.astype(np.int32))
-    return relative
-
-
-def _check(scores: Floats, counts: Ints, sizes: Ints, aggregation: str) -> None:
-    if aggregation not in STEP_AGGREGATIONS:
-        allowed = ", ".join(STEP_AGGREGATIONS)
-        raise UserError(f"step_aggregation {aggregation!r} is unknown; use one of {allowed}")
+def _check(steps: StepScoreArrays, aggregation: StepAggregation) -> None:
+    scores, counts = steps.scores, steps.counts
     if np.any(counts < 1):
         row = int(np.argmax(counts < 1))
         raise UserError(f"candidate row {row} has no step scores; score every step of every candidate")
-    if counts.sum() != scores.size or sizes.sum() != counts.size:
+    if counts.sum() != scores.size or steps.pool_sizes.sum() != counts.size:
         raise UserError(
             f"{scores.size} step scores, {counts.size} candidates with {counts.sum()} steps and pools of "
-            f"{sizes.sum()} candidates do not fit together; score the candidates again"
+            f"{steps.pool_sizes.sum()} candidates do not fit together; score the candidates again"
         )
     wrong = ~np.isfinite(scores)
-    if aggregation == "product":
+    if aggregation.at_least_zero:
         wrong |= scores < 0
     if np.any(wrong):
         at = int(np.argmax(wrong))
         row = int(np.searchsorted(np.cumsum(counts), at, side="right"))
+        least = (
+            f", and at least 0 for the step aggregation {aggregation.name}"
+            if aggregation.at_least_zero
+            else ""
+        )
         raise UserError(
-            f"candidate row {row} has the step score {scores[at]:g}; scores must be finite, and at least 0 "
-            "for the step aggregation product"
+            f"candidate row {row} has the step score {scores[at]:g}; scores must be finite{least}"
         )

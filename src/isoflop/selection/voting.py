@@ -26,8 +26,7 @@ from scipy.ndimage import convolve1d
 
 from isoflop.arrays import Bools, Floats, Ints
 from isoflop.selection.best_of_k import TIE, best_of_k, missing_probability
-
-NO_ANSWER = -1
+from isoflop.strategy import NO_ANSWER
 
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
 MOST_SUBSETS = 4096
@@ -123,12 +122,12 @@ def _resamples(size: int) -> Ints:
 
 
 def vote_credits(
-    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, generator: np.random.Generator
+    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Voting at each budget, for ballots of one pool that differ in their weights (all equal: majority).
 
     Returns credit and standard error, each of shape [ballots, budgets]; the error is 0 where the credit is
-    exact. Elsewhere `draws` (at least 2) random subsets come from `generator`, shared by the ballots, so
+    exact. Elsewhere `draws` (at least 2) random subsets come from `rng`, shared by the ballots, so
     that comparisons between them are paired. Raises ValueError for budgets that do not rise or
     lie outside 1 ... n.
     """
@@ -144,8 +143,8 @@ def vote_credits(
         # A ballot is exact at all budgets, or at those that the size of the pool alone decides.
         columns = [column for column, budget in enumerate(budgets) if budget not in known[rows[0]]]
         sampled = [budgets[column] for column in columns]
-        place = np.ix_(rows, columns)
-        credit[place], error[place] = _monte_carlo([ballots[row] for row in rows], sampled, draws, generator)
+        cells = np.ix_(rows, columns)
+        credit[cells], error[cells] = _monte_carlo([ballots[row] for row in rows], sampled, draws, rng)
     return credit, error
 
 
@@ -283,7 +282,7 @@ def all_subsets(pool: int, budget: int) -> Ints:
 
 
 def _monte_carlo(
-    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, generator: np.random.Generator
+    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Mean credit over random subsets and its standard error, shape [ballots, budgets].
 
@@ -292,7 +291,7 @@ def _monte_carlo(
     """
     total, squares = np.zeros((2, len(ballots), len(budgets)))
     for start in range(0, draws, _CHUNK):
-        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), generator)
+        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), rng)
         for row, ballot in enumerate(ballots):
             credits = subset_credits(ballot, drawn, budgets)
             total[row] += credits.sum(axis=1)
@@ -302,11 +301,11 @@ def _monte_carlo(
     return mean, np.sqrt(variance / draws)
 
 
-def random_orders(pool: int, length: int, draws: int, generator: np.random.Generator) -> Ints:
+def random_orders(pool: int, length: int, draws: int, rng: np.random.Generator) -> Ints:
     """The first `length` candidates of `draws` random orders of the pool, shape [length, draws]."""
     # Fisher-Yates, one position of all draws at a time.
     remaining = pool - np.arange(length)[:, None]
-    swaps = np.arange(length)[:, None] + (generator.random((length, draws)) * remaining).astype(np.int64)
+    swaps = np.arange(length)[:, None] + (rng.random((length, draws)) * remaining).astype(np.int64)
     orders, columns = np.repeat(np.arange(pool)[:, None], draws, axis=1), np.arange(draws)
     for position in range(length):
         taken = orders[swaps[position], columns]

@@ -8,16 +8,19 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
 from isoflop.allocation.halves import HALVES, WHOLE, halved
 from isoflop.arrays import Floats
 from isoflop.errors import run_main
 from isoflop.files import write_table
-from isoflop.selection.samples import expected_costs, solution_scores
+from isoflop.selection.pool import solution_scores
+from isoflop.selection.samples import SamplePool
 from isoflop.specs import DifficultySpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.pools import ReadPool, first_answers, part_of, read_pool
+from isoflop.stages.shared.pools import first_answers, read_samples
+from isoflop.strategy import NONE
 from isoflop.tables import DIFFICULTY
 
 _COMMAND = StageCommand(
@@ -38,37 +41,40 @@ def main(arguments: Sequence[str]) -> None:
     spec, files = given.spec, given.files
     if len(files.scores) != (0 if spec.verifier is None else 2):
         raise _COMMAND.fault("scores and their ledger come with a verifier, and only then")
-    pool = read_pool(
+    read = read_samples(
         (files.problems, files.candidates, files.grades, files.ledger),
         files.scores,
         verifiers=[spec.verifier] if spec.verifier else [],
         outcome_verifiers=[spec.verifier] if spec.verifier and spec.outcome else [],
         imported=spec.imported,
     )
+    problems, pool = read.problems, read.pool
     if spec.chains:
-        pool = part_of(pool, first_answers(pool, files.candidates))
+        pool = pool.part(first_answers(pool.candidates, files.candidates))
     parts = [pool]
-    if pool.pools.sizes.min() > 1:
-        parts += [part_of(pool, halved(pool.pools.sizes, half)) for half in HALVES]
+    if pool.candidates.sizes.min() > 1:
+        parts += [pool.part(halved(pool.candidates.sizes, half)) for half in HALVES]
     columns: dict[str, list[object]] = {name: [] for name in DIFFICULTY.names}
     for half, part in enumerate(parts):
-        for name, values in _columns(part, half, spec).items():
+        for name, values in _columns(problems, part, half, spec).items():
             columns[name] += values
     write_table(files.out, columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
-    count = len(pool.problems)
+    count = len(problems)
     sizes = np.bincount(columns["oracle_bin"][:count], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
     print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
 
 
-def _columns(pool: ReadPool, half: int, spec: DifficultySpec) -> dict[str, list[object]]:
+def _columns(
+    problems: pa.Table, pool: SamplePool, half: int, spec: DifficultySpec
+) -> dict[str, list[object]]:
     """The rows of the whole pool, half 0, or of one of its halves."""
-    count = len(pool.problems)
-    oracle = pass_rates(pool.pools.correct, pool.pools.sizes)
+    count = len(problems)
+    oracle = pass_rates(pool.candidates.correct, pool.candidates.sizes)
     columns: dict[str, list[object]] = {
-        "problem_id": pool.problems["problem_id"].to_pylist(),
-        "level": pool.problems["level"].to_pylist(),
+        "problem_id": problems["problem_id"].to_pylist(),
+        "level": problems["level"].to_pylist(),
         "half": [half] * count,
-        "samples": pool.pools.sizes.tolist(),
+        "samples": pool.candidates.sizes.tolist(),
         "oracle": oracle.tolist(),
         "oracle_bin": quantile_bins(oracle, spec.bins).tolist(),
         "predicted": [None] * count,
@@ -76,24 +82,23 @@ def _columns(pool: ReadPool, half: int, spec: DifficultySpec) -> dict[str, list[
         "flops_total_verified": [None] * count,
     }
     for name in ("flops_wu2024", "flops_kaplan", "flops_total"):
-        columns[name] = _whole(pool, None)[name].tolist()
+        columns[name] = _whole(pool, NONE)[name].tolist()
     if spec.verifier is not None:
         aggregation = "last" if spec.outcome else spec.step_aggregation
-        scores = solution_scores(pool.pools.sizes, pool.scores[spec.verifier], aggregation)
+        scores = solution_scores(pool.candidates.sizes, pool.scores[spec.verifier], aggregation)
         # A half may hold nothing but what was too long to be scored, a whole pool may not.
-        predicted = mean_scores(scores, pool.pools.sizes, whole=half == WHOLE)
+        predicted = mean_scores(scores, pool.candidates.sizes, whole=half == WHOLE)
         columns["predicted"] = predicted.tolist()
         columns["predicted_bin"] = quantile_bins(predicted, spec.bins).tolist()
         columns["flops_total_verified"] = _whole(pool, spec.verifier)["flops_total"].tolist()
     return columns
 
 
-def _whole(pool: ReadPool, verifier: str | None) -> dict[str, Floats]:
+def _whole(pool: SamplePool, verifier: str) -> dict[str, Floats]:
     """What sampling each problem's whole pool cost, columns of CREDITS, [problems]."""
-    read = pool.verifiers[verifier] if verifier else None
-    two = expected_costs((1, 2), pool.pools.sizes, pool.prompt, pool.policy, read)
+    two = pool.costs((1, 2), verifier)
     # Costs are linear in the number of samples, which may differ between problems.
-    return {name: cost[0] + (pool.pools.sizes - 1) * (cost[1] - cost[0]) for name, cost in two.items()}
+    return {name: cost[0] + (pool.candidates.sizes - 1) * (cost[1] - cost[0]) for name, cost in two.items()}
 
 
 if __name__ == "__main__":

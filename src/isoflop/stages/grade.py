@@ -16,11 +16,12 @@ import pyarrow as pa
 from isoflop.engines.step_tags import untagged
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, write_table
-from isoflop.grading.equivalence import NO_ANSWER, AnswerClasses
+from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.strategy import NO_ANSWER
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
 
 _EXAMPLES = 20  # undecided pairs written to the metadata

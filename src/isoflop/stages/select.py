@@ -1,47 +1,39 @@
 """Expected correctness and cost of every selector, step aggregation and budget on every problem.
 
-SPEC is the JSON of `isoflop.selection.samples.SelectSpec`; there is one pair of score table and ledger for
+SPEC is the JSON of `isoflop.selection.pool.SelectSpec`; there is one pair of score table and ledger for
 each verifier it names, in that order. OUT has the columns of `isoflop.tables.CREDITS`; its metadata has the
 shapes of the policy and the verifiers, and how exact the estimates are.
 """
 
 import sys
-from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from isoflop.allocation.halves import HALVES, WHOLE, halved, halved_chains
-from isoflop.arrays import Bools, Floats, Ints
+from isoflop.arrays import Bools, Ints
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import check_aligned, read_table, table_metadata, write_table
-from isoflop.search.tree import STOP
+from isoflop.files import write_table
+from isoflop.registries import SELECTORS
 from isoflop.seeds import derive_seed
-from isoflop.selection.chains import ChainPool, arrange_chains, revision_costs, revision_credits
-from isoflop.selection.samples import (
-    Pools,
-    SelectSpec,
-    StrategyCredits,
-    expected_costs,
-    select_credits,
-)
-from isoflop.selection.trees import Searches, arranged, search_costs, search_credits
-from isoflop.selection.voting import NO_ANSWER, draws_needed
+from isoflop.selection.chains import ChainPool
+from isoflop.selection.pool import PickingCredits, Pool, SelectSpec
+from isoflop.selection.samples import SamplePool
+from isoflop.selection.trees import TreePool
+from isoflop.selection.voting import draws_needed
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.pools import (
-    ReadPool,
     first_answers,
-    ints,
-    part_of,
-    pool_sizes,
-    read_pool,
-    step_scores,
+    read_chain_rows,
+    read_samples,
+    read_searches,
 )
-from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, USAGE
+from isoflop.strategy import NO_ANSWER
+from isoflop.tables import CREDITS
 
 _COMMAND = StageCommand(
     "select",
@@ -53,6 +45,24 @@ _COMMAND = StageCommand(
     File("scores", "each verifier's scores and its ledger, in turn", many="*", shown="SCORES LEDGER"),
     File("out", "table of credits to write"),
 )
+
+AnyPool = SamplePool | ChainPool | TreePool
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A pool with what its table says besides credits and costs.
+
+    `picked`: answer class, and whether the model ended the solution, of all candidates that are picked from.
+    `first`: which candidates are the first answers of chains.
+    """
+
+    problems: pa.Table
+    pool: AnyPool
+    picked: tuple[Ints, Bools]
+    policy: ModelShape
+    verifiers: dict[str, ModelShape]
+    first: Bools | None
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -66,172 +76,143 @@ def main(arguments: Sequence[str]) -> None:
             f"verifiers: the specification names {len(spec.verifiers)}, but {len(files.scores) // 2} pairs "
             "of score table and ledger are given"
         )
-    if spec.generator_kind == "search":
-        _select_from_searches(spec, files)
-        return
-    pool = read_pool(
-        (files.problems, files.candidates, files.grades, files.ledger),
-        files.scores,
-        verifiers=spec.verifiers,
-        outcome_verifiers=spec.outcome_verifiers,
-        imported=spec.generator_kind == "import",
-    )
-    sizes = pool.pools.sizes
-    first = None if spec.length is None else first_answers(pool, files.candidates)
-    rows = None if spec.length is None else _chains(pool.pools, files.candidates, spec.length)
-    credits = _credits(pool, rows, spec)
-    columns = _columns(credits, pool.problems, _costs(pool, rows), WHOLE)
-    if spec.halves:
-        for half in HALVES:
-            for name, values in _half_columns(pool, rows, halved(sizes, half, first), half, spec).items():
-                columns[name] += values
-    largest = max(float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits) / sizes.size
-    errors = np.concatenate([row.standard_error.ravel() for row in credits])
-    picked = np.arange(sizes.sum()) if rows is None else rows.ravel()
-    metadata: dict[str, object] = {
-        "policy": pool.policy.model.model_dump(),
-        "verifiers": {name: usage.model.model_dump() for name, usage in pool.verifiers.items()},
-        **_counts(pool.pools.answer_class[picked], pool.finished[picked]),
-        "monte_carlo": {
-            "seed": spec.seed,
-            "draws_per_problem": draws_needed(sizes.size),
-            "share_of_credits_sampled": float(np.mean(errors != 0)),
-            "largest_standard_error_of_accuracy": largest,
-        },
-    }
-    write_table(files.out, columns, CREDITS, metadata)
-    print(
-        f"{len(credits)} strategies on {sizes.size} problems, {int(sizes.sum())} candidates; "
-        f"largest Monte Carlo standard error of an accuracy: {largest:.2g}",
-        file=sys.stderr,
-    )
-
-
-def _counts(answer_class: Ints, finished: Bools) -> dict[str, object]:
-    """How many candidates there are, how many have no answer that was recognised, how many did not end."""
-    return {
+    read = _read(spec, [files.problems, files.candidates, files.grades, files.ledger, *files.scores])
+    credits = read.pool.credits(spec)
+    columns = _columns(credits, read.problems, read.pool, WHOLE)
+    for half in HALVES if spec.halves else ():
+        for name, values in _half_columns(read, half, spec).items():
+            columns[name] += values
+    answer_class, finished = read.picked
+    counts = {
         "candidates": int(answer_class.size),
         "unanswered": int(np.count_nonzero(answer_class == NO_ANSWER)),
         "unfinished": int(np.count_nonzero(~finished)),
     }
-
-
-def _credits(pool: ReadPool, rows: Ints | None, spec: SelectSpec, half: int = WHOLE) -> list[StrategyCredits]:
-    """Credits of samples or, with `rows` [problems, P, S], of chains; a half is not asked for its limit."""
-    if rows is not None:
-        return revision_credits(ChainPool(pool.pools, rows), pool.scores, spec)
-    return select_credits(pool.pools, pool.scores, spec, limit=half == WHOLE)
-
-
-def _costs(pool: ReadPool, rows: Ints | None) -> Callable[[str, tuple[int, ...]], dict[str, Floats]]:
-    """What a verifier's budgets cost: columns of CREDITS, [budgets, problems]."""
-
-    @cache
-    def costs(verifier: str, budgets: tuple[int, ...]) -> dict[str, Floats]:
-        used = (pool.prompt, pool.policy, pool.verifiers.get(verifier))
-        if rows is not None:
-            return revision_costs(ChainPool(pool.pools, rows), *used, budgets)
-        return expected_costs(budgets, pool.pools.sizes, *used)
-
-    return costs
-
-
-def _half_columns(
-    pool: ReadPool, rows: Ints | None, members: Bools, half: int, spec: SelectSpec
-) -> dict[str, list[object]]:
-    """The columns of CREDITS of one half: `members`, [candidates]; none where it is less than any budget."""
-    if rows is None:
-        largest = int(pool.pools.sizes.min()) // 2
-    else:
-        # Both halves end alike, as they are averaged.
-        both = [halved_chains(rows, one) for one in (members, ~members)]
-        rows, largest = both[0], min(one.shape[1] for one in both) * rows.shape[2]
-    budgets = tuple(budget for budget in spec.budgets if budget <= largest)
-    if not budgets:
-        return {}
-    own = spec.model_copy(update={"budgets": budgets, "seed": derive_seed("half", spec.seed, half)})
-    part = pool if rows is not None else part_of(pool, members)
-    return _columns(_credits(part, rows, own, half), part.problems, _costs(part, rows), half)
-
-
-def _chains(pools: Pools, candidates_path: str, length: int) -> Ints:
-    """The rows of the chains of `length` answers among the candidates, [problems, P, length]."""
-    table = read_table(candidates_path, CANDIDATES).select(["run", "budget"]).to_pydict()
-    return arrange_chains(pools.problem_ids, pools.sizes, table["run"], table["budget"], length)
-
-
-def _select_from_searches(spec: SelectSpec, files: Namespace) -> None:
-    """What `main` does where the candidates are those of searches: the ledger is the table of their usage."""
-    candidates_path, grades_path, usage_path = files.candidates, files.grades, files.ledger
-    scores_path = files.scores[0]
-    problems = read_table(files.problems, PROBLEMS)
-    candidates = read_table(candidates_path, CANDIDATES)
-    pool_sizes(problems, candidates, files.problems, candidates_path)
-    grades, table = read_table(grades_path, GRADES), read_table(scores_path, SCORES)
-    usage = read_table(usage_path, USAGE)
-    check_aligned(grades, grades_path, candidates, candidates_path)
-    check_aligned(table, scores_path, candidates, candidates_path)
-    ids = problems["problem_id"].to_pylist()
-    shape = (len(ids), len(spec.budgets), -1)
-    of_usage, runs = arranged(_keys(usage), ids, spec.budgets, usage_path)
-    of_candidates, _ = arranged(_keys(candidates), ids, spec.budgets, candidates_path)
-    if np.any(np.diff(of_candidates) < 0):
-        raise UserError(f"{candidates_path}: solutions are not in the order of their searches; run again")
-    pools = Pools(
-        problem_ids=ids,
-        sizes=np.bincount(of_candidates, minlength=len(ids) * len(spec.budgets) * runs),
-        answer_class=ints(grades, "answer_class"),
-        correct=grades["correct"].to_numpy(),
-    )
-    finished = pc.equal(candidates["finish"], STOP).to_numpy()
-    name = spec.verifiers[0]
-    steps = {name: step_scores(table, scores_path, candidates)}
-    credits = search_credits(Searches(pools, spec.budgets, runs, finished), steps, spec)
-    order = np.argsort(of_usage)
-    used = {
-        column: usage[column].to_numpy().astype(np.float64)[order].reshape(shape)
-        for column in USAGE.names
-        if column not in {"problem_id", "budget", "run"}
-    }
-    models = table_metadata(usage)
-    policy, verifier = (ModelShape.model_validate(models[role]) for role in ("model", "verifier"))
-    costs = search_costs(used, policy, verifier)
     metadata: dict[str, object] = {
-        "policy": policy.model_dump(),
-        "verifiers": {name: verifier.model_dump()},
-        "runs": runs,
-        **_counts(pools.answer_class, finished),
-        "nominal_samples": {
-            str(budget): float(used["nominal_samples"][:, place].mean())
-            for place, budget in enumerate(spec.budgets)
-        },
+        "policy": read.policy.model_dump(),
+        "verifiers": {name: shape.model_dump() for name, shape in read.verifiers.items()},
+        **counts,
+        **_notes(read.pool, credits, spec),
     }
-    write_table(files.out, _columns(credits, problems, lambda *_: costs, WHOLE), CREDITS, metadata)
+    write_table(files.out, columns, CREDITS, metadata)
     print(
-        f"{len(credits)} strategies on {len(ids)} problems, {runs} runs at {len(spec.budgets)} budgets; "
-        f"{int(np.count_nonzero(~finished))} of {finished.size} solutions unfinished",
+        f"{len(credits)} strategies on {len(read.problems)} problems, {counts['candidates']} candidates, "
+        f"{counts['unfinished']} of them unfinished; largest Monte Carlo standard error of an accuracy: "
+        f"{_largest_error(credits):.2g}",
         file=sys.stderr,
     )
 
 
-def _keys(table: pa.Table) -> list[tuple[str, int, int]]:
-    """Problem, budget and run of every row."""
-    return list(zip(*(table[name].to_pylist() for name in ("problem_id", "budget", "run")), strict=True))
+def _notes(pool: AnyPool, credits: Sequence[PickingCredits], spec: SelectSpec) -> dict[str, object]:
+    """Metadata: the runs of a search, which is exact, or how exact the credits of other pools are."""
+    if isinstance(pool, TreePool):
+        nominal = {
+            str(budget): float(pool.usage["nominal_samples"][:, column].mean())
+            for column, budget in enumerate(spec.budgets)
+        }
+        return {"runs": pool.runs, "nominal_samples": nominal}
+    errors = np.concatenate([row.standard_error.ravel() for row in credits])
+    monte_carlo = {
+        "seed": spec.seed,
+        "draws_per_problem": draws_needed(credits[0].credit.shape[1]),
+        "share_of_credits_sampled": float(np.mean(errors != 0)),
+        "largest_standard_error_of_accuracy": _largest_error(credits),
+    }
+    return {"monte_carlo": monte_carlo}
+
+
+def _largest_error(credits: Sequence[PickingCredits]) -> float:
+    """The largest Monte Carlo standard error of a mean credit over all problems."""
+    errors = [float(np.sqrt((row.standard_error**2).sum(axis=1)).max()) for row in credits]
+    problems: int = credits[0].credit.shape[1]
+    return max(errors) / problems
+
+
+def _read(spec: SelectSpec, paths: Sequence[str]) -> _Input:
+    """The pool of the specification's kind. Raises UserError naming the file and row of what does not fit."""
+    logprobs = any(SELECTORS[name].needs_logprob for name in spec.selectors)
+    read = _read_searches if spec.generator_kind == "search" else _read_samples
+    return read(spec, paths, logprobs)
+
+
+def _read_searches(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _Input:
+    # The ledger is the table of the searches' usage.
+    verifier = spec.verifiers[0]
+    read = read_searches(paths[:5], budgets=spec.budgets, verifier=verifier, logprobs=logprobs)
+    pool = read.pool
+    return _Input(
+        problems=read.problems,
+        pool=pool,
+        picked=(pool.candidates.answer_class, pool.finished),
+        policy=pool.policy,
+        verifiers={verifier: pool.verifier},
+        first=None,
+    )
+
+
+def _read_samples(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _Input:
+    read = read_samples(
+        paths[:4],
+        paths[4:],
+        verifiers=spec.verifiers,
+        outcome_verifiers=spec.outcome_verifiers,
+        imported=spec.generator_kind == "import",
+        logprobs=logprobs,
+    )
+    samples = read.pool
+    pool: SamplePool | ChainPool = samples
+    first, picked = None, (samples.candidates.answer_class, read.finished)
+    if spec.length is not None:
+        first = first_answers(samples.candidates, paths[1])
+        rows = read_chain_rows(samples.candidates, paths[1], spec.length)
+        pool = ChainPool(samples, rows)
+        picked = (samples.candidates.answer_class[rows.ravel()], read.finished[rows.ravel()])
+    return _Input(
+        problems=read.problems,
+        pool=pool,
+        picked=picked,
+        policy=samples.policy.model,
+        verifiers={name: usage.model for name, usage in samples.verifiers.items()},
+        first=first,
+    )
+
+
+def _half_columns(read: _Input, half: int, spec: SelectSpec) -> dict[str, list[object]]:
+    """The columns of CREDITS of one half of a pool; none where it is less than any budget."""
+    part, largest = _half(read, half)
+    budgets = tuple(budget for budget in spec.budgets if budget <= largest)
+    if not budgets:
+        return {}
+    seed = derive_seed("half", spec.seed, half)
+    half_spec = spec.model_copy(update={"budgets": budgets, "seed": seed})
+    return _columns(part.credits(half_spec), read.problems, part, half)
+
+
+def _half(read: _Input, half: int) -> tuple[Pool, int]:
+    """One half of a pool, which has no limit, and the largest budget that both halves have."""
+    if isinstance(read.pool, ChainPool):
+        chains = read.pool
+        members = halved(chains.samples.candidates.sizes, half, read.first)
+        both = [halved_chains(chains.rows, rows) for rows in (members, ~members)]
+        return replace(chains, rows=both[0]), min(rows.shape[1] for rows in both) * chains.length
+    assert isinstance(read.pool, SamplePool)  # as the specification's check has it
+    sizes = read.pool.candidates.sizes
+    return replace(read.pool.part(halved(sizes, half)), limits=False), int(sizes.min()) // 2
 
 
 def _columns(
-    credits: Sequence[StrategyCredits],
+    credits: Sequence[PickingCredits],
     problems: pa.Table,
-    costs_of: Callable[[str, tuple[int, ...]], dict[str, Floats]],
+    pool: Pool,
     half: int,
 ) -> dict[str, list[object]]:
     """The columns of CREDITS: by strategy, then budget, then problem."""
     columns: dict[str, list[object]] = {name: [] for name in CREDITS.names}
-    count = len(problems)
+    count, costs_of = len(problems), cache(pool.costs)
     for row in credits:
         for name in ("problem_id", "level"):
             columns[name] += problems[name].to_pylist() * len(row.budgets)
-        for name, value in row.strategy._asdict().items():
+        for name, value in row.picking._asdict().items():
             columns[name] += [value] * (count * len(row.budgets))
         columns["half"] += [half] * (count * len(row.budgets))
         columns["budget"] += np.repeat(row.budgets, count).tolist()
@@ -239,12 +220,12 @@ def _columns(
         columns["standard_error"] += row.standard_error.ravel().tolist()
         for name, bounds in zip(("limit_low", "limit_high"), _limit_bounds(row), strict=True):
             columns[name] += [*[None] * (row.credit.size - len(bounds)), *bounds]
-        for name, values in costs_of(row.strategy.verifier, row.budgets).items():
+        for name, values in costs_of(row.budgets, row.picking.verifier).items():
             columns[name] += values.ravel().tolist()
     return columns
 
 
-def _limit_bounds(row: StrategyCredits) -> tuple[list[float], list[float]]:
+def _limit_bounds(row: PickingCredits) -> tuple[list[float], list[float]]:
     """Low and high of the limit, whose rows come last."""
     if row.limit_bounds is None:
         return [], []

@@ -64,7 +64,7 @@ from isoflop.report.lookup import (
     strategies,
 )
 from isoflop.report.spec import PublishSpec, cost_column
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 
 
 def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
@@ -121,8 +121,8 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
         fs.flops_axis(axes)
         for strategy in shown:
             line = curve(tables.curves, dataset, policy, strategy)
-            if strategy.selector == "none":
-                error_bars(axes, line, cost, fs.SELECTOR_STYLES["none"])
+            if strategy.selector == NONE:
+                error_bars(axes, line, cost, fs.selector_style(NONE))
             else:
                 error_band(axes, line, cost, _strategy_style(strategy, tables, spec), joined=True)
     handles = _strategy_handles(shown, tables, spec)
@@ -143,15 +143,15 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     for axes, dataset, policy in panels:
         for strategy in shown:
             line = curve(tables.curves, dataset, policy, strategy)
-            _accuracy_band(axes, line, fs.SELECTOR_STYLES[strategy.selector])
+            _accuracy_band(axes, line, fs.selector_style(strategy.selector))
         for generator in greedy_generators(tables.curves, spec):
-            line = curve(tables.curves, dataset, policy, Strategy(generator, "none"))
+            line = curve(tables.curves, dataset, policy, Strategy(generator, NONE))
             for _, point in line.iterrows():
                 axes.axhspan(point["ci_low"], point["ci_high"], color="black", alpha=0.07, linewidth=0)
                 axes.axhline(point["accuracy"], color="black", linestyle=(0, (7, 2)), linewidth=0.8)
         fs.samples_axis(axes, budgets, 5)
     order = sorted(shown, key=lambda s: ("majority", "weighted", "pass").index(s.selector))
-    handles = [handle(fs.SELECTOR_STYLES[s.selector], s.name) for s in order]
+    handles = [handle(fs.selector_style(s.selector), s.name) for s in order]
     if greedy_generators(tables.curves, spec):
         handles.append(Line2D([], [], color="black", linestyle=(0, (7, 2)), linewidth=0.8, label="greedy"))
     fs.legend_above(figure, handles)
@@ -264,13 +264,13 @@ def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:
 
 
 def _headline_verifiers(spec: PublishSpec) -> set[str]:
-    return {"none", *spec.verifiers[:1]}
+    return {NONE, *spec.verifiers[:1]}
 
 
 def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs.LineStyle:
     """The selector's colour; a second generator has its own markers and dash."""
-    look = fs.SELECTOR_STYLES[strategy.selector]
-    order = [s.generator for s in strategies(tables.curves, spec) if s.selector != "none"]
+    look = fs.selector_style(strategy.selector)
+    order = [s.generator for s in strategies(tables.curves, spec) if s.selector != NONE]
     index = list(dict.fromkeys(order)).index(strategy.generator)
     if index == 0:
         return look
@@ -278,11 +278,11 @@ def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs
 
 
 def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSpec) -> list[Line2D]:
-    several = len({s.generator for s in shown if s.selector != "none"}) > 1
+    several = len({s.generator for s in shown if s.selector != NONE}) > 1
     handles = []
     for strategy in shown:
-        if strategy.selector == "none":
-            handles.append(handle(fs.SELECTOR_STYLES["none"], strategy.generator, line=False))
+        if strategy.selector == NONE:
+            handles.append(handle(fs.selector_style(NONE), strategy.generator, line=False))
         else:
             label = f"{strategy.generator}, {strategy.name}" if several else strategy.name
             handles.append(handle(_strategy_style(strategy, tables, spec), label))
@@ -295,5 +295,5 @@ def _existing(tables: Tables, spec: PublishSpec, selectors: Sequence[str]) -> li
 
 
 def _budgets(tables: Tables, spec: PublishSpec) -> list[int]:
-    rows = tables.curves[tables.curves["selector"] != "none"]
+    rows = tables.curves[tables.curves["selector"] != NONE]
     return sorted({int(budget) for budget in rows["budget"]})

@@ -21,7 +21,7 @@ from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message
 from isoflop.report.lookup import without_length
 from isoflop.report.spec import PublishSpec
-from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_NAMES
+from isoflop.strategy import needs_verifier, selector_name
 
 _ROWS = ("dataset", "generator")
 # Lengths of chains that a budget is shown with at least, in all and by bin.
@@ -71,7 +71,7 @@ def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     figure, panels = grouped_panels(rows, _ROWS, "answers per problem", "accuracy (%)")
     shown = {}
     for selector in dict.fromkeys(rows["selector"]):
-        look = fs.SELECTOR_STYLES[selector]
+        look = fs.selector_style(selector)
         shown["sequential", selector] = look
         shown["parallel", selector] = fs.LineStyle(look.color, "D", (0, (1, 1)))
     for axes, part in panels:
@@ -79,7 +79,7 @@ def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
         for (how, selector), look in shown.items():
             own = part[part["selector"] == selector]
             band(axes, longest_chains(own) if how == "sequential" else own[own["length"] == 1], look)
-    handles = [handle(look, f"{how}, {SELECTOR_NAMES[selector]}") for (how, selector), look in shown.items()]
+    handles = [handle(look, f"{how}, {selector_name(selector)}") for (how, selector), look in shown.items()]
     fs.legend_above(figure, handles)
     return figure
 
@@ -146,7 +146,7 @@ def revision_verifiers(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
         return message("One verifier scores the revisions of this experiment.")
     (selector,) = set(rows["selector"])
     looks = fs.generator_styles(names)
-    label = f"accuracy of {SELECTOR_NAMES[selector]} (%)"
+    label = f"accuracy of {selector_name(selector)} (%)"
     figure, panels = grouped_panels(rows, _ROWS, "answers per problem", label)
     for axes, part in panels:
         fs.samples_axis(axes, part["budget"].tolist())
@@ -170,7 +170,7 @@ def judged(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     rows = by_length(curves)
     asked = (spec.headline.selector, "weighted", "best_of_n")
     found = set(rows["selector"])
-    selector = next((name for name in asked if name in NEEDS_VERIFIER and name in found), "")
+    selector = next((name for name in asked if needs_verifier(name) and name in found), "")
     rows = rows[rows["selector"] == selector]
     return rows[rows["step_aggregation"] == rows["verifier"].map(spec.aggregation)]
 
@@ -182,7 +182,7 @@ def compared_selections(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame
     both = pd.concat(
         [scored[scored["verifier"] == scored["generator"].map(first)], rows[rows["selector"] == "majority"]]
     )
-    return both.assign(selection=both["selector"].map(SELECTOR_NAMES))
+    return both.assign(selection=both["selector"].map(selector_name))
 
 
 def longest_chains(rows: pd.DataFrame) -> pd.DataFrame:
@@ -202,7 +202,7 @@ def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     how = by_difficulty["strategy"].str.extract(r"\+(.*)$")[0].fillna(spec.headline.selector)
     wanted = how.isin([spec.headline.selector, "majority"]) & (by_difficulty["difficulty"] == "oracle")
     kept = wanted & without_length(generators).isin(list(spec.revisions))
-    rows = by_difficulty[kept].assign(selection=how.map(SELECTOR_NAMES))
+    rows = by_difficulty[kept].assign(selection=how[kept].map(selector_name))
     rows = _with_ratio(rows, generators[kept])
     # A strategy may be in several families.
     return rows.drop_duplicates([*_ROWS, "policy", "length", "budget", "bin", "selection"])

@@ -34,7 +34,7 @@ from isoflop.report.lookup import (
     shown_budget,
 )
 from isoflop.report.spec import PublishSpec, cost_column
-from isoflop.strategy import SELECTOR_NAMES, Strategy
+from isoflop.strategy import NONE, Strategy, selector_name
 
 # Levels up to this one are easy problems (Wu et al. 2024, Figure 8).
 _LAST_EASY = 2
@@ -94,10 +94,10 @@ def search_by_size(tables: Tables, spec: PublishSpec) -> Figure:
                         axes, curve(tables.curves, one.dataset, policy, strategy), cost, look, joined=True
                     )
                 for name in greedy_generators(tables.curves, spec):
-                    line = curve(tables.curves, one.dataset, policy, Strategy(name, "none"))
+                    line = curve(tables.curves, one.dataset, policy, Strategy(name, NONE))
                     error_bars(axes, line, cost, fs.LineStyle(colour, "X"))
             fs.percent_axis(axes, "")
-            title = ", ".join((*panel_names(one, rows), SELECTOR_NAMES[selector]))
+            title = ", ".join((*panel_names(one, rows), selector_name(selector)))
             axes.set_title(textwrap.fill(title, _MOST_TITLE_LETTERS), loc="left")
         line_of_axes[0].set_ylabel("error (%)")
     figure.supxlabel(flops_label(spec), fontsize=7.5)
@@ -139,7 +139,7 @@ def search_generations(tables: Tables, spec: PublishSpec) -> Figure:
         if ticks:
             fs.samples_axis(axes, [n for n in ticks if n.bit_count() == 1] or sorted(ticks))
     handles = [handle(looks[name], name) for name in shown]
-    handles[0].set_label(f"{generators[0]}, {SELECTOR_NAMES[selector]}")
+    handles[0].set_label(f"{generators[0]}, {selector_name(selector)}")
     fs.legend_above(figure, handles)
     return figure
 
@@ -244,7 +244,7 @@ def search_voting(tables: Tables, spec: PublishSpec) -> Figure:
     for generator in dict.fromkeys((generators[0], first_search)):
         for selector in selectors:
             strategy = of_generator(headline_strategy(tables.curves, spec, selector), generator)
-            look = fs.SELECTOR_STYLES[selector]
+            look = fs.selector_style(selector)
             if generator in spec.searches:
                 look = fs.LineStyle(look.color, "D", (0, (1, 1)))
             shown[f"{generator}, {strategy.name}"] = (strategy, look)

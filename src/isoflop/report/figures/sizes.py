@@ -39,7 +39,7 @@ from isoflop.report.lookup import (
     of_strategy,
 )
 from isoflop.report.spec import PublishSpec, cost_column
-from isoflop.strategy import Strategy
+from isoflop.strategy import NONE, Strategy
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
 WU_ALPHA = 1.19
@@ -90,7 +90,7 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     styles = fs.policy_styles(spec.policies)
     panels = size_panels(tables, spec)
     figure, grid = _grid(len(panels), 2.35, 0.6, sharey=False)
-    greedy = [Strategy(name, "none") for name in greedy_generators(tables.curves, spec)]
+    greedy = [Strategy(name, NONE) for name in greedy_generators(tables.curves, spec)]
     for axes, one in zip(grid, panels, strict=False):
         lines = {policy: curve(tables.curves, one.dataset, policy, strategy) for policy in one.policies}
         answers = [

@@ -18,6 +18,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from isoflop.registries import SELECTORS
+from isoflop.strategy import NONE
+
 COLUMN_WIDTH = 3.4
 TEXT_WIDTH = 7.0
 PNG_DPI = 200
@@ -86,13 +89,28 @@ class LineStyle:
 
 
 _COLOURBLIND = [str(colour) for colour in sns.color_palette("colorblind").as_hex()]
-SELECTOR_STYLES = {
+_SELECTOR_STYLES = {
     "majority": LineStyle(_COLOURBLIND[0], "s", (0, (4, 1.3))),
     "weighted": LineStyle(_COLOURBLIND[3], "o", "-"),
     "best_of_n": LineStyle(_COLOURBLIND[2], "^", (0, (5, 1.2, 1, 1.2))),
     "pass": LineStyle(_COLOURBLIND[7], "v", (0, (1, 1))),
-    "none": LineStyle("#000000", "X", (0, (7, 2))),
+    "confidence": LineStyle(_COLOURBLIND[4], "<", (0, (5, 1.2, 1, 1.2, 1, 1.2))),
+    "confidence_weighted": LineStyle(_COLOURBLIND[1], "D", (0, (6, 1.3))),
+    NONE: LineStyle("#000000", "X", (0, (7, 2))),
 }
+# For selectors of other packages, in their order.
+_OTHER_STYLES = [
+    LineStyle(_COLOURBLIND[colour], marker, (0, (2, 1.2)))
+    for colour, marker in ((5, "P"), (6, "*"), (8, "h"))
+]
+
+
+def selector_style(selector: str) -> LineStyle:
+    """The style of a selector, or of greedy answers (`none`)."""
+    if selector in _SELECTOR_STYLES:
+        return _SELECTOR_STYLES[selector]
+    others = [name for name in SELECTORS.names if name not in _SELECTOR_STYLES]
+    return _OTHER_STYLES[others.index(selector) % len(_OTHER_STYLES)]
 
 
 def policy_styles(policies: Sequence[str]) -> dict[str, LineStyle]:

@@ -6,7 +6,7 @@ from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, handle, message, policy_panels
 from isoflop.report.lookup import Tables, curve, headline_strategy
 from isoflop.report.spec import PublishSpec
-from isoflop.strategy import NEEDS_VERIFIER, SELECTOR_NAMES, Strategy
+from isoflop.strategy import Strategy, needs_verifier, selector_name
 
 
 def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
@@ -14,7 +14,7 @@ def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
 
     Under the headline's selector, or best-of-n where that asks no verifier.
     """
-    selector = spec.headline.selector if spec.headline.selector in NEEDS_VERIFIER else "best_of_n"
+    selector = spec.headline.selector if needs_verifier(spec.headline.selector) else "best_of_n"
     generator = headline_strategy(tables.curves, spec).generator
     rows = tables.curves[(tables.curves["generator"] == generator) & (tables.curves["selector"] == selector)]
     found = {}
@@ -34,7 +34,7 @@ def verifiers(tables: Tables, spec: PublishSpec) -> Figure:
         return message("This experiment scores solutions in one way.")
     styles = fs.generator_styles(list(series))
     (selector,) = {one.selector for one in series.values()}
-    label = f"accuracy of {SELECTOR_NAMES[selector]} (%)"
+    label = f"accuracy of {selector_name(selector)} (%)"
     figure, panels = policy_panels(tables, spec, "samples per problem", label)
     for axes, dataset, policy in panels:
         budgets: set[int] = set()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,13 +12,18 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import ModelShape
+from isoflop.costs import ModelShape, Usage
 from isoflop.errors import UserError
-from isoflop.files import check_aligned, read_json, read_table
+from isoflop.files import check_aligned, read_json, read_table, table_metadata
 from isoflop.search.tree import STOP
-from isoflop.selection.samples import Pools, StepScores, Usage
-from isoflop.selection.voting import NO_ANSWER
-from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES
+from isoflop.selection.chains import arrange_chains
+from isoflop.selection.pool import Candidates, StepScores
+from isoflop.selection.samples import SamplePool
+from isoflop.selection.trees import TreePool, arranged
+from isoflop.strategy import NO_ANSWER
+from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, USAGE
+
+_SEARCH_KEY = ("problem_id", "budget", "run")
 
 
 class _SampleLedger(BaseModel):
@@ -47,34 +52,40 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class ReadPool:
+class ReadSamples:
     """One generator's candidates on one data set, graded and scored.
 
-    `problems`: those that have candidates. `prompt`: prompt tokens, `finished`: whether the model ended the
-    solution itself, each [candidates]. `scores`, `verifiers`: by the verifiers' names, in their order.
+    `problems`: those that have candidates. `finished`: whether the model ended the solution itself,
+    [candidates].
     """
 
     problems: pa.Table
-    pools: Pools
-    prompt: Floats
+    pool: SamplePool
     finished: Bools
-    policy: Usage
-    scores: dict[str, StepScores]
-    verifiers: dict[str, Usage]
 
 
-def read_pool(
+@dataclass(frozen=True)
+class ReadSearches:
+    """One tree search on one data set at all budgets, graded."""
+
+    problems: pa.Table
+    pool: TreePool
+
+
+def read_samples(
     paths: Sequence[str],
     pairs: Sequence[str],
     *,
     verifiers: Sequence[str],
     outcome_verifiers: Sequence[str] = (),
     imported: bool = False,
-) -> ReadPool:
-    """Read and check everything about a pool.
+    logprobs: bool = False,
+) -> ReadSamples:
+    """Read and check everything about a pool of samples, or of the answers of chains.
 
     `paths`: problems, candidates, grades, ledger. `pairs`: score table and ledger of each verifier in turn.
-    `imported`: problems without candidates are left out, as the replay's ledger counts them.
+    `imported`: problems without candidates are left out, as the replay's ledger counts them. `logprobs`:
+    whether a selector reads them.
     Raises UserError naming the file and row of what does not fit.
     """
     problems_path, candidates_path, grades_path, ledger_path = paths
@@ -84,16 +95,17 @@ def read_pool(
         problems = problems.filter(
             pc.is_in(problems["problem_id"], value_set=candidates["problem_id"].combine_chunks())
         )
-    sizes = pool_sizes(problems, candidates, problems_path, candidates_path)
+    sizes = _pool_sizes(problems, candidates, problems_path, candidates_path)
     grades = read_table(grades_path, GRADES)
     check_aligned(grades, grades_path, candidates, candidates_path)
-    pools = Pools(
+    graded = Candidates(
         problem_ids=problems["problem_id"].to_pylist(),
         sizes=sizes,
-        answer_class=ints(grades, "answer_class"),
+        answer_class=_ints(grades, "answer_class"),
         correct=grades["correct"].to_numpy(),
+        confidence=_mean_logprobs(candidates, candidates_path) if logprobs else None,
     )
-    _check_classes(pools, grades_path)
+    _check_classes(graded, grades_path)
     policy = _policy_usage(ledger_path, candidates, candidates_path)
     scores: dict[str, StepScores] = {}
     read: dict[str, Usage] = {}
@@ -101,99 +113,148 @@ def read_pool(
         table = read_table(scores_path, SCORES)
         check_aligned(table, scores_path, candidates, candidates_path)
         read[name], too_long = _verifier_usage(ledger, table, scores_path)
-        scores[name] = step_scores(table, scores_path, candidates, name in outcome_verifiers, too_long)
+        scores[name] = _step_scores(table, scores_path, candidates, name in outcome_verifiers, too_long)
     prompt = candidates["prompt_tokens"].to_numpy().astype(np.float64)
     finished = pc.equal(candidates["finish"], STOP).to_numpy()
-    return ReadPool(problems, pools, prompt, finished, policy, scores, read)
+    return ReadSamples(problems, SamplePool(graded, scores, prompt, policy, read), finished)
 
 
-def first_answers(pool: ReadPool, candidates_path: str) -> Bools:
+def read_searches(
+    paths: Sequence[str], *, budgets: tuple[int, ...], verifier: str, logprobs: bool = False
+) -> ReadSearches:
+    """Read and check everything about the searches of one generator on one data set.
+
+    `paths`: problems, candidates, grades, usage, scores. `budgets`: of the searches; `verifier`: what guided
+    them. `logprobs`: whether a selector reads them. Raises UserError naming the file and row of what does not
+    fit.
+    """
+    problems_path, candidates_path, grades_path, usage_path, scores_path = paths
+    problems = read_table(problems_path, PROBLEMS)
+    candidates = read_table(candidates_path, CANDIDATES)
+    _pool_sizes(problems, candidates, problems_path, candidates_path)
+    grades, scores = read_table(grades_path, GRADES), read_table(scores_path, SCORES)
+    usage = read_table(usage_path, USAGE)
+    check_aligned(grades, grades_path, candidates, candidates_path)
+    check_aligned(scores, scores_path, candidates, candidates_path)
+    ids = problems["problem_id"].to_pylist()
+    of_usage, runs = arranged(_search_keys(usage), ids, budgets, usage_path)
+    of_candidates, _ = arranged(_search_keys(candidates), ids, budgets, candidates_path)
+    if np.any(np.diff(of_candidates) < 0):
+        raise UserError(f"{candidates_path}: solutions are not in the order of their searches; run again")
+    order, shape = np.argsort(of_usage), (len(ids), len(budgets), runs)
+    models = table_metadata(usage)
+    pool = TreePool(
+        Candidates(
+            problem_ids=ids,
+            sizes=np.bincount(of_candidates, minlength=len(ids) * len(budgets) * runs),
+            answer_class=_ints(grades, "answer_class"),
+            correct=grades["correct"].to_numpy(),
+            confidence=_mean_logprobs(candidates, candidates_path) if logprobs else None,
+        ),
+        scores={verifier: _step_scores(scores, scores_path, candidates)},
+        finished=pc.equal(candidates["finish"], STOP).to_numpy(),
+        budgets=budgets,
+        runs=runs,
+        usage={
+            column: usage[column].to_numpy().astype(np.float64)[order].reshape(shape)
+            for column in USAGE.names
+            if column not in _SEARCH_KEY
+        },
+        policy=ModelShape.model_validate(models["model"]),
+        verifier=ModelShape.model_validate(models["verifier"]),
+    )
+    return ReadSearches(problems, pool)
+
+
+def _search_keys(table: pa.Table) -> list[tuple[str, int, int]]:
+    """Problem, budget and run of every row."""
+    return list(zip(*(table[name].to_pylist() for name in _SEARCH_KEY), strict=True))
+
+
+def _mean_logprobs(candidates: pa.Table, path: str) -> Floats:
+    """Mean log-probability of each candidate's generated tokens, [candidates]; nan where it has no token."""
+    logprobs = candidates["logprob"].to_numpy(zero_copy_only=False).astype(np.float64)
+    wrong = ~np.isfinite(logprobs)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(
+            f"{path}: row {row} (problem {candidates['problem_id'][row]}, candidate "
+            f"{candidates['candidate'][row]}): has no finite logprob, which a selector by confidence reads; "
+            "leave that selector out, or sample the candidates instead of importing them"
+        )
+    tokens = candidates["tokens"].to_numpy().astype(np.float64)
+    return np.where(tokens > 0, logprobs / np.maximum(tokens, 1.0), np.nan)
+
+
+def read_chain_rows(candidates: Candidates, path: str, length: int) -> Ints:
+    """The rows of the chains of `length` answers among the candidates, [problems, P, length].
+
+    Raises UserError where the candidates are no chains of as many.
+    """
+    table = read_table(path, CANDIDATES).select(["run", "budget"]).to_pydict()
+    return arrange_chains(candidates.problem_ids, candidates.sizes, table["run"], table["budget"], length)
+
+
+def first_answers(candidates: Candidates, candidates_path: str) -> Bools:
     """Which candidates of chains are their first answers. Raises UserError where there are no chains."""
     first: Bools = read_table(candidates_path, CANDIDATES)["budget"].to_numpy() == 1
-    if not np.add.reduceat(first, np.cumsum(pool.pools.sizes) - pool.pools.sizes).all():
+    if not np.add.reduceat(first, np.cumsum(candidates.sizes) - candidates.sizes).all():
         raise UserError(f"{candidates_path}: its candidates are no chains; delete it and run again")
     return first
 
 
-def part_of(pool: ReadPool, rows: Bools) -> ReadPool:
-    """The pool of some candidates, [candidates], at least one of each problem; seconds go by tokens."""
-
-    def share(usage: Usage) -> Usage:
-        taken = float(usage.tokens[rows].sum()) / max(float(usage.tokens.sum()), 1.0)
-        return replace(usage, tokens=usage.tokens[rows], seconds=usage.seconds * taken)
-
-    pools = pool.pools
-    return replace(
-        pool,
-        pools=replace(
-            pools,
-            sizes=np.add.reduceat(rows.astype(np.int64), np.cumsum(pools.sizes) - pools.sizes),
-            answer_class=pools.answer_class[rows],
-            correct=pools.correct[rows],
-        ),
-        prompt=pool.prompt[rows],
-        finished=pool.finished[rows],
-        policy=share(pool.policy),
-        scores={
-            name: StepScores(steps.scores[np.repeat(rows, steps.counts)], steps.counts[rows])
-            for name, steps in pool.scores.items()
-        },
-        verifiers={name: share(usage) for name, usage in pool.verifiers.items()},
-    )
-
-
-def ints(table: pa.Table, column: str) -> Ints:
+def _ints(table: pa.Table, column: str) -> Ints:
     """A column as whole numbers, [rows]."""
     values: Ints = table[column].to_numpy().astype(np.int64)
     return values
 
 
-def pool_sizes(problems: pa.Table, candidates: pa.Table, problems_path: str, path: str) -> Ints:
+def _pool_sizes(problems: pa.Table, candidates: pa.Table, problems_path: str, path: str) -> Ints:
     """Candidates per problem, after checking that they come in the order of the problems, each once."""
     order = problems["problem_id"].to_pylist()
     if not order:
         raise UserError(f"{problems_path}: no problems; choose a data set or split with some")
-    place = {problem: row for row, problem in enumerate(order)}
-    if len(place) != len(order):
-        double = next(problem for row, problem in enumerate(order) if place[problem] != row)
+    position = {problem: row for row, problem in enumerate(order)}
+    if len(position) != len(order):
+        double = next(problem for row, problem in enumerate(order) if position[problem] != row)
         raise UserError(
             f"{problems_path}: problem {double} is there twice; give problems distinct identifiers"
         )
     names, numbers = candidates["problem_id"].to_pylist(), candidates["candidate"].to_pylist()
     before = (-1, -1)
     for row, (name, number) in enumerate(zip(names, numbers, strict=True)):
-        if name not in place:
+        if name not in position:
             raise UserError(f"{path}: row {row}: problem {name} is not in {problems_path}; sample again")
-        if (place[name], number) <= before:
+        if (position[name], number) <= before:
             raise UserError(
                 f"{path}: row {row}: candidate {number} of problem {name} is out of order or there twice; "
                 "sample again"
             )
-        before = (place[name], number)
-    sizes = np.bincount([place[name] for name in names], minlength=len(order))
+        before = (position[name], number)
+    sizes = np.bincount([position[name] for name in names], minlength=len(order))
     if not sizes.all():
         raise UserError(f"{path}: problem {order[int(np.argmin(sizes))]} has no candidates; sample again")
     return sizes
 
 
-def _check_classes(pools: Pools, path: str) -> None:
+def _check_classes(candidates: Candidates, path: str) -> None:
     """Right and wrong answers are not equivalent, and no answer is not right."""
-    if pools.answer_class.min() < NO_ANSWER:
-        row = int(np.argmin(pools.answer_class))
+    if candidates.answer_class.min() < NO_ANSWER:
+        row = int(np.argmin(candidates.answer_class))
         raise UserError(
             f"{path}: row {row}: answer_class is below {NO_ANSWER}; delete the file and run again"
         )
-    problem = np.repeat(np.arange(pools.sizes.size), pools.sizes)
-    classes = problem * (int(pools.answer_class.max()) + 2) + pools.answer_class + 1
+    problem = np.repeat(np.arange(candidates.sizes.size), candidates.sizes)
+    classes = problem * (int(candidates.answer_class.max()) + 2) + candidates.answer_class + 1
     _, first, member = np.unique(classes, return_index=True, return_inverse=True)
-    mixed = pools.correct != pools.correct[first][member]
-    mixed |= pools.correct & (pools.answer_class == NO_ANSWER)
+    mixed = candidates.correct != candidates.correct[first][member]
+    mixed |= candidates.correct & (candidates.answer_class == NO_ANSWER)
     if mixed.any():
         row = int(np.argmax(mixed))
         raise UserError(
-            f"{path}: row {row}: correct is {bool(pools.correct[row])}, which contradicts its answer_class "
-            f"{pools.answer_class[row]} (one class is right or wrong as a whole, and -1 is wrong); "
-            "delete the file and grade again"
+            f"{path}: row {row}: correct is {bool(candidates.correct[row])}, which contradicts its "
+            f"answer_class {candidates.answer_class[row]} (one class is right or wrong as a "
+            "whole, and -1 is wrong); delete the file and grade again"
         )
 
 
@@ -226,7 +287,7 @@ def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> tuple[Usage
     return Usage(ledger.model, _seconds(ledger), tokens), ledger.too_long
 
 
-def step_scores(
+def _step_scores(
     table: pa.Table, path: str, candidates: pa.Table, outcome: bool = False, too_long: int = 0
 ) -> StepScores:
     """The flat scores, all finite; every candidate has one per step, or one in all for an outcome verifier.

@@ -16,8 +16,8 @@ from isoflop.report.sample_counts import PoolCounts, counted
 from isoflop.report.samples import Pool, Sample, choose_samples
 from isoflop.report.spec import PublishSpec
 from isoflop.search.tree import STOP
-from isoflop.selection.voting import NO_ANSWER
 from isoflop.stages.shared.study_tables import read_csv
+from isoflop.strategy import NO_ANSWER
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
 
 # Problems of the first data rows that are looked through for samples worth reading.

@@ -1,0 +1,197 @@
+"""What goes by a name in the config and may come from any package: selectors and step aggregations.
+
+A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
+other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
+before a name is looked up, so that the config, below the rooms that compute, can check names against it.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from isoflop.errors import UserError
+from isoflop.messages import suggest
+
+_NAME = re.compile(r"[a-z][a-z_]*")
+# Members that do not say where they belong in reports come after those that do.
+LAST = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What every member of a registry has.
+
+    `name`: in the config and in tables, small letters and underscores. `order`: place in lists and reports,
+    rising; ties by name.
+    """
+
+    name: str
+    order: int = LAST
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectorTraits(Registered):
+    """What the config, the plan and the report know of a selector.
+
+    `label`: the name in a sentence; `short`: in the layout of Wu et al. 2024, Table 4. `reads`: what it
+    scores solutions by. `votes`: whether solutions with the same answer add up, so that there is a limit for
+    infinitely many. `oracle`: whether it knows the reference answer, which nobody has in practice.
+    """
+
+    label: str
+    short: str
+    reads: Literal["nothing", "verifier", "logprob"] = "nothing"
+    votes: bool = False
+    oracle: bool = False
+
+    @property
+    def needs_verifier(self) -> bool:
+        """Whether it picks by a verifier's scores, under a step aggregation."""
+        return self.reads == "verifier"
+
+    @property
+    def needs_logprob(self) -> bool:
+        """Whether it picks by the policy's log-probabilities of its own solutions."""
+        return self.reads == "logprob"
+
+
+_Member = TypeVar("_Member", bound=Registered)
+
+
+class Registry(Generic[_Member]):
+    """Members of one kind by name, in their order.
+
+    `noun`: what one is called in messages. `group`: of other packages' entry points, which refer to a member
+    and have its name. `package`: whose modules each have a member of this one as `attribute`.
+    """
+
+    def __init__(self, noun: str, group: str, package: str, attribute: str, kind: type[_Member]) -> None:
+        self.noun, self.group = noun, group
+        self._package, self._attribute, self._kind = package, attribute, kind
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names in the order of reports."""
+        return tuple(self.members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.members
+
+    def __getitem__(self, name: str) -> _Member:
+        """A member by name. Raises UserError for a name that nothing has."""
+        if name not in self.members:
+            raise UserError(f"{self.noun} {not_among(name, self.names)}")
+        return self.members[name]
+
+    @cached_property
+    def members(self) -> Mapping[str, _Member]:
+        """All members by name. Raises UserError for an entry point that is none, or a name given twice."""
+        found = {member.name: member for member in self._shipped()}
+        for name, entry in self._entry_points.items():
+            if name in found:
+                raise UserError(f"{self._called(entry)}: the name is taken; give it another one")
+            found[name] = self._load(entry)
+        ranked = sorted(found.values(), key=lambda member: (member.order, member.name))
+        return MappingProxyType({member.name: member for member in ranked})
+
+    def source(self, name: str) -> Path | None:
+        """The file that defines a member of another package; None for one of isoflop."""
+        entry = self._entry_points.get(name)
+        return None if entry is None else Path(inspect.getfile(importlib.import_module(entry.module)))
+
+    def _shipped(self) -> list[_Member]:
+        folder = importlib.import_module(self._package).__path__
+        names = [f"{self._package}.{info.name}" for info in pkgutil.iter_modules(folder)]
+        return [getattr(importlib.import_module(name), self._attribute) for name in names]
+
+    @cached_property
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for entry in entry_points(group=self.group):
+            other = found.setdefault(entry.name, entry).value
+            if other != entry.value:
+                raise UserError(f"{self._called(entry)}: {other} has this name too; remove one")
+        return found
+
+    def _called(self, entry: EntryPoint) -> str:
+        return f"{self.noun} {entry.name!r} (entry point {entry.value} of group {self.group})"
+
+    def _load(self, entry: EntryPoint) -> _Member:
+        try:
+            member = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"{self._called(entry)}: cannot be loaded ({error}); repair or remove its package"
+            ) from error
+        if not isinstance(member, self._kind):
+            raise UserError(
+                f"{self._called(entry)}: is no {self._kind.__name__}; repair or remove its package"
+            )
+        if member.name != entry.name or not _NAME.fullmatch(member.name):
+            raise UserError(
+                f"{self._called(entry)}: calls itself {member.name!r}; give it the name of its entry point, "
+                "in small letters and underscores"
+            )
+        return member
+
+
+SELECTORS = Registry(
+    "selector", "isoflop.selectors", "isoflop.selection.selectors", "SELECTOR", SelectorTraits
+)
+STEP_AGGREGATIONS = Registry(
+    "step aggregation",
+    "isoflop.step_aggregations",
+    "isoflop.selection.aggregations",
+    "AGGREGATION",
+    Registered,
+)
+
+
+def not_among(name: str, allowed: Sequence[str]) -> str:
+    """`'x' is not allowed; did you mean 'y'? (allowed: y, z)`."""
+    return f"{name!r} is not allowed{suggest(name, allowed)} (allowed: {', '.join(allowed)})"
+
+
+@dataclass(frozen=True)
+class _Among:
+    """For pydantic: text that is one of the names there are when it is read."""
+
+    allowed: Callable[[], Sequence[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.allowed())}
+
+    def _check(self, name: str) -> str:
+        allowed = self.allowed()
+        if name not in allowed:
+            raise ValueError(not_among(name, allowed))
+        return name
+
+
+def practical_selectors() -> tuple[str, ...]:
+    """The selectors that need no reference answer, in the order of reports."""
+    return tuple(name for name, traits in SELECTORS.members.items() if not traits.oracle)
+
+
+SelectorName = Annotated[str, _Among(lambda: SELECTORS.names)]
+"""A selector, checked when it is read."""
+PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
+"""A selector that needs no reference answer."""
+StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]
+"""A step aggregation."""

@@ -1,0 +1,1 @@
+"""The step aggregations of isoflop, one a module: `AGGREGATION`."""

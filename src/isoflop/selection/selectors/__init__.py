@@ -1,0 +1,1 @@
+"""The selectors of isoflop, one a module: `SELECTOR`."""
