@@ -1,4 +1,4 @@
-"""What goes by a name in the config and may come from any package: selectors and step aggregations.
+"""What goes by a name in the config and may come from any package: selectors, aggregations, formats.
 
 A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
 other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
@@ -156,6 +156,9 @@ STEP_AGGREGATIONS = Registry(
     "AGGREGATION",
     Registered,
 )
+IMPORT_FORMATS = Registry(
+    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
+)
 
 
 def not_among(name: str, allowed: Sequence[str]) -> str:
@@ -193,5 +196,7 @@ SelectorName = Annotated[str, _Among(lambda: SELECTORS.names)]
 """A selector, checked when it is read."""
 PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
 """A selector that needs no reference answer."""
+ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
+"""A format of published solutions."""
 StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]
 """A step aggregation."""

@@ -74,7 +74,8 @@ class GatherSpec(Spec):
 class ReplaySpec(Spec):
     """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems.
 
-    `files`: the local ones there are, for patterns in the config may match others another day.
+    `files`: the local ones there are, for patterns in the config may match others another day. `plugins`:
+    digests of the files of formats of other packages.
     """
 
     generator: Import
@@ -83,6 +84,7 @@ class ReplaySpec(Spec):
     mirror: str | None
     files: tuple[str, ...] = ()
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 class ScoreSpec(Spec):

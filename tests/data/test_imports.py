@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
+from isoflop.data.format import import_format
+from isoflop.data.pooling import Demands, Pool, Target, pool
 from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution, split_scored
 from isoflop.errors import UserError
@@ -20,7 +21,9 @@ SCORED = Demands(scored=True, probabilities=True, at_least=1)
 
 
 def read(name: str, *rows: Mapping[str, Any]) -> list[Solution]:
-    return list(READERS[name]((f"a.jsonl, line {number}", row) for number, row in enumerate(rows, start=1)))
+    return list(
+        import_format(name).read((f"a.jsonl, line {number}", row) for number, row in enumerate(rows, start=1))
+    )
 
 
 def refusal(name: str, row: Mapping[str, Any]) -> str:

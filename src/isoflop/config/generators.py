@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text, template
+from isoflop.registries import ImportFormatName
 
-ImportFormat = Literal["search-and-learn", "rebase", "qwen-math", "lm-eval", "optimal-tts", "table"]
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
 
@@ -190,7 +190,7 @@ class Import(Entry):
 
     kind: Literal["import"]
     """Published or earlier solutions."""
-    format: ImportFormat
+    format: ImportFormatName
     """What the files look like: see docs/how-to/replay-published-samples.md."""
     dataset: Name
     """The data set whose problems they solve."""

@@ -1,29 +1,13 @@
 """Solutions of several files as one pool: joined to a data set's problems, checked, repetitions dropped."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isoflop.data import format_lm_eval as import_lm_eval
-from isoflop.data import format_optimal_tts as import_optimal_tts
-from isoflop.data import format_qwen_math as import_qwen_math
-from isoflop.data import format_rebase as import_rebase
-from isoflop.data import format_search_and_learn as import_search_and_learn
-from isoflop.data import format_table as import_table
-from isoflop.data.problems import Row
 from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution
 from isoflop.errors import UserError
 from isoflop.grading.latex import exact_verdict, normal_form
-
-READERS: Mapping[str, Callable[[Iterable[Row]], Iterator[Solution]]] = {
-    "search-and-learn": import_search_and_learn.read,
-    "rebase": import_rebase.read,
-    "qwen-math": import_qwen_math.read,
-    "lm-eval": import_lm_eval.read,
-    "optimal-tts": import_optimal_tts.read,
-    "table": import_table.read,
-}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 What a study publishes, its revisions and its choices by difficulty are plans of their own beside this one.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import FileSource
@@ -17,7 +18,7 @@ from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
+from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -188,6 +189,7 @@ class Plan:
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
+                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
             )
         )
 
@@ -270,16 +272,11 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=self._plugins(),
+                plugins=_plugins(
+                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                ),
             )
         )
-
-    def _plugins(self) -> dict[str, str]:
-        """Digests of the files that define what picks and comes from other packages, by its name."""
-        config = self.config
-        asked = ((SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations))
-        sources = {name: registry.source(name) for registry, names in asked for name in names}
-        return {name: file_digest(path) for name, path in sources.items() if path is not None}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -321,3 +318,9 @@ class Plan:
         return (
             config.labels[name].problems if data.chain_labels is None else config.chain_labels[name].problems
         )
+
+
+def _plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+    """Digests of the files that define what is asked for and comes from other packages, by its name."""
+    sources = {name: registry.source(name) for registry, names in asked for name in names}
+    return {name: file_digest(path) for name, path in sources.items() if path is not None}

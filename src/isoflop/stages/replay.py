@@ -12,7 +12,8 @@ from pathlib import Path
 from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs import ModelShape
-from isoflop.data.pooling import READERS, Demands, Pool, Target, pool
+from isoflop.data.format import import_format
+from isoflop.data.pooling import Demands, Pool, Target, pool
 from isoflop.data.problems import read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file
@@ -54,7 +55,7 @@ def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[st
 
 
 def _solutions(generator: Import, mirror: Path | None) -> Iterator[tuple[str, Iterator[Solution]]]:
-    read = READERS[generator.format]
+    read = import_format(generator.format).read
     for source in generator.sources:
         for name, path in source_files(source, mirror):
             # The suffix decides how rows are read; the name is what messages call the file.

@@ -7,6 +7,7 @@ A leaf's text begins with the question; a step begins with "Step n" and may end 
 import re
 from collections.abc import Iterable, Iterator
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import (
     Solution,
@@ -50,3 +51,6 @@ def _steps(text: str, wanted: int | None, where: str) -> tuple[str, ...]:
     if wanted is not None:
         check_step_count(len(parts), wanted, where)
     return tuple(parts)
+
+
+FORMAT = ImportFormat(name="rebase", order=1, read=read)

@@ -12,6 +12,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import Solution, optional_text, step_scores, texts, token_count
 from isoflop.errors import UserError
@@ -58,3 +59,6 @@ def _steps(values: Mapping[str, object], place: str) -> tuple[str, ...]:
     if answer is None:
         raise UserError(f"{place}: none of steps, text and answer is given")
     return (f"\\boxed{{{answer}}}",)
+
+
+FORMAT = ImportFormat(name="table", order=5, read=read)

@@ -6,6 +6,7 @@ trajectory where the verifier failed: both are refused rather than counted as wr
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import (
     Solution,
@@ -73,3 +74,6 @@ def _tokens(fields: Mapping[str, object], where: str) -> int | None:
         counts = [token_count(one, where) for one in history]
         return None if None in counts else sum(count or 0 for count in counts)
     return None
+
+
+FORMAT = ImportFormat(name="optimal-tts", order=4, read=read)

@@ -6,6 +6,7 @@ Rows that differ only in their filter hold the same responses; the responses bef
 import json
 from collections.abc import Iterable, Iterator
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import Solution, field, list_field, mapping, optional_text
 from isoflop.errors import UserError
@@ -44,3 +45,6 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
                 scores=None,
                 tokens=None,
             )
+
+
+FORMAT = ImportFormat(name="lm-eval", order=3, read=read)

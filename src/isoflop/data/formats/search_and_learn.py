@@ -5,6 +5,7 @@ Steps end in an empty line. `completion_tokens` of 0 and -1, as its tree searche
 
 from collections.abc import Iterable, Iterator
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import (
     Solution,
@@ -40,3 +41,6 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
                 scores=scores,
                 tokens=token_count(named.get("completion_tokens"), where),
             )
+
+
+FORMAT = ImportFormat(name="search-and-learn", order=0, read=read)

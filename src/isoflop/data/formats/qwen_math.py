@@ -5,6 +5,7 @@ The texts are in `code` or `response`; `pred_score` is an outcome reward model's
 
 from collections.abc import Iterable, Iterator
 
+from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
 from isoflop.data.solutions import Solution, aligned, optional_text, step_scores, text_field
 from isoflop.errors import UserError
@@ -28,3 +29,6 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
                 scores=step_scores(entries[1], where) if len(names) > 1 else None,
                 tokens=None,
             )
+
+
+FORMAT = ImportFormat(name="qwen-math", order=2, read=read)

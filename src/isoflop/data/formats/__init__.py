@@ -1,0 +1,1 @@
+"""The formats of published solutions, one module each with its `FORMAT`."""
