@@ -140,7 +140,7 @@ def test_the_plan_was_right_about_tokens_and_flops(finished: Path) -> None:
     for stage, quantity in whole.index:
         if quantity != "seconds":
             assert 0.75 < whole[stage, quantity] < 1.33, (stage, quantity)
-    assert "Plan and measurement" in (results(finished) / "report.html").read_text(encoding="utf-8")
+    assert "Plan and measurement" in (results(finished) / "tables" / "plan.md").read_text(encoding="utf-8")
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
@@ -154,6 +154,8 @@ def comparable(folder: Path) -> dict[str, bytes]:
     """All tables; the measured seconds, which no two runs share, are left out."""
     tables = {}
     for path in sorted((results(folder) / "tables").iterdir()):
+        if path.name == "plan.md":  # plan.csv, for reading
+            continue
         text = path.read_bytes()
         if path.name == "curves.csv":
             text = pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from isoflop.errors import UserError
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.allocation import baseline_label
@@ -291,7 +292,7 @@ def test_a_missing_table_of_revisions_is_named(tmp_path: Path) -> None:
 
     wanted = write_results(tmp_path, Shape(policies=("policy-0.9M",), problems=20))
     (tmp_path / "tables" / "revisions.csv").unlink()
-    with pytest.raises(publish.UserError, match=r"revisions\.csv: cannot be read"):
+    with pytest.raises(UserError, match=r"revisions\.csv: cannot be read"):
         publish.main([json.dumps(wanted.model_dump(mode="json")), str(tmp_path), str(tmp_path)])
 
 

@@ -167,7 +167,8 @@ def _comparable(path: Path) -> bytes:
         return pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()
     if path.name == "plan.csv":
         return pd.read_csv(path, dtype=str).query("quantity != 'seconds'").to_csv().encode()
-    return path.read_bytes()
+    # plan.md is plan.csv for reading, seconds and all.
+    return b"" if path.name == "plan.md" else path.read_bytes()
 
 
 def test_tables_are_those_of_a_local_run(finished: Path, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ CHOICE_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     "a figure of choices": (_append("src/isoflop/report/figures/allocation.py"), {"publish": 1}),
     "one policy's greedy answers": (
         _append("results/tiny/select/words/large/greedy.parquet"),
-        {"choose": 1, "fit": 1, "publish": 1},
+        {"choose": 1, **ALL_CURVES},
     ),
 }
 
@@ -237,7 +237,7 @@ def test_choices_rerun_by_what_decides_them(edit: str, chosen: Path, tmp_path: P
 def test_difficulty_and_choice_added_later_repeat_nothing(finished: Path, tmp_path: Path) -> None:
     """But the credits of the pools that now tell difficulty: they are of halves too."""
     added = _planned_after(_append("tiny.yaml", CHOICE), finished, tmp_path)
-    assert added == {"difficulty": 2, "select": 2, "fit": 1, **CHOSEN}
+    assert added == {"difficulty": 2, "select": 2, **ALL_CURVES, **CHOSEN}
 
 
 def _stopped_between_parts(folder: Path) -> None:

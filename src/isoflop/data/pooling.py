@@ -122,23 +122,41 @@ def _place(
                 f"{solution.place}: several problems of the data set have the text '{solution.prompt:.80}'; "
                 "name the problem by its identifier"
             )
-    _check_reference(solution, problems[alike[0]])
+    target = problems[alike[0]]
+    # The text is the problem's, so that a reference may be written in another way, but not be another one.
+    if solution.reference is not None and _certainly_other(solution.reference, target.answer):
+        raise _other_answer(solution, target)
     return alike[0]
 
 
 def _check_reference(solution: Solution, target: Target) -> None:
     if solution.reference is not None and not _same_answer(solution.reference, target.answer):
-        called = solution.problem if solution.problem is not None else f"{target.prompt:.60}"
-        raise UserError(
-            f"{solution.place}: the answer to problem '{called}' is '{solution.reference:.80}' "
-            f"there and '{target.answer:.80}' in the data set"
-        )
+        raise _other_answer(solution, target)
+
+
+def _other_answer(solution: Solution, target: Target) -> UserError:
+    called = solution.problem if solution.problem is not None else f"{target.prompt:.60}"
+    return UserError(
+        f"{solution.place}: the answer to problem '{called}' is '{solution.reference:.80}' "
+        f"there and '{target.answer:.80}' in the data set"
+    )
+
+
+def _normal_forms(reference: str, answer: str) -> list[str]:
+    """Both in normal form, sorted; GSM8K's answer stands after ####."""
+    return sorted(normal_form(text.rpartition("####")[2]) for text in (reference, answer))
 
 
 def _same_answer(reference: str, answer: str) -> bool:
-    """Whether two references are one: as texts in normal form, or as numbers; GSM8K's stands after ####."""
-    first, second = (normal_form(text.rpartition("####")[2]) for text in (reference, answer))
-    return first == second or exact_verdict(*sorted((first, second))) is True
+    """Whether two references are one: as texts in normal form, or as numbers."""
+    first, second = _normal_forms(reference, answer)
+    return first == second or exact_verdict(first, second) is True
+
+
+def _certainly_other(reference: str, answer: str) -> bool:
+    """Whether two references are different numbers."""
+    first, second = _normal_forms(reference, answer)
+    return first != second and exact_verdict(first, second) is False
 
 
 def _check(solution: Solution, demands: Demands) -> None:

@@ -10,7 +10,7 @@ import pytest
 from isoflop._lazy import homes
 from isoflop.prose.api import PACKAGE, PAGE, api_page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FACES = sorted(file.parent.name for file in PACKAGE.glob("*/__init__.py") if homes(file))
 WITH_TORCH = {"engines", "verifiers", "training"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from importlinter import cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "isoflop"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({module.parent for module in MODULES})

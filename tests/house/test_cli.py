@@ -11,7 +11,7 @@ import pytest
 from isoflop import cli
 from isoflop.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def isoflop(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
