@@ -20,7 +20,7 @@ _INTRODUCTION = """\
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its
 stead, and `--config key=value` changes a key (`--config 'bootstrap={draws: 200}'` a nested one). Several
-files are laid over one another, later ones on top. Unknown keys are refused, values are not converted, and
+files are merged key by key, and later ones win. Unknown keys are refused, values are not converted, and
 every fault is reported at once with its key.
 
 What is in a specification decides what reruns: changing a key repeats the jobs whose result it changes and

@@ -1,4 +1,4 @@
-"""Config files: YAML without its surprises, laid over one another, checked whole.
+"""Config files: YAML without its surprises, merged key by key, checked whole.
 
 `load_config` is the only reader of config files: every fault is reported at once, each with its key, its
 value and what is allowed.
@@ -122,7 +122,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: mappings key by key, everything else replaced."""
+    """`base` with `over` merged in: mappings key by key, everything else replaced."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)

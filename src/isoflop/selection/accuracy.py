@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.selection.best_of_k import best_of_k, pass_at_k
-from isoflop.selection.voting import draws_needed, make_ballot, vote_credits
+from isoflop.selection.registry import Answers
+from isoflop.selection.registry import selector as named
+from isoflop.selection.voting import draws_needed
 from isoflop.strategy import NO_ANSWER
 
 PlainSelector = Literal["majority", "weighted", "best_of_n", "pass"]
@@ -99,12 +100,9 @@ def _credits(
         verdicts = right[classes == number]
         if verdicts.any() and (number == NO_ANSWER or not verdicts.all()):
             raise ValueError("equal answers to a problem must be all right or all wrong, and None wrong")
-    if selector == "pass":
-        return pass_at_k(right, budgets)
-    if selector == "best_of_n" and score is not None:
-        return best_of_k(score, right, budgets)
-    ballot = make_ballot(classes, right, score if selector == "weighted" else None)
-    credits, _ = vote_credits([ballot], budgets, draws_needed(problems), generator)
+    picker = named(selector)
+    pool = Answers(classes, right, score if picker.needs_verifier else None)
+    credits, _ = picker.over_samples([pool], budgets, draws_needed(problems), generator)
     row: Floats = credits[0]
     return row
 

@@ -101,8 +101,11 @@ class Selector(SelectorTraits, ABC):
         """
 
     def limit(self, pool: Answers) -> Limit:
-        """Credit of infinitely many samples, as far as the pool tells; asked of selectors that vote."""
-        raise NotImplementedError(f"{self.name} votes, but has no limit")
+        """Credit of infinitely many samples, as far as the pool tells; asked of selectors that vote.
+
+        Raises UserError where a selector that votes does not say it.
+        """
+        raise UserError(f"selector {self.name!r} votes and has no limit; give it one, or set votes to False")
 
 
 def selector(name: str) -> Selector:
