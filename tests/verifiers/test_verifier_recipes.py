@@ -16,7 +16,7 @@ from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_scores_are_those_of_the_models_own_recipe(tmp_path: Path, case: Case) -> None:
-    folder = save_verifier(tmp_path, case.checkpoint or case.kind)
+    folder = case.save(tmp_path)
     one = entry(case.kind, folder, **case.settings)
     answers = TransformersVerifier(one, batch_tokens=700).score(requests(one))
     scores = [score for answer in answers for score in answer.scores]
@@ -45,7 +45,7 @@ def test_a_search_is_told_the_same_scores_however_it_asks(tmp_path: Path, case: 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_the_head_is_counted_once(tmp_path: Path, case: Case) -> None:
-    folder = save_verifier(tmp_path, case.checkpoint or case.kind)
+    folder = case.save(tmp_path)
     saved = load_file(Path(folder) / "model.safetensors")
     verifier = TransformersVerifier(entry(case.kind, folder, **case.settings))
     assert verifier.shape.parameters == sum(tensor.numel() for tensor in saved.values())
@@ -71,13 +71,13 @@ def test_what_is_too_long_is_refused_or_marked_but_never_cut(tmp_path: Path) -> 
         ("qwen-prm", "qwen-prm", {"step_tag": "<extra_1>"}, "not one token"),
         ("math-shepherd", "math-shepherd", {"good_token": " good indeed"}, "not one token"),
         ("token-class", "token-class", {"step_tag": "<extra_0>", "good_class": 3}, "not one of the 3 labels"),
-        ("orm", "orm-classes", {"good_class": 2}, "not one of the 2 labels"),
+        ("orm", "orm of 2", {"good_class": 2}, "not one of the 2 labels"),
     ],
 )
 def test_a_checkpoint_of_another_kind_is_refused(
     tmp_path: Path, kind: str, checkpoint: str, settings: dict[str, Any], message: str
 ) -> None:
-    folder = save_verifier(tmp_path, checkpoint)
+    folder = CASES[NAMES.index(checkpoint)].save(tmp_path)
     with pytest.raises(UserError, match=re.escape(message)):
         TransformersVerifier(entry(kind, folder, **settings)).score([ScoreRequest("Mia\n", ("a\n",))])
 

@@ -18,7 +18,14 @@ from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.registries import (
+    IMPORT_FORMATS,
+    SEARCHES,
+    SELECTORS,
+    STEP_AGGREGATIONS,
+    VERIFIERS,
+    Registry,
+)
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -158,13 +165,15 @@ class Plan:
         (verifier,) = self.pools.verifiers(generator)
         content = entry.model_dump(exclude_defaults=True)
         content |= {"budgets": (budget,), "verifier": None, "only": None}
+        guide = self.models.running(verifier)
         return canonical(
             SearchSpec(
                 policy=self.models.policy(policy),
-                verifier=self.models.running(verifier),
+                verifier=guide,
                 generator=type(entry).model_validate(content),
                 seed=self.config.seed,
                 version=SEARCH_VERSION,
+                plugins=plugins((SEARCHES, (entry.kind,)), (VERIFIERS, (guide.kind,))),
             )
         )
 
@@ -189,7 +198,7 @@ class Plan:
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
-                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugins((IMPORT_FORMATS, (entry.format,))),
             )
         )
 
@@ -209,11 +218,13 @@ class Plan:
 
     def score(self, policy: str, verifier: str) -> str:
         """Specification of a table of scores."""
+        judge = self.models.running(verifier)
         return canonical(
             ScoreSpec(
-                verifier=self.models.running(verifier),
+                verifier=judge,
                 step_tag=self.config.policies[policy].step_tag,
                 version=SCORE_VERSION,
+                plugins=plugins((VERIFIERS, (judge.kind,))),
             )
         )
 
@@ -272,9 +283,7 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
-                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
-                ),
+                plugins=plugins((SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)),
             )
         )
 
@@ -320,7 +329,15 @@ class Plan:
         )
 
 
-def _plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
-    """Digests of the files that define what is asked for and comes from other packages, by its name."""
-    sources = {name: registry.source(name) for registry, names in asked for name in names}
-    return {name: file_digest(path) for name, path in sources.items() if path is not None}
+def plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+    """Digests of the files that define what is asked for and comes from other packages, by its name.
+
+    Where two things of different registries have one name, the later one's is said with what it is.
+    """
+    digests: dict[str, str] = {}
+    for registry, names in asked:
+        for name in dict.fromkeys(names):
+            path = registry.source(name)
+            if path is not None:
+                digests[f"{registry.noun} {name}" if name in digests else name] = file_digest(path)
+    return digests
