@@ -137,7 +137,7 @@ def save_verifier(
     )
     tokenizer = with_tokens(tokenizer, missing_tokens(tokenizer, marks))
     architecture = getattr(transformers, tiny.model)
-    shape = tiny_shape(tokenizer, positions) | tiny.settings | settings
+    shape = {**tiny_shape(tokenizer, positions), **tiny.settings, **settings}
     model = architecture(architecture.config_class(**shape))
     saved = save_widened(folder, model, tokenizer, 6.0)
     tensors = tiny.tensors(HIDDEN, len(tokenizer))
