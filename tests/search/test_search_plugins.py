@@ -158,7 +158,7 @@ OTHERS = lambda: SearchKind(name="other", entry=Mine, start=lambda entry, budget
     for number, (point, message) in enumerate(
         {
             "rebase = mine:SEARCH": "the name is taken; give it another one",
-            "yours = mine:SEARCH": "calls itself 'mine'; give it the name of its entry point, in small letters",
+            "yours = mine:SEARCH": "calls itself 'mine'; give it the name of its entry point",
             "bare = mine:BARE": "search 'bare': its entry is no TreeSearch; make it one",
             "mine = mine:Mine": "is no EntryKind; repair or remove its package",
             "mine = mine:NOTHING": "cannot be loaded",

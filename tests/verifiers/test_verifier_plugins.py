@@ -37,8 +37,8 @@ assert config.verifiers["asked"].outcome
 assert "## Judge\\n\\nP(good) against P(bad) as the next word" in reference_page()
 for wrong, message in (
     ({"kind": "jugde"}, "verifiers.asked.kind: 'jugde' is not allowed; did you mean 'judge'? (allowed: "
-     "math-shepherd, token-pair, rlhflow, qwen-prm, skywork-prm, llemma-rm, token-class, causal-orm, orm, judge, "
-     "imported)"),
+     "math-shepherd, token-pair, rlhflow, qwen-prm, skywork-prm, llemma-rm, token-class, causal-orm, orm, "
+     "judge, imported)"),
     ({"qestion": "?"}, "verifiers.asked.qestion: unknown key; did you mean 'question'?"),
     ({"prompt": "?"}, "verifiers.asked.prompt: has no {problem}"),
     ({"trained": "x", "model": None}, "verifiers.asked.trained: 'x' is not an entry of training"),
