@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from verifier_cases import CASES, NAMES, SOLUTIONS, Case, entry, requests
 
+from isoflop.engines.checkpoints import load_model, load_tokenizer
 from isoflop.engines.registry import ScoreRequest
 from isoflop.errors import UserError
+from isoflop.registries import VERIFIERS
 from isoflop.rehearsal.tiny_verifiers import save_verifier
+from isoflop.verifiers.heads import read_head
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier
+from isoflop.verifiers.registry import verifier_kind
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -49,6 +54,17 @@ def test_the_head_is_counted_once(tmp_path: Path, case: Case) -> None:
     saved = load_file(Path(folder) / "model.safetensors")
     verifier = TransformersVerifier(entry(case.kind, folder, **case.settings))
     assert verifier.shape.parameters == sum(tensor.numel() for tensor in saved.values())
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if VERIFIERS[one.kind].vllm_task == "token_embed"])
+def test_the_last_layer_is_read_from_the_file_as_from_the_loaded_model(tmp_path: Path, case: Case) -> None:
+    folder = case.save(tmp_path)
+    one, tokenizer = entry(case.kind, folder, **case.settings), load_tokenizer(folder, None)
+    loaded = read_head(one, load_model(folder, None, "float32", shared_prefix=False), tokenizer)
+    saved = verifier_kind(case.kind).vllm_head(one, 0, tokenizer)
+    assert saved.good == loaded.good
+    assert torch.equal(saved.weight, loaded.weight.cpu())
+    assert torch.equal(saved.bias, loaded.bias.cpu())
 
 
 def test_what_is_too_long_is_refused_or_marked_but_never_cut(tmp_path: Path) -> None:
