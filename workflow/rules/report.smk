@@ -38,7 +38,10 @@ rule report:
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
-        [f"results/{{experiment}}/tables/{name}" for name in REPORT_PLAN.further_tables()],
+        [
+            f"results/{{experiment}}/tables/{name}"
+            for name in REPORT_PLAN.further_tables()
+        ],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",
