@@ -53,7 +53,7 @@ class Models:
 
     def terms(self, policy: str, verifiers: Iterable[str]) -> dict[str, Terms]:
         """What cost models charge a policy (under POLICY) and verifiers by, by name."""
-        entries = {POLICY: self._config.policies[policy]}
+        entries: dict[str, Policy | AnyVerifier] = {POLICY: self._config.policies[policy]}
         entries |= {name: self._config.verifiers[name] for name in verifiers}
         return {name: _terms(entry) for name, entry in entries.items()}
 
