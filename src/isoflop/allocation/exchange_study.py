@@ -28,7 +28,7 @@ from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
 from isoflop.registries import CLAIM_COSTS, COST_MODELS
 from isoflop.seeds import derive_seed
-from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.specs import AllocateSpec, ExchangePair
 from isoflop.strategy import NONE
 
 _WHOLE = 0
@@ -74,7 +74,7 @@ def exchange_costs(costs: Sequence[str]) -> tuple[str, ...]:
     return (*CLAIM_COSTS, *(name for name in costs if COST_MODELS[name].unit == COST_MODELS["total"].unit))
 
 
-def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpec) -> list[Exchanged]:
+def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[Exchanged]:
     """Every pair of models at every ratio under every cost in FLOPs, for all problems and for each bin.
 
     Raises UserError for a pair whose larger model is not the larger one, or has other problems.
@@ -90,7 +90,7 @@ def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpe
 
 
 def _compared(
-    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: ChooseSpec
+    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[Exchanged]:
     greedy = _greedy(one, other, match)
     if other.parameters is None or one.parameters is None:
@@ -149,7 +149,7 @@ def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:
     return members
 
 
-def pair_seed(one: Studied, other: Pair, spec: ChooseSpec) -> int:
+def pair_seed(one: Studied, other: Pair, spec: AllocateSpec) -> int:
     """What splits the problems for the choice of a pair."""
     return derive_seed("exchange", spec.seed, one.dataset, one.policy, other.policy, one.family)
 

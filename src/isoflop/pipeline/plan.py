@@ -27,14 +27,14 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
-    GatherSpec,
+    GatherTreesSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     canonical,
 )
@@ -109,11 +109,11 @@ class Plan:
         gpus = self.config.training[model].gpus
         return gpus if gpus > 1 else usual
 
-    def label(self, label: str) -> str:
+    def step_labels(self, label: str) -> str:
         """Specification of a table of step labels."""
         entry = self.config.labels[label]
         return canonical(
-            LabelSpec(
+            StepLabelsSpec(
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
@@ -172,10 +172,10 @@ class Plan:
         """Files and folders of the policy and of the verifier that guides it."""
         return self.models.all_files([policy], self.pools.verifiers(generator))
 
-    def gather(self, policy: str, generator: str) -> str:
+    def gather_trees(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
         budgets = self.pools.budgets(policy, generator)
-        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+        return canonical(GatherTreesSpec(budgets=budgets, code=code_digest("isoflop.stages.gather_trees")))
 
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""

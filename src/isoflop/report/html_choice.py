@@ -12,7 +12,7 @@ from isoflop.report.figures.allocation import KIND_LABELS
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Choice
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.verdicts.judge import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
@@ -20,7 +20,7 @@ _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
 _MOST = 1e5
 
 
-def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, HtmlTable]]:
+def claim_tables(choice: Choice, spec: ReportSpec) -> list[tuple[HtmlTable, HtmlTable]]:
     """For each data set the verdicts, and the evidence."""
     costs = {
         cost: COST_MODELS[cost].label if cost in COST_MODELS else cost
@@ -37,7 +37,7 @@ def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, Htm
     ]
 
 
-def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
+def choice_tables(choice: Choice, spec: ReportSpec) -> list[HtmlTable]:
     """The choice at every number of samples, what was chosen per bin, and the exchange; those with rows."""
     tables = [_chosen_table(choice.compute_optimal), _bins_table(choice.compute_optimal)]
     tables.append(_exchange_table(choice.exchange))

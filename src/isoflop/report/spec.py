@@ -1,4 +1,4 @@
-"""What the publish stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
+"""What the report stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
 
 Every figure, table and sentence of the report takes its numbers from `curves.csv` through this module, so
 that "the headline strategy" or "the largest common budget" means the same thing everywhere.
@@ -126,7 +126,7 @@ class PublishedTables(BaseModel):
     generators: Mapping[str, str]
 
 
-class PublishSpec(BaseModel):
+class ReportSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
     `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
@@ -207,7 +207,7 @@ class PublishSpec(BaseModel):
         return tuple(name for name in self.generators if name in self.searches)
 
 
-def assumption(spec: PublishSpec) -> str:
+def assumption(spec: ReportSpec) -> str:
     """Which models are named by the config alone, if any are."""
     parts = [
         f"imported {what} are those of {' and '.join(names)}"
@@ -220,22 +220,22 @@ def assumption(spec: PublishSpec) -> str:
     return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
 
 
-def cost_traits(spec: PublishSpec) -> CostTraits:
+def cost_traits(spec: ReportSpec) -> CostTraits:
     """The headline's cost model."""
     return COST_MODELS[spec.headline.cost_model]
 
 
-def is_estimated(spec: PublishSpec) -> bool:
+def is_estimated(spec: ReportSpec) -> bool:
     """Whether the headline's cost rests on an estimate of tokens."""
     return spec.tokens_estimated and cost_traits(spec).of_tokens
 
 
-def cost_label(spec: PublishSpec) -> str:
+def cost_label(spec: ReportSpec) -> str:
     """What the headline's cost counts, and on what estimate it rests."""
     label = cost_traits(spec).label
     return f"{label}, tokens estimated" if is_estimated(spec) else label
 
 
-def cost_column(spec: PublishSpec) -> str:
+def cost_column(spec: ReportSpec) -> str:
     """The column of `curves.csv` that holds the headline's cost per problem."""
     return cost_traits(spec).curves_column

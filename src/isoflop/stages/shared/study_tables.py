@@ -9,7 +9,7 @@ from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Revised, Tables, without_length
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -20,7 +20,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def read_tables(results: Path, spec: PublishSpec) -> Tables:
+def read_tables(results: Path, spec: ReportSpec) -> Tables:
     """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
     curves = read_csv(results / "tables" / "curves.csv")
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
@@ -45,7 +45,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
 
 
 def _choice(results: Path) -> Choice:
-    """The tables that the choose stage wrote."""
+    """The tables that the allocate stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     return Choice(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
 
