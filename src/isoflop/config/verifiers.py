@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from isoflop.config.base import Entry, Prompt, Text
-from isoflop.config.models import Model, ModelSize
+from isoflop.config.models import Model, ModelSize, TokenPrices
 
 
 class ImportedVerifier(Entry):
@@ -16,8 +16,10 @@ class ImportedVerifier(Entry):
 
     kind: Literal["imported"]
     """Does not run here."""
-    size: ModelSize
-    """What its FLOPs depend on."""
+    size: ModelSize | Literal["unknown"]
+    """What its FLOPs depend on; `unknown` for a hosted model whose size nobody tells."""
+    prices: TokenPrices | None = None
+    """What its tokens cost; for the cost model `dollars`."""
     scale: Literal["probability", "unbounded"] = "probability"
     """What its scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
     assumed: bool = False
@@ -41,6 +43,8 @@ class RunningVerifier(Model):
     too_long: Literal["refuse", "mark"] = "refuse"
     """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
     takes no part in score-based selection (the ledger counts such solutions). Never cut."""
+    prices: TokenPrices | None = None
+    """What its tokens cost; for the cost model `dollars`."""
     runs: ClassVar[bool] = True
     outcome: ClassVar[bool] = False
     assumed: ClassVar[bool] = False

@@ -26,6 +26,7 @@ LOOKED_UP = {
     f"{PACKAGE}.data.format": (f"{PACKAGE}.data.formats",),
     f"{PACKAGE}.search.registry": (f"{PACKAGE}.search.algorithms",),
     f"{PACKAGE}.verifiers.registry": (f"{PACKAGE}.verifiers.kinds",),
+    f"{PACKAGE}.costs.registry": (f"{PACKAGE}.costs.models",),
 }
 
 

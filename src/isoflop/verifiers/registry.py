@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from isoflop.config.verifiers import RunningVerifier
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
 from isoflop.registries import VERIFIERS, VerifierTraits
 from isoflop.verifiers.layouts import Solution, Tagged
@@ -114,5 +114,4 @@ def check_marks(tokenizer: Any, entry: RunningVerifier) -> None:
 
 def with_head(shape: ModelShape, entry: RunningVerifier, hidden: int) -> ModelShape:
     """The shape with the parameters of a head that the transformers model, `hidden` wide, does not hold."""
-    more = verifier_kind(entry.kind).head_parameters(hidden)
-    return shape.model_copy(update={"parameters": shape.parameters + more})
+    return shape.with_more(verifier_kind(entry.kind).head_parameters(hidden))
