@@ -41,7 +41,7 @@ from isoflop.forecast.command import make_forecast
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.code_digest import file_digest
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.registries import SEARCHES
 from isoflop.rehearsal.overlay import override
 from isoflop.search.registry import start
@@ -67,7 +67,7 @@ assert SearchSpec.model_validate_json(specs[4]).generator.children == 3
 assert json.loads(specs[4])["plugins"] == {"best-first": file_digest(folder / "mine.py")}
 assert "plugins" not in plan.score("small", "prm")
 assert json.loads(comparison_spec(plan))["plugins"] == json.loads(specs[4])["plugins"]
-assert json.loads(PublishPlan(plan).publish())["generations"] == {"mine": 3}
+assert json.loads(ReportPlan(plan).report())["generations"] == {"mine": 3}
 work = {one.job.output: one.job for one in make_forecast(plan, folder, offline=True).jobs}
 forecast = work["search/words/small/mine/4.parquet"]
 assert forecast.requests > 0 and forecast.flops > work["search/words/small/mine/2.parquet"].flops
@@ -177,5 +177,5 @@ def test_a_changed_search_repeats_what_plays_it_and_no_cheap_stage_else() -> Non
     played = {f"isoflop.search.algorithms.{name}" for name in ("rebase", "beam", "dvts", "lookahead", "mcts")}
     assert played <= set(import_closure("isoflop.stages.plan_comparison"))
     assert played <= set(import_closure("isoflop.stages.search"))
-    for stage in ("gather", "grade", "select", "fit", "publish"):
+    for stage in ("gather_trees", "grade", "select", "fit", "report"):
         assert not played & set(import_closure(f"isoflop.stages.{stage}"))
