@@ -223,11 +223,20 @@ VERIFIERS = Registry(
 )
 
 
-def entries(registry: Registry[Any], base: type[BaseModel]) -> tuple[type[BaseModel], ...]:
-    """The keys of all kinds of a registry, in their order. Raises UserError for those that are no `base`."""
+def entries(
+    registry: Registry[Any], base: type[BaseModel], *beside: type[BaseModel]
+) -> tuple[type[BaseModel], ...]:
+    """The keys of all kinds of a registry, in their order.
+
+    `beside`: the entries of further kinds, which stand in the same place of a config. Raises UserError for
+    keys that are no `base`, and for a name that one of these has.
+    """
+    taken = {name for entry in beside for name in get_args(entry.model_fields["kind"].annotation)}
     for name, kind in registry.members.items():
         if not issubclass(kind.entry, base):
             raise UserError(f"{registry.noun} {name!r}: its entry is no {base.__name__}; make it one")
+        if name in taken:
+            raise UserError(f"{registry.noun} {name!r}: the name is taken; give it another one")
     return tuple(kind.entry for kind in registry.members.values())
 
 

@@ -147,10 +147,14 @@ from isoflop.search.registry import SearchKind
 class Mine(TreeSearch):
     kind: Literal["mine"]
 
+class Sampling(TreeSearch):
+    kind: Literal["sampling"]
+
 class Bare(Entry):
     kind: Literal["bare"]
 
 SEARCH = SearchKind(name="mine", entry=Mine, start=lambda entry, budget, tree: None)
+SAMPLING = SearchKind(name="sampling", entry=Sampling, start=lambda entry, budget, tree: None)
 BARE = SearchKind(name="bare", entry=Bare, start=lambda entry, budget, tree: None)
 OTHERS = lambda: SearchKind(name="other", entry=Mine, start=lambda entry, budget, tree: None)
 """
@@ -159,6 +163,7 @@ OTHERS = lambda: SearchKind(name="other", entry=Mine, start=lambda entry, budget
         {
             "rebase = mine:SEARCH": "the name is taken; give it another one",
             "yours = mine:SEARCH": "calls itself 'mine'; give it the name of its entry point",
+            "sampling = mine:SAMPLING": "search 'sampling': the name is taken; give it another one",
             "bare = mine:BARE": "search 'bare': its entry is no TreeSearch; make it one",
             "mine = mine:Mine": "is no EntryKind; repair or remove its package",
             "mine = mine:NOTHING": "cannot be loaded",

@@ -47,7 +47,8 @@ else:
     def _one_of(*kinds: Any) -> Any:
         return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007  of as many as there are
 
-    _SEARCHES, _RUNNING = entries(SEARCHES, TreeSearch), entries(VERIFIERS, RunningVerifier)
+    _SEARCHES = entries(SEARCHES, TreeSearch, Greedy, Sampling, Revisions, Import)
+    _RUNNING = entries(VERIFIERS, RunningVerifier, ImportedVerifier)
     Searched = _one_of(*_SEARCHES)
     """A tree search."""
     Generating = _one_of(Greedy, Sampling, Revisions, *_SEARCHES)
