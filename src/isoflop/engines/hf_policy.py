@@ -33,7 +33,7 @@ from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, bran
 from isoflop.engines.prompts import Decoder, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
 from isoflop.engines.steps import ended_steps
-from isoflop.engines.token_sampling import choose, uniforms
+from isoflop.engines.token_sampling import Draws, choose, uniforms
 from isoflop.errors import UserError
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
@@ -45,32 +45,32 @@ _KEPT_BYTES = 2**30
 class _UnderWay:
     """All requests of one call, those to come included, and what has become of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.requests: list[GenerationRequest] = []
         self.results: list[Completion | None] = []
         self.queue: deque[tuple[tuple[int, ...], list[int]]] = deque()
         self.ids_of: dict[str, tuple[int, ...]] = {}
         self.separators: set[str] = set()
+        self.stops: set[tuple[str, ...]] = set()
         self.seeds = np.zeros(0, dtype=np.uint64)
         self.limits = np.zeros(0, dtype=np.int64)
         self.logprobs = np.zeros(0)
-        self.temperatures, self.top_ps = torch.zeros(0), torch.zeros(0)
+        self.drawing = Draws.of([], torch.float32, device)
 
-    def add(self, requests: Sequence[GenerationRequest], device: torch.device) -> None:
+    def add(self, requests: Sequence[GenerationRequest]) -> None:
         """Number `requests` on."""
         if not requests:
             return
         self.requests += requests
         self.results += [None] * len(requests)
         self.separators |= {request.separator for request in requests if request.separator is not None}
+        self.stops |= {request.stop for request in requests if request.stop}
         seeds = np.array([request.seed for request in requests], dtype=np.uint64)
         self.seeds = np.concatenate([self.seeds, seeds])
         self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
         self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
-        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
-        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
-        self.temperatures = torch.cat([self.temperatures.to(device), temperatures])
-        self.top_ps = torch.cat([self.top_ps.to(device), top_ps])
+        device = self.drawing.temperature.device
+        self.drawing = self.drawing.followed_by(Draws.of(requests, torch.float32, device))
 
 
 class TransformersPolicy:
@@ -103,7 +103,7 @@ class TransformersPolicy:
         more: More | None = None,
     ) -> list[Completion]:
         """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        under_way = _UnderWay()
+        under_way = _UnderWay(self._model.device)
         self._enqueue(under_way, requests)
         with torch.inference_mode():
             self._decode(under_way, progress, more)
@@ -123,7 +123,7 @@ class TransformersPolicy:
                     f"the model's {longest} positions: {request.prompt[:60]!r}"
                 )
             waiting.setdefault(ids, []).append(index)
-        under_way.add(requests, self._model.device)
+        under_way.add(requests)
         under_way.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
 
     def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
@@ -149,8 +149,7 @@ class TransformersPolicy:
             choice = choose(
                 logits[torch.from_numpy(row_of).to(device)],
                 torch.from_numpy(uniform).to(device, logits.dtype),
-                under_way.temperatures[chosen],
-                under_way.top_ps[chosen],
+                under_way.drawing[chosen],
                 CLOSE,
             )
             tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
@@ -161,19 +160,26 @@ class TransformersPolicy:
                     )
             under_way.logprobs[active] += gained
             stopped = np.isin(tokens, ends)
-            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped
+            cuts = self._cuts(under_way, branches, active, row_of, tokens)
+            cut = np.isin(np.arange(len(active)), list(cuts)) & ~stopped
+            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped & ~cut
             self._keep(state, branches, np.unique(row_of[step]).tolist())
-            done = stopped | step | (written + 1 >= under_way.limits[active])
-            texts: dict[tuple[int, int, str], Completion] = {}
+            done = stopped | cut | step | (written + 1 >= under_way.limits[active])
+            texts: dict[tuple[int, int, str, int | None, bool | None], Completion] = {}
             finished = []
             for place in np.flatnonzero(done).tolist():
-                reason = "stop" if stopped[place] else "step" if step[place] else "length"
-                key = (int(row_of[place]), int(tokens[place]), reason)
+                index = int(active[place])
+                request = requests[index]
+                reason = "stop" if stopped[place] or cut[place] else "step" if step[place] else "length"
+                kept = cuts[place] if cut[place] else None
+                thinks = None if request.written else self._prompts.thinks(request.prompt)
+                key = (int(row_of[place]), int(tokens[place]), reason, kept, thinks)
                 if key not in texts:
                     branch = branches[key[0]]
-                    ids = branch.tokens if reason == "stop" else [*branch.tokens, key[1]]
-                    texts[key] = self._decoder.completion(ids, reason, len(branch.prompt))
-                index = int(active[place])
+                    ids = branch.tokens if stopped[place] else [*branch.tokens, key[1]]
+                    texts[key] = self._decoder.completion(
+                        ids, reason, len(branch.prompt), kept=kept, thinks=thinks
+                    )
                 completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
                 under_way.results[index] = completion
                 finished.append((index, completion))
@@ -219,15 +225,38 @@ class TransformersPolicy:
                 ended[place] = counts[key] >= request.steps
         return ended
 
-    def _ending_tokens(self, separator: str) -> NDArray[np.int64]:
-        """The tokens that may complete `separator`: those that hold its last character."""
-        if separator not in self._endings:
+    def _cuts(
+        self,
+        under_way: "_UnderWay",
+        branches: list[Branch],
+        active: NDArray[np.int64],
+        row_of: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+    ) -> dict[int, int]:
+        """Which requests have a stop string with their new token, and how many characters they keep."""
+        cuts: dict[int, int] = {}
+        for stop in under_way.stops:
+            ending = np.unique(np.concatenate([self._ending_tokens(one) for one in stop]))
+            kept: dict[tuple[int, int, tuple[int, ...]], int | None] = {}
+            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
+                request = under_way.requests[active[place]]
+                if request.stop != stop:
+                    continue
+                key = (int(row_of[place]), int(tokens[place]), request.written)
+                if key not in kept:
+                    ids = [*branches[key[0]].tokens, key[1]]
+                    kept[key] = self._decoder.cut(request.written, ids, stop)
+                characters = kept[key]
+                if characters is not None:
+                    cuts[place] = characters
+        return cuts
+
+    def _ending_tokens(self, mark: str) -> NDArray[np.int64]:
+        """The tokens that may complete a separator or a stop string."""
+        if mark[-1] not in self._endings:
             size = self._model.get_output_embeddings().weight.shape[0]
-            self._endings[separator] = np.array(
-                [token for token in range(size) if separator[-1] in self._decoder.piece(token)],
-                dtype=np.int64,
-            )
-        return self._endings[separator]
+            self._endings[mark[-1]] = self._decoder.enders(mark, size)
+        return self._endings[mark[-1]]
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
@@ -342,8 +371,7 @@ class TransformersPolicy:
         choice = choose(
             logits,
             torch.tensor([uniform], dtype=torch.float64, device=device),
-            torch.tensor([float(request.temperature)], dtype=torch.float64, device=device),
-            torch.tensor([float(request.top_p)], dtype=torch.float64, device=device),
+            Draws.of([request], torch.float64, device),
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])

@@ -1,14 +1,23 @@
 """Prompts as token ids, plain or through a chat template, and what a policy wrote as text."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from jinja2 import TemplateError
+from numpy.typing import NDArray
 
 from isoflop.engines.registry import Completion
+from isoflop.engines.steps import stopped_at
 from isoflop.errors import UserError
+from isoflop.thinking import opens_thoughts, thinking_tokens
 
 Message = Mapping[str, str]
+
+# What tokenizers show for bytes that are no whole character, and how many tokens one has at most.
+_BROKEN = "\ufffd"
+_LONGEST_CHARACTER = 8
 
 
 def render_chat(
@@ -50,6 +59,8 @@ class PromptEncoder:
         if chat:
             # A template that fails is a fault of the config: found before the first problem.
             self.text("1 + 1 = ?")
+        # Asked once for every completion of a prompt.
+        self.thinks = lru_cache(4096)(self._thinks)
 
     def text(self, prompt: str) -> str:
         """What the model is given to continue."""
@@ -58,6 +69,10 @@ class PromptEncoder:
         return render_chat(
             self._tokenizer, conversation(self._system, prompt), template=self._template, answer=True
         )
+
+    def _thinks(self, prompt: str) -> bool:
+        """Whether what follows the prompt begins with thoughts that it has opened."""
+        return opens_thoughts(self.text(prompt))
 
     def ids(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         """Token ids by prompt. A chat template writes the special tokens itself."""
@@ -73,6 +88,7 @@ class Decoder:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._pieces: dict[int, str] = {}
+        self._pairs: list[str] = []
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of some tokens, without special ones."""
@@ -85,16 +101,85 @@ class Decoder:
             self._pieces[token] = self.text([token])
         return self._pieces[token]
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token adds to the text of those before it; their concatenation is the text.
+
+        A character of several tokens is the first one's.
+        """
+        pieces = [""] * len(ids)
+        # The last tokens are decoded again with those that follow: some tokenizers leave out a first space.
+        context = known = begun = 0
+        for end in range(1, len(ids) + 1):
+            before, text = self.text(ids[context:known]), self.text(ids[context:end])
+            if text.endswith(_BROKEN) and end - begun < _LONGEST_CHARACTER and end < len(ids):
+                continue
+            pieces[begun], begun = text[len(before) :], end
+            if len(text) > len(before):
+                context, known = known, end
+        return pieces
+
+    def enders(self, mark: str, vocabulary: int) -> NDArray[np.int64]:
+        """The tokens that may complete `mark` in some text: those that can bring its last character."""
+        if not self._pairs:
+            # Beside itself a token shows a space that it brings, and alone may not.
+            self._pairs = [self.text([token, token]) for token in range(vocabulary)]
+        last = mark[-1]
+        return np.array(
+            [
+                token
+                for token, text in enumerate(self._pairs)
+                if last in text or (_BROKEN in text and not last.isascii())
+            ],
+            dtype=np.int64,
+        )
+
+    def cut(self, written: Sequence[int], ids: Sequence[int], stop: Sequence[str]) -> int | None:
+        """How many characters of the text of `ids` stay before a stop string; None where there is none.
+
+        `written` are the tokens before `ids`. Of a stop string that begins in them, nothing stays.
+        """
+        before = len(self.text(written)) if written else 0
+        text = self.text([*written, *ids])
+        place = stopped_at(text, stop, before)
+        return None if place is None else max(0, len(self.text(ids)) - (len(text) - place))
+
     def completion(
-        self, ids: Sequence[int], finish: str, prompt_tokens: int, logprob: float = 0.0
+        self,
+        ids: Sequence[int],
+        finish: str,
+        prompt_tokens: int,
+        logprob: float = 0.0,
+        *,
+        kept: int | None = None,
+        thinks: bool | None = None,
     ) -> Completion:
-        """The completion that wrote `ids`, the end token of `stop` not among them."""
-        pieces = tuple(map(self.piece, ids))
+        """The completion that wrote `ids`, the end token of `stop` not among them.
+
+        `kept`: how many characters are before a stop string, which there is then instead of an end token.
+        `thinks`: whether it began with thoughts; None to count none.
+        """
+        text, pieces = self.text(ids), [self.piece(token) for token in ids]
+        if kept is not None or any(_BROKEN in piece for piece in pieces):
+            pieces = self.pieces(ids)
+        if kept is not None:
+            pieces, text = _beginning(pieces, kept), text[:kept]
+        elif finish == "stop":
+            pieces.append("")
         return Completion(
-            text=self.text(ids),
-            pieces=(*pieces, "") if finish == "stop" else pieces,
+            text=text,
+            pieces=tuple(pieces),
             finish=finish,
             prompt_tokens=prompt_tokens,
             logprob=logprob,
             tokens=tuple(ids),
+            thinking=None if thinks is None else thinking_tokens(pieces, begun=thinks),
         )
+
+
+def _beginning(pieces: Sequence[str], characters: int) -> list[str]:
+    """As many pieces, of which only the first `characters` are left."""
+    left = []
+    for piece in pieces:
+        left.append(piece[:characters])
+        characters = max(0, characters - len(piece))
+    return left

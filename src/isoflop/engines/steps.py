@@ -30,6 +30,15 @@ def ended_steps(text: str, separator: str) -> int:
     return sum(separator in step.lstrip() for step in split_steps(text, separator))
 
 
+def stopped_at(text: str, stop: Sequence[str], before: int = 0) -> int | None:
+    """Where the first stop string in `text` begins: what is written ends there; None if there is none.
+
+    The first `before` characters were there before: a stop string may begin in them, but not end.
+    """
+    found = (text.find(one, max(0, before + 1 - len(one))) for one in stop)
+    return min((place for place in found if place >= 0), default=None)
+
+
 def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str) -> list[int]:
     """How many tokens each of `steps` has; `pieces` are the tokens' texts, in order.
 
