@@ -83,7 +83,7 @@ def choose(logits: Tensor, uniform: Tensor, drawing: Draws, margin: float) -> Ch
     scaled = torch.softmax(logits / temperature[:, None], dim=-1)
     close = torch.zeros_like(greedy)
     if bool(((drawing.top_p < 1) | (drawing.top_k > 0) | (drawing.min_p > 0)).any()):
-        scaled, close = _filtered(scaled, drawing, margin, margin / temperature)
+        scaled, close = filtered(scaled, drawing, margin, margin / temperature)
     cumulative = scaled.cumsum(-1)
     target = uniform * cumulative[:, -1]
     tokens = (cumulative <= target[:, None]).sum(-1).clamp_(max=logits.shape[-1] - 1)
@@ -97,13 +97,11 @@ def choose(logits: Tensor, uniform: Tensor, drawing: Draws, margin: float) -> Ch
     return Choice(tokens, logprobs.gather(1, tokens[:, None]).squeeze(1), close)
 
 
-def _filtered(
-    probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor
-) -> tuple[Tensor, Tensor]:
-    """`probabilities` with all that a filter drops set to 0, renormalised, and which rows were close.
+def filtered(probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """What the filters leave of `probabilities` [rows, vocabulary], renormalised, and which rows were close.
 
-    Every filter keeps a beginning of the vocabulary by falling probability; equal ones are in vocabulary
-    order. `gap` [rows]: how far rounding may move the logarithm of a ratio of two probabilities.
+    Every filter keeps a beginning of the vocabulary by falling probability, where equal ones are in the order
+    of the vocabulary. `gap` [rows]: how far rounding may move the logarithm of a ratio of two probabilities.
     """
     ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
     top_k = torch.where(drawing.top_k > 0, drawing.top_k, ordered.shape[-1]).clamp(max=ordered.shape[-1])
