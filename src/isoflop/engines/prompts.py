@@ -113,7 +113,11 @@ class Decoder:
             before, text = self.text(ids[context:known]), self.text(ids[context:end])
             if text.endswith(_BROKEN) and end - begun < _LONGEST_CHARACTER and end < len(ids):
                 continue
-            pieces[begun], begun = text[len(before) :], end
+            added, last = text[len(before) :], self.piece(ids[end - 1])
+            if end - begun > 1 and _BROKEN not in last and added.endswith(last):
+                # It completes nothing: those before it are bytes of no character.
+                added, pieces[end - 1] = added.removesuffix(last), last
+            pieces[begun], begun = added, end
             if len(text) > len(before):
                 context, known = known, end
         return pieces
