@@ -44,10 +44,13 @@ def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str)
 
     A token belongs to the step that its first character is in; tokens without text (the end token)
     belong to the last step begun. Pieces decoded one by one may lack spaces that the text has, so the
-    boundaries are found in the pieces themselves.
+    boundaries are found in the pieces themselves; they are given the spaces where it takes those.
     Raises UserError if the pieces have another number of steps than the text.
     """
     own = split_steps("".join(pieces), separator)
+    if len(own) != len(steps):
+        pieces = _spaced(pieces, "".join(steps))
+        own = split_steps("".join(pieces), separator)
     if len(own) != len(steps):
         raise UserError(
             f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens"
@@ -63,3 +66,15 @@ def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str)
         counts[place] += 1
         position += len(piece)
     return counts
+
+
+def _spaced(pieces: Sequence[str], text: str) -> list[str]:
+    """The pieces with the spaces before them that `text` has and they lack."""
+    spaced, position = [], 0
+    for piece in pieces:
+        begin = position
+        while piece and text.startswith(" ", position) and not text.startswith(piece, position):
+            position += 1
+        position += len(piece)
+        spaced.append(text[begin : position - len(piece)] + piece)
+    return spaced
