@@ -49,7 +49,7 @@ def write_table(
 ) -> None:
     """Write columns as a Parquet table of exactly `schema`; `metadata` goes in as JSON under `isoflop`."""
     absent: list[object] = [None] * len(next(iter(columns.values())))
-    columns = {name: absent for name in LATER & set(schema.names)} | columns
+    columns = dict.fromkeys(LATER & set(schema.names), absent) | columns
     write_columns(path, pa.table(columns, schema=schema), schema, metadata)
 
 

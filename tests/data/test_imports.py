@@ -170,9 +170,7 @@ def test_generic_rows_at_fault(row: dict[str, Any], said: str) -> None:
     assert said in refusal("table", row)
 
 
-@pytest.mark.parametrize(
-    ("given", "thinking"), [(None, None), (-1, None), (0, 0), (7, 7), (9, 9)]
-)
+@pytest.mark.parametrize(("given", "thinking"), [(None, None), (-1, None), (0, 0), (7, 7), (9, 9)])
 def test_thinking_tokens_of_the_generic_table_are_some_of_all(given: Any, thinking: int | None) -> None:
     row = {"problem_id": "p1", "text": "It is 5.", "tokens": 9, "thinking_tokens": given}
     [found] = read("table", row)

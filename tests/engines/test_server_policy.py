@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback_server import Fault, LoopbackServer, Refused, drop, hang, status
+from loopback_server import Fault, LoopbackServer, RefusedError, drop, hang, status
 from problem_tables import write_problems
 from transformers import AutoTokenizer
 
@@ -166,11 +166,11 @@ def test_a_server_that_refuses_a_filter_is_refused_by_its_name(server: LoopbackS
 
     def refuse(body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         if body["min_p"]:
-            raise Refused("min_p is not supported")
+            raise RefusedError("min_p is not supported")
         return answer
 
     server.edit = refuse
-    with pytest.raises(UserError, match=r"400 .*\(min_p is not supported\); it refuses min_p, which is no part"):
+    with pytest.raises(UserError, match=r"400 .*\(min_p is not supported\); it refuses min_p, which"):
         policy.generate([GenerationRequest(PROMPTS[0], 5, 30, min_p=0.1)])
     policy.close()
 

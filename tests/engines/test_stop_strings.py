@@ -1,4 +1,4 @@
-"""Stop strings: what is written is what would be written without them, up to where the first one is complete."""
+"""Stop strings: what is written is what would be without them, up to where the first is complete."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -172,7 +172,9 @@ def test_pieces_are_the_text_and_a_character_is_its_first_tokens(
 
 
 @given(st.text("ab\n", max_size=12), st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3), st.data())
-def test_the_first_stop_string_that_ends_in_what_is_new(text: str, stop: list[str], data: st.DataObject) -> None:
+def test_the_first_stop_string_that_ends_in_what_is_new(
+    text: str, stop: list[str], data: st.DataObject
+) -> None:
     before = data.draw(st.integers(0, len(text)))
     places = [
         place

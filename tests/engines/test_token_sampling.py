@@ -108,7 +108,7 @@ def kept_by_hand(powers: list[int], top_k: int, min_p: Fraction, top_p: Fraction
     largest = max(left.values())
     left = {token: weight for token, weight in left.items() if weight >= min_p * largest}
     if top_k:
-        kth = sorted(left.values(), reverse=True)[: top_k][-1]
+        kth = sorted(left.values(), reverse=True)[:top_k][-1]
         left = {token: weight for token, weight in left.items() if weight >= kth}
     nucleus: dict[int, Fraction] = {}
     for token in sorted(left, key=lambda token: (-left[token], token)):

@@ -52,7 +52,8 @@ def test_a_prompt_that_opens_thoughts(prompt: str, opens: bool) -> None:
 
 
 PIECES = st.lists(
-    st.sampled_from(["a", "b\n", "", "<think>", "</think>", "<", "think", ">", "</", "x<think>y"]), max_size=14
+    st.sampled_from(["a", "b\n", "", "<think>", "</think>", "<", "think", ">", "</", "x<think>y"]),
+    max_size=14,
 )
 
 

@@ -1,4 +1,4 @@
-"""A tiny model over a few byte-level tokens, which write characters of several tokens and stop strings often."""
+"""A tiny model over a few byte-level tokens: it often writes stop strings, and characters of several tokens."""
 
 from pathlib import Path
 

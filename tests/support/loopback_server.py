@@ -19,7 +19,7 @@ Answer = dict[str, Any]
 Fault = Callable[["_Handler"], None]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What `edit` raises to answer a request with status 400."""
 
 
@@ -27,7 +27,8 @@ class Refused(Exception):
 class LoopbackServer:
     """Serves `name`, whose tokenizer is in `folder`. `faults` are taken one per request, in order.
 
-    Of `top_k` and `min_p` it knows what leaves one token: the greedy one. `dies_after`: as many completions are answered, then it is gone. `edit` changes every answer.
+    Of `top_k` and `min_p` it knows what leaves one token: the greedy one. `dies_after`: as many completions
+    are answered, then it is gone. `edit` changes every answer.
     """
 
     folder: str
@@ -129,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._guarded(lambda: self.send(200, owner.complete(body)))
                 owner._answered += 1
-        except Refused as error:
+        except RefusedError as error:
             self.send(400, {"error": {"message": str(error)}})
         finally:
             with owner._lock:

@@ -30,9 +30,8 @@ from isoflop.engines.checkpoints import (
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
-from isoflop.engines.prompts import Decoder, PromptEncoder
+from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.steps import ended_steps
 from isoflop.engines.token_sampling import Draws, choose, uniforms
 from isoflop.errors import UserError
 
@@ -88,9 +87,10 @@ class TransformersPolicy:
         self._batch_size = batch_size
         self._settles = entry.dtype == "float32"
         self._decoder = Decoder(self._tokenizer)
-        self._endings: dict[str, NDArray[np.int64]] = {}
         self._store = SegmentStore(_KEPT_BYTES)
-        self._ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
         # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
         self.settled = 0
@@ -128,7 +128,6 @@ class TransformersPolicy:
 
     def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
         device, queue = self._model.device, under_way.queue
-        ends = np.array(sorted(self._ends), dtype=np.int64)
         state, branches = DecodeState(device), list[Branch]()
         logits = torch.zeros(0)
         # The unfinished requests, the row of the state that each is in, and how many tokens it has.
@@ -159,27 +158,21 @@ class TransformersPolicy:
                         branches[row_of[place]], requests[active[place]], float(uniform[place])
                     )
             under_way.logprobs[active] += gained
-            stopped = np.isin(tokens, ends)
-            cuts = self._cuts(under_way, branches, active, row_of, tokens)
-            cut = np.isin(np.arange(len(active)), list(cuts)) & ~stopped
-            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped & ~cut
-            self._keep(state, branches, np.unique(row_of[step]).tolist())
-            done = stopped | cut | step | (written + 1 >= under_way.limits[active])
-            texts: dict[tuple[int, int, str, int | None, bool | None], Completion] = {}
+            ending = self._endings.find(
+                NewTokens(requests, active, row_of, tokens, [branch.tokens for branch in branches]),
+                under_way.separators,
+                under_way.stops,
+            )
+            self._keep(state, branches, np.unique(row_of[ending.step]).tolist())
+            done = ending.stopped | ending.cut | ending.step | (written + 1 >= under_way.limits[active])
             finished = []
+            texts: dict[tuple[object, ...], Completion] = {}
             for place in np.flatnonzero(done).tolist():
-                index = int(active[place])
-                request = requests[index]
-                reason = "stop" if stopped[place] or cut[place] else "step" if step[place] else "length"
-                kept = cuts[place] if cut[place] else None
-                thinks = None if request.written else self._prompts.thinks(request.prompt)
-                key = (int(row_of[place]), int(tokens[place]), reason, kept, thinks)
+                index, branch = int(active[place]), branches[row_of[place]]
+                how = (*ending.how(place), self._thinks(requests[index]))
+                key = (int(row_of[place]), int(tokens[place]), *how)
                 if key not in texts:
-                    branch = branches[key[0]]
-                    ids = branch.tokens if stopped[place] else [*branch.tokens, key[1]]
-                    texts[key] = self._decoder.completion(
-                        ids, reason, len(branch.prompt), kept=kept, thinks=thinks
-                    )
+                    texts[key] = self._completion(branch, int(tokens[place]), *how)
                 completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
                 under_way.results[index] = completion
                 finished.append((index, completion))
@@ -195,68 +188,22 @@ class TransformersPolicy:
             else:
                 state, branches, row_of = DecodeState(device), [], row_of[going]
 
+    def _thinks(self, request: GenerationRequest) -> bool | None:
+        """Whether a request begins with thoughts; None where it goes on from what was written."""
+        return None if request.written else self._prompts.thinks(request.prompt)
+
+    def _completion(
+        self, branch: Branch, token: int, reason: str, kept: int | None, thinks: bool | None
+    ) -> Completion:
+        ended = reason == "stop" and kept is None
+        ids = branch.tokens if ended else [*branch.tokens, token]
+        return self._decoder.completion(ids, reason, len(branch.prompt), kept=kept, thinks=thinks)
+
     def _asked(self, under_way: "_UnderWay", more: More | None) -> bool:
         """Whether there is more to do, asked when there is nothing left."""
         if more is not None:
             self._enqueue(under_way, more((), 0))
         return bool(under_way.queue)
-
-    def _step_ends(
-        self,
-        under_way: "_UnderWay",
-        branches: list[Branch],
-        active: NDArray[np.int64],
-        row_of: NDArray[np.int64],
-        tokens: NDArray[np.int64],
-    ) -> NDArray[np.bool_]:
-        """Which requests have all steps that they asked for with their new token. Shape [active]."""
-        ended = np.zeros(len(active), dtype=np.bool_)
-        for separator in under_way.separators:
-            ending = self._ending_tokens(separator)
-            counts: dict[tuple[int, int], int] = {}
-            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
-                request = under_way.requests[active[place]]
-                if request.separator != separator:
-                    continue
-                key = (int(row_of[place]), int(tokens[place]))
-                if key not in counts:
-                    text = self._decoder.text([*branches[key[0]].tokens, key[1]])
-                    counts[key] = ended_steps(text, separator)
-                ended[place] = counts[key] >= request.steps
-        return ended
-
-    def _cuts(
-        self,
-        under_way: "_UnderWay",
-        branches: list[Branch],
-        active: NDArray[np.int64],
-        row_of: NDArray[np.int64],
-        tokens: NDArray[np.int64],
-    ) -> dict[int, int]:
-        """Which requests have a stop string with their new token, and how many characters they keep."""
-        cuts: dict[int, int] = {}
-        for stop in under_way.stops:
-            ending = np.unique(np.concatenate([self._ending_tokens(one) for one in stop]))
-            kept: dict[tuple[int, int, tuple[int, ...]], int | None] = {}
-            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
-                request = under_way.requests[active[place]]
-                if request.stop != stop:
-                    continue
-                key = (int(row_of[place]), int(tokens[place]), request.written)
-                if key not in kept:
-                    ids = [*branches[key[0]].tokens, key[1]]
-                    kept[key] = self._decoder.cut(request.written, ids, stop)
-                characters = kept[key]
-                if characters is not None:
-                    cuts[place] = characters
-        return cuts
-
-    def _ending_tokens(self, mark: str) -> NDArray[np.int64]:
-        """The tokens that may complete a separator or a stop string."""
-        if mark[-1] not in self._endings:
-            size = self._model.get_output_embeddings().weight.shape[0]
-            self._endings[mark[-1]] = self._decoder.enders(mark, size)
-        return self._endings[mark[-1]]
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool

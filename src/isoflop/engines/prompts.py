@@ -1,6 +1,7 @@
 """Prompts as token ids, plain or through a chat template, and what a policy wrote as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
-from isoflop.engines.registry import Completion
-from isoflop.engines.steps import stopped_at
+from isoflop.engines.registry import Completion, GenerationRequest
+from isoflop.engines.steps import ended_steps, stopped_at
 from isoflop.errors import UserError
 from isoflop.thinking import opens_thoughts, thinking_tokens
 
@@ -187,3 +188,92 @@ def _beginning(pieces: Sequence[str], characters: int) -> list[str]:
         left.append(piece[:characters])
         characters = max(0, characters - len(piece))
     return left
+
+
+@dataclass(frozen=True)
+class NewTokens:
+    """The tokens that requests of a batch have just written. `active`: their places in `requests`; `row_of`:
+    those of their texts in `written`, the tokens before; all [active]."""
+
+    requests: Sequence[GenerationRequest]
+    active: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    written: Sequence[Sequence[int]]
+
+    def at(self, place: int) -> tuple[GenerationRequest, int, int]:
+        """Of the request at a place: itself, its row and its token."""
+        return self.requests[self.active[place]], int(self.row_of[place]), int(self.tokens[place])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Which requests end with their new token [active], by an end token, a stop string or a step; `kept`:
+    characters before the stop string."""
+
+    stopped: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+    step: NDArray[np.bool_]
+    kept: dict[int, int]
+
+    def how(self, place: int) -> tuple[str, int | None]:
+        """Finish reason and characters kept, where only some are."""
+        if self.cut[place]:
+            return "stop", self.kept[place]
+        return "stop" if self.stopped[place] else "step" if self.step[place] else "length", None
+
+
+class Endings:
+    """What ends requests of a batch that write token by token; `ends` are the end tokens."""
+
+    def __init__(self, decoder: Decoder, vocabulary: int, ends: Sequence[int]) -> None:
+        self._decoder, self._vocabulary = decoder, vocabulary
+        self._ends = np.array(ends, dtype=np.int64)
+        self._enders: dict[str, NDArray[np.int64]] = {}
+
+    def find(self, new: NewTokens, separators: Iterable[str], stops: Iterable[tuple[str, ...]]) -> Ended:
+        """An end token comes before a stop string, and that before a step.
+
+        `separators`, `stops`: all that any of the requests has.
+        """
+        stopped = np.isin(new.tokens, self._ends)
+        cut, step = np.zeros_like(stopped), np.zeros_like(stopped)
+        kept = {place: count for stop in stops for place, count in self._cuts(new, stop)}
+        cut[list(kept)] = True
+        cut &= ~stopped
+        for separator in separators:
+            step[list(self._steps(new, separator))] = True
+        return Ended(stopped, cut, step & ~stopped & ~cut, kept)
+
+    def _cuts(self, new: NewTokens, stop: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+        """Which requests have a stop string with their new token, and how many characters they keep."""
+        enders = np.concatenate([self._of(one) for one in stop])
+        kept: dict[tuple[int, int, tuple[int, ...]], int | None] = {}
+        for place in np.flatnonzero(np.isin(new.tokens, enders)).tolist():
+            request, row, token = new.at(place)
+            if request.stop != stop:
+                continue
+            key = (row, token, request.written)
+            if key not in kept:
+                kept[key] = self._decoder.cut(request.written, [*new.written[row], token], stop)
+            count = kept[key]
+            if count is not None:
+                yield place, count
+
+    def _steps(self, new: NewTokens, separator: str) -> Iterator[int]:
+        """Which requests have all steps that they asked for with their new token."""
+        counts: dict[tuple[int, int], int] = {}
+        for place in np.flatnonzero(np.isin(new.tokens, self._of(separator))).tolist():
+            request, row, token = new.at(place)
+            if request.separator != separator:
+                continue
+            if (row, token) not in counts:
+                counts[row, token] = ended_steps(self._decoder.text([*new.written[row], token]), separator)
+            if counts[row, token] >= request.steps:
+                yield place
+
+    def _of(self, mark: str) -> NDArray[np.int64]:
+        """The tokens that may complete a separator or a stop string."""
+        if mark[-1] not in self._enders:
+            self._enders[mark[-1]] = self._decoder.enders(mark, self._vocabulary)
+        return self._enders[mark[-1]]

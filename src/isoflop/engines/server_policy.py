@@ -163,9 +163,10 @@ class ServerPolicy(JoiningPolicy):
     def _check_filters(self) -> None:
         """Refuse a server that does not filter what it draws from: the most probable token alone is left."""
         _, greedy = self._ask(self._question(0.0))
-        for name, value in (("top_k", 1), ("min_p", 1.0)):
+        drawing = self._question(2.0)
+        for name, only in (("top_k", replace(drawing, top_k=1)), ("min_p", replace(drawing, min_p=1.0))):
             try:
-                _, drawn = self._ask(replace(self._question(2.0), **{name: value}))
+                _, drawn = self._ask(only)
             except UserError as error:
                 raise UserError(
                     f"{error}; it refuses {name}, which is no part of OpenAI's API: leave it out of the "

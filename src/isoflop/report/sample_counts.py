@@ -58,7 +58,8 @@ def counted(
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
-    `thinking`: how many of each candidate's tokens are thoughts, NaN where nobody counted. Where an `imported` pool marks no candidate as unfinished, its files did not say.
+    `thinking`: how many of each candidate's tokens are thoughts, NaN where nobody counted. Where an
+    `imported` pool marks no candidate as unfinished, its files did not say.
     """
     unknown = imported and bool(finished.all())
     return PoolCounts(
