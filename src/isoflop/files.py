@@ -75,17 +75,23 @@ def with_later(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names) if set(schema.names) == set(table.schema.names) else table
 
 
-def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None, *, further: bool = False
+) -> pa.Table:
     """Read a Parquet table, or some of its columns, and check it against `schema`.
 
-    Raises UserError naming the file and what differs.
+    `further`: whether it may have columns after those, such as costs that a study asks for. Raises UserError
+    naming the file and what differs.
     """
     try:
         file = pq.ParquetFile(path)
         found_schema = file.schema_arrow
-        table = file.read(None if columns is None else [one for one in columns if one in found_schema.names])
+        later = LATER - set(found_schema.names)
+        table = file.read(columns and [one for one in columns if one not in later])
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if further:
+        found_schema = pa.schema(list(found_schema)[: len(schema)])
     if not is_of(found_schema, schema):
         found = {field.name: str(field.type) for field in found_schema}
         wanted = {field.name: str(field.type) for field in schema}
@@ -93,7 +99,8 @@ def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | Non
             name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
         )
         raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
-    return with_later(table, schema if columns is None else pa.schema([schema.field(one) for one in columns]))
+    wanted = schema if columns is None else [field for field in schema if field.name in columns]
+    return with_later(table, pa.schema(wanted))
 
 
 def read_prompts(path: str | Path) -> list[Problem]:
