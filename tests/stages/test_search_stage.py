@@ -11,7 +11,6 @@ import pytest
 from problem_tables import write_problems
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
@@ -23,6 +22,7 @@ from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")

@@ -13,9 +13,7 @@ import pytest
 from scipy.stats import chi2_contingency
 from vllm_server import VllmServer
 
-from isoflop.config.generators import Rebase
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest
@@ -23,9 +21,11 @@ from isoflop.engines.server_policy import ServerPolicy
 from isoflop.engines.vllm_policy import VllmPolicy
 from isoflop.errors import UserError
 from isoflop.grading.grader import make_grader
+from isoflop.search.algorithms.rebase import Rebase
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 MODELS = Path(__file__).parents[2] / "resources" / "models"
 MODEL = str(MODELS / "policy-0.9M")

@@ -110,9 +110,8 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
             marks = [
                 mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(judge, key, None))
             ]
-            kind = str(getattr(judge, "kind", ""))
-            made[place] = save_verifier(folder / place, kind, _seed(place), marks, positions)
-            print(f"rehearsal: {place}: {judge.model} as a random {kind}", file=sys.stderr)
+            made[place] = save_verifier(folder / place, judge.kind, _seed(place), marks, positions)
+            print(f"rehearsal: {place}: {judge.model} as a random {judge.kind}", file=sys.stderr)
     return made
 
 
