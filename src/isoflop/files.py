@@ -99,8 +99,8 @@ def read_table(
             name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
         )
         raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
-    wanted = schema if columns is None else [field for field in schema if field.name in columns]
-    return with_later(table, pa.schema(wanted))
+    asked = schema if columns is None else [field for field in schema if field.name in columns]
+    return with_later(table, pa.schema(asked))
 
 
 def read_prompts(path: str | Path) -> list[Problem]:
