@@ -11,7 +11,8 @@ from byte_tokens import save_bytes
 from problem_tables import write_problems
 from pydantic import TypeAdapter, ValidationError
 
-from isoflop.config.generators import Generator, Revisions
+from isoflop.config.generators import Revisions
+from isoflop.config.study import Generator
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.engines.steps import stopped_at
 from isoflop.files import read_table
