@@ -1,4 +1,4 @@
-"""A tiny model over a few byte-level tokens: it often writes stop strings and characters of several tokens."""
+"""A tiny model over a few byte-level tokens: it often writes stop strings and characters of several ones."""
 
 from pathlib import Path
 
