@@ -5,7 +5,7 @@ here.
 """
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -39,7 +39,55 @@ class Reach(Entry):
         return tuple(budget for budget in budgets if most is None or budget <= most)
 
 
-class Greedy(Entry):
+class Stopping(Entry):
+    """Where a policy's texts end, beside its end token."""
+
+    stop: tuple[Text, ...] = ()
+    """Texts that end a solution, as the end token does: it ends before the first of them. What the policy
+    wrote of it is counted as generated, but is no part of the solution. In a search, what of it earlier steps
+    hold stays."""
+
+
+class Drawing(Stopping):
+    """How tokens are drawn: from the softmax at the temperature, after `min_p`, `top_k` and `top_p`, each of
+    what the one before has left, as vLLM does it."""
+
+    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Token temperature; 0 is the generator `greedy`."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: the smallest set of tokens with at least this probability."""
+    top_k: Count | None = None
+    """The k most probable tokens, and all that are as probable as the k-th; all tokens if left out."""
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Tokens with at least this share of the most probable one's probability; 0 for all."""
+
+    def drawing(self) -> "Drawn":
+        """These keys as an engine's request has them."""
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k or 0,
+            "min_p": self.min_p,
+            "stop": self.stop,
+        }
+
+
+class Drawn(TypedDict):
+    """How a request's tokens are drawn and where it ends: keywords of a GenerationRequest."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    stop: tuple[str, ...]
+
+
+def greedy(stop: tuple[str, ...]) -> Drawn:
+    """The most probable token each time, until a stop string."""
+    return {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "stop": stop}
+
+
+class Greedy(Stopping):
     """One candidate per problem: the most probable token each time."""
 
     kind: Literal["greedy"]
@@ -50,17 +98,13 @@ class Greedy(Entry):
     """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
 
-class Sampling(Scored):
+class Sampling(Scored, Drawing):
     """Independent samples; every smaller budget is a subset of them."""
 
     kind: Literal["sampling"]
     """Independent sampling."""
     samples: Count
     """Candidates per problem; the largest budget the pool can answer for."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature; 0 is the generator `greedy`."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling: the smallest set of tokens with at least this probability."""
     max_tokens: Count
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
     only: Reach | None = None
@@ -76,17 +120,13 @@ class AttemptTexts(Entry):
     """How each of them is written, without the white space at its ends; the earliest comes first."""
 
 
-class ChainWriting(AttemptTexts):
+class ChainWriting(AttemptTexts, Drawing):
     """How a chain is written: an answer, then revisions of it."""
 
     length: Count
     """Answers per chain: the first, by the policy's own prompt, and its revisions."""
     history: Count = 4
     """How many of the latest answers a revision is shown."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling: the smallest set of tokens with at least this probability."""
     max_tokens: Count
     """Longest answer, in tokens; longer ones are cut and marked `length`."""
 
@@ -223,7 +263,7 @@ class Import(Entry):
         return tuple(dict.fromkeys(source.policy for source in self.sources))
 
 
-class TreeSearch(Entry):
+class TreeSearch(Drawing):
     """What all tree searches have in common."""
 
     if TYPE_CHECKING:
@@ -235,8 +275,6 @@ class TreeSearch(Entry):
     """Strictly increasing; each is a search of its own."""
     runs: Count = 1
     """How often every search is repeated; the intervals hold the search's own randomness."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature."""
     max_tokens: Count
     """Longest solution, in tokens along the whole path."""
     max_step_tokens: Count
