@@ -17,8 +17,7 @@ from isoflop.allocation.halves import HALVES, WHOLE
 from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, gather_options
 from isoflop.arrays import Floats
 from isoflop.errors import UserError
-from isoflop.fits.bootstrap import with_measurement
-from isoflop.fits.curves import dataset_weights
+from isoflop.fits.bootstrap import dataset_weights, with_measurement
 from isoflop.seeds import derive_seed
 from isoflop.specs import ChooseSpec
 

@@ -37,8 +37,18 @@ _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n",
 
 @dataclass(frozen=True)
 class Side:
-    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: FLOPs by cost
-    model.
+    """A curve at one budget, or between two at a cost.
+
+    Attributes
+    ----------
+    label
+        Of the curve.
+    budget
+        A number of samples, as text; between two budgets it need not be whole.
+    credits
+        Expected correctness, [problems].
+    costs
+        FLOPs per problem by cost model.
     """
 
     label: str
@@ -47,15 +57,35 @@ class Side:
     costs: Mapping[str, float]
 
     @classmethod
-    def at(cls, curve: Curve, place: int) -> "Side":
-        """A measured point."""
-        costs = {name: float(curve.measured[f"flops_{name}"][place]) for name in COST_MODELS}
-        return cls(curve.key.label, str(curve.budgets[place]), curve.credits[place], costs)
+    def at(cls, curve: Curve, index: int) -> "Side":
+        """A measured point.
+
+        Parameters
+        ----------
+        curve
+            Of the point.
+        index
+            Of its budget.
+        """
+        costs = {name: float(curve.measured[f"flops_{name}"][index]) for name in COST_MODELS}
+        return cls(curve.key.label, str(curve.budgets[index]), curve.credits[index], costs)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row: two sides, and the cost model at which their compute is equal, if it is one."""
+    """One row: two sides on the same problems.
+
+    Attributes
+    ----------
+    name
+        What is compared.
+    curve
+        Of the left side; its bootstrap weights are both sides'.
+    left, right
+        The difference is left - right.
+    cost_model
+        At which their compute is equal; empty where it is not.
+    """
 
     name: str
     curve: Curve
@@ -72,8 +102,20 @@ def differences_csv(
     families: Mapping[str, str],
     searches: Collection[str],
 ) -> str:
-    """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search.
+    """`differences.csv` for subset `all`.
+
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    experiment
+        Its name.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
     """
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
@@ -91,7 +133,17 @@ def differences_csv(
 def comparisons(
     curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
 ) -> Iterator[Comparison]:
-    """Every comparison of curves of subset `all`."""
+    """Every comparison of curves.
+
+    Parameters
+    ----------
+    curves
+        Of subset `all`.
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
+    """
     yield from _against_greedy(curves, families)
     yield from _searches(curves, searches)
     yield from _chains(curves)
@@ -153,7 +205,21 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
 
 
 def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
-    """What `cost` FLOPs per problem buy, linear in their logarithm; None outside of what was measured."""
+    """What some compute buys, linear in its logarithm.
+
+    Parameters
+    ----------
+    curve
+        With costs that rise with the budget.
+    cost
+        FLOPs per problem.
+    model
+        The cost model, of COST_MODELS.
+
+    Returns
+    -------
+    None outside of what was measured.
+    """
     x = np.log(curve.measured[f"flops_{model}"])
     at = np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from isoflop.costs import COST_MODELS
 from isoflop.fits.curves import Curve, CurveKey
+from isoflop.fits.fitting import Fit, interval
 from isoflop.fits.frontier import pareto
-from isoflop.fits.scaling_laws import Fit, interval
 from isoflop.fits.tables import Frontier, NamedFit, Outcome, by_strategy
 from isoflop.strategy import NONE
 
@@ -37,7 +37,19 @@ Point = tuple[float | None, float | None, float | None, float | None]
 def draws_columns(
     outcome: Outcome, curves: Sequence[Curve], level: float, families: Mapping[str, str]
 ) -> dict[str, list[object]]:
-    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies."""
+    """The columns of `draws.parquet` (schema DRAWS).
+
+    Parameters
+    ----------
+    outcome
+        All that was fitted.
+    curves
+        Of all subsets, in the order of `curves.csv`.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    """
     table = _Columns()
     row = 0
     first_rows: dict[CurveKey, int] = {}

@@ -23,8 +23,18 @@ _ROUNDING = 1e-9
 class Series:
     """One strategy of one policy over its budgets.
 
-    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean FLOPs per problem by
-    cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
+    Attributes
+    ----------
+    policy
+        Its name.
+    strategy
+        How one answer comes about.
+    budgets
+        Rising, [m].
+    credits
+        Expected correctness, [m, problems].
+    costs
+        Mean FLOPs per problem by cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
     """
 
     policy: str
@@ -40,7 +50,17 @@ class Series:
         return means
 
     def at_budget(self, budget: int) -> Floats | None:
-        """Credits at one budget, [problems]; None where it was not measured."""
+        """Credits at one budget.
+
+        Parameters
+        ----------
+        budget
+            A number of samples.
+
+        Returns
+        -------
+        [problems]; None where it was not measured.
+        """
         found = np.flatnonzero(self.budgets == budget)
         if not found.size:
             return None
@@ -48,8 +68,21 @@ class Series:
         return credits
 
     def at_cost(self, cost: float, model: str) -> Floats | None:
-        """Credits that `cost` FLOPs per problem buy, [problems]; None below the cheapest budget.
+        """Credits that some compute buys.
 
+        Parameters
+        ----------
+        cost
+            FLOPs per problem.
+        model
+            The cost model, a key of `costs`.
+
+        Returns
+        -------
+        [problems]; None below the cheapest budget.
+
+        Notes
+        -----
         Linear in the logarithm of FLOPs between two budgets; beyond the largest, what that has: more compute
         can be left unspent.
         """
@@ -69,8 +102,20 @@ class Series:
 class Evidence:
     """All series of one data set.
 
-    `levels`: of the problems, [problems], or None where some have none. `series`: by policy and strategy.
-    `weights`: bootstrap weights, [draws, problems]. `level`: coverage of intervals.
+    Attributes
+    ----------
+    dataset
+        Its name.
+    problems
+        Identifiers, [problems].
+    levels
+        Of the problems, [problems], or None where some have none.
+    series
+        By policy and strategy.
+    weights
+        Of the bootstrap, [draws, problems].
+    level
+        Coverage of intervals, in (0, 1).
     """
 
     dataset: str
@@ -91,5 +136,17 @@ class Evidence:
         return with_measurement(self.weights)
 
     def get(self, policy: str, strategy: Strategy | None) -> Series | None:
-        """One series; None where it was not measured."""
+        """One series.
+
+        Parameters
+        ----------
+        policy
+            Its name.
+        strategy
+            None for one that there is not.
+
+        Returns
+        -------
+        None where it was not measured.
+        """
         return None if strategy is None else self.series.get((policy, strategy))

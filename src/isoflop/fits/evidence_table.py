@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from isoflop.errors import UserError
-from isoflop.fits.curves import Curve, Resampling, dataset_weights
+from isoflop.fits.bootstrap import Resampling, dataset_weights
+from isoflop.fits.curves import Curve
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.strategy import Strategy
 from isoflop.tables import MEASURED
@@ -19,7 +20,13 @@ _COSTS = ("wu2024", "kaplan", "total")
 
 
 def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
-    """The columns of MEASURED: curves of subset `all` in their order, by rising budget."""
+    """The columns of MEASURED: curves of subset `all` in their order, by rising budget.
+
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    """
     columns: dict[str, list[object]] = {name: [] for name in MEASURED.names}
     for curve in curves:
         if curve.key.subset != "all":
@@ -37,7 +44,15 @@ def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
 
 
 def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]:
-    """What belongs to the columns: problems and levels by data set, and what fixes the bootstrap."""
+    """What belongs to the columns: problems and levels by data set, and what fixes the bootstrap.
+
+    Parameters
+    ----------
+    resampling
+        That the curves were made with.
+    level
+        Confidence of intervals, in (0, 1).
+    """
     problems = {
         name: {"ids": resampling.problems(name), "levels": levels.tolist()}
         for name, levels in resampling.levels.items()
@@ -47,7 +62,22 @@ def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]
 
 
 def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> dict[str, Evidence]:
-    """The evidence of every data set. Raises UserError where credits and problems do not belong together."""
+    """The evidence of every data set.
+
+    Parameters
+    ----------
+    table
+        Columns of MEASURED.
+    metadata
+        As `measured_metadata` gives it.
+    source
+        What errors name: the file.
+
+    Raises
+    ------
+    UserError
+        Where credits and problems do not belong together.
+    """
     bootstrap = metadata["bootstrap"]
     found = {}
     for dataset, about in metadata["problems"].items():
@@ -74,7 +104,13 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
 
 
 def parameters(table: pa.Table) -> dict[str, int]:
-    """Parameters of every policy."""
+    """Parameters of every policy.
+
+    Parameters
+    ----------
+    table
+        Columns of MEASURED.
+    """
     return dict(zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True))
 
 

@@ -16,8 +16,19 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Line:
-    """Accuracies over compute. `x`: log FLOPs per problem, rising, [points]. `draws`: [points, 1 + draws],
-    what was measured first and then what each bootstrap draw gives.
+    """Accuracies over compute.
+
+    Attributes
+    ----------
+    x
+        Log FLOPs per problem, rising, [points].
+    draws
+        What was measured first and then what each bootstrap replicate gives, [points, 1 + draws].
+
+    Raises
+    ------
+    ValueError
+        For x that falls, or another number of rows.
     """
 
     x: Floats
@@ -48,7 +59,13 @@ class Line:
         return result
 
     def holds(self, x: float) -> bool:
-        """Whether `x` is within what was measured."""
+        """Whether a cost is within what was measured.
+
+        Parameters
+        ----------
+        x
+            Log FLOPs per problem.
+        """
         return bool(self.x[0] - 1e-9 <= x <= self.x[-1] + 1e-9)
 
     def first_reached(self, target: Floats) -> Floats:

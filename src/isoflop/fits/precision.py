@@ -43,7 +43,14 @@ GREEDY_NOISE = 0.005
 class Source:
     """What answers are picked from: a pool, or independent runs. Two strategies with the same share noise.
 
-    `noise`: the w that executions of one run share. `runs`: how many there are.
+    Attributes
+    ----------
+    name
+        Of the pool, or of what is run.
+    noise
+        The w that executions of one run share.
+    runs
+        How many there are.
     """
 
     name: str
@@ -53,7 +60,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Side:
-    """One strategy as measured: `accuracy` in (0, 1), `noise` v of one execution, and where it picks from."""
+    """One strategy as measured.
+
+    Attributes
+    ----------
+    accuracy
+        In (0, 1).
+    noise
+        v of one execution.
+    source
+        Where it picks from.
+    """
 
     accuracy: float
     noise: float

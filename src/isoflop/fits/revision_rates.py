@@ -26,9 +26,14 @@ FIXED = "incorrect to correct"
 
 @dataclass(frozen=True)
 class GradedChains:
-    """Chains of some length or other, by problem: whether each answer is right, its last index the place.
+    """Chains of some length or other, by problem; the last index is the place of an answer.
 
-    `right`: one array [chains, longest] per problem; `there`: which of them were written, the same shapes.
+    Attributes
+    ----------
+    right
+        Whether each answer is right, one array [chains, longest] per problem.
+    there
+        Which answers were written, the same shapes.
     """
 
     right: Sequence[Bools]
@@ -36,7 +41,19 @@ class GradedChains:
 
 
 class Rate(NamedTuple):
-    """A share of `answers` answers of `problems` problems, with its interval; `place`: from 1, 0 for all."""
+    """A share of answers, with its interval.
+
+    Attributes
+    ----------
+    place
+        Of the answers in their chains, from 1; 0 for all.
+    measure
+        PASS, BROKEN or FIXED.
+    value, low, high
+        In [0, 1].
+    answers, problems
+        How many answers it is a share of, and of how many problems.
+    """
 
     place: int
     measure: str
@@ -50,7 +67,23 @@ class Rate(NamedTuple):
 def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[Rate]:
     """Every measure at every place, then turned answers of all places together.
 
-    `weights`: [draws, problems], the bootstrap's. A share that no answer is about is left out.
+    Parameters
+    ----------
+    chains
+        Graded, of all problems.
+    weights
+        Of the bootstrap, [draws, problems].
+    level
+        Confidence of intervals, in (0, 1).
+
+    Returns
+    -------
+    Rates; a share that no answer is about is left out.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 6.1 and Figure 6.
+    doi:10.48550/arXiv.2408.03314
     """
     longest = chains.right[0].shape[1]
     counts: dict[tuple[int, str], tuple[list[int], list[int]]] = {}
@@ -80,7 +113,13 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
 
 
 def rates_csv(rates: Sequence[tuple[Sequence[str], Rate]]) -> str:
-    """`revisions.csv`: each rate after its experiment, data set, policy and generator."""
+    """`revisions.csv`: each rate after its experiment, data set, policy and generator.
+
+    Parameters
+    ----------
+    rates
+        Each with those four names.
+    """
     return csv_text(
         COLUMNS,
         [

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from isoflop.arrays import Floats
 from isoflop.costs import COST_MODELS
+from isoflop.estimate import Estimate
 from isoflop.fits.curves import Curve, CurveKey, csv_text, number
+from isoflop.fits.fitting import Fit
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, with_single
 from isoflop.fits.optimal_size import size_law
 from isoflop.fits.scaling_laws import (
-    Estimate,
-    Fit,
     akaike_weights,
     fit_coverage_power_law,
     fit_exponential_in_compute,
@@ -40,7 +40,17 @@ FEWEST_SAMPLES = 16
 
 
 class NamedFit(NamedTuple):
-    """A fit with what it is about; where it spans policies, `key.policy` is the name of their family."""
+    """A fit with what it is about.
+
+    Attributes
+    ----------
+    key
+        Where the fit spans policies, its `policy` is the name of their family.
+    cost_model
+        Of the x, a column; `samples` or `none` where x is no cost.
+    fit
+        What it found.
+    """
 
     key: CurveKey
     cost_model: str
@@ -48,9 +58,24 @@ class NamedFit(NamedTuple):
 
 
 class Frontier(NamedTuple):
-    """The frontier of one strategy over `policies` (ordered by size, [p] names and parameters).
+    """The frontier of one strategy over its policies.
 
-    `singles`: the cost of their least budget, [p].
+    Attributes
+    ----------
+    key
+        Its `policy` is the name of the family.
+    cost_model
+        A column of costs.
+    policies
+        Names, by size, [p].
+    params
+        Their parameters, [p].
+    singles
+        The cost of their least budget, FLOPs, [p].
+    frontier
+        The best policy at every budget.
+    fit
+        The law of sizes.
     """
 
     key: CurveKey
@@ -64,7 +89,15 @@ class Frontier(NamedTuple):
 
 @dataclass
 class Outcome:
-    """All that is fitted for one experiment."""
+    """All that is fitted for one experiment.
+
+    Attributes
+    ----------
+    fits
+        Of curves, then of sizes.
+    frontiers
+        Of every strategy and cost model.
+    """
 
     fits: list[NamedFit] = field(default_factory=list)
     frontiers: list[Frontier] = field(default_factory=list)
@@ -73,8 +106,18 @@ class Outcome:
 def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) -> Outcome:
     """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers.
 
-    `families`: of the policies (`all` where one is not named); sizes are compared inside a family. Chains of
-    revisions are compared with one another (isoflop.allocation.study), not fitted.
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named); sizes are compared inside a family.
+
+    Notes
+    -----
+    Chains of revisions are compared with one another (isoflop.allocation.study), not fitted.
     """
     outcome = Outcome()
     whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
@@ -89,7 +132,17 @@ def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) 
 
 
 def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
-    """`fits.csv`: a row per parameter; one row without a parameter where a fit has none to report."""
+    """`fits.csv`: a row per parameter; one row without a parameter where a fit has none to report.
+
+    Parameters
+    ----------
+    outcome
+        All that was fitted.
+    curves
+        Their limits come first.
+    experiment
+        Its name.
+    """
     rows: list[list[str]] = []
     for curve in curves:
         if curve.limit is not None:
@@ -131,7 +184,19 @@ def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
 
 
 def by_strategy(curves: Sequence[Curve], families: Mapping[str, str]) -> dict[CurveKey, list[Curve]]:
-    """Curves of one strategy (the family as the key's policy) over its policies, from small to large."""
+    """Curves of one strategy over its policies.
+
+    Parameters
+    ----------
+    curves
+        Of any strategies.
+    families
+        Of the policies (`all` where one is not named).
+
+    Returns
+    -------
+    Curves from small to large policies, by strategy; the key's `policy` is the family.
+    """
     groups: dict[CurveKey, list[Curve]] = {}
     for curve in curves:
         family = families.get(curve.key.policy, "all")

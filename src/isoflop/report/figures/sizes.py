@@ -190,9 +190,9 @@ def size_changes(points: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:
     """Where the best size changes: `cost`, `params` (between both sizes, in logarithms) and `at_price`.
 
     `points`: rows of draws of kind optimal_size, x the budget and y the best size there. `prices`: as from
-    `entry_prices`. As in isoflop.fits.scaling_laws, a change is at a price where the larger of the two sizes
-    is the best as soon as its cheapest point is affordable; two sizes that change places back and forth do so
-    once.
+    `entry_prices`. As in isoflop.fits.size_regression, a change is at a price where the larger of the two
+    sizes is the best as soon as its cheapest point is affordable; two sizes that change places back and forth
+    do so once.
     """
     x, y = points["x"].to_numpy(float), points["y"].to_numpy(float)
     at = np.flatnonzero(~np.isclose(y[1:], y[:-1]))
