@@ -1,4 +1,4 @@
-"""Snell et al. 2024's six claims as tests: parts with joint draws, quantifiers, verdicts
+"""Snell et al. 2024's six claims as tests: parts with joint replicates, quantifiers, verdicts
 (isoflop.verdicts.judge).
 
 Strategies are compared at equal numbers of samples, as in the paper, where a lookahead search counts as

@@ -1,4 +1,5 @@
-"""Wu et al. 2024's claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts.judge).
+"""Wu et al. 2024's claims as tests: parts with joint replicates, quantifiers, verdicts
+(isoflop.verdicts.judge).
 
 Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of FLOPs,
 within what was measured; beyond its largest budget a strategy keeps what that has, since compute can be left
@@ -157,7 +158,7 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
 
 
 def _element(draws: Floats, level: float) -> Element:
-    """Of a parameter, [1 + draws]; a draw that does not have it counts at both ends."""
+    """Of a parameter, [1 + draws]; a replicate that does not have it counts at both ends."""
     known = np.isfinite(draws)
     low, high = (
         percentile_interval(np.where(known, draws, end)[1:], level)[side]

@@ -2,7 +2,7 @@
 
 One matrix of problem weights serves every strategy, model and budget on the same problems, so a difference
 of two accuracies has an interval too, and common luck with the problems cancels in it. Each subset of
-problems (a level) is bootstrapped on its own problems, with weights of its own: no draw can be without a
+problems (a level) is bootstrapped on its own problems, with weights of its own: no replicate can be without a
 problem of the subset.
 """
 
@@ -64,7 +64,7 @@ def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "al
     Efron 1979, Bootstrap Methods: Another Look at the Jackknife. doi:10.1214/aos/1176344552
     """
     if problem_count < 1 or draws < 1:
-        raise ValueError(f"a bootstrap needs a problem and a draw, not {problem_count} and {draws}")
+        raise ValueError(f"a bootstrap needs a problem and a replicate, not {problem_count} and {draws}")
     generator = np.random.default_rng(derive_seed("bootstrap", seed, subset))
     counts = generator.multinomial(problem_count, np.full(problem_count, 1.0 / problem_count), size=draws)
     weights: Floats = counts / problem_count

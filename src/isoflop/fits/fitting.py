@@ -215,8 +215,8 @@ def fit_form(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: fl
 def _backtest(form: Form, x: Floats, y: Floats, draws: Floats, level: float) -> Estimate | None:
     """Predicted minus measured at the largest x, in the curve's units, by a fit up to a quarter of it.
 
-    The interval is of paired draws, so it holds what both fit and measurement are uncertain of: it is around
-    0 where the form extrapolates. None where there are too few points up to there.
+    The interval is of paired replicates, so it holds what both fit and measurement are uncertain of: it is
+    around 0 where the form extrapolates. None where there are too few points up to there.
     """
     early = x <= x[-1] / 4.0 * (1.0 + 1e-9)
     if np.count_nonzero(early) < max(2, form.family(x).parameters + 1):
@@ -241,7 +241,7 @@ def _refusal(x: Floats, y: Floats, draws: Floats) -> str:
 
 
 def _weights(draws: Floats) -> Floats:
-    """1 / variance of each point, bounded so that no point counts more than 100 times the average one."""
+    """1 / variance of each point, bounded so that none counts more than 100 times the average one."""
     variances = draws.var(axis=0)
     mean = float(variances.mean())
     if mean <= 0.0:

@@ -36,7 +36,7 @@ class Line:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 1 or self.x.size != self.draws.shape[0] or np.any(np.diff(self.x) < 0):
-            raise ValueError("a line needs rising x and one row of draws for each")
+            raise ValueError("a line needs rising x and one row of replicates for each")
 
     def at(self, x: float) -> Floats:
         """Accuracy at `x`, by linear interpolation.

@@ -151,7 +151,7 @@ def _rate(
         drawn = (weights @ hits) / (weights @ answers)
     low, high = known_interval(drawn, level)
     if value in (0.0, 1.0):
-        # The draws know no other share: as wide as for so many problems with one answer each.
+        # The replicates know no other share: as wide as for so many problems with one answer each.
         alike = np.full(int(np.count_nonzero(asked)), value)
         low, high = accuracy_interval(alike, weights[:1, : alike.size], level)
     return Rate(place, measure, value, low, high, int(answers.sum()), int(np.count_nonzero(asked)))

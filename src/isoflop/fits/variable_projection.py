@@ -1,4 +1,4 @@
-"""Least squares for curves that are linear in two parameters and nonlinear in one, for many draws at once.
+"""Least squares for curves that are linear in two parameters and nonlinear in one, for many curves at once.
 
 Every form fitted here is y = floor + amplitude * f(x; shape). Given the shape, the best floor and amplitude
 are a closed form, so only the shape is searched (variable projection; Golub and Pereyra 1973): a grid first,

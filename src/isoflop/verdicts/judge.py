@@ -1,4 +1,4 @@
-"""How a verdict is earned: parts with joint bootstrap draws, quantifiers, family-wise control.
+"""How a verdict is earned: parts with joint bootstrap replicates, quantifiers, family-wise control.
 
 A **part** is one statement about one policy, pair or rival: a statistic that speaks for the claim where it is
 positive, with bootstrap draws that are joint with those of all other parts (problems are drawn once for all).
@@ -12,7 +12,8 @@ A **statement** says which quantifier its parts have:
 - *there is*: supported if some part is above 0 under family-wise control; contradicted if every one is below.
 
 Family-wise control is a single-step max-T (Westfall and Young 1993): with probability `level` no interval of
-a statement's parts misses its truth. Parts share problems, so joint draws make it sharper than Bonferroni.
+a statement's parts misses its truth. Parts share problems, so joint replicates make it sharper than
+Bonferroni.
 
 A **claim** is the conjunction of its statements: supported if all are, and all could be tested;
 contradicted if some is and none is supported; mixed if some is supported and another contradicted, or one is

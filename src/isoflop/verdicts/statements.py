@@ -1,5 +1,5 @@
-"""Statements and their parts, which isoflop.verdicts.judge judges: statistics with joint bootstrap draws, and
-how wide their intervals are, each alone and all together.
+"""Statements and their parts, which isoflop.verdicts.judge judges: statistics with joint bootstrap
+replicates, and how wide their intervals are, each alone and all together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from isoflop.fits.bootstrap import Interval, known_interval, mean_difference_int
 from isoflop.fits.evidence import Evidence
 
 Quantifier = Literal["for all", "on average", "there is"]
-# A statistic about some of the problems needs as many: hardly a draw is then without any of them.
+# A statistic about some of the problems needs as many: hardly a replicate is then without any of them.
 FEWEST_PROBLEMS = 20
 
 
