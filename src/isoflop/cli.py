@@ -204,8 +204,8 @@ def _rehearse_arguments(parser: argparse.ArgumentParser) -> None:
 def _rehearse(options: argparse.Namespace) -> None:
     from isoflop.rehearsal.run import prepare_checked, rehearse  # noqa: PLC0415
 
-    laid_over = prepare_checked(options.config, options.folder, options.engine)
-    rehearse(snakemake_command([options.config, str(laid_over)], options.snakemake), laid_over)
+    override_file = prepare_checked(options.config, options.folder, options.engine)
+    rehearse(snakemake_command([options.config, str(override_file)], options.snakemake), override_file)
 
 
 def _pin(options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ class Server(Entry):
     name: Text | None = None
     """Under what name it serves the model, if not that of `model`."""
     concurrency: Count = 256
-    """Requests under way at once, and at most `engine_settings.batch_size`."""
+    """Requests in flight at once, and at most `engine_settings.batch_size`."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds after which a request counts as failed, its time in the server's queue included."""
     retries: Annotated[int, Field(ge=0, le=100)] = 6
@@ -49,7 +49,7 @@ class EngineSettings(Entry):
     """How the engines run. None of this changes a result, so none of it makes anything rerun."""
 
     batch_size: Count = 512
-    """Requests that a policy has under way at once."""
+    """Requests that a policy has in flight at once."""
     batch_tokens: Count = 8192
     """Tokens that a verifier reads in one pass."""
     chunk_problems: Count = 25

@@ -301,10 +301,10 @@ def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     Two of the replicates; nan where any of them is.
     """
     tail = (1.0 - confidence) / 2.0
-    places = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
+    indices = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
     if np.isnan(samples).any():
         return Interval(float("nan"), float("nan"))
-    low, high = np.partition(samples, places)[places]
+    low, high = np.partition(samples, indices)[indices]
     return Interval(float(low), float(high))
 
 

@@ -76,7 +76,7 @@ class FitSpec(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_are_distinct(self) -> Self:
-        if len({(one.dataset, one.policy, one.generator) for one in self.inputs}) != len(self.inputs):
+        if len({(table.dataset, table.policy, table.generator) for table in self.inputs}) != len(self.inputs):
             raise ValueError("inputs: the same dataset, policy and generator are named twice")
         return self
 

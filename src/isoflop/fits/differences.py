@@ -117,13 +117,13 @@ def differences_csv(
     searches
         The generators that search.
     """
-    whole = [curve for curve in curves if curve.key.subset == "all"]
+    on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
-    for one in comparisons(whole, families, searches):
-        key, left, right = one.curve.key, one.left, one.right
-        low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
+    for comparison in comparisons(on_all, families, searches):
+        key, left, right = comparison.curve.key, comparison.left, comparison.right
+        low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
-        labels = [one.name, left.label, right.label, left.budget, right.budget, one.cost_model]
+        labels = [comparison.name, left.label, right.label, left.budget, right.budget, comparison.cost_model]
         ratios = [number(left.costs[name] / right.costs[name]) for name in COST_MODELS]
         values = [fraction(value) for value in (gap, low, high)]
         rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
@@ -158,13 +158,15 @@ def comparisons(
 def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
     """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
     greedy = [curve for curve in curves if curve.key.selector == NONE]
-    own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
+    of_policy = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
-    for dataset in dict.fromkeys(dataset for dataset, _ in own):
-        sizes = {policy: curve.policy_params for (name, policy), curve in own.items() if name == dataset}
+    for dataset in dict.fromkeys(dataset for dataset, _ in of_policy):
+        sizes = {
+            policy: curve.policy_params for (name, policy), curve in of_policy.items() if name == dataset
+        }
         for small, large in next_sizes(sizes, families):
-            larger.setdefault((dataset, small), own[dataset, large])
-    for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
+            larger.setdefault((dataset, small), of_policy[dataset, large])
+    for name, baselines in ((GREEDY, of_policy), (NEXT_GREEDY, larger)):
         for curve in curves:
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
             if baseline is None or not (
@@ -172,8 +174,8 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 or (name == NEXT_GREEDY and curve.key.selector == NONE)
             ):
                 continue
-            for place in range(curve.budgets.size):
-                yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
+            for index in range(curve.budgets.size):
+                yield Comparison(name, curve, Side.at(curve, index), Side.at(baseline, 0))
 
 
 def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
@@ -194,14 +196,14 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
         )
         if baseline is None:
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
-                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
+                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, index), right)
             for cost in COST_MODELS:
-                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][place]), cost)
+                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][index]), cost)
                 if bought is not None:
-                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)
+                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, index), bought, cost)
 
 
 def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
@@ -224,9 +226,9 @@ def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
     at = np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
         return None
-    place = float(np.interp(at, x, np.arange(x.size)))
-    left = min(int(place), max(x.size - 2, 0))
-    share = place - left
+    position = float(np.interp(at, x, np.arange(x.size)))
+    left = min(int(position), max(x.size - 2, 0))
+    share = position - left
     after = min(left + 1, x.size - 1)
 
     def between(values: Floats) -> Floats:
@@ -246,10 +248,10 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
         parallel = by_key.get(curve.key._replace(generator=f"{name}/1"))
         if length in ("", "1") or parallel is None or curve.key.selector not in practical_selectors():
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in parallel.budgets:
                 right = Side.at(parallel, _at(parallel, budget))
-                yield Comparison(CHAINS, curve, Side.at(curve, place), right)
+                yield Comparison(CHAINS, curve, Side.at(curve, index), right)
 
 
 def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:

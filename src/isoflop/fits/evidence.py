@@ -61,10 +61,10 @@ class Series:
         -------
         [problems]; None where it was not measured.
         """
-        found = np.flatnonzero(self.budgets == budget)
-        if not found.size:
+        indices = np.flatnonzero(self.budgets == budget)
+        if not indices.size:
             return None
-        credits: Floats = self.credits[found[0]]
+        credits: Floats = self.credits[indices[0]]
         return credits
 
     def at_cost(self, cost: float, model: str) -> Floats | None:

@@ -79,7 +79,7 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
         Where credits and problems do not belong together.
     """
     bootstrap = metadata["bootstrap"]
-    found = {}
+    evidence = {}
     for dataset, about in metadata["problems"].items():
         rows = [row for row in table.to_pylist() if row["dataset"] == dataset]
         groups: dict[tuple[str, Strategy], list[dict[str, Any]]] = {}
@@ -92,15 +92,15 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
             parts = (row[name] for name in ("generator", "selector", "verifier", "step_aggregation"))
             groups.setdefault((row["policy"], Strategy(*parts)), []).append(row)
         levels = np.array(about["levels"], dtype=np.int64)
-        found[dataset] = Evidence(
+        evidence[dataset] = Evidence(
             dataset=dataset,
             problems=about["ids"],
             levels=None if (levels < 0).any() else levels,
-            series={key: _series(*key, own) for key, own in groups.items()},
+            series={key: _series(*key, group) for key, group in groups.items()},
             weights=dataset_weights(dataset, len(about["ids"]), bootstrap["draws"], bootstrap["seed"]),
             level=bootstrap["level"],
         )
-    return found
+    return evidence
 
 
 def parameters(table: pa.Table) -> dict[str, int]:

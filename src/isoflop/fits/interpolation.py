@@ -84,11 +84,11 @@ class Line:
         target = target - _ROUNDING
         best = np.maximum.accumulate(self.draws, axis=0)
         reached = np.where(best[0] >= target, self.x[0], np.inf)
-        for place in range(1, self.x.size):
-            before, here = best[place - 1], best[place]
-            rising = (before < target) & (here >= target)
-            share = np.divide(target - before, here - before, out=np.ones_like(target), where=rising)
-            between = self.x[place - 1] + share * (self.x[place] - self.x[place - 1])
+        for index in range(1, self.x.size):
+            before, after = best[index - 1], best[index]
+            rising = (before < target) & (after >= target)
+            share = np.divide(target - before, after - before, out=np.ones_like(target), where=rising)
+            between = self.x[index - 1] + share * (self.x[index] - self.x[index - 1])
             reached = np.where(rising, between, reached)
         return reached
 

@@ -90,12 +90,12 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
     for right, there in zip(chains.right, chains.there, strict=True):
         for place in range(longest):
             written = there[:, place]
-            found = {PASS: (written & right[:, place], written)}
+            measured = {PASS: (written & right[:, place], written)}
             if place:
                 was = right[:, place - 1]
-                found[BROKEN] = (written & was & ~right[:, place], written & was)
-                found[FIXED] = (written & ~was & right[:, place], written & ~was)
-            for measure, (hits, answers) in found.items():
+                measured[BROKEN] = (written & was & ~right[:, place], written & was)
+                measured[FIXED] = (written & ~was & right[:, place], written & ~was)
+            for measure, (hits, answers) in measured.items():
                 both = counts.setdefault((place + 1, measure), ([], []))
                 for column, values in zip(both, (hits, answers), strict=True):
                     column.append(int(np.count_nonzero(values)))
@@ -105,9 +105,9 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
         if sum(answers)
     ]
     for measure in (BROKEN, FIXED):
-        own = [counts[place, measure] for place in range(2, longest + 1)]
-        if own and sum(map(sum, (answers for _, answers in own))):
-            hits, answers = (np.sum([pair[column] for pair in own], axis=0) for column in (0, 1))
+        turned = [counts[place, measure] for place in range(2, longest + 1)]
+        if turned and sum(map(sum, (answers for _, answers in turned))):
+            hits, answers = (np.sum([pair[column] for pair in turned], axis=0) for column in (0, 1))
             rates.append(_rate(0, measure, hits, answers, weights, level))
     return rates
 

@@ -113,11 +113,11 @@ def _size_changes(
     budgets = (y[1:] + y[:-1]) / 2.0
     at_budget = np.zeros((sizes.shape[0], at_size.size))
     present = np.zeros(at_budget.shape, dtype=np.bool_)
-    for place, size in enumerate(at_size):
-        here = changed & (middle == size)
-        count = here.sum(axis=1)
-        present[:, place] = count > 0
-        at_budget[:, place] = (here @ budgets) / np.maximum(count, 1)
+    for column, size in enumerate(at_size):
+        crossed = changed & (middle == size)
+        count = crossed.sum(axis=1)
+        present[:, column] = count > 0
+        at_budget[:, column] = (crossed @ budgets) / np.maximum(count, 1)
     return at_size, at_budget, present, at_price
 
 

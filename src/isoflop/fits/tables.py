@@ -120,12 +120,12 @@ def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) 
     Chains of revisions are compared with one another (isoflop.allocation.study), not fitted.
     """
     outcome = Outcome()
-    whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
-    for curve in whole:
+    on_all = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
+    for curve in on_all:
         if curve.budgets.size > 1:
             outcome.fits += _curve_fits(curve, level)
-    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == NONE}
-    for key, group in by_strategy(whole, families).items():
+    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in on_all if curve.key.selector == NONE}
+    for key, group in by_strategy(on_all, families).items():
         if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
             _fit_sizes(outcome, key, group, level, greedy)
     return outcome
@@ -161,7 +161,7 @@ def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
 
 def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
     error, error_draws = 1.0 - curve.accuracy, 1.0 - curve.draws
-    found = []
+    fits = []
     for cost_model in COST_MODELS:
         cost = curve.measured[cost_model]
         forms = [
@@ -173,14 +173,14 @@ def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
             if share is not None:
                 weight = Estimate(share, np.nan, np.nan)
                 fit = replace(form, parameters=form.parameters | {"akaike_weight": weight})
-            found.append(NamedFit(curve.key, cost_model, fit))
+            fits.append(NamedFit(curve.key, cost_model, fit))
     if curve.key.selector == "pass":
         coverage = fit_coverage_power_law(curve.budgets, curve.accuracy, curve.draws, level)
-        found.append(NamedFit(curve.key, "samples", coverage))
+        fits.append(NamedFit(curve.key, "samples", coverage))
     elif curve.key.selector in practical_selectors():
         saturation = fit_exponential_saturation(curve.budgets, curve.accuracy, curve.draws, level)
-        found.append(NamedFit(curve.key, "samples", saturation))
-    return found
+        fits.append(NamedFit(curve.key, "samples", saturation))
+    return fits
 
 
 def by_strategy(curves: Sequence[Curve], families: Mapping[str, str]) -> dict[CurveKey, list[Curve]]:
