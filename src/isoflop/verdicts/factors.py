@@ -86,11 +86,11 @@ def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence
     """
     if method is baseline:
         return Factor(1.0, 1.0, 1.0)
-    own, other = line(method, cost, evidence), line(baseline, cost, evidence)
-    target = _close(other)
-    before, after = own.reached_between(target)
-    baseline_before, baseline_after = other.reached_between(target)
-    value = float(np.exp(saved_near_best(own, other)[0]))
+    method_line, baseline_line = line(method, cost, evidence), line(baseline, cost, evidence)
+    target = _close(baseline_line)
+    before, after = method_line.reached_between(target)
+    baseline_before, baseline_after = baseline_line.reached_between(target)
+    value = float(np.exp(saved_near_best(method_line, baseline_line)[0]))
     low, high = (
         percentile_interval(np.exp(edge)[1:], evidence.level)[side]
         for side, edge in enumerate((baseline_before - after, baseline_after - before))
