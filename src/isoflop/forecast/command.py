@@ -52,7 +52,7 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
     light = light_jobs(plan)
     jobs = ranged(with_models, inputs.known, plan.config.planning)
     jobs += [Ranged(job, 0.0, 0.0) for job in light]
-    done = [(root / plan.results / one.job.output).is_file() for one in jobs]
+    done = [(root / plan.results / expected.job.output).is_file() for expected in jobs]
     precision = forecast_precision(plan, inputs.known.problems)
     planning = plan.config.planning
     return Forecast(plan.config.experiment, planning, jobs, done, inputs.notes, inputs.faults, precision)
@@ -61,11 +61,11 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
 def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
-    found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
+    jobs = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
     for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
-        found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+        jobs += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
-        found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+        jobs += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
-        found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
-    return found
+        jobs += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
+    return jobs
