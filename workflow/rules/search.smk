@@ -1,4 +1,4 @@
-# A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
+# Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
 rule search:
     input:
         problems=part_input(TREES, PROBLEMS),

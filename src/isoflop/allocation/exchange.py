@@ -37,7 +37,7 @@ def inference_multiplier(size_ratio: float, ratio: float, data_ratio: float = 1.
         raise UserError(f"the larger model must be larger: its size is {size_ratio:g} times the smaller's")
     for name, value in (("ratio", ratio), ("data_ratio", data_ratio)):
         if not value > 0.0:
-            raise UserError(f"{name}: {value:g} is no ratio of tokens to tokens; give one above 0")
+            raise UserError(f"{name}: {value:g} is not a ratio of token counts; give one above 0")
     multiplier = size_ratio + 3.0 / ratio * (size_ratio * data_ratio - 1.0)
     if multiplier <= 0.0:
         raise UserError(

@@ -234,7 +234,7 @@ class TreeSearch(Entry):
     max_tokens: Count
     """Longest solution, in tokens along the whole path."""
     max_step_tokens: Count
-    """Longest step, in tokens; a longer one is cut and goes on in the next."""
+    """Longest step, in tokens; a longer one is cut and continues in the next."""
     max_depth: Count = 40
     """Most steps of a solution."""
     only: Reach | None = None
@@ -272,7 +272,7 @@ class _Beams(TreeSearch):
     def _divisible(self) -> "_Beams":
         for budget in self.budgets:
             if self.beam_width == "sqrt" and isqrt(budget) ** 2 != budget:
-                raise ValueError(f"budgets: {budget} is no square, which beam_width: sqrt needs")
+                raise ValueError(f"budgets: {budget} is not a square number, which beam_width: sqrt needs")
             if budget % self.width(budget):
                 raise ValueError(
                     f"budgets: {budget} beams cannot be cut to {budget} / {self.beam_width}; give multiples "

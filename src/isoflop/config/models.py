@@ -122,7 +122,7 @@ class Policy(Chat, Model):
     step_separator: Text = "\n"
     """What ends a step of a solution."""
     step_tag: Tag | None = None
-    """What the model itself writes at the end of every step, where it learnt to. It goes on from its tags;
+    """What the model itself writes at the end of every step, where it learnt to. It continues from its tags;
     neither graders nor verifiers see them."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Entries of `datasets` that it is studied on; all that are studied if left out."""
