@@ -352,8 +352,8 @@ def test_the_first_answers_of_chains_cost_what_samples_cost(tmp_path):
             "1 to 2 chains of 2 answers",
         ),
         (lambda study: study.spec.update(length=3), "0 to 0 chains of 3 answers"),
-        (lambda study: study.spec.update(budgets=[2, 3]), "3 answers cannot be made of at most 2 chains of 2"),
-        (lambda study: study.spec.update(budgets=[8]), "8 answers cannot be made of at most 2 chains of 2"),
+        (lambda study: study.spec.update(budgets=[2, 3]), "3 answers are not up to 2 chains of 2"),
+        (lambda study: study.spec.update(budgets=[8]), "8 answers are not up to 2 chains of 2"),
         (lambda study: study.spec.update(length=None), "length: goes with generator_kind revisions"),
     ],
 )  # fmt: skip

@@ -121,7 +121,7 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
 
     Returns
     -------
-    [rows, g]; infinite below the curve's first cost, where the policy cannot be had.
+    [rows, g]; infinite below the curve's first cost, where the policy is not affordable.
     """
     position = np.interp(np.log(grid), np.log(curve_cost), np.arange(curve_cost.size))
     left = np.minimum(position.astype(np.int64), curve_cost.size - 2)

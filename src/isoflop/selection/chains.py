@@ -57,8 +57,8 @@ class ChainPool:
         wrong = [n for n in spec.budgets if n % self.length or n > count * self.length]
         if wrong:
             raise UserError(
-                f"budgets: {wrong[0]} answers cannot be made of at most {count} chains of {self.length}; lower "
-                "the budget or write more chains"
+                f"budgets: {wrong[0]} answers are not up to {count} chains of {self.length}; lower the "
+                "budget or write more chains"
             )
         return [
             self._picking_credits(group, picking, weights, spec)
