@@ -53,7 +53,7 @@ class CheckpointConfigs:
             return None  # gated, gone or cut off: the size is found otherwise, and said to be
 
     def config(self, model: str, revision: str | None) -> dict[str, Any] | None:
-        """The content of config.json; None where it cannot be fetched. Raises UserError where it is not JSON."""
+        """The content of config.json; None if it cannot be fetched. Raises UserError if it is not JSON."""
         folder = self.folder(model, revision)
         if folder is None:
             return None
