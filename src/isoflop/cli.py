@@ -246,7 +246,7 @@ COMMANDS = {
     "pin": Command("fill in what a config leaves unpinned, from the Hugging Face hub", _one_config, _pin),
     "run": Command("run an experiment; further arguments go to snakemake", _run_arguments, _run),
     "show": Command("headline, report and tables of a finished experiment", _configs, _show),
-    "docs": Command("write README, references and the pages of studies anew", _docs_arguments, _docs),
+    "docs": Command("rewrite README, references and the pages of studies", _docs_arguments, _docs),
 }
 CONTENTS = {
     "Before a run": ("check", "diff", "plan", "rehearse", "pin"),

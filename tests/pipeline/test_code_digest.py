@@ -11,7 +11,7 @@ import pytest
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.code_digest import code_digest, import_closure
 
-CHEAP = ("grade", "select", "fit", "publish", "plan_comparison")
+CHEAP = ("grade", "select", "fit", "report", "plan_comparison")
 
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def _digests() -> dict[str, str]:
     for cached in (code_digest, import_closure, digests._imports):
         cached.cache_clear()
     return {
-        stage: code_digest(f"isoflop.stages.{stage}", *(["report/templates"] if stage == "publish" else []))
+        stage: code_digest(f"isoflop.stages.{stage}", *(["report/templates"] if stage == "report" else []))
         for stage in CHEAP
     }
 
@@ -46,9 +46,9 @@ def _digests() -> dict[str, str]:
         ("grading/grader.py", {"grade"}),
         ("selection/samples.py", {"select"}),
         ("stages/fit.py", {"fit"}),
-        ("fits/scaling_laws.py", {"fit", "publish"}),
-        ("report/figures/curves.py", {"publish"}),
-        ("report/templates/report.html.j2", {"publish"}),
+        ("fits/scaling_laws.py", {"fit", "report"}),
+        ("report/figures/curves.py", {"report"}),
+        ("report/templates/report.html.j2", {"report"}),
         ("files.py", set(CHEAP)),
         ("stages/shared/command.py", set(CHEAP)),
         ("stages/shared/runtime.py", set()),

@@ -10,12 +10,12 @@ from isoflop.config.loading import build_config
 from isoflop.forecast.study_work import study_work
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.specs import (
-    ChooseSpec,
+    AllocateSpec,
     ReviseSpec,
     SampleSpec,
 )
@@ -45,7 +45,7 @@ def test_the_jobs_of_a_study(plan: Plan) -> None:
         "results/demo/score/words/small/sampling/prm.ledger.json",
     ]
     assert {"results/demo/train/base", "results/demo/report.html", "results/demo/tables/curves.csv"} <= set(
-        PublishPlan(plan).targets()
+        ReportPlan(plan).targets()
     )
 
 
@@ -53,7 +53,7 @@ def test_a_config_that_only_trains_wants_only_models(raw: dict[str, Any], folder
     for key in ("generators", "budgets", "selectors", "step_aggregations", "headline", "verifiers"):
         del raw[key]
     plan = Plan(build_config(raw, "demo.yaml", folder), folder)
-    assert PublishPlan(plan).targets() == ["results/demo/train/base", "results/demo/train/prm"]
+    assert ReportPlan(plan).targets() == ["results/demo/train/base", "results/demo/train/prm"]
     assert plan.paths.credits() == plan.paths.evidence() == []
 
 
@@ -92,19 +92,19 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     assert (spec.generator.only, spec.generator.verifiers) == (None, None)
     select = json.loads(revisions.select("revisions", 4))
     assert (select["budgets"], select["length"], select["outcome_verifiers"]) == ([4, 8], 4, ["orm", "blind"])
-    publish = json.loads(PublishPlan(plan).publish())
+    publish = json.loads(ReportPlan(plan).report())
     assert publish["policies"] == ["small", "tuned"]
     assert publish["generators"] == ["greedy", "sampling"]
     assert publish["revisions"] == {"revisions": ["orm", "blind"]}
     assert publish["outcome_verifiers"] == ["orm", "blind"]
-    assert PublishSpec.model_validate_json(PublishPlan(plan).publish()).figures == PublishPlan(plan).figures()
-    assert [name for name in PublishPlan(plan).figures() if name.startswith("revision")] == [
+    assert ReportSpec.model_validate_json(ReportPlan(plan).report()).figures == ReportPlan(plan).figures()
+    assert [name for name in ReportPlan(plan).figures() if name.startswith("revision")] == [
         "revision_chain", "revision_sequential", "revision_ratio", "revision_ratio_by_bin",
         "revision_verifiers",
     ]  # fmt: skip
     assert ["words", "reviser", "revisions"] in publish["pools"]
     assert list(study_work(plan).generators) == ["greedy", "sampling", "revisions"]
-    chosen = ChooseSpec.model_validate_json(choice.choose())
+    chosen = AllocateSpec.model_validate_json(choice.allocate())
     assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
     assert {pool.kind for pool in chosen.pools} == {"revisions"}
     assert chosen.judges["revisions/4"] == ("orm", "last")

@@ -11,12 +11,12 @@ from isoflop.config.models import Server
 from isoflop.pipeline.plan import Plan
 from isoflop.specs import (
     ChainLabelsSpec,
-    LabelSpec,
     ProblemsSpec,
     ReviseSpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     TrajectoriesSpec,
 )
@@ -51,7 +51,7 @@ def test_defaults_that_expensive_stages_rely_on_are_as_they_were() -> None:
             SearchSpec,
             ScoreSpec,
             TrainSpec,
-            LabelSpec,
+            StepLabelsSpec,
             ReviseSpec,
             TrajectoriesSpec,
             ChainLabelsSpec,

@@ -11,15 +11,15 @@ from planned_study import with_revisions
 from isoflop.config.loading import build_config
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.specs import (
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
 )
 
@@ -28,7 +28,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
     return {
         "problems": plan.problems("words"),
         "train": plan.train("base"),
-        "label": plan.label("rollouts"),
+        "step_labels": plan.step_labels("rollouts"),
         "greedy sample": plan.sample("small", "greedy"),
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("small", "prm"),
@@ -36,7 +36,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "greedy select": plan.select("small", "greedy"),
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
-        "publish": PublishPlan(plan).publish(),
+        "report": ReportPlan(plan).report(),
         "plan": comparison_spec(plan),
     }
 
@@ -49,39 +49,39 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
     "threads": (lambda raw: raw.update(engine_settings={"threads": 2}), set()),
     "seed": (
         lambda raw: raw.update(seed=8),
-        {"label", "greedy sample", "sample", "greedy select", "select", "fit", "publish"},
+        {"step_labels", "greedy sample", "sample", "greedy select", "select", "fit", "report"},
     ),
-    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "publish", "plan"}),
-    "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "publish"}),
-    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "publish"}),
+    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "report", "plan"}),
+    "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "report"}),
+    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "report"}),
     "temperature": (
         lambda raw: raw["generators"]["sampling"].update(temperature=0.5),
-        {"sample", "publish", "plan"},
+        {"sample", "report", "plan"},
     ),
     "greedy length": (
         lambda raw: raw["generators"]["greedy"].update(max_tokens=9),
-        {"greedy sample", "publish", "plan"},
+        {"greedy sample", "report", "plan"},
     ),
     "prompt": (
         lambda raw: raw["policies"]["small"].update(prompt="Q: {problem}"),
-        {"label", "greedy sample", "sample", "publish"},
+        {"step_labels", "greedy sample", "sample", "report"},
     ),
-    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "publish"}),
+    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "report"}),
     "the policy's step tag": (
         lambda raw: raw["policies"]["small"].update(step_tag=" ки"),
-        {"label", "score", "grade", "publish"},
+        {"step_labels", "score", "grade", "report"},
     ),
     "grader": (
         lambda raw: raw["datasets"]["words"].update(grader="math"),
-        {"problems", "grade", "publish"},
+        {"problems", "grade", "report"},
     ),
-    "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "publish"}),
-    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "publish"}),
-    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish", "plan"}),
+    "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "report"}),
+    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "report"}),
+    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"report", "plan"}),
     "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"plan"}),
-    "title": (lambda raw: raw.update(title="New"), {"publish"}),
-    "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "publish"}),
-    "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"label", "publish"}),
+    "title": (lambda raw: raw.update(title="New"), {"report"}),
+    "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "report"}),
+    "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"step_labels", "report"}),
 }
 
 
@@ -105,7 +105,7 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     for budget in (4, 16):
         assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
     assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
-    assert after.gather("small", "tree") != before.gather("small", "tree")
+    assert after.gather_trees("small", "tree") != before.gather_trees("small", "tree")
     for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
         raw["generators"]["tree"] = tree | change
         changed = Plan(build_config(raw, "demo.yaml", folder), folder)
@@ -131,7 +131,7 @@ def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
     models = {
         "problems": ProblemsSpec,
         "train": TrainSpec,
-        "label": LabelSpec,
+        "step_labels": StepLabelsSpec,
         "sample": SampleSpec,
         "score": ScoreSpec,
         "grade": GradeSpec,
@@ -157,7 +157,7 @@ def test_temperature_and_top_p_cannot_be_swapped_unseen(raw: dict[str, Any], fol
     [
         ("PROBLEMS_VERSION", {"problems"}),
         ("TRAIN_VERSION", {"train"}),
-        ("LABEL_VERSION", {"label"}),
+        ("LABEL_VERSION", {"step_labels"}),
         ("SAMPLE_VERSION", {"greedy sample", "sample"}),
         ("SCORE_VERSION", {"score"}),
     ],

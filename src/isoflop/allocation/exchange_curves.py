@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from isoflop.allocation.choice import choose_in_views
-from isoflop.allocation.exchange_study import COST_MODELS, ToldBy, pair_bins, pair_members, pair_seed
+from isoflop.allocation.exchange_study import ToldBy, exchange_costs, pair_bins, pair_members, pair_seed
 from isoflop.allocation.options import affordable
 from isoflop.allocation.study import Pair, Studied
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import known_interval
-from isoflop.fits.curves import fraction, number
-from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.registries import COST_MODELS
+from isoflop.specs import AllocateSpec, ExchangePair
 
 COLUMNS = (
     "experiment", "dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "bin",
@@ -59,7 +60,7 @@ class PairCurve:
     by_bin: Floats
 
 
-def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpec) -> list[PairCurve]:
+def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[PairCurve]:
     """The curve of every pair and family under both costs, in oracle bins.
 
     Parameters
@@ -82,7 +83,7 @@ def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseS
 
 
 def _curves(
-    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: ChooseSpec
+    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[PairCurve]:
     members = pair_members(study, small, match)
     for bins, told_by in pair_bins(small, large, members, spec.bins):
@@ -90,8 +91,8 @@ def _curves(
             continue
         # The budgets of the baseline, and the greedy answer's, where the choice begins.
         marked = np.concatenate([bins.options.of(name) for name in (study.baseline, match.greedy)])
-        for cost in COST_MODELS:
-            axis = f"flops_{cost}"
+        for cost in exchange_costs(spec.costs):
+            axis = COST_MODELS[cost].column
             budgets = np.unique(bins.options.costs[axis][marked].mean(axis=1))
             payable = affordable(bins.options, axis, budgets)
             seed = pair_seed(study, large, spec)

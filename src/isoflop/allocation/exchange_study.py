@@ -23,14 +23,14 @@ from isoflop.allocation.difficulty import join_singles, quantile_bins
 from isoflop.allocation.exchange import inference_multiplier
 from isoflop.allocation.halves import WHOLE
 from isoflop.allocation.options import Member, affordable, gather_options
-from isoflop.allocation.study import FREE, Pair, Studied, Told, charge, told_apart
+from isoflop.allocation.study import Pair, Studied, Told, charge, free, told_apart
 from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
+from isoflop.registries import CLAIM_COSTS, COST_MODELS
 from isoflop.seeds import derive_seed
-from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.specs import AllocateSpec, ExchangePair
 from isoflop.strategy import NONE
 
-COST_MODELS = ("wu2024", "total")
 _WHOLE = 0
 
 ToldBy = Literal["both", "small", "level"]
@@ -90,7 +90,20 @@ class Exchanged:
     large: Floats
 
 
-def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpec) -> list[Exchanged]:
+def exchange_costs(costs: Sequence[str]) -> tuple[str, ...]:
+    """The cost models under which models are exchanged: those in FLOPs, as pretraining is counted.
+
+    Parameters
+    ----------
+    costs
+        Of the study, beyond those of every study.
+
+    `costs`: of the study, beyond those of every study.
+    """
+    return (*CLAIM_COSTS, *(name for name in costs if COST_MODELS[name].unit == COST_MODELS["total"].unit))
+
+
+def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[Exchanged]:
     """Every pair of models at every ratio under both costs, for all problems and for each bin.
 
     Parameters
@@ -123,14 +136,17 @@ def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpe
 
 
 def _compared(
-    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: ChooseSpec
+    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[Exchanged]:
     greedy = _greedy(study, large, match)
+    if large.parameters is None or study.parameters is None:
+        unknown = study.policy if study.parameters is None else large.policy
+        raise UserError(f"exchange: the size of {unknown} is not known; give its size or leave out the pair")
     size_ratio = large.parameters / study.parameters
     multipliers = [inference_multiplier(size_ratio, ratio, match.data_ratio) for ratio in spec.ratios]
     difficulties = list(pair_bins(small, large, pair_members(study, small, match), spec.bins))
-    for cost in COST_MODELS:
-        axis = f"flops_{cost}"
+    for cost in exchange_costs(spec.costs):
+        axis = COST_MODELS[cost].column
         per_answer = _single_answer(study, small, match, axis)
         for bins, told_by in difficulties:
             mean = bins.options.costs[axis].mean(axis=1)
@@ -189,7 +205,7 @@ def pair_members(study: Studied, small: Pair, match: ExchangePair) -> list[Membe
     return members
 
 
-def pair_seed(study: Studied, large: Pair, spec: ChooseSpec) -> int:
+def pair_seed(study: Studied, large: Pair, spec: AllocateSpec) -> int:
     """What splits the problems for the choice of a pair.
 
     Parameters
@@ -234,7 +250,7 @@ def pair_bins(
         yield Bins(kind, views, charge([view.rows for view in told], kind)), "both" if both else "small"
     levels = _levels(small)
     if levels is not None:
-        yield Bins("level", (View(options, join_singles(levels)),), FREE), "level"
+        yield Bins("level", (View(options, join_singles(levels)),), free()), "level"
 
 
 def _view(told: Told, kind: str, table: pd.DataFrame | None, count: int, large: Pair) -> View:

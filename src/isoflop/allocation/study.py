@@ -14,15 +14,19 @@ import pandas as pd
 from isoflop.allocation.choice import NO_DIFFICULTY, Bins, ChoiceCurve, View, all_curves
 from isoflop.allocation.difficulty import join_singles
 from isoflop.allocation.halves import HALVES, WHOLE
-from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, gather_options
+from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, cost_axes, gather_options
 from isoflop.arrays import Floats
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import dataset_weights, with_measurement
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, cost_columns
 from isoflop.seeds import derive_seed
-from isoflop.specs import ChooseSpec
+from isoflop.specs import AllocateSpec
+from isoflop.tables import verified
 
-COSTS = ("flops_wu2024", "flops_kaplan", "flops_total")
-FREE = dict.fromkeys((GENERATIONS, *COSTS), 0.0)
+
+def free() -> dict[str, float]:
+    """What telling costs where nothing tells, by axis."""
+    return dict.fromkeys((GENERATIONS, *cost_columns(COST_MODELS.names)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Pair:
     dataset, policy
         Their names.
     parameters
-        Of the policy.
+        Of the policy, those that a token meets; None where they are not known.
     difficulty
         Its table; without one nothing is chosen for the policy: it may be an exchange's larger model.
     telling
@@ -45,7 +49,7 @@ class Pair:
 
     dataset: str
     policy: str
-    parameters: int
+    parameters: int | None
     difficulty: pd.DataFrame | None
     telling: str | None
     credits: Mapping[str, CreditsTable]
@@ -75,7 +79,7 @@ class Studied:
 
     dataset: str
     policy: str
-    parameters: int
+    parameters: int | None
     family: str
     members: Sequence[Member]
     options: Options
@@ -94,7 +98,9 @@ class Studied:
         return with_measurement(self.weights)
 
 
-def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | None = None) -> list[Studied]:
+def study_choice(
+    pairs: Sequence[Pair], spec: AllocateSpec, axes: Sequence[str] | None = None
+) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
     Parameters
@@ -104,7 +110,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
     spec
         The families, and how often folds and replicates are drawn.
     axes
-        Of compute; those that the report needs if left out.
+        Of compute; those that the report needs if left out. Axes of unknown cost are left out.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
         For tables that do not fit together, and for bins of one problem.
     """
     # Generated tokens alone are what a paper's exchange counts.
-    needed = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
+    needed = (GENERATIONS, *dict.fromkeys(cost_columns((spec.cost_model, *CLAIM_COSTS, *spec.costs))))
     studies = []
     for pair in (candidate for candidate in pairs if candidate.difficulty is not None):
         for family, names in spec.families.items():
@@ -123,9 +129,8 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
             weights = dataset_weights(pair.dataset, len(options.problems), spec.draws, spec.seed)
             difficulties = difficulty_bins(pair, members, options)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
-            curves = all_curves(
-                names[0], axes or needed, difficulties, weights, splits=spec.splits, seed=seed
-            )
+            known = [axis for axis in axes or needed if np.isfinite(options.costs[axis]).all()]
+            curves = all_curves(names[0], known, difficulties, weights, splits=spec.splits, seed=seed)
             studies.append(
                 Studied(
                     dataset=pair.dataset,
@@ -142,7 +147,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
     return studies
 
 
-def _member(name: str, pair: Pair, spec: ChooseSpec) -> Member:
+def _member(name: str, pair: Pair, spec: AllocateSpec) -> Member:
     """`generator[+selector[+aggregation]]`; what is left out is the headline's."""
     generator, *picking = name.split("+")
     verifier, aggregation = spec.judges.get(generator, (spec.verifier, spec.step_aggregation))
@@ -233,10 +238,10 @@ def difficulty_bins(pair: Pair, members: Sequence[Member], options: Options) -> 
     told = told_apart(pair, members, options)
     levels = _rows(pair, WHOLE, options.problems)["level"]
     undivided = [View(options, np.ones(len(levels), dtype=np.int64))]
-    difficulties = [Bins(NO_DIFFICULTY, tuple(undivided), FREE)]
+    difficulties = [Bins(NO_DIFFICULTY, tuple(undivided), free())]
     if levels.notna().all():
         view = View(options, join_singles(levels.to_numpy(np.int64)))
-        difficulties.append(Bins("level", (view,), FREE))
+        difficulties.append(Bins("level", (view,), free()))
     for kind in ("predicted", "oracle"):
         if told and all(part.rows[f"{kind}_bin"].notna().all() for part in told):
             views = tuple(
@@ -256,7 +261,9 @@ def charge(rows: Sequence[pd.DataFrame], kind: str) -> dict[str, float]:
     kind
         Of difficulty: `oracle` or `predicted`.
     """
-    costs = {axis: float(np.mean([table[axis].mean() for table in rows])) for axis in COSTS}
+    there = rows[0].columns
+    axes = {axis: axis for axis in cost_axes(there)}
     if kind == "predicted":
-        costs["flops_total"] = float(np.mean([table["flops_total_verified"].mean() for table in rows]))
+        axes |= {axis: verified(axis) for axis in axes if verified(axis) in there}
+    costs = {axis: float(np.mean([table[name].mean() for table in rows])) for axis, name in axes.items()}
     return costs | {GENERATIONS: float(np.mean([table["samples"].mean() for table in rows]))}

@@ -12,8 +12,9 @@ from isoflop.allocation.exchange_study import Exchanged
 from isoflop.allocation.options import GENERATIONS
 from isoflop.allocation.study import Studied
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
-from isoflop.fits.curves import fraction, number
+from isoflop.registries import CLAIM_COSTS, cost_columns
 
 BY_DIFFICULTY = (
     "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",
@@ -36,7 +37,9 @@ ALL = "all"
 STUDY = ("dataset", "family", "policy")
 
 
-def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+def by_difficulty(
+    studied: Sequence[Studied], experiment: str, level: float, costs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as.
 
     Parameters
@@ -47,12 +50,15 @@ def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> 
         Its name.
     level
         Of intervals, in (0, 1).
+    costs
+        Cost models beyond those of every study.
 
     Notes
     -----
     Where a pool is halved, numbers are means of both ways, the ends of intervals too: as wide as one way's.
     """
     rows = []
+    axes = cost_columns((*CLAIM_COSTS, *costs))
     for study in studied:
         for kind, bins in study.bins.items():
             if kind == NO_DIFFICULTY:
@@ -66,21 +72,19 @@ def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> 
                     measured = []
                     for (view, members), weight in zip(views, weights, strict=True):
                         credit = view.options.credits[option, members]
-                        costs = [
-                            view.options.costs[axis][option, members].mean()
-                            for axis in ("flops_wu2024", "flops_total")
-                        ]
-                        measured.append([credit.mean(), *accuracy_interval(credit, weight, level), *costs])
-                    *accuracy, wu, total = np.mean(measured, axis=0).tolist()
+                        paid = [view.options.costs[axis][option, members].mean() for axis in axes]
+                        measured.append([credit.mean(), *accuracy_interval(credit, weight, level), *paid])
+                    means = np.mean(measured, axis=0).tolist()
                     rows.append(
                         [
                             experiment, study.dataset, study.policy, study.family, member,
                             str(bins.options.budgets[option]), number(float(samples[option])), kind,
-                            str(name), number(float(count)), *map(fraction, accuracy),
-                            number(wu), number(total),
+                            str(name), number(float(count)), *map(fraction, means[:3]), *map(number,
+                            means[3:]),
                         ]
                     )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))
+    further = (name for name in axes if name not in BY_DIFFICULTY)
+    return pd.DataFrame(rows, columns=[*BY_DIFFICULTY, *further])
 
 
 def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
@@ -210,7 +214,7 @@ def _numbers(draws: Floats, level: float) -> list[str]:
 
 
 def _within(weights: Floats, members: NDArray[np.bool_]) -> Floats:
-    """Weights of some of the problems, rows summing to 1; replicates without any of them are left out."""
+    """Weights of some of the problems, rows summing to 1; draws without any of them are left out."""
     part = weights[:, members]
     mass = part.sum(axis=1, keepdims=True)
     result: Floats = part[mass[:, 0] > 0] / mass[mass[:, 0] > 0]

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoflop.arrays import Floats
-from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
+from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import Resampling, accuracy_interval
+from isoflop.registries import COST_MODELS, CostModelName, cost_columns, measured_costs
 from isoflop.tables import CURVES_COLUMNS
 
 _NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]
 _BOUNDS = ("limit_low", "limit_high")
-_MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
 class CreditsInput(BaseModel):
@@ -53,6 +53,8 @@ class FitSpec(BaseModel):
         Of the policies; a policy that is not named belongs to the family `all`.
     searches
         The generators that search.
+    costs
+        Cost models beyond those of every study.
     draws
         Bootstrap replicates.
     level
@@ -69,6 +71,7 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int
@@ -145,7 +148,7 @@ class Curve:
     key
         What the curve is about.
     policy_params
-        Parameters of the policy.
+        Parameters of the policy; None where they are not known.
     budgets
         Numbers of samples, rising, [m].
     credits
@@ -157,7 +160,7 @@ class Curve:
     draws
         The accuracy in every bootstrap replicate, [draws, m].
     measured
-        Tokens, FLOPs by cost model and seconds per problem, each [m].
+        Cost per problem by the column of its cost model, [m]; nan where it is not known.
     limit
         At infinitely many samples; None where it was not estimated.
     tokens_estimated
@@ -165,7 +168,7 @@ class Curve:
     """
 
     key: CurveKey
-    policy_params: int
+    policy_params: int | None
     budgets: NDArray[np.int64]
     credits: Floats
     weights: Floats
@@ -181,28 +184,31 @@ class Curve:
 def build_curves(
     credits: pd.DataFrame,
     about: CreditsInput,
-    policy_params: int,
+    policy_params: int | None,
     resampling: Resampling,
     *,
     level: float,
     source: str,
+    costs: Sequence[str] = (),
 ) -> list[Curve]:
     """Every curve of one credits table, by verifier, selector, step aggregation, then subset (`all` first).
 
     Parameters
     ----------
     credits
-        Columns of `isoflop.tables.CREDITS`.
+        Columns of `isoflop.tables.CREDITS`, and of `costs`.
     about
         What the table is about.
     policy_params
-        Parameters of its policy.
+        Parameters of its policy; None where they are not known.
     resampling
         The bootstrap of all tables.
     level
         Confidence of intervals, in (0, 1).
     source
         What errors name: the file.
+    costs
+        Cost models beyond those of every study.
 
     Raises
     ------
@@ -210,7 +216,8 @@ def build_curves(
         Where problems are missing, doubled or differ between tables, or a number is out of range.
     """
     credits = credits[credits["half"] == 0]
-    _check_numbers(credits, source)
+    measured = cost_columns(measured_costs(costs))
+    _check_numbers(credits, measured, source)
     problems = sorted(set(credits["problem_id"]))
     resampling.check(about.dataset, problems, source)
     ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
@@ -228,7 +235,7 @@ def build_curves(
         shape = (-1, len(problems))
         budgets = rows["budget"].to_numpy(np.int64).reshape(shape)[:, 0]
         columns = {
-            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *_MEASURED)
+            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *measured)
         }
         for subset, mask in subsets.items():
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
@@ -240,6 +247,7 @@ def build_curves(
                     policy_params,
                     budgets,
                     chosen,
+                    measured=measured,
                     weights=weights,
                     level=level,
                     tokens_estimated=about.tokens_estimated,
@@ -248,8 +256,20 @@ def build_curves(
     return curves
 
 
-def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
-    """`curves.csv`: one row per curve and budget, columns CURVES_COLUMNS.
+def curves_columns(costs: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns of `curves.csv` of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
+    further = (COST_MODELS[name].curves_column for name in costs)
+    return tuple(dict.fromkeys((*CURVES_COLUMNS, *further)))
+
+
+def curves_csv(curves: Sequence[Curve], experiment: str, costs: Sequence[str] = ()) -> str:
+    """`curves.csv`: one row per curve and budget, columns `curves_columns(costs)`.
 
     Parameters
     ----------
@@ -257,17 +277,25 @@ def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
         In the order of the table.
     experiment
         Its name.
+    costs
+        Cost models beyond those of every study.
     """
     rows = []
+    usual, columns = cost_columns(measured_costs()), cost_columns(measured_costs(costs))
     for curve in curves:
         key = curve.key
         for i, budget in enumerate(curve.budgets.tolist()):
             accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
-            measured = [number(curve.measured[name][i]) for name in _MEASURED]
-            head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
+            measured = {name: number(curve.measured[name][i]) for name in columns}
+            params = "" if curve.policy_params is None else str(curve.policy_params)
+            head = [experiment, key.dataset, key.policy, params, *key[2:], str(budget)]
+            paid, further = (
+                [measured[name] for name in usual],
+                [measured[name] for name in columns[len(usual) :]],
+            )
             estimated = "true" if curve.tokens_estimated else "false"
-            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured, estimated])
-    return csv_text(CURVES_COLUMNS, rows)
+            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *paid, estimated, *further])
+    return csv_text(curves_columns(costs), rows)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -283,28 +311,6 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
-def fraction(value: float) -> str:
-    """Six decimals, without a minus sign before zero.
-
-    Parameters
-    ----------
-    value
-        Of any sign.
-    """
-    return f"{round(value, 6) + 0.0:.6f}"
-
-
-def number(value: float | None) -> str:
-    """Six significant digits.
-
-    Parameters
-    ----------
-    value
-        Empty where it is None, nan or infinite: not determined.
-    """
-    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
-
-
 def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
     """The level of each problem, by identifier; _NO_LEVEL where it has none."""
     pairs = ordered[["problem_id", "level"]].drop_duplicates()
@@ -316,7 +322,7 @@ def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
     return levels
 
 
-def _check_numbers(credits: pd.DataFrame, source: str) -> None:
+def _check_numbers(credits: pd.DataFrame, measured: Sequence[str], source: str) -> None:
     if credits.empty:
         raise UserError(f"{source}: no rows; delete the file and run again")
     credit = credits["credit"].to_numpy(np.float64)
@@ -324,13 +330,17 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(f"{source}: row {row}: credit is {credit[row]:g}, but must lie in [0, 1]")
-    for name in _MEASURED:
-        # Infinitely many samples (budget 0) have no finite cost.
-        finite = credits["budget"].to_numpy() > 0
+    # Infinitely many samples (budget 0) have no finite cost.
+    finite = credits["budget"].to_numpy() > 0
+    verifiers = credits["verifier"].to_numpy()
+    for name in measured:
         values = credits[name].to_numpy(np.float64)
-        if name == "seconds" and np.isnan(values[finite]).all():
-            continue  # nobody measured them
-        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite
+        unknown = np.zeros_like(finite)
+        for verifier in dict.fromkeys(verifiers.tolist()):
+            # Who is of unknown size, price or speed is so at every budget and on every problem.
+            own = finite & (verifiers == verifier)
+            unknown |= own & np.isnan(values[own]).all()
+        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite & ~unknown
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(
@@ -340,10 +350,11 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
 
 def _curve(
     key: CurveKey,
-    policy_params: int,
+    policy_params: int | None,
     budgets: NDArray[np.int64],
     columns: dict[str, Floats],
     *,
+    measured: Sequence[str],
     weights: Floats,
     level: float,
     tokens_estimated: bool,
@@ -372,7 +383,7 @@ def _curve(
         low=bounds[finite, 0],
         high=bounds[finite, 1],
         draws=draws[:, finite],
-        measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
+        measured={name: columns[name][finite].mean(axis=1) for name in measured},
         limit=limit,
         tokens_estimated=tokens_estimated,
     )

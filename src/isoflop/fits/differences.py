@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
-from isoflop.fits.curves import Curve, csv_text, fraction, number
+from isoflop.fits.curves import Curve, csv_text
 from isoflop.fits.tables import by_strategy
-from isoflop.registries import SELECTORS, practical_selectors
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS, cost_columns, practical_selectors
 from isoflop.strategy import NONE
 
 DIFFERENCES_COLUMNS = (
@@ -28,7 +29,6 @@ NEXT_GREEDY = "strategy - greedy of the next size"
 EQUAL_BUDGET = "search - sampling, equal budget"
 EQUAL_COMPUTE = "search - sampling, equal compute"
 CHAINS = "chains - parallel answers, equal number"
-COST_MODELS = ("wu2024", "total")
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
@@ -67,7 +67,7 @@ class Side:
         index
             Of its budget.
         """
-        costs = {name: float(curve.measured[f"flops_{name}"][index]) for name in COST_MODELS}
+        costs = {name: float(values[index]) for name, values in curve.measured.items()}
         return cls(curve.key.label, str(curve.budgets[index]), curve.credits[index], costs)
 
 
@@ -101,6 +101,7 @@ def differences_csv(
     *,
     families: Mapping[str, str],
     searches: Collection[str],
+    costs: Sequence[str] = (),
 ) -> str:
     """`differences.csv` for subset `all`.
 
@@ -116,22 +117,32 @@ def differences_csv(
         Of the policies (`all` where one is not named).
     searches
         The generators that search.
+    costs
+        Cost models beyond those of every study.
     """
     on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
-    for comparison in comparisons(on_all, families, searches):
+    priced = (*CLAIM_COSTS, *costs)
+    for comparison in comparisons(on_all, families, searches, priced):
         key, left, right = comparison.curve.key, comparison.left, comparison.right
         low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
         labels = [comparison.name, left.label, right.label, left.budget, right.budget, comparison.cost_model]
-        ratios = [number(left.costs[name] / right.costs[name]) for name in COST_MODELS]
+        ratios = [number(_ratio(left, right, column)) for column in cost_columns(priced)]
         values = [fraction(value) for value in (gap, low, high)]
         rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
-    return csv_text(DIFFERENCES_COLUMNS, rows)
+    return csv_text((*DIFFERENCES_COLUMNS, *(f"cost_ratio_{name}" for name in costs)), rows)
+
+
+def _ratio(left: Side, right: Side, column: str) -> float:
+    return left.costs[column] / right.costs[column] if right.costs[column] else np.nan
 
 
 def comparisons(
-    curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
+    curves: Sequence[Curve],
+    families: Mapping[str, str],
+    searches: Collection[str],
+    costs: Sequence[str] = CLAIM_COSTS,
 ) -> Iterator[Comparison]:
     """Every comparison of curves.
 
@@ -143,9 +154,11 @@ def comparisons(
         Of the policies (`all` where one is not named).
     searches
         The generators that search.
+    costs
+        Cost models at which searches are compared.
     """
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches)
+    yield from _searches(curves, searches, costs)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -162,7 +175,9 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
     larger: dict[tuple[str, str], Curve] = {}
     for dataset in dict.fromkeys(dataset for dataset, _ in of_policy):
         sizes = {
-            policy: curve.policy_params for (name, policy), curve in of_policy.items() if name == dataset
+            policy: curve.policy_params
+            for (name, policy), curve in of_policy.items()
+            if name == dataset and curve.policy_params is not None
         }
         for small, large in next_sizes(sizes, families):
             larger.setdefault((dataset, small), of_policy[dataset, large])
@@ -178,7 +193,9 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 yield Comparison(name, curve, Side.at(curve, index), Side.at(baseline, 0))
 
 
-def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
+def _searches(
+    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str]
+) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
     sampling = [
@@ -200,30 +217,32 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
                 yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, index), right)
-            for cost in COST_MODELS:
-                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][index]), cost)
+            for cost in costs:
+                column = COST_MODELS[cost].column
+                bought = at_cost(baseline, float(curve.measured[column][index]), column)
                 if bought is not None:
                     yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, index), bought, cost)
 
 
-def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
-    """What some compute buys, linear in its logarithm.
+def at_cost(curve: Curve, cost: float, column: str) -> Side | None:
+    """What some cost buys, linear in its logarithm.
 
     Parameters
     ----------
     curve
         With costs that rise with the budget.
     cost
-        FLOPs per problem.
-    model
-        The cost model, of COST_MODELS.
+        Per problem.
+    column
+        Of the cost model.
 
     Returns
     -------
     None outside of what was measured.
     """
-    x = np.log(curve.measured[f"flops_{model}"])
-    at = np.log(cost)
+    with np.errstate(divide="ignore"):
+        logs = {name: np.log(values) for name, values in curve.measured.items()}
+    x, at = logs[column], np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
         return None
     position = float(np.interp(at, x, np.arange(x.size)))
@@ -235,7 +254,7 @@ def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
         mixed: Floats = (1 - share) * values[left] + share * values[after]
         return mixed
 
-    costs = {name: float(np.exp(between(np.log(curve.measured[f"flops_{name}"])))) for name in COST_MODELS}
+    costs = {name: float(np.exp(between(values))) for name, values in logs.items()}
     budget = float(np.exp(between(np.log(curve.budgets.astype(np.float64)))))
     return Side(curve.key.label, f"{budget:.4g}", between(curve.credits), costs)
 
@@ -280,7 +299,8 @@ def _sizes(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Com
             if (key.dataset, key.policy, key.generator) in done or len(group) < 2:
                 continue
             done.add((key.dataset, key.policy, key.generator))
-            for smaller, larger in pairwise(group):
+            sized = [curve for curve in group if curve.policy_params is not None]
+            for smaller, larger in pairwise(sized):
                 left, right = (Side.at(curve, _at(curve, 1)) for curve in (larger, smaller))
                 yield Comparison("policy - next smaller policy", larger, left, right)
 

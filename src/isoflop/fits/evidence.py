@@ -6,7 +6,7 @@ makes all of them paired.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,9 @@ class Series:
     credits
         Expected correctness, [m, problems].
     costs
-        Mean FLOPs per problem by cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
+        Mean cost per problem by cost model (`wu2024`, `kaplan`, `total` and those that the study asks for),
+        [m], rising with the budget; nan where it is not known. Seconds of searches need not rise: see
+        `Evidence.under`.
     """
 
     policy: str
@@ -67,13 +69,32 @@ class Series:
         credits: Floats = self.credits[indices[0]]
         return credits
 
+    def by_cost(self, model: str) -> "Series":
+        """The series by rising cost, which is that of the budgets where these have it.
+
+        Parameters
+        ----------
+        model
+            The cost model, a key of `costs`.
+        """
+        costs = self.costs[model]
+        if (np.diff(costs) >= 0).all():
+            return self
+        order = np.argsort(costs, kind="stable")
+        return replace(
+            self,
+            budgets=self.budgets[order],
+            credits=self.credits[order],
+            costs={name: values[order] for name, values in self.costs.items()},
+        )
+
     def at_cost(self, cost: float, model: str) -> Floats | None:
-        """Credits that some compute buys.
+        """Credits that some cost buys.
 
         Parameters
         ----------
         cost
-            FLOPs per problem.
+            Per problem.
         model
             The cost model, a key of `costs`.
 
@@ -83,8 +104,8 @@ class Series:
 
         Notes
         -----
-        Linear in the logarithm of FLOPs between two budgets; beyond the largest, what that has: more compute
-        can be left unspent.
+        Linear in the logarithm of the cost between two budgets; beyond the largest, what that has: more
+        compute can be left unspent.
         """
         costs = self.costs[model]
         if cost < costs[0] * (1 - _ROUNDING):
@@ -134,6 +155,21 @@ class Evidence:
     def drawn(self) -> Floats:
         """The weights with those of the measurement before them, [1 + draws, problems]."""
         return with_measurement(self.weights)
+
+    def under(self, cost: str) -> "Evidence":
+        """What can be compared at equal cost: series whose cost is known, each by rising cost.
+
+        Parameters
+        ----------
+        cost
+            The cost model.
+        """
+        known = {
+            key: series.by_cost(cost)
+            for key, series in self.series.items()
+            if np.isfinite(series.costs[cost]).all()
+        }
+        return replace(self, series=known)
 
     def get(self, policy: str, strategy: Strategy | None) -> Series | None:
         """One series.

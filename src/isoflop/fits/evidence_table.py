@@ -13,21 +13,36 @@ from isoflop.errors import UserError
 from isoflop.fits.bootstrap import Resampling, dataset_weights
 from isoflop.fits.curves import Curve
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.registries import COST_MODELS, cost_columns, fitted_costs
 from isoflop.strategy import Strategy
-from isoflop.tables import MEASURED
+from isoflop.tables import MEASURED, with_columns
 
-_COSTS = ("wu2024", "kaplan", "total")
+# Parameters of a policy of unknown size.
+_UNKNOWN = 0
 
 
-def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
-    """The columns of MEASURED: curves of subset `all` in their order, by rising budget.
+def measured_schema(costs: Sequence[str] = ()) -> pa.Schema:
+    """MEASURED of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
+    return with_columns(MEASURED, cost_columns(fitted_costs(costs)))
+
+
+def measured_columns(curves: Sequence[Curve], costs: Sequence[str] = ()) -> dict[str, list[object]]:
+    """The columns of `measured_schema(costs)`: curves of subset `all` in their order, by rising budget.
 
     Parameters
     ----------
     curves
         Of all subsets.
+    costs
+        Cost models beyond those of every study.
     """
-    columns: dict[str, list[object]] = {name: [] for name in MEASURED.names}
+    columns: dict[str, list[object]] = {name: [] for name in measured_schema(costs).names}
     for curve in curves:
         if curve.key.subset != "all":
             continue
@@ -35,10 +50,10 @@ def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
         for name, value in curve.key._asdict().items():
             if name in columns:
                 columns[name] += [value] * count
-        columns["policy_params"] += [curve.policy_params] * count
+        columns["policy_params"] += [curve.policy_params or _UNKNOWN] * count
         columns["budget"] += curve.budgets.tolist()
-        for cost in _COSTS:
-            columns[f"flops_{cost}"] += curve.measured[f"flops_{cost}"].tolist()
+        for column in cost_columns(fitted_costs(costs)):
+            columns[column] += curve.measured[column].tolist()
         columns["credits"] += curve.credits.tolist()
     return columns
 
@@ -61,7 +76,9 @@ def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]
     return {"problems": problems, "bootstrap": bootstrap}
 
 
-def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> dict[str, Evidence]:
+def read_evidence(
+    table: pa.Table, metadata: Mapping[str, Any], source: str, costs: Sequence[str] = ()
+) -> dict[str, Evidence]:
     """The evidence of every data set.
 
     Parameters
@@ -72,6 +89,8 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
         As `measured_metadata` gives it.
     source
         What errors name: the file.
+    costs
+        Cost models beyond those of every study.
 
     Raises
     ------
@@ -96,7 +115,7 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
             dataset=dataset,
             problems=about["ids"],
             levels=None if (levels < 0).any() else levels,
-            series={key: _series(*key, group) for key, group in groups.items()},
+            series={key: _series(*key, group, fitted_costs(costs)) for key, group in groups.items()},
             weights=dataset_weights(dataset, len(about["ids"]), bootstrap["draws"], bootstrap["seed"]),
             level=bootstrap["level"],
         )
@@ -104,22 +123,25 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
 
 
 def parameters(table: pa.Table) -> dict[str, int]:
-    """Parameters of every policy.
+    """Parameters of every policy whose size is known.
 
     Parameters
     ----------
     table
         Columns of MEASURED.
     """
-    return dict(zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True))
+    pairs = zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True)
+    return {policy: params for policy, params in pairs if params != _UNKNOWN}
 
 
-def _series(policy: str, strategy: Strategy, rows: Sequence[Mapping[str, Any]]) -> Series:
+def _series(
+    policy: str, strategy: Strategy, rows: Sequence[Mapping[str, Any]], costs: Sequence[str]
+) -> Series:
     ordered = sorted(rows, key=lambda row: int(row["budget"]))
     return Series(
         policy=policy,
         strategy=strategy,
         budgets=np.array([row["budget"] for row in ordered]),
         credits=np.array([row["credits"] for row in ordered]),
-        costs={cost: np.array([row[f"flops_{cost}"] for row in ordered]) for cost in _COSTS},
+        costs={cost: np.array([row[COST_MODELS[cost].column] for row in ordered]) for cost in costs},
     )

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.arrays import Bools, Floats
+from isoflop.estimate import fraction
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
-from isoflop.fits.curves import csv_text, fraction
+from isoflop.fits.curves import csv_text
 
 COLUMNS = (
     "experiment", "dataset", "policy", "generator", "place", "measure", "value", "ci_low", "ci_high",

@@ -52,7 +52,7 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
     light = light_jobs(plan)
     jobs = ranged(with_models, inputs.known, plan.config.planning)
     jobs += [Ranged(job, 0.0, 0.0) for job in light]
-    done = [(root / plan.results / expected.job.output).is_file() for expected in jobs]
+    done = [(root / plan.results / one.job.output).is_file() for one in jobs]
     precision = forecast_precision(plan, inputs.known.problems)
     planning = plan.config.planning
     return Forecast(plan.config.experiment, planning, jobs, done, inputs.notes, inputs.faults, precision)
@@ -62,10 +62,10 @@ def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
     jobs = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
-    for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
+    for stage, pools in (("gather_trees", plan.pools.searches()), ("replay", plan.pools.replays())):
         jobs += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
         jobs += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
-        jobs += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
+        jobs += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]
     return jobs

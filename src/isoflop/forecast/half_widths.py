@@ -19,7 +19,7 @@ from isoflop.fits.precision import (
 from isoflop.forecast.comparisons import Comparison, Picked
 from isoflop.strategy import NONE
 
-# What two strategies agree on for good, q of isoflop.fits.precision, fitted with its other constants. Where
+# What two strategies agree on in every execution, q of isoflop.fits.precision, fitted with its other constants. Where
 # they differ in several respects, the product.
 _POLICIES = 0.9
 _SEARCHES = 0.98

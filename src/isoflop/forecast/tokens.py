@@ -15,7 +15,7 @@ from functools import cache
 
 from isoflop.config.generators import AnySearch
 from isoflop.config.planning import Planning
-from isoflop.costs import flops_kaplan, flops_total
+from isoflop.costs.flops import flops_kaplan, flops_total
 from isoflop.forecast.time import Placed, batch, read_seconds, write_seconds
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import ROOT, Grow, Question, Step, Tree
@@ -193,7 +193,7 @@ def chain_work(
 ) -> ChainWork:
     """Chains are written place by place, those of `at_once` problems together.
 
-    The problem's own prompt is read once for its first answers, and the prompt of every revision anew.
+    The problem's own prompt is read once for its first answers, and the prompt of every revision again.
     """
     answer = min(lengths.solution, max_tokens)
     requests = read = flops = seconds = 0.0

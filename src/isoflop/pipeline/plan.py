@@ -18,7 +18,7 @@ from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -27,14 +27,14 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
-    GatherSpec,
+    GatherTreesSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     canonical,
 )
@@ -109,11 +109,11 @@ class Plan:
         gpus = self.config.training[model].gpus
         return gpus if gpus > 1 else usual
 
-    def label(self, label: str) -> str:
+    def step_labels(self, label: str) -> str:
         """Specification of a table of step labels."""
         entry = self.config.labels[label]
         return canonical(
-            LabelSpec(
+            StepLabelsSpec(
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
@@ -172,10 +172,10 @@ class Plan:
         """Files and folders of the policy and of the verifier that guides it."""
         return self.models.all_files([policy], self.pools.verifiers(generator))
 
-    def gather(self, policy: str, generator: str) -> str:
+    def gather_trees(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
         budgets = self.pools.budgets(policy, generator)
-        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+        return canonical(GatherTreesSpec(budgets=budgets, code=code_digest("isoflop.stages.gather_trees")))
 
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
@@ -237,15 +237,20 @@ class Plan:
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
-            return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
+            return canonical(
+                SelectSpec(seed=config.seed, generator_kind="greedy", code=code, **self.priced(policy, ()))
+            )
         kind: Literal["search", "import", "sampling"] = "sampling"
         if isinstance(entry, TreeSearch | Import):
             kind = "search" if isinstance(entry, TreeSearch) else "import"
         telling = config.difficulty is not None and config.difficulty.generator == generator
-        return self.select_from(generator, kind, self.pools.budgets(policy, generator), halves=telling)
+        return self.select_from(
+            policy, generator, kind, self.pools.budgets(policy, generator), halves=telling
+        )
 
     def select_from(
         self,
+        policy: str,
         generator: str,
         kind: Literal["sampling", "import", "search", "revisions"],
         budgets: tuple[int, ...],
@@ -272,11 +277,22 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
-                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                **self.priced(
+                    policy,
+                    self.pools.verifiers(generator),
+                    (SELECTORS, config.selectors),
+                    (STEP_AGGREGATIONS, config.step_aggregations),
                 ),
             )
         )
+
+    def priced(
+        self, policy: str, verifiers: Iterable[str], *asked: tuple[Registry[Any], Iterable[str]]
+    ) -> dict[str, Any]:
+        """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
+        costs = self.config.further_costs
+        terms = self.models.terms(policy, verifiers) if costs else {}
+        return {"costs": costs, "terms": terms, "plugins": _plugins(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -290,6 +306,7 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,

@@ -143,7 +143,7 @@ def limit_bounds(ballot: Ballot) -> tuple[float, float]:
 
     Notes
     -----
-    A vote is open if pools drawn anew from this one, with replacement, are sometimes right and sometimes not:
+    A vote is open if pools resampled from this one, with replacement, are sometimes right and sometimes not:
     right in more than 2.5% and in less than 97.5% of them.
     """
     right = float(subset_credits(ballot, _resamples(ballot.size), (ballot.size,)).mean())
@@ -152,7 +152,7 @@ def limit_bounds(ballot: Ballot) -> tuple[float, float]:
 
 @lru_cache(maxsize=8)
 def _resamples(size: int) -> Ints:
-    """Candidates of 400 pools of `size` drawn anew from such a pool, [size, pools]; always the same ones."""
+    """Candidates of 400 pools of `size` resampled from such a pool, [size, pools]; always the same ones."""
     return np.random.default_rng(size).integers(0, size, size=(size, _POOLS))
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import ModelShape, search_costs
+from isoflop.costs.pools import search_costs
+from isoflop.costs.work import Party
 from isoflop.errors import UserError
 from isoflop.selection.pool import Candidates, PickingCredits, SelectSpec, StepScores, groups
 from isoflop.selection.registry import Answers, Selector
@@ -46,8 +47,8 @@ class TreePool:
     budgets: tuple[int, ...]
     runs: int
     usage: Mapping[str, Floats]
-    policy: ModelShape
-    verifier: ModelShape
+    policy: Party
+    verifier: Party
 
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
         """Credits of every picking, exact: [budgets, problems], means over runs, by `spec.selectors`.
@@ -72,7 +73,7 @@ class TreePool:
             for picking, weights in zip(group.pickings, group.weights, strict=True)
         ]
 
-    def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
+    def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
         """Cost of the searches.
 
         Parameters
@@ -81,12 +82,14 @@ class TreePool:
             The searches' own.
         verifier
             Has no effect: the verifier's reading belongs to the search, whatever picks the answer.
+        asked
+            Cost models beyond those of every study.
 
         Returns
         -------
-        Columns of CREDITS, [budgets, problems], means over runs.
+        By column, [budgets, problems], means over runs.
         """
-        return search_costs(self.usage, self.policy, self.verifier)
+        return search_costs(self.usage, self.policy, self.verifier, asked)
 
     def _picking_credits(
         self, selector: Selector, picking: Picking, weights: Floats | None
