@@ -176,7 +176,7 @@ def test_a_server_that_refuses_a_filter_is_refused_by_its_name(server: LoopbackS
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_steps_end_at_separators_whatever_is_under_way(server: LoopbackServer, steps: int) -> None:
+def test_steps_end_at_separators_whatever_is_in_flight(server: LoopbackServer, steps: int) -> None:
     requests = [
         GenerationRequest(prompt, seed, 60, separator="\n", steps=steps)
         for prompt in PROMPTS
@@ -215,7 +215,7 @@ def test_what_is_written_after_the_last_step_in_one_go_is_dropped(server: Loopba
     policy.close()
 
 
-def test_concurrency_and_batch_size_bound_what_is_under_way(server: LoopbackServer) -> None:
+def test_concurrency_and_batch_size_bound_what_is_in_flight(server: LoopbackServer) -> None:
     for concurrency, batch_size in ((3, 64), (64, 2)):
         server.most_at_once = 0
         policy = connect(server, batch_size, concurrency=concurrency)
@@ -224,12 +224,12 @@ def test_concurrency_and_batch_size_bound_what_is_under_way(server: LoopbackServ
         assert 1 <= server.most_at_once <= min(concurrency, batch_size)
 
 
-def test_more_requests_join_those_under_way(server: LoopbackServer) -> None:
+def test_more_requests_join_those_in_flight(server: LoopbackServer) -> None:
     policy = connect(server)
     asked = list(REQUESTS[2:10])
     told: list[int] = []
 
-    def more(finished: Any, under_way: int) -> list[GenerationRequest]:
+    def more(finished: Any, in_flight: int) -> list[GenerationRequest]:
         told.extend(number for number, _ in finished)
         return [asked.pop(0)] if asked else []
 

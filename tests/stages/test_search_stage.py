@@ -125,7 +125,7 @@ def test_requests_that_come_later_are_served_like_the_first(policy: Transformers
     requests = [GenerationRequest(prompt, seed, 60) for seed, prompt in enumerate(prompts)]
     later, seen = list(requests[2:]), []
 
-    def more(finished: Any, under_way: int) -> list[GenerationRequest]:
+    def more(finished: Any, in_flight: int) -> list[GenerationRequest]:
         seen.extend(index for index, _ in finished)
         return [later.pop(0)] if later else []
 

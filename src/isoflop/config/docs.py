@@ -127,7 +127,7 @@ def _default(value: Schema) -> str:
 
 
 def _type(value: Schema, definitions: Schema) -> str:
-    """What may stand there, in words."""
+    """The values that a key allows, in words."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[-1]
         words = f"[{name}](#{name.lower()})"

@@ -278,7 +278,7 @@ class TreeSearch(Drawing):
     max_tokens: Count
     """Longest solution, in tokens along the whole path."""
     max_step_tokens: Count
-    """Longest step, in tokens; a longer one is cut and goes on in the next."""
+    """Longest step, in tokens; a longer one is cut and continues in the next."""
     max_depth: Count = 40
     """Most steps of a solution."""
     only: Reach | None = None

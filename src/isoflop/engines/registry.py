@@ -76,9 +76,10 @@ Progress = Callable[[int, int], None]
 
 
 More = Callable[[Sequence[tuple[int, Completion]], int], Sequence[GenerationRequest]]
-"""Called with the completions just finished, by the number of their request, and how many are under way.
+"""Called with the completions just finished, by the number of their request, and how many are in flight.
 
-Returns further requests, which are numbered on; an engine with nothing under way asks until there are none.
+Returns further requests, numbered from where the last ones ended; an engine with nothing in flight asks until
+there are none.
 """
 
 

@@ -136,10 +136,10 @@ class ServerPolicy(JoiningPolicy):
         read = (answer.get("usage") or {}).get("prompt_tokens", sent)
         if read != sent:
             raise self._failure(f"reads {read} tokens where {sent} were sent; it must not change prompts")
-        own, theirs = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
-        if _solid(own) != _solid(theirs):
+        expected, answered = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
+        if _solid(expected) != _solid(answered):
             raise self._failure(
-                f"writes {theirs!r} where the tokens of {model!r} mean {own!r}: it has another model"
+                f"writes {answered!r} where the tokens of {model!r} mean {expected!r}: it has another model"
             )
         _, nearly = self._ask(self._question(0.05))
         for token, other, one, two in zip(

@@ -14,8 +14,8 @@ def split_steps(text: str, separator: str) -> list[str]:
     steps: list[str] = []
     start = 0
     while start < len(text):
-        found = text.find(separator, start)
-        end = len(text) if found < 0 else found + len(separator)
+        match = text.find(separator, start)
+        end = len(text) if match < 0 else match + len(separator)
         piece = text[start:end]
         if steps and (not piece.strip() or not steps[-1].strip()):
             steps[-1] += piece
@@ -47,23 +47,23 @@ def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str)
     boundaries are found in the pieces themselves; they are given the spaces where it takes those.
     Raises UserError if the pieces have another number of steps than the text.
     """
-    own = split_steps("".join(pieces), separator)
-    if len(own) != len(steps):
+    found_steps = split_steps("".join(pieces), separator)
+    if len(found_steps) != len(steps):
         pieces = _spaced(pieces, "".join(steps))
-        own = split_steps("".join(pieces), separator)
-    if len(own) != len(steps):
+        found_steps = split_steps("".join(pieces), separator)
+    if len(found_steps) != len(steps):
         raise UserError(
-            f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens"
+            f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(found_steps)} in its tokens"
         )
-    counts = [0] * len(own)
-    place = 0
-    end = len(own[0])
+    counts = [0] * len(found_steps)
+    step = 0
+    end = len(found_steps[0])
     position = 0
     for piece in pieces:
-        while piece and position >= end and place + 1 < len(own):
-            place += 1
-            end += len(own[place])
-        counts[place] += 1
+        while piece and position >= end and step + 1 < len(found_steps):
+            step += 1
+            end += len(found_steps[step])
+        counts[step] += 1
         position += len(piece)
     return counts
 

@@ -51,11 +51,15 @@ class VllmPolicy(JoiningPolicy):
         """One step of the engine: one more token of every request."""
         for output in self._engine.step():
             if output.finished:
-                one = output.outputs[0]
+                completion = output.outputs[0]
                 logprobs = [
-                    chosen[token].logprob for token, chosen in zip(one.token_ids, one.logprobs, strict=True)
+                    chosen[token].logprob
+                    for token, chosen in zip(completion.token_ids, completion.logprobs, strict=True)
                 ]
-                yield int(output.request_id), Written(one.token_ids, logprobs, one.finish_reason == "stop")
+                yield (
+                    int(output.request_id),
+                    Written(completion.token_ids, logprobs, completion.finish_reason == "stop"),
+                )
 
     def abandon(self, numbers: Sequence[int]) -> None:
         """Take requests out of the batch."""

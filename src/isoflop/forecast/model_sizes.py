@@ -37,16 +37,16 @@ def size_of_name(name: str) -> Size | None:
 
     Keys are taken to be as wide as queries, which is the most that they can be.
     """
-    found = _IN_NAME.search(name.rsplit("/", 1)[-1])
-    if found is None:
+    match = _IN_NAME.search(name.rsplit("/", 1)[-1])
+    if match is None:
         return None
-    parameters = float(found[1]) * _UNITS[found[2].lower()]
+    parameters = float(match[1]) * _UNITS[match[2].lower()]
     nearest = min(_USUAL, key=lambda millions: abs(millions * 1e6 / parameters - 1))
     layers, width = _USUAL[nearest]
     shape = ModelShape(
         parameters=round(parameters), embedding_parameters=0, layers=layers, attention_width=width
     )
-    return Size(shape, width, f"assumed from its name ({found[0]})")
+    return Size(shape, width, f"assumed from its name ({match[0]})")
 
 
 def size_of_plan(size: ModelSize) -> Size:

@@ -193,7 +193,7 @@ def chain_work(
 ) -> ChainWork:
     """Chains are written place by place, those of `at_once` problems together.
 
-    The problem's own prompt is read once for its first answers, and the prompt of every revision anew.
+    The problem's own prompt is read once for its first answers, and the prompt of every revision again.
     """
     answer = min(lengths.solution, max_tokens)
     requests = read = flops = seconds = 0.0

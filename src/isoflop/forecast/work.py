@@ -72,7 +72,7 @@ class Known:
 
     def scaled(self, factor: float) -> "Known":
         """With longer solutions."""
-        return replace(self, lengths={key: one.scaled(factor) for key, one in self.lengths.items()})
+        return replace(self, lengths={key: lengths.scaled(factor) for key, lengths in self.lengths.items()})
 
 
 @dataclass(frozen=True)
@@ -116,34 +116,34 @@ class Ranged:
 
 def study_jobs(work: StudyWork, known: Known) -> list[Job]:
     """The jobs that sample, revise, search and score."""
-    found: list[Job] = []
+    jobs: list[Job] = []
     for dataset, policy, generator in work.pools:
         entry, most = work.generators[generator], work.at_most.get(generator, {}).get(policy)
         base = Job("sample", "", dataset, policy, generator)
         if isinstance(entry, Greedy | Sampling):
             if isinstance(entry, Sampling) and most is not None:
                 entry = entry.model_copy(update={"samples": min(entry.samples, most)})
-            found.append(_sample(work, known, base, entry))
-            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+            jobs.append(_sample(work, known, base, entry))
+            jobs += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
         elif isinstance(entry, Revisions):
-            found.append(_revise(work, known, base, entry))
-            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+            jobs.append(_revise(work, known, base, entry))
+            jobs += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
         else:
             (guide,) = work.verifiers_of[generator]
-            found += [
+            jobs += [
                 _search(work, known, replace(base, verifier=guide, budget=budget), entry)
                 for budget in entry.budgets
                 if most is None or budget <= most
             ]
-    return found
+    return jobs
 
 
 def assumed_lengths(planning: Planning, dataset: str, policy: str) -> Lengths:
     """What planning says: of the policy, else of the data set, else of all."""
-    own, data = planning.policies.get(policy), planning.datasets.get(dataset)
+    of_policy, of_dataset = planning.policies.get(policy), planning.datasets.get(dataset)
 
     def first(key: str) -> float:
-        values = (getattr(one, key, None) for one in (own, data))
+        values = (getattr(assumption, key, None) for assumption in (of_policy, of_dataset))
         return float(next((value for value in values if value is not None), getattr(planning, key)))
 
     return Lengths(first("prompt_tokens"), first("solution_tokens"), first("steps"))

@@ -64,15 +64,15 @@ def import_closure(module: str) -> tuple[str, ...]:
 
     Descriptions are left out.
     """
-    found: set[str] = set()
+    closure: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and not describes(name):
-            found.add(name)
+        if name not in closure and not describes(name):
+            closure.add(name)
             waiting += _imports(name)
             waiting += [inner for package in LOOKED_UP.get(name, ()) for inner in _modules_of(package)]
-    return tuple(sorted(found))
+    return tuple(sorted(closure))
 
 
 def module_file(module: str) -> Path:

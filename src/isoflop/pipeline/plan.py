@@ -147,14 +147,14 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
-        own: dict[str, object] = {"only": None}
+        changes: dict[str, object] = {"only": None}
         if isinstance(entry, Sampling):
             most = (entry.only.at_most if entry.only else None) or {}
-            own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
+            changes |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
                 policy=self.models.writer(policy),
-                generator=entry.model_copy(update=own),
+                generator=entry.model_copy(update=changes),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -190,10 +190,10 @@ class Plan:
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
-        own = tuple(source for source in entry.sources if source.policy == policy)
+        sources = tuple(source for source in entry.sources if source.policy == policy)
         return canonical(
             ReplaySpec(
-                generator=entry.model_copy(update={"sources": own}),
+                generator=entry.model_copy(update={"sources": sources}),
                 policy=self.models.writer(policy),
                 verifier=self.models.imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,

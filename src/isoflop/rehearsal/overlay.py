@@ -41,10 +41,10 @@ def architecture(model: str, model_type: str | None = None) -> str:
 def override(
     config: Config, folders: Mapping[str, str], files: Mapping[str, Any], engine: str
 ) -> dict[str, Any]:
-    """The mapping to lay over a config.
+    """The mapping that overrides a config.
 
-    `folders`: the checkpoint in the place of `policies.x`, `verifiers.x` and `training.x`. `files`: what to
-    lay over an entry of `datasets`. Raises UserError where there is nothing to rehearse.
+    `folders`: the checkpoint in the place of `policies.x`, `verifiers.x` and `training.x`. `files`: what
+    overrides an entry of `datasets`. Raises UserError where there is nothing to rehearse.
     """
     if config.imports:
         name = next(iter(config.imports))
@@ -172,7 +172,7 @@ def _training(
 
 
 def file_override(entry: object, path: str | None, files: list[dict[str, str]]) -> dict[str, Any]:
-    """What to lay over a data set that is read from files: a local path, or files of the mirror."""
+    """The override of a data set that is read from files: a local path, or files of the mirror."""
     if isinstance(entry, FileSource):
         return {"path": path, "sha256": None, "skip": 0, "limit": None}
     return {"revision": "0" * 40, "files": files, "skip": 0, "limit": None}

@@ -151,9 +151,9 @@ def save_verifier(
 
 def with_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A copy of a tokenizer with texts that are one token each."""
-    own = copy.deepcopy(tokenizer)
-    own.add_tokens([AddedToken(text, normalized=False) for text in texts])
-    return own
+    extended = copy.deepcopy(tokenizer)
+    extended.add_tokens([AddedToken(text, normalized=False) for text in texts])
+    return extended
 
 
 def missing_tokens(tokenizer: Any, marks: Sequence[str]) -> list[str]:

@@ -95,18 +95,18 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
     """What accuracies on a data set do not tell, where it is about more than `WORTH_TELLING` of a pool."""
-    own = [pool for pool in pools if pool.dataset == dataset]
-    if unrecognised := _told(own, "finished_no_answer"):
+    of_dataset = [pool for pool in pools if pool.dataset == dataset]
+    if unrecognised := _told(of_dataset, "finished_no_answer"):
         yield (
             f"Solutions that end without a recognised answer: {unrecognised}. They count as wrong, and "
             "nobody can tell from the accuracy whether the model or the extraction failed."
         )
-    if unfinished := _told(own, "unfinished"):
+    if unfinished := _told(of_dataset, "unfinished"):
         yield (
             f"Unfinished solutions, cut off at the token limit or left by a search: {unfinished}. They count "
             "as wrong unless they had stated their answer."
         )
-    if too_long := _told(own, "too_long"):
+    if too_long := _told(of_dataset, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
 
 
