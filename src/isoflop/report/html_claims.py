@@ -1,6 +1,6 @@
 """The claims of a paper in the report: a verdict under each cost model, and the evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -45,27 +45,25 @@ def claims_table(
             rows.append([*head, Cell(name), *said])
             head = [Cell(""), Cell("")]
     header = ["", "Claim", "Compute counted", "Verdict", "In numbers"]
-    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(own, costs))))
+    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(own))))
     return HtmlTable(title, text, header, rows, text_columns=len(header))
 
 
-def changes_with_cost(claims: pd.DataFrame, costs: Mapping[str, str]) -> str:
+def changes_with_cost(claims: pd.DataFrame) -> str:
     """Which verdicts change with the cost, in a sentence; nothing where no claim was tested under two.
 
-    `claims`: of one data set. `costs`: as for `claims_table`.
+    `claims`: of one data set, as `isoflop.verdicts.judge.claims_csv` has it.
     """
     changing, compared = [], False
     for number, group in claims[claims["row"] == "claim"].groupby("claim", sort=False):
         tested = group[group["verdict"] != NOT_TESTED]
         compared |= len(tested) > 1
         if tested["verdict"].nunique() > 1:
-            verdicts = (
-                f"{row['verdict']} under {costs.get(str(row['cost_model']), str(row['cost_model']))}"
-                for _, row in tested.iterrows()
-            )
-            changing.append(f"{number} ({', '.join(verdicts)})")
+            by_verdict = tested.groupby("verdict", sort=False)["cost_model"]
+            verdicts = (f"{name} under {' and under '.join(under)}" for name, under in by_verdict)
+            changing.append(f"{number} ({'; '.join(verdicts)})")
     if changing:
-        return f"Verdicts that change with the cost: claim {'; '.join(changing)}."
+        return f"Verdicts that change with the cost: claim {', claim '.join(changing)}."
     return "No verdict changes with the cost." if compared else ""
 
 
