@@ -45,7 +45,7 @@ def claims_table(
             rows.append([*head, Cell(name), *said])
             head = [Cell(""), Cell("")]
     header = ["", "Claim", "Compute counted", "Verdict", "In numbers"]
-    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(own))))
+    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(of_dataset))))
     return HtmlTable(title, text, header, rows, text_columns=len(header))
 
 
