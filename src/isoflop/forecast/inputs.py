@@ -41,7 +41,6 @@ from isoflop.tables import PROBLEMS
 
 # Prompts that are counted for their mean.
 _COUNTED = 200
-
 # Stands for a size that check() then complains of.
 _UNKNOWN = Size(ModelShape(parameters=1, embedding_parameters=0, layers=1, attention_width=1), 1, "unknown")
 
