@@ -33,7 +33,7 @@ CANDIDATES = pa.schema(
         pa.field("tokens", pa.int32(), nullable=False),  # generated, the end token included
         pa.field("logprob", pa.float32()),  # natural log, at temperature 1
         pa.field("source", pa.string()),  # the file and row that an imported candidate comes from
-        # Of a search, which is run separately at every budget, several times; null where every budget is a subset.
+        # Of a search, which is run anew at every budget, several times; null where every budget is a subset.
         # Of revisions, the chain (`run`, from 0) and the answer's place in it (`budget`, from 1).
         pa.field("budget", pa.int32()),
         pa.field("run", pa.int32()),
