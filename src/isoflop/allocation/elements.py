@@ -110,7 +110,7 @@ def half_difference(first: Element, second: Element, level: float) -> Element:
 
 
 def drawn_element(draws: Floats, problems: float, level: float, rare: float = 0.0) -> Element:
-    """Of a statistic that is known in every replicate, such as the gain of a choice that each makes again.
+    """Of a statistic known in every replicate, such as the gain of a choice made again in each.
 
     Parameters
     ----------

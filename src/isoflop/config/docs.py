@@ -15,7 +15,8 @@ FOLDER = Path("docs/reference")
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead. -->
+<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead, those of searches and
+verifiers in src/isoflop/search/algorithms/ and src/isoflop/verifiers/kinds/. -->
 # Configuration
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its

@@ -30,10 +30,9 @@ from isoflop.engines.checkpoints import (
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
-from isoflop.engines.prompts import Decoder, PromptEncoder
+from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.steps import ended_steps
-from isoflop.engines.token_sampling import choose, uniforms
+from isoflop.engines.token_sampling import Draws, choose, uniforms
 from isoflop.errors import UserError
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
@@ -45,32 +44,32 @@ _KEPT_BYTES = 2**30
 class _InFlight:
     """All requests of one call, those to come included, and what has become of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.requests: list[GenerationRequest] = []
         self.results: list[Completion | None] = []
         self.queue: deque[tuple[tuple[int, ...], list[int]]] = deque()
         self.ids_of: dict[str, tuple[int, ...]] = {}
         self.separators: set[str] = set()
+        self.stops: set[tuple[str, ...]] = set()
         self.seeds = np.zeros(0, dtype=np.uint64)
         self.limits = np.zeros(0, dtype=np.int64)
         self.logprobs = np.zeros(0)
-        self.temperatures, self.top_ps = torch.zeros(0), torch.zeros(0)
+        self.drawing = Draws.of([], torch.float32, device)
 
-    def add(self, requests: Sequence[GenerationRequest], device: torch.device) -> None:
-        """Number `requests` from where the last ones ended."""
+    def add(self, requests: Sequence[GenerationRequest]) -> None:
+        """Number `requests` on."""
         if not requests:
             return
         self.requests += requests
         self.results += [None] * len(requests)
         self.separators |= {request.separator for request in requests if request.separator is not None}
+        self.stops |= {request.stop for request in requests if request.stop}
         seeds = np.array([request.seed for request in requests], dtype=np.uint64)
         self.seeds = np.concatenate([self.seeds, seeds])
         self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
         self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
-        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
-        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
-        self.temperatures = torch.cat([self.temperatures.to(device), temperatures])
-        self.top_ps = torch.cat([self.top_ps.to(device), top_ps])
+        device = self.drawing.temperature.device
+        self.drawing = self.drawing.followed_by(Draws.of(requests, torch.float32, device))
 
 
 class TransformersPolicy:
@@ -88,9 +87,10 @@ class TransformersPolicy:
         self._batch_size = batch_size
         self._settles = entry.dtype == "float32"
         self._decoder = Decoder(self._tokenizer)
-        self._endings: dict[str, NDArray[np.int64]] = {}
         self._store = SegmentStore(_KEPT_BYTES)
-        self._ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
         # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
         self.settled = 0
@@ -103,7 +103,7 @@ class TransformersPolicy:
         more: More | None = None,
     ) -> list[Completion]:
         """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        in_flight = _InFlight()
+        in_flight = _InFlight(self._model.device)
         self._enqueue(in_flight, requests)
         with torch.inference_mode():
             self._decode(in_flight, progress, more)
@@ -123,12 +123,11 @@ class TransformersPolicy:
                     f"the model's {longest} positions: {request.prompt[:60]!r}"
                 )
             waiting.setdefault(ids, []).append(index)
-        in_flight.add(requests, self._model.device)
+        in_flight.add(requests)
         in_flight.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
 
     def _decode(self, in_flight: "_InFlight", progress: Progress | None, more: More | None) -> None:
         device, queue = self._model.device, in_flight.queue
-        ends = np.array(sorted(self._ends), dtype=np.int64)
         state, branches = DecodeState(device), list[Branch]()
         logits = torch.zeros(0)
         # The unfinished requests, the row of the state that each is in, and how many tokens it has.
@@ -149,8 +148,7 @@ class TransformersPolicy:
             choice = choose(
                 logits[torch.from_numpy(row_of).to(device)],
                 torch.from_numpy(uniform).to(device, logits.dtype),
-                in_flight.temperatures[chosen],
-                in_flight.top_ps[chosen],
+                in_flight.drawing[chosen],
                 CLOSE,
             )
             tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
@@ -160,20 +158,21 @@ class TransformersPolicy:
                         branches[row_of[place]], requests[active[place]], float(uniform[place])
                     )
             in_flight.logprobs[active] += gained
-            stopped = np.isin(tokens, ends)
-            step = self._step_ends(in_flight, branches, active, row_of, tokens) & ~stopped
-            self._keep(state, branches, np.unique(row_of[step]).tolist())
-            done = stopped | step | (written + 1 >= in_flight.limits[active])
-            texts: dict[tuple[int, int, str], Completion] = {}
+            ending = self._endings.find(
+                NewTokens(requests, active, row_of, tokens, [branch.tokens for branch in branches]),
+                in_flight.separators,
+                in_flight.stops,
+            )
+            self._keep(state, branches, np.unique(row_of[ending.step]).tolist())
+            done = ending.stopped | ending.cut | ending.step | (written + 1 >= in_flight.limits[active])
             finished = []
+            texts: dict[tuple[object, ...], Completion] = {}
             for place in np.flatnonzero(done).tolist():
-                reason = "stop" if stopped[place] else "step" if step[place] else "length"
-                key = (int(row_of[place]), int(tokens[place]), reason)
+                index, branch = int(active[place]), branches[row_of[place]]
+                how = (*ending.how(place), self._thinks(requests[index]))
+                key = (int(row_of[place]), int(tokens[place]), *how)
                 if key not in texts:
-                    branch = branches[key[0]]
-                    ids = branch.tokens if reason == "stop" else [*branch.tokens, key[1]]
-                    texts[key] = self._decoder.completion(ids, reason, len(branch.prompt))
-                index = int(active[place])
+                    texts[key] = self._completion(branch, int(tokens[place]), *how)
                 completion = replace(texts[key], logprob=float(in_flight.logprobs[index]))
                 in_flight.results[index] = completion
                 finished.append((index, completion))
@@ -189,45 +188,22 @@ class TransformersPolicy:
             else:
                 state, branches, row_of = DecodeState(device), [], row_of[going]
 
+    def _thinks(self, request: GenerationRequest) -> bool | None:
+        """Whether a request begins with thoughts; None where it goes on from what was written."""
+        return None if request.written else self._prompts.thinks(request.prompt)
+
+    def _completion(
+        self, branch: Branch, token: int, reason: str, kept: int | None, thinks: bool | None
+    ) -> Completion:
+        ended = reason == "stop" and kept is None
+        ids = branch.tokens if ended else [*branch.tokens, token]
+        return self._decoder.completion(ids, reason, len(branch.prompt), kept=kept, thinks=thinks)
+
     def _asked(self, in_flight: "_InFlight", more: More | None) -> bool:
         """Whether there is more to do, asked when there is nothing left."""
         if more is not None:
             self._enqueue(in_flight, more((), 0))
         return bool(in_flight.queue)
-
-    def _step_ends(
-        self,
-        in_flight: "_InFlight",
-        branches: list[Branch],
-        active: NDArray[np.int64],
-        row_of: NDArray[np.int64],
-        tokens: NDArray[np.int64],
-    ) -> NDArray[np.bool_]:
-        """Which requests have all steps that they asked for with their new token. Shape [active]."""
-        ended = np.zeros(len(active), dtype=np.bool_)
-        for separator in in_flight.separators:
-            ending = self._ending_tokens(separator)
-            counts: dict[tuple[int, int], int] = {}
-            for index in np.flatnonzero(np.isin(tokens, ending)).tolist():
-                request = in_flight.requests[active[index]]
-                if request.separator != separator:
-                    continue
-                key = (int(row_of[index]), int(tokens[index]))
-                if key not in counts:
-                    text = self._decoder.text([*branches[key[0]].tokens, key[1]])
-                    counts[key] = ended_steps(text, separator)
-                ended[index] = counts[key] >= request.steps
-        return ended
-
-    def _ending_tokens(self, separator: str) -> NDArray[np.int64]:
-        """The tokens that may complete `separator`: those that hold its last character."""
-        if separator not in self._endings:
-            size = self._model.get_output_embeddings().weight.shape[0]
-            self._endings[separator] = np.array(
-                [token for token in range(size) if separator[-1] in self._decoder.piece(token)],
-                dtype=np.int64,
-            )
-        return self._endings[separator]
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
@@ -344,8 +320,7 @@ class TransformersPolicy:
         choice = choose(
             logits,
             torch.tensor([uniform], dtype=torch.float64, device=device),
-            torch.tensor([float(request.temperature)], dtype=torch.float64, device=device),
-            torch.tensor([float(request.top_p)], dtype=torch.float64, device=device),
+            Draws.of([request], torch.float64, device),
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])

@@ -21,7 +21,8 @@ from isoflop.seeds import derive_seed
 class Part:
     """What an engine is to write in one go: what to continue, and until when.
 
-    `seed` is None where nothing is drawn; `stop` is a text that ends the part, itself included.
+    `seed` is None where nothing is drawn; `top_k` 0 is all. `stop`: texts that end the part, its tokens
+    included.
     """
 
     prompt: Sequence[int]
@@ -29,14 +30,16 @@ class Part:
     max_tokens: int
     temperature: float
     top_p: float
-    stop: str | None
+    top_k: int
+    min_p: float
+    stop: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Written:
     """What an engine wrote: tokens and their log-probabilities, the end token with them.
 
-    `stopped`: at an end token or the stop string, not because the limit was reached.
+    `stopped`: at an end token or a stop string, not for want of room.
     """
 
     tokens: Sequence[int]
@@ -64,7 +67,9 @@ class _Open:
             max_tokens=request.max_tokens - len(self.tokens),
             temperature=request.temperature,
             top_p=request.top_p if request.temperature else 1.0,
-            stop=request.separator,
+            top_k=request.top_k if request.temperature else 0,
+            min_p=request.min_p if request.temperature else 0.0,
+            stop=request.stop if request.separator is None else (request.separator, *request.stop),
         )
 
 
@@ -169,12 +174,21 @@ class JoiningPolicy(ABC):
             results.append(None)
 
     def _ended(self, opened: _Open, written: Written) -> Completion | None:
-        """The whole completion; None if the steps that were asked for are not all there yet."""
+        """The whole completion; None if neither it nor all steps that were asked for have ended yet."""
         request, new, logprobs = opened.request, list(written.tokens), list(written.logprobs)
-        if written.stopped and new and new[-1] in self.ends:
+        ended = written.stopped and bool(new) and new[-1] in self.ends
+        kept = self._kept(opened.tokens + (new[:-1] if ended else new), request)
+        if kept is not None:
+            # An engine may write on: several tokens at once, or where it was not told of a beginning.
+            ended = False
+            while len(new) > 1 and self._kept(opened.tokens + new[:-1], request) is not None:
+                del new[-1], logprobs[-1]
+            kept = self._kept(opened.tokens + new, request)
+        if ended:
             ids, finish = opened.tokens + new[:-1], "stop"
+        elif kept is not None:
+            ids, finish = opened.tokens + new, "stop"
         elif self._enough(opened.tokens + new, request):
-            # An engine that writes several tokens at once may have written on after the last step.
             while len(new) > 1 and self._enough(opened.tokens + new[:-1], request):
                 del new[-1], logprobs[-1]
             ids, finish = opened.tokens + new, "step"
@@ -190,7 +204,18 @@ class JoiningPolicy(ABC):
             return None
         else:
             ids, finish = opened.tokens + new, "length"
-        return self.decoder.completion(ids, finish, len(opened.prompt), opened.logprob + sum(logprobs))
+        return self.decoder.completion(
+            ids,
+            finish,
+            len(opened.prompt),
+            opened.logprob + sum(logprobs),
+            kept=kept,
+            thinks=None if request.written else self.prompts.thinks(request.prompt),
+        )
+
+    def _kept(self, ids: Sequence[int], request: GenerationRequest) -> int | None:
+        """How many characters stay before a stop string; None where there is none."""
+        return self.decoder.cut(request.written, ids, request.stop) if request.stop else None
 
     def _enough(self, ids: Sequence[int], request: GenerationRequest) -> bool:
         """Whether all the steps that were asked for have ended."""

@@ -6,7 +6,7 @@ a threshold, E ~ N(0, 1) being drawn for every execution; the threshold gives A 
 
 - Executions of A and B on the same problem are both right with probability Phi2(m_A, m_B; r), the bivariate
   normal distribution function at the thresholds, with r = (q + w) / sqrt((1 + v_A)(1 + v_B)). Here
-  q = corr(S_A, S_B) is what the strategies agree on in every execution, and w the noise that both share.
+  q = corr(S_A, S_B) is what A and B agree on in every execution, w the noise that both executions share.
 - S varies **between problems**, E **within a problem**. A vote over k samples has v = v_1 / sqrt(k): measured
   votes gain less than the 1 / k of an average, for on many problems the vote is close.
 - A credit that is the mean over all k-subsets of a **pool** of n is E[vote | pool]: two subsets share

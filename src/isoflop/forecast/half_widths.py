@@ -19,8 +19,8 @@ from isoflop.fits.precision import (
 from isoflop.forecast.comparisons import Comparison, Picked
 from isoflop.strategy import NONE
 
-# What two strategies agree on in every execution, q of isoflop.fits.precision, fitted with its other
-# constants. Where they differ in several respects, the product.
+# What two strategies agree on in every execution, q of isoflop.fits.precision, fitted with its others. Where
+# they differ in several respects, the product.
 _POLICIES = 0.9
 _SEARCHES = 0.98
 _CHAINS = 0.975

@@ -19,7 +19,7 @@ from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
-from isoflop.config.verifiers import ImportedVerifier, Running
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
@@ -284,7 +284,7 @@ class _Sizes:
         entry = self._config.policies[name]
         return self._placed(f"policies.{name}", name, entry, None)
 
-    def verifier(self, name: str, entry: Running) -> Placed:
+    def verifier(self, name: str, entry: RunningVerifier) -> Placed:
         """A verifier that runs."""
         return self._placed(f"verifiers.{name}", name, entry, entry)
 
@@ -301,7 +301,9 @@ class _Sizes:
                 "{parameters, layers, attention_width}"
             )
 
-    def _placed(self, key: str, name: str, entry: Policy | Running, verifier: Running | None) -> Placed:
+    def _placed(
+        self, key: str, name: str, entry: Policy | RunningVerifier, verifier: RunningVerifier | None
+    ) -> Placed:
         size = self._of_training(entry.trained) if entry.trained else None
         if size is None:
             assert entry.model is not None  # one of the two is given
@@ -317,7 +319,7 @@ class _Sizes:
         )
 
     def _found(
-        self, key: str, name: str, model: str, revision: str | None, verifier: Running | None = None
+        self, key: str, name: str, model: str, revision: str | None, verifier: RunningVerifier | None = None
     ) -> Size:
         local = str(self._root / model) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)

@@ -6,18 +6,17 @@ Pure: the config's part (`StudyWork`) and what is known of problems and models (
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.config.generators import AnySearch, Greedy, Revisions, Sampling
+from isoflop.config.generators import Greedy, Revisions, Sampling, TreeSearch
 from isoflop.config.planning import ModelUse, Planning
+from isoflop.config.study import Generating
 from isoflop.costs.flops import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast.comparisons import Comparison
 from isoflop.forecast.time import Placed, batch, read_seconds, start_seconds, write_seconds
 from isoflop.forecast.tokens import Lengths, Place, chain_work, expected_use, judged_texts, places
 
-Generating = Annotated[Greedy | Sampling | Revisions | AnySearch, Field(discriminator="kind")]
 # Of a step in a table of trees, beside its text.
 _STEP_BYTES = 12.0
 
@@ -44,13 +43,17 @@ class StudyWork(BaseModel):
 
 
 class PlanComparisonSpec(BaseModel):
-    """What is compared with the ledgers and intervals of a finished study."""
+    """What is compared with the ledgers and intervals of a finished study.
+
+    `plugins`: digests of the files of searches of other packages, which the forecast plays.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: str
     work: StudyWork
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,7 @@ def _score(
     )
 
 
-def _search(work: StudyWork, known: Known, base: Job, entry: AnySearch) -> Job:
+def _search(work: StudyWork, known: Known, base: Job, entry: TreeSearch) -> Job:
     planning, budget = work.planning, base.budget
     assert budget is not None  # every search has one
     policy, verifier = known.policies[base.policy], known.verifiers[base.verifier]

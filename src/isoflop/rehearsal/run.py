@@ -112,9 +112,8 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
                 for setting in ("step_tag", "good_token", "bad_token")
                 if (mark := getattr(judge, setting, None))
             ]
-            kind = str(getattr(judge, "kind", ""))
-            made[key] = save_verifier(folder / key, kind, _seed(key), marks, positions)
-            print(f"rehearsal: {key}: {judge.model} as a random {kind}", file=sys.stderr)
+            made[key] = save_verifier(folder / key, judge.kind, _seed(key), marks, positions)
+            print(f"rehearsal: {key}: {judge.model} as a random {judge.kind}", file=sys.stderr)
     return made
 
 

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
@@ -67,10 +67,9 @@ def _solutions(generator: Import, mirror: Path | None) -> Iterator[tuple[str, It
             yield name, read(rows)
 
 
-def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
+def _shape(size: ModelSize | None) -> dict[str, Any] | None:
     """The shape of a model whose work is imported, as metadata have it; None where nobody knows it."""
-    assert size is not None  # checked with the config
-    if size == "unknown":
+    if size is None:
         return None
     return ModelShape(embedding_parameters=0, **size.model_dump()).model_dump()
 
@@ -129,6 +128,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         "source": [solution.place for *_, solution in rows],
         "budget": [None] * len(rows),
         "run": [None] * len(rows),
+        "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
     write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
