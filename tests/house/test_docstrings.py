@@ -7,6 +7,7 @@ A function with parameters has a section `Parameters` that names each, a class w
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,15 @@ def _parameters(node: ast.FunctionDef) -> list[str]:
 
 
 def _fields(node: ast.ClassDef) -> list[str]:
-    targets = [one.target for one in node.body if isinstance(one, ast.AnnAssign)]
+    """The public fields; keys of the config have a text below each instead."""
+    described = [below for below, text in pairwise(node.body) if _is_text(text)]
+    fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and one not in described]
+    targets = [one.target for one in fields]
     return [one.id for one in targets if isinstance(one, ast.Name) and not one.id.startswith("_")]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _named(docstring: str, section: str) -> set[str]:

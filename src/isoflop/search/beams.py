@@ -38,12 +38,24 @@ class BeamEntry(TreeSearch):
         return self
 
     def width(self, budget: int) -> int:
-        """M at a budget."""
+        """M, the children of every beam.
+
+        Parameters
+        ----------
+        budget
+            N beams.
+        """
         return math.isqrt(budget) if self.beam_width == "sqrt" else self.beam_width
 
 
 def rehearsed_at(entry: BeamEntry) -> tuple[int, ...]:
-    """The least budget of which more than one beam is kept."""
+    """The least budget of which more than one beam is kept.
+
+    Parameters
+    ----------
+    entry
+        The search's keys.
+    """
     return (4,) if entry.beam_width == "sqrt" else (2 * entry.beam_width,)
 
 
