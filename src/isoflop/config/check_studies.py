@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from isoflop.config.check_models import checkpoint_faults
-from isoflop.config.generators import Generator, Greedy, Import, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Import, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.models import Policy
-from isoflop.config.study import Config, made_pools
-from isoflop.config.verifiers import AnyVerifier, RunningVerifier
+from isoflop.config.study import Config, Generator, Verifier, made_pools
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.files import local_files
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
@@ -172,7 +172,7 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
 
 
 def _by(
-    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
+    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, Verifier]
 ) -> Iterator[str]:
     """Imported work is by a model that does not run here."""
     if name not in models:
@@ -183,7 +183,7 @@ def _by(
 
 def _idle(
     section: str,
-    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
+    models: Mapping[str, Policy] | Mapping[str, Verifier],
     used: Collection[str | None],
     config: Config,
 ) -> Iterator[str]:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_table, write_text
-from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.fits.bootstrap import Resampling
+from isoflop.fits.curves import Curve, FitSpec, build_curves, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata, measured_schema

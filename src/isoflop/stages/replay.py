@@ -128,6 +128,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         "source": [solution.place for *_, solution in rows],
         "budget": [None] * len(rows),
         "run": [None] * len(rows),
+        "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
     write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
