@@ -160,10 +160,8 @@ class _Lengths:
             if (dataset, name) not in lengths:
                 lengths[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         for name, training in config.training.items():
-            if isinstance(training, PolicyTraining) and training.data.dataset is not None:
-                lengths[training.data.dataset, name] = self._of_training(
-                    training.data.dataset, name, training
-                )
+            if isinstance(training, PolicyTraining) and (learnt := training.data.dataset) is not None:
+                lengths[learnt, name] = self._of_training(learnt, name, training)
         return lengths
 
     def _of_policy(self, dataset: str, name: str, policy: Policy) -> Lengths:
