@@ -157,8 +157,9 @@ def _shape(model: object, path: Path | None = None) -> ModelShape:
     if not model:
         return ModelShape(parameters=1, embedding_parameters=0, layers=1, attention_width=1)
     try:
-        return ModelShape(**{name: model[name] for name in ModelShape.model_fields})  # type: ignore[index]
-    except (KeyError, TypeError, ValueError) as error:
+        sizes: dict[str, int] = dict(model)  # type: ignore[call-overload]
+        return ModelShape(**{name: sizes[name] for name in ModelShape.model_fields.keys() & sizes.keys()})
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: its model has no sizes ({error}); delete it and run again") from error
 
 
