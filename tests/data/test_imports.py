@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from isoflop.data.format import import_format
+from isoflop.data.notes import pool_notes
 from isoflop.data.pooling import Demands, Pool, Target, pool
 from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution, split_scored
@@ -207,7 +208,6 @@ def test_problems_with_too_few_solutions_are_left_out_and_counted() -> None:
     ("one", "said"),
     [
         (solution("p9", "a", (0.5,)), "problem 'p9' is not in the data set"),
-        (solution("p1", "  ", (0.5,)), "the solution is empty"),
         (solution("p1", "a"), "has no score"),
         (solution("p1", "a", (1.5,)), "the score 1.5 is no probability"),
         (solution("p1", "a", (0.5, 0.5)), "1 steps but 2 scores"),
@@ -324,3 +324,16 @@ def test_bare_answers_and_a_data_sets_own_programs_are_not_shuffled() -> None:
     own = belonging([task["text"] for task in tasks], programs, order)
     moved = belonging([task["text"] for task in tasks], [*programs[1:], programs[0]], order)
     assert (answers.is_shuffled, own.is_shuffled, moved.is_shuffled) == (False, False, True)
+
+
+def test_an_empty_solution_is_kept_and_needs_no_score() -> None:
+    file = [solution("p1", ""), solution("p1", " "), solution("p1", ""), solution("p1", "a", (0.5,))]
+    found = together(file, demands=SCORED)
+    assert [one.text for _, one in found.solutions["p1"]] == ["", " ", "", "a"]
+    assert found.empty == 3
+    assert list(pool_notes(found, 1)) == [
+        "1 of 2 problems were left out: they have fewer than 1 solutions, or lack a budget or run.",
+        "3 solutions are empty; they count as wrong.",
+    ]
+    distinct = together(file[:3], demands=Demands(False, False, 1, distinct=True))
+    assert len(distinct.solutions["p1"]) == 3

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from isoflop.data.problems import read_rows
+from isoflop.data.rows import read_rows
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.grading import sandbox

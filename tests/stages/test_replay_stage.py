@@ -40,13 +40,15 @@ def spec(source: dict[str, Any], **rest: Any) -> str:
         "kind": "import", "format": "table", "dataset": "d", "verifier": "v",
         "characters_per_token": 4.0, "sources": [{"policy": "p"} | source],
     }  # fmt: skip
-    verifier = None if rest.pop("unscored", False) else {"kind": "imported", "size": SIZE}
+    verifiers = (
+        [] if rest.pop("unscored", False) else [{"name": "v", "model": {"kind": "imported", "size": SIZE}}]
+    )
     mirror = rest.pop("mirror", None)
     return json.dumps(
         {
             "generator": generator | rest,
             "policy": {"size": SIZE},
-            "verifier": verifier,
+            "verifiers": verifiers,
             "mirror": mirror,
             "code": "c",
         }

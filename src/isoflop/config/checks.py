@@ -7,7 +7,8 @@ from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
 from isoflop.config.datasets import FileSource, WordproblemsSource
-from isoflop.config.generators import Greedy, Import, Revisions, Sampling
+from isoflop.config.generators import Greedy, Revisions, Sampling
+from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS

@@ -20,7 +20,8 @@ from isoflop.config.analysis import (
 )
 from isoflop.config.base import Count, Entry, Name, Seed, Text
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
+from isoflop.config.generators import AnySearch, Generator, Reach, Revisions, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig

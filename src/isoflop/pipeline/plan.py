@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import FileSource
-from isoflop.config.generators import Greedy, Import, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
 from isoflop.files import local_files
@@ -31,6 +32,7 @@ from isoflop.specs import (
     GradeSpec,
     LabelSpec,
     ProblemsSpec,
+    ReplayedVerifier,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
@@ -181,11 +183,19 @@ class Plan:
         """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
         own = tuple(source for source in entry.sources if source.policy == policy)
+        held: dict[str, object] = {"sources": own, "at_most": None}
+        if entry.budgets is None:
+            held["at_least"] = entry.least(policy, self.config.budgets)
         return canonical(
             ReplaySpec(
-                generator=entry.model_copy(update={"sources": own}),
+                generator=entry.model_copy(update=held),
                 policy=self.models.writer(policy),
-                verifier=self.models.imported(entry.verifier) if entry.verifier else None,
+                verifiers=tuple(
+                    ReplayedVerifier(
+                        name=name, column=entry.scored_by[name], model=self.models.imported(name)
+                    )
+                    for name in self.pools.verifiers(generator)
+                ),
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
@@ -201,6 +211,7 @@ class Plan:
             for source in entry.sources
             if source.repo is None and source.policy == policy
             for file in source.files
+            if file.path is not None
             for path in local_files(str(self._root / file.path))
         ]
         if entry.tokenizer is not None and is_local(entry.tokenizer.model, self._root):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution, field, list_field, mapping, optional_text
 from isoflop.errors import UserError
 
@@ -47,4 +47,10 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             )
 
 
-FORMAT = ImportFormat(name="lm-eval", order=3, read=read)
+FORMAT = ImportFormat(
+    name="lm-eval",
+    order=3,
+    read=read,
+    reads=(("doc_id",), ("doc",), ("resps",), ("target",)),
+    knows=("filter", "filtered_resps", "arguments", "metrics", "*_hash"),
+)

@@ -7,7 +7,7 @@ trajectory where the verifier failed: both are refused rather than counted as wr
 from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
     list_field,
@@ -76,4 +76,10 @@ def _tokens(fields: Mapping[str, object], where: str) -> int | None:
     return None
 
 
-FORMAT = ImportFormat(name="optimal-tts", order=4, read=read)
+FORMAT = ImportFormat(
+    name="optimal-tts",
+    order=4,
+    read=read,
+    reads=(("question",), ("groundtruth",), ("output",)),
+    knows=("result",),
+)

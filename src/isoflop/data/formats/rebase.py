@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
     check_step_count,
@@ -53,4 +53,10 @@ def _steps(text: str, wanted: int | None, where: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-FORMAT = ImportFormat(name="rebase", order=1, read=read)
+FORMAT = ImportFormat(
+    name="rebase",
+    order=1,
+    read=read,
+    reads=(("question",), ("model_answer",), ("ground_truth_answer",)),
+    knows=("id", "total_tokens", "level", "type"),
+)
