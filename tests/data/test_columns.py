@@ -72,7 +72,13 @@ def test_unknown_columns_are_refused_where_one_may_be_missing_and_only_named_whe
     assert "line 1: columns that format table does not know: n_tokens, note" in said
     assert "perhaps `columns: {tokens: n_tokens}`" in said
     assert "`ignore: [n_tokens, note]`" in said
-    whole = {"problem": "Q?", "answer": "5", "unique_id": "u", "completions": ["a"], "scores": [[0.5]]}
+    whole: dict[str, Any] = {
+        "problem": "Q?",
+        "answer": "5",
+        "unique_id": "u",
+        "completions": ["a"],
+        "scores": [[0.5]],
+    }
     whole |= {"completion_tokens": [3], "mood": "good"}
     reading = Reading()
     assert len(read(whole, name="search-and-learn", reading=reading)) == 1
@@ -95,7 +101,7 @@ def test_of_two_columns_for_one_thing_none_is_dropped_silently() -> None:
 
 
 def test_rows_are_chosen_by_value_and_nobody_s_are_none() -> None:
-    rows = [
+    rows: list[Row] = [
         {"spec": {}},
         {"problem_id": "p", "text": "a", "m": {"name": "x"}, "k": 1, "greedy": True},
         {"problem_id": "p", "text": "b", "m": {"name": "y"}, "k": 2, "greedy": False},
@@ -114,7 +120,7 @@ def test_rows_are_chosen_by_value_and_nobody_s_are_none() -> None:
 
 
 def test_rows_of_several_models_are_not_one_models() -> None:
-    rows = [{"problem_id": "p", "text": "a", "model": name} for name in ("x", "y")]
+    rows: list[Row] = [{"problem_id": "p", "text": "a", "model": name} for name in ("x", "y")]
     assert "line 2: model is 'y', and 'x' in the rows before" in refusal(*rows, ignore=["model"])
     assert len(read(*rows, where={"model": ("x", "y")})) == 2
 

@@ -203,5 +203,9 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
     """A generator that makes one pool with all its budgets as subsets."""
     if name not in config.generators:
         yield unknown_entry(place, name, "generators", config.generators)
-    elif not isinstance(config.generators[name], Sampling | Import | Revisions):
-        yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"
+        return
+    entry = config.generators[name]
+    if isinstance(entry, Import) and entry.budgets is not None:
+        yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
+    elif not isinstance(entry, Sampling | Import | Revisions):
+        yield f"{place}: {name!r} is of kind {entry.kind}; it must sample or import"

@@ -8,8 +8,8 @@ from isoflop.data.pooling import Pool
 _MOST_NAMED = 12
 
 
-def pool_notes(pool: Pool, at_least: int) -> Iterator[str]:
-    """What was kept and left out against one's expectation."""
+def pool_notes(pool: Pool, at_least: int, *, searched: bool = False) -> Iterator[str]:
+    """What was kept and left out against one's expectation; `searched`: the pool is of a published search."""
     for name, found in pool.strayed.items():
         yield (
             f"{name}: its solutions may be shuffled between problems: of {found.clear} that are clearly "
@@ -22,6 +22,8 @@ def pool_notes(pool: Pool, at_least: int) -> Iterator[str]:
             f"{len(pool.left_out)} of {total} problems were left out: they have fewer than {at_least} "
             "solutions, or lack a budget or run."
         )
+    if searched:
+        yield "Costs are those of the solutions that were published: less than the search took."
     if pool.empty:
         yield f"{pool.empty} solutions are empty; they count as wrong."
 

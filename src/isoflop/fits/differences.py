@@ -71,13 +71,14 @@ def differences_csv(
     *,
     families: Mapping[str, str],
     searches: Collection[str],
+    published: Collection[str] = (),
 ) -> str:
     """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search.
+    search; `published`: those whose searches are imported, and are compared at equal budget alone.
     """
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
-    for one in comparisons(whole, families, searches):
+    for one in comparisons(whole, families, searches, published):
         key, left, right = one.curve.key, one.left, one.right
         low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
@@ -89,11 +90,14 @@ def differences_csv(
 
 
 def comparisons(
-    curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
+    curves: Sequence[Curve],
+    families: Mapping[str, str],
+    searches: Collection[str],
+    published: Collection[str] = (),
 ) -> Iterator[Comparison]:
     """Every comparison of curves of subset `all`."""
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches)
+    yield from _searches(curves, searches, published)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -124,7 +128,9 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
 
 
-def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
+def _searches(
+    curves: Sequence[Curve], searches: Collection[str], published: Collection[str]
+) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
     sampling = [
@@ -132,10 +138,13 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
         for name in dict.fromkeys(
             curve.key.generator for curve in curves if curve.key.selector in practical_selectors()
         )
-        if name not in searches and "/" not in name
+        if name not in searches and name not in published and "/" not in name
     ]
     for curve in curves:
-        if curve.key.generator not in searches or curve.key.selector not in practical_selectors():
+        known = curve.key.generator in searches
+        if not (known or curve.key.generator in published):
+            continue
+        if curve.key.selector not in practical_selectors():
             continue
         baseline = next(
             (by_key[key] for name in sampling if (key := curve.key._replace(generator=name)) in by_key), None
@@ -146,7 +155,8 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
                 yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
-            for cost in COST_MODELS:
+            # What a published search threw away has cost too, and nobody knows what.
+            for cost in COST_MODELS if known else ():
                 bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][place]), cost)
                 if bought is not None:
                     yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)

@@ -249,16 +249,18 @@ class Plan:
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
             return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
-        kind: Literal["search", "import", "sampling"] = "sampling"
-        if isinstance(entry, TreeSearch | Import):
-            kind = "search" if isinstance(entry, TreeSearch) else "import"
+        kind: Literal["search", "published_search", "import", "sampling"] = "sampling"
+        if isinstance(entry, TreeSearch):
+            kind = "search"
+        elif isinstance(entry, Import):
+            kind = "import" if entry.budgets is None else "published_search"
         telling = config.difficulty is not None and config.difficulty.generator == generator
         return self.select_from(generator, kind, self.pools.budgets(policy, generator), halves=telling)
 
     def select_from(
         self,
         generator: str,
-        kind: Literal["sampling", "import", "search", "revisions"],
+        kind: Literal["sampling", "import", "search", "published_search", "revisions"],
         budgets: tuple[int, ...],
         length: int | None = None,
         *,
@@ -301,6 +303,8 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                published_searches=self.pools.published_searches(),
+                common=config.problems == "common",
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -313,9 +317,12 @@ class Plan:
         return {name: entry.family for name, entry in self.config.policies.items()}
 
     def estimated(self, generator: str) -> bool:
-        """Whether the tokens of a generator's solutions are an estimate."""
+        """Whether the tokens of a generator's solutions are an estimate.
+
+        Those of a published search are: what it wrote and did not keep is in no file.
+        """
         entry = self.config.imports.get(generator)
-        return entry is not None and entry.tokenizer is None
+        return entry is not None and (entry.tokenizer is None or entry.budgets is not None)
 
     def _label_policies(self, label: str) -> list[str]:
         entry = self.config.labels[label]

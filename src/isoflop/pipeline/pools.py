@@ -33,6 +33,10 @@ class Pools:
         """The candidate sets that searches make."""
         return [pool for pool in self.all() if pool.generator in self._config.searches]
 
+    def published_searches(self) -> tuple[str, ...]:
+        """The generators that import searches: each budget has solutions of its own."""
+        return tuple(name for name, entry in self._config.imports.items() if entry.budgets is not None)
+
     def chains(self) -> list[Pool]:
         """The tables of chains of revisions."""
         return [pool for pool in self.all() if pool.generator in self._config.chains]

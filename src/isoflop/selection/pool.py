@@ -22,7 +22,8 @@ class SelectSpec(BaseModel):
 
     `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
     them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
-    greedy, which has one candidate, budgets, selectors and step aggregations have no effect. `length`: of the
+    greedy, which has one candidate, budgets, selectors and step aggregations have no effect; of a published
+    search, every budget has solutions of its own. `length`: of the
     chains of revisions that are picked from. `halves`: the pool tells difficulty, so each of its halves is
     measured too, while the other tells. `code`: digest of the stage's import closure; `plugins`: of the files
     that define selectors and step aggregations of other packages, by name.
@@ -37,7 +38,7 @@ class SelectSpec(BaseModel):
     outcome_verifiers: tuple[str, ...] = ()
     cost_models: tuple[str, ...] = COST_MODELS
     seed: int
-    generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
+    generator_kind: Literal["greedy", "sampling", "import", "search", "published_search", "revisions"]
     length: int | None = None
     halves: bool = False
     code: str

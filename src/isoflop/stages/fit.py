@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_table, write_text
-from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, common_problems, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata
@@ -42,17 +42,26 @@ def main(arguments: Sequence[str]) -> None:
         )
     resampling = Resampling(spec.draws, spec.seed)
     curves: list[Curve] = []
-    for about, path in zip(spec.inputs, files.pools, strict=True):
-        table = read_table(path, CREDITS)
+    tables = [read_table(path, CREDITS) for path in files.pools]
+    frames = [table.to_pandas() for table in tables]
+    if spec.common:
+        frames = common_problems(spec.inputs, frames)
+    for about, path, table, credits in zip(spec.inputs, files.pools, tables, frames, strict=True):
         params = _policy(table, path).parameters
-        credits = table.to_pandas()
         curves += build_curves(credits, about, params, resampling, level=spec.level, source=path)
     outcome = fit_all(curves, spec.level, spec.families)
     write_text(files.curves, curves_csv(curves, spec.experiment))
     write_text(files.fits, fits_csv(outcome, curves, spec.experiment))
     write_text(
         files.differences,
-        differences_csv(curves, spec.experiment, spec.level, families=spec.families, searches=spec.searches),
+        differences_csv(
+            curves,
+            spec.experiment,
+            spec.level,
+            families=spec.families,
+            searches=spec.searches,
+            published=spec.published_searches,
+        ),
     )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
     write_table(files.draws, draws_columns(outcome, curves, spec.level, spec.families), DRAWS, metadata)

@@ -121,7 +121,10 @@ def main(arguments: Sequence[str]) -> None:
     problems = [Target(**row) for row in table.to_pylist()]
     readings: dict[str, Reading] = {}
     found = pool(_solutions(generator, spec.verifiers, mirror, readings), problems, _demands(spec))
-    notes = [*pool_notes(found, generator.at_least or 1), *reading_notes(readings)]
+    notes = [
+        *pool_notes(found, generator.at_least or 1, searched=generator.budgets is not None),
+        *reading_notes(readings),
+    ]
     _write(spec, problems, found, notes, files)
     kept = sum(len(members) for members in found.solutions.values())
     print(

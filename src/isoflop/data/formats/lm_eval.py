@@ -1,10 +1,11 @@
 """Sample logs of lm-evaluation-harness (`--log_samples`): a row per document and filter.
 
-Rows that differ only in their filter hold the same responses; the responses before filtering are taken.
+Rows that differ only in their filter hold the same responses; the responses before filtering are taken. Those
+of HumanEval go on where the prompt ends: the whole programs that its filter makes are taken.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.data.format import ImportFormat
 from isoflop.data.rows import Row
@@ -32,7 +33,10 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             raise UserError(
                 f"{place}: 'resps' is of {len(requests)} requests; a generative task has one per document"
             )
-        for number, text in enumerate(requests[0], start=1):
+        program = isinstance(doc.get("entry_point"), str)
+        for number, text in enumerate(
+            _programs(doc, values, requests[0]) if program else requests[0], start=1
+        ):
             where = f"{place}, response {number}"
             if not isinstance(text, str):
                 raise UserError(f"{where}: is {type(text).__name__}; a generative task's responses are texts")
@@ -40,11 +44,26 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
                 place=where,
                 problem=None,
                 prompt=str(prompt),
-                reference=optional_text(values, "target", place),
+                # Of a program it is its tests, as the task writes them.
+                reference=None if program else optional_text(values, "target", place),
                 steps=(text,),
                 scores=None,
                 tokens=None,
             )
+
+
+def _programs(
+    doc: Mapping[str, object], values: Mapping[str, object], responses: list[object]
+) -> list[object]:
+    """HumanEval's programs: as filtered, or the prompt and what was said after it."""
+    filtered = values.get("filtered_resps")
+    whole = filtered[0] if isinstance(filtered, list) and filtered else None
+    prompt = doc.get("prompt")
+    if isinstance(whole, list) and len(whole) == len(responses):
+        return whole
+    return [
+        prompt + text if isinstance(prompt, str) and isinstance(text, str) else text for text in responses
+    ]
 
 
 FORMAT = ImportFormat(

@@ -20,6 +20,8 @@ from isoflop.data.solutions import (
 from isoflop.errors import UserError
 
 STEP_SEPARATORS = ("\n\n", "\n")
+# What the authors' searches put after every step, for the verifier; the model did not write it.
+STEP_MARK = " ки\n"
 
 
 def read(rows: Iterable[Row]) -> Iterator[Solution]:
@@ -52,6 +54,15 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
 
 def _steps(text: str, wanted: int, where: str) -> tuple[str, ...]:
     """The steps of `text`: whole for one score, else split as gives as many as there are scores."""
+    if STEP_MARK in text:
+        *marked, last = text.split(STEP_MARK)
+        marked += [last] if last.strip() else []
+        if wanted not in (1, len(marked)):
+            raise UserError(
+                f"{where}: {len(marked)} steps end in '{STEP_MARK.strip()}', but {wanted} rewards"
+            )
+        steps = [f"{step}\n" for step in marked]
+        return ("".join(steps),) if wanted == 1 else tuple(steps)
     if wanted == 1:
         return (text,)
     body = text.rstrip("\n")
