@@ -272,7 +272,7 @@ def test_hub_csv_and_parquet_are_read_as_written_and_broken_files_named(tmp_path
         "7",
         "1, 2",
     ]
-    with pytest.raises(UserError, match=r"set\.json: the datasets library cannot read it"):
+    with pytest.raises(UserError, match=r"set\.json: not valid JSON"):
         run(tmp_path, hub("set.json", sha256(folder / "set.json")), tmp_path)
 
 

@@ -184,18 +184,17 @@ def _download(url: str, target: Path, sha256: str) -> bool:
 def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
     """The rows of a hub data set's file; `name` is what errors call it.
 
-    CSV and JSON lines are read as they are written, for the `datasets` library guesses types: "007" would
-    be 7, "2024-01-05 10:30:00" a time, and 5 beside 2.5 would be 5.0. It reads the rest.
+    CSV and JSON are read as they are written, for the `datasets` library guesses types: "007" would be 7,
+    "2024-01-05 10:30:00" a time, and 5 beside 2.5 would be 5.0. It reads Parquet.
 
     Raises UserError if the library cannot read the file.
     """
-    if path.suffix in (".csv", ".jsonl"):
+    if path.suffix in (".csv", ".jsonl", ".json"):
         yield from read_rows(name, read_file(path))
         return
-    readers = {".json": "json", ".parquet": "parquet"}
-    if path.suffix not in readers:
+    if path.suffix != ".parquet":
         raise UserError(
-            f"{name}: cannot read '{path.suffix}' files; give one of .csv, .jsonl, {', '.join(readers)}"
+            f"{name}: cannot read '{path.suffix}' files; give one of .csv, .jsonl, .json, .parquet"
         )
     import datasets  # noqa: PLC0415
 
@@ -203,7 +202,7 @@ def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as cache:
         try:
             rows = datasets.load_dataset(
-                readers[path.suffix],
+                "parquet",
                 data_files=str(path),
                 split="train",
                 cache_dir=cache,
