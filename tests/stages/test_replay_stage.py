@@ -259,7 +259,7 @@ def test_a_mirror_has_what_is_at_addresses_by_host(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_are_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
-    solutions = [
+    solutions: list[dict[str, Any]] = [
         {"problem_id": "p1", "text": "It is 5.", "score": 0.5, "tokens": 7, "reference": 5, "finish": None},
         {"problem_id": "p2", "text": "", "score": None, "tokens": None, "reference": 8, "finish": "length"},
     ]

@@ -9,6 +9,8 @@ from isoflop.data.solutions import Solution
 from isoflop.errors import UserError
 from isoflop.grading.latex import exact_verdict, normal_form
 
+_MORE_WORDS = 5  # of a reference than of the answer: it is then a text about it
+
 
 @dataclass(frozen=True)
 class Target:
@@ -195,8 +197,10 @@ def _place(
                 "name the problem by its identifier"
             )
     target = problems[alike[0]]
-    # The text is the problem's, so that a reference may be written in another way, but not be another one.
-    if solution.reference is not None and _certainly_other(solution.reference, target.answer):
+    # The text is the problem's: a reference may be written in another way, but be neither another nor prose.
+    if solution.reference is not None and (
+        _certainly_other(solution.reference, target.answer) or _is_prose(solution.reference, target.answer)
+    ):
         raise _other_answer(solution, target)
     return alike[0]
 
@@ -223,6 +227,12 @@ def _same_answer(reference: str, answer: str) -> bool:
     """Whether two references are one: as texts in normal form, or as numbers."""
     first, second = _normal_forms(reference, answer)
     return first == second or exact_verdict(first, second) is True
+
+
+def _is_prose(reference: str, answer: str) -> bool:
+    """Whether a reference is much longer than the answer, and not the same."""
+    words = len(reference.rpartition("####")[2].split())
+    return words > len(answer.split()) + _MORE_WORDS and not _same_answer(reference, answer)
 
 
 def _certainly_other(reference: str, answer: str) -> bool:

@@ -100,6 +100,14 @@ def list_field(values: Mapping[str, object], name: str, place: str) -> list[obje
     return value
 
 
+def filled_list(values: Mapping[str, object], name: str, place: str) -> list[object]:
+    """A field that is a list of at least one; raises UserError for anything else."""
+    found = list_field(values, name, place)
+    if not found:
+        raise UserError(f"{place}: '{name}' is an empty list; leave the row out, or write its solutions")
+    return found
+
+
 def mapping(value: object, place: str) -> Mapping[str, object]:
     """An object with named fields; raises UserError for anything else."""
     if not isinstance(value, dict):
@@ -177,7 +185,7 @@ def _number(value: object) -> float | None:
 
 def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:
     """Entries side by side of the lists `names`; raises UserError where their lengths differ."""
-    lists = [list_field(values, name, place) for name in names]
+    lists = [filled_list(values, name, place) for name in names]
     for name, one in zip(names[1:], lists[1:], strict=True):
         if len(one) != len(lists[0]):
             raise UserError(

@@ -17,10 +17,17 @@ _PROBLEM_FIELDS = ("problem", "question", "query", "input", "text", "Problem", "
 
 def read(rows: Iterable[Row]) -> Iterator[Solution]:
     """Every response of every document; raises UserError naming the row at fault."""
-    filters: dict[str, object] = {}
+    first: dict[str, tuple[str, str]] = {}
     for place, values in rows:
-        document = json.dumps(field(values, "doc_id", place))
-        if filters.setdefault(document, values.get("filter")) != values.get("filter"):
+        document, said = json.dumps(field(values, "doc_id", place)), json.dumps(field(values, "resps", place))
+        filtered = json.dumps(values.get("filter"))
+        before = first.setdefault(document, (filtered, said))
+        if before[0] != filtered:
+            if before[1] != said:
+                raise UserError(
+                    f"{place}: doc_id {document:.40} has other responses than under filter {before[0]:.40}; "
+                    "are these rows of several runs or tasks?"
+                )
             continue
         doc = mapping(field(values, "doc", place), f"{place}, doc")
         prompt = next((doc[name] for name in _PROBLEM_FIELDS if isinstance(doc.get(name), str)), None)
@@ -33,6 +40,8 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             raise UserError(
                 f"{place}: 'resps' is of {len(requests)} requests; a generative task has one per document"
             )
+        if not requests[0]:
+            raise UserError(f"{place}: 'resps' holds no response; leave the row out")
         program = isinstance(doc.get("entry_point"), str)
         for number, text in enumerate(
             _programs(doc, values, requests[0]) if program else requests[0], start=1

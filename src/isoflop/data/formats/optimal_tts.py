@@ -10,7 +10,7 @@ from isoflop.data.format import ImportFormat
 from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
-    list_field,
+    filled_list,
     mapping,
     optional_text,
     step_scores,
@@ -29,7 +29,7 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
     for place, values in rows:
         paths = [
             (f"{place}, output {number}", mapping(path, f"{place}, output {number}"))
-            for number, path in enumerate(list_field(values, "output", place), start=1)
+            for number, path in enumerate(filled_list(values, "output", place), start=1)
         ]
         unscored = all(fields.get("reward_history") == [0.0] for _, fields in paths)
         for where, fields in paths:
