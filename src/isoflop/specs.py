@@ -19,7 +19,8 @@ from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
-from isoflop.registries import SelectorName
+from isoflop.costs.shape import Terms
+from isoflop.registries import CostModelName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -65,7 +66,7 @@ class SearchSpec(Spec):
     version: int
 
 
-class GatherSpec(Spec):
+class GatherTreesSpec(Spec):
     """One search's trees at several budgets as one candidate set."""
 
     budgets: tuple[int, ...]
@@ -117,7 +118,8 @@ class DifficultySpec(Spec):
     """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
     `chains`: the pool is one of chains of revisions, whose first answers tell.
 
-    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    `costs`, `terms`: as SelectSpec has them. A product of step scores is known up to a factor of the
+    problem's own, so it cannot compare problems.
     """
 
     bins: int
@@ -126,7 +128,10 @@ class DifficultySpec(Spec):
     step_aggregation: Literal["last", "min", "mean"] = "last"
     imported: bool = False
     chains: bool = False
+    costs: tuple[CostModelName, ...] = ()
+    terms: Mapping[str, Terms] = {}
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 class TrainSpec(Spec):
@@ -139,7 +144,7 @@ class TrainSpec(Spec):
     version: int
 
 
-class LabelSpec(Spec):
+class StepLabelsSpec(Spec):
     """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
 
     name: str
@@ -221,14 +226,14 @@ class ExchangePair(Spec):
     data_ratio: float = 1.0
 
 
-class ChooseSpec(Spec):
+class AllocateSpec(Spec):
     """Compute-optimal choice.
 
     `pools`: one per credits table, in their order. `difficulties`: data set and policy of each difficulty
     table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
     generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
     baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
-    and `step_aggregation`.
+    and `step_aggregation`. `costs`: cost models beyond those of every study.
     """
 
     experiment: str
@@ -240,7 +245,8 @@ class ChooseSpec(Spec):
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}
-    cost_model: str
+    cost_model: CostModelName
+    costs: tuple[CostModelName, ...] = ()
     splits: int
     exchange: tuple[ExchangePair, ...] = ()
     ratios: tuple[float, ...] = ()

@@ -30,6 +30,6 @@ def _files(job: StageJob, results: str) -> list[str]:
             return [*job.outputs]
         case "replay":
             return [job.inputs[0], *job.outputs]
-        case "publish":
+        case "report":
             return [results, results]
     return [*job.inputs, *job.outputs]

@@ -19,7 +19,7 @@ from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -28,15 +28,15 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
-    GatherSpec,
+    GatherTreesSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReplayedVerifier,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     canonical,
 )
@@ -111,11 +111,11 @@ class Plan:
         gpus = self.config.training[model].gpus
         return gpus if gpus > 1 else usual
 
-    def label(self, label: str) -> str:
+    def step_labels(self, label: str) -> str:
         """Specification of a table of step labels."""
         entry = self.config.labels[label]
         return canonical(
-            LabelSpec(
+            StepLabelsSpec(
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
@@ -174,10 +174,10 @@ class Plan:
         """Files and folders of the policy and of the verifier that guides it."""
         return self.models.all_files([policy], self.pools.verifiers(generator))
 
-    def gather(self, policy: str, generator: str) -> str:
+    def gather_trees(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
         budgets = self.pools.budgets(policy, generator)
-        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+        return canonical(GatherTreesSpec(budgets=budgets, code=code_digest("isoflop.stages.gather_trees")))
 
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
@@ -248,17 +248,22 @@ class Plan:
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
-            return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
+            return canonical(
+                SelectSpec(seed=config.seed, generator_kind="greedy", code=code, **self.priced(policy, ()))
+            )
         kind: Literal["search", "published_search", "import", "sampling"] = "sampling"
         if isinstance(entry, TreeSearch):
             kind = "search"
         elif isinstance(entry, Import):
             kind = "import" if entry.budgets is None else "published_search"
         telling = config.difficulty is not None and config.difficulty.generator == generator
-        return self.select_from(generator, kind, self.pools.budgets(policy, generator), halves=telling)
+        return self.select_from(
+            policy, generator, kind, self.pools.budgets(policy, generator), halves=telling
+        )
 
     def select_from(
         self,
+        policy: str,
         generator: str,
         kind: Literal["sampling", "import", "search", "published_search", "revisions"],
         budgets: tuple[int, ...],
@@ -285,11 +290,22 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
-                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                **self.priced(
+                    policy,
+                    self.pools.verifiers(generator),
+                    (SELECTORS, config.selectors),
+                    (STEP_AGGREGATIONS, config.step_aggregations),
                 ),
             )
         )
+
+    def priced(
+        self, policy: str, verifiers: Iterable[str], *asked: tuple[Registry[Any], Iterable[str]]
+    ) -> dict[str, Any]:
+        """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
+        costs = self.config.further_costs
+        terms = self.models.terms(policy, verifiers) if costs else {}
+        return {"costs": costs, "terms": terms, "plugins": _plugins(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -305,6 +321,7 @@ class Plan:
                 searches=tuple(config.searches),
                 published_searches=self.pools.published_searches(),
                 common=config.problems == "common",
+                costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,

@@ -44,8 +44,8 @@ def published_search(
         budgets=budgets,
         runs=runs,
         usage=_usage(samples, of_search, budgets, runs),
-        policy=samples.policy.model,
-        verifier=samples.policy.model if guide is None else guide.model,
+        policy=samples.policy.party,
+        verifier=samples.policy.party if guide is None else guide.party,
     )
 
 

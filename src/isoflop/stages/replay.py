@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 
 from isoflop.config.imports.entries import Import, ImportFile, ImportSource
 from isoflop.config.models import ModelSize
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.data.columns import Layout, Reading, as_written, laid_out
 from isoflop.data.format import import_format
 from isoflop.data.notes import pool_notes, reading_notes
@@ -100,14 +101,12 @@ def _searched(solutions: Iterator[Solution], file: ImportFile) -> Iterator[Solut
         yield replace(solution, **told) if told else solution
 
 
-def _shape(size: ModelSize | None) -> ModelShape:
+def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
+    """The shape of a model whose work is imported, as metadata have it; None where nobody knows it."""
     assert size is not None  # checked with the config
-    return ModelShape(
-        parameters=size.parameters,
-        embedding_parameters=0,
-        layers=size.layers,
-        attention_width=size.attention_width,
-    )
+    if size == "unknown":
+        return None
+    return ModelShape(embedding_parameters=0, **size.model_dump()).model_dump()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -172,7 +171,7 @@ def _write(
         steps = [
             [texts[problem] + first, *rest] for (problem, *_), (first, *rest) in zip(rows, steps, strict=True)
         ]
-    policy = _shape(spec.policy.size).model_dump()
+    policy = _shape(spec.policy.size)
     keys: dict[str, list[object]] = {
         "problem_id": [problem for problem, *_ in rows],
         "candidate": [number for _, number, _ in rows],
@@ -206,7 +205,7 @@ def _write(
             list((solution.scores if one.column is None else solution.named_scores[one.name]) or ())
             for *_, solution in rows
         ]
-        model = _shape(one.model.size).model_dump()
+        model = _shape(one.model.size)
         columns = {**keys, "step_scores": list(scores), "verifier_tokens": list(read)}
         write_table(path, columns, SCORES, {"model": model})
         took: dict[str, float] = {"candidates": len(rows), "verifier_tokens": sum(read)}

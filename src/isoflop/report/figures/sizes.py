@@ -4,8 +4,8 @@ A panel per data set and family of policies. A family of one size has a panel on
 family has several, and then beside all others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ from isoflop.report.lookup import (
     headline_strategy,
     of_strategy,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
@@ -66,7 +66,7 @@ class SizePanel:
     policies: tuple[str, ...]
 
 
-def size_panels(tables: Tables, spec: PublishSpec) -> list[SizePanel]:
+def size_panels(tables: Tables, spec: ReportSpec) -> list[SizePanel]:
     """The families with several sizes on each data set; all families where none has."""
     strategy = headline_strategy(tables.curves, spec)
     found = []
@@ -80,7 +80,7 @@ def size_panels(tables: Tables, spec: PublishSpec) -> list[SizePanel]:
     return found
 
 
-def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
+def error_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
 
     Dashed: of the fits that hold, the one with the largest Akaike weight. Crosses: greedy answers. Grey,
@@ -122,7 +122,7 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
+def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     """The size with the lowest error at each compute budget (Wu et al. 2024, Figure 1 right).
 
     Points with the bootstrap interval of the best size; the line is log10 C = alpha log10 N + beta. Where the
@@ -132,9 +132,9 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
-    panels = [one for one in size_panels(tables, spec) if len(one.policies) > 1]
+    panels = [one for one in _sized(tables, spec) if len(one.policies) > 1]
     if not panels:
-        return message("No data set has several sizes of one family to compare.")
+        return message("No data set has several known sizes of one family to compare.")
     figure, grid = _grid(len(panels), 2.3, 0.85)
     for axes, one in zip(grid, panels, strict=False):
         sizes = [parameters_of(tables, policy) for policy in one.policies]
@@ -173,6 +173,13 @@ def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
     handles.append(Line2D([], [], label="change at a price", **_AT_PRICE))
     fs.legend_above(figure, handles)
     return figure
+
+
+def _sized(tables: Tables, spec: ReportSpec) -> Iterator[SizePanel]:
+    """The panels of `size_panels` with the policies whose size is known."""
+    for one in size_panels(tables, spec):
+        known = tuple(name for name in one.policies if np.isfinite(parameters_of(tables, name)))
+        yield replace(one, policies=known) if known else one
 
 
 def entry_prices(tables: Tables, one: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from isoflop.report.spec import (
     TABLES,
     Headline,
     PublishedTables,
-    PublishSpec,
+    ReportSpec,
     family_members,
     figure_names,
     judgements,
@@ -22,7 +22,7 @@ from isoflop.search.registry import nominal_samples
 from isoflop.specs import canonical
 
 
-class PublishPlan:
+class ReportPlan:
     """The job that writes tables, figures and report, and all that the experiment is for."""
 
     def __init__(self, plan: Plan) -> None:
@@ -73,12 +73,12 @@ class PublishPlan:
         """Files of published numbers."""
         return list(self._config.published.files) if self._config.published else []
 
-    def publish(self) -> str:
+    def report(self) -> str:
         """Specification of the tables, figures and report."""
         config = self._config
         assert config.headline is not None  # checked for every config that studies
         return canonical(
-            PublishSpec(
+            ReportSpec(
                 experiment=config.experiment,
                 title=config.title or config.experiment,
                 datasets=config.studied_datasets,
@@ -100,6 +100,7 @@ class PublishPlan:
                 outcome_verifiers=self._outcome_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
+                costs=config.claim_costs,
                 margin=config.claims.margin,
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._plan.estimated, config.generators)),
@@ -109,7 +110,7 @@ class PublishPlan:
                 config_yaml=config_yaml(config),
                 pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self._plan.pools.all()),
                 seed=config.seed,
-                code=code_digest("isoflop.stages.publish", "report/templates"),
+                code=code_digest("isoflop.stages.report", "report/templates"),
             )
         )
 
