@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from isoflop.data.rows import WrittenNumber
+from isoflop.engines.steps import step_end
 from isoflop.errors import UserError
 
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?", re.ASCII
 )
-_LINE_END, _ANY_LINE_END = re.escape("\n"), "(?:\\r?\\n)"
 _EXACT = 2**53  # whole numbers from here on are rounded as floats
 
 
@@ -211,8 +211,7 @@ def split_scored(
     Steps without text join the one before, and their score goes with them: what a verifier thinks of nothing
     says nothing. Raises UserError where steps and scores are not as many.
     """
-    # Windows ends lines by two marks.
-    found = re.split(f"({re.escape(separator).replace(_LINE_END, _ANY_LINE_END)})", text)
+    found = re.split(f"({step_end(separator).pattern})", text)
     parts = [part + end for part, end in zip(found[::2], [*found[1::2], ""], strict=True)]
     if scores is not None:
         check_step_count(len(parts), len(scores), place)
