@@ -31,6 +31,7 @@ class Solution:
         truncated: whether it was cut off.
         budget, run: of the search that it is of, where a file holds several.
         named_scores: scores by verifier, where there are several; as `scores`.
+        thinking: how many of the tokens were thoughts, written before the solution.
     """
 
     place: str
@@ -44,6 +45,7 @@ class Solution:
     budget: int | None = None
     run: int | None = None
     named_scores: Mapping[str, tuple[float, ...] | None] = dataclasses.field(default_factory=dict)
+    thinking: int | None = None
 
     @property
     def text(self) -> str:
@@ -181,6 +183,19 @@ def _number(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return None
+
+
+def thinking_count(value: object, tokens: int | None, place: str) -> int | None:
+    """How many of `tokens` are thoughts, which may be 0; None for null and -1."""
+    if value in (0, 0.0) and not isinstance(value, bool):
+        return 0
+    found = token_count(value, place)
+    if found is not None and tokens is not None and found > tokens:
+        raise UserError(
+            f"{place}: {found} thinking tokens of {tokens}; `tokens` are all that were generated, thoughts "
+            "included"
+        )
+    return found
 
 
 def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:

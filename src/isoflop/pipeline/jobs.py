@@ -128,12 +128,12 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
     """Credits of every pool and length of chains."""
     for pool in plan.pools.picked():
         generator, _, length = pool.generator.partition("/")
-        whole = pool._replace(generator=generator)
+        of_all_lengths = pool._replace(generator=generator)
         read = [
             _problems(plan, pool.dataset),
-            *plan.paths.of(whole, CANDIDATES, GRADES),
-            plan.paths.usage(whole),
-            *plan.paths.scores(whole),
+            *plan.paths.of(of_all_lengths, CANDIDATES, GRADES),
+            plan.paths.usage(of_all_lengths),
+            *plan.paths.scores(of_all_lengths),
         ]
         spec = (
             RevisionPlan(plan).select(pool.policy, generator, int(length))

@@ -188,6 +188,7 @@ def _write(
         "source": [solution.place for *_, solution in rows],
         "budget": [solution.budget if searched else None for *_, solution in rows],
         "run": [solution.run if searched else None for *_, solution in rows],
+        "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
     write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
