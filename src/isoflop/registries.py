@@ -98,6 +98,25 @@ class SelectorTraits(Registered):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FormatTraits(Registered):
+    """What the config knows of a format of published solutions.
+
+    `reads`: the columns it reads, those that can stand for one another together; none where it does not say.
+    `knows`: others that its files have, as patterns (`pred_*`). `maps_rows`: a row is one or more solutions
+    in columns that others may be mapped to, with the scores of several verifiers and budgets.
+    """
+
+    reads: tuple[tuple[str, ...], ...] = ()
+    knows: tuple[str, ...] = ()
+    maps_rows: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that it reads."""
+        return tuple(name for names in self.reads for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CostTraits(Registered):
     """What the config, the tables and the report know of a cost model.
 
@@ -215,7 +234,7 @@ STEP_AGGREGATIONS = Registry(
     Registered,
 )
 IMPORT_FORMATS = Registry(
-    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
+    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", FormatTraits
 )
 SEARCHES = Registry("search", "isoflop.searches", "isoflop.search.algorithms", "SEARCH", EntryKind)
 VERIFIERS = Registry(

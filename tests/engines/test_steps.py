@@ -18,13 +18,15 @@ from isoflop.engines.steps import split_steps, tokens_per_step
         ("\na\n", "\n", ["\na\n"]),
         ("## Step 1\nx\n\n## Step 2\ny", "\n\n", ["## Step 1\nx\n\n", "## Step 2\ny"]),
         ("a\n\n", "\n\n", ["a\n\n"]),
+        ("a\r\n\r\nb\r\nc\n\nd", "\n\n", ["a\r\n\r\n", "b\r\nc\n\n", "d"]),
+        ("a\r\nb", "\n", ["a\r\n", "b"]),
     ],
 )
 def test_split_steps(text: str, separator: str, steps: list[str]) -> None:
     assert split_steps(text, separator) == steps
 
 
-@given(st.text(alphabet="ab \n", max_size=30), st.sampled_from(["\n", "\n\n"]))
+@given(st.text(alphabet="ab \r\n", max_size=30), st.sampled_from(["\n", "\n\n"]))
 def test_steps_are_the_text_and_none_is_blank(text: str, separator: str) -> None:
     steps = split_steps(text, separator)
     assert "".join(steps) == text

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from pydantic import AfterValidator, Field, model_validator
 
-from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text, template
-from isoflop.registries import ImportFormatName
+from isoflop.config.base import Count, Entry, Name, Text, template
 
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
@@ -182,85 +181,6 @@ class Revisions(Scored, ChainWriting):
             max(length for length in self.compared if chain < self.parallel(length))
             for chain in range(self.parallel(1))
         )
-
-
-class TokenizerSource(Entry):
-    """A tokenizer (tokenizer.json) to count with."""
-
-    model: Text
-    """Folder that holds it, or hub id `owner/name` of a model."""
-    revision: Revision | None = None
-    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
-
-
-class ImportFile(Entry):
-    """A file of solutions."""
-
-    path: Text
-    """Path: in the repository, or on disk, where `*` stands for any name."""
-    sha256: Sha256 | None = None
-    """SHA-256 the file must have; needed for files of a repository."""
-
-
-class ImportSource(Entry):
-    """Files of one model's solutions, on disk or of a repository at a pinned commit."""
-
-    policy: Name
-    """The model that wrote them: an entry of `policies` with a `size`."""
-    repo: Repository | None = None
-    """Repository, `owner/name`; without one, files are on disk."""
-    host: Literal["github", "hub"] = "github"
-    """Where the repository is: GitHub, or a data set of the Hugging Face hub."""
-    revision: Revision | None = None
-    """Commit of the repository: 40 hexadecimal digits."""
-    files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
-    """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
-
-    @model_validator(mode="after")
-    def _pinned(self) -> "ImportSource":
-        if (self.repo is None) != (self.revision is None):
-            raise ValueError("repo and revision go together")
-        for file in self.files:
-            if self.repo is not None and file.sha256 is None:
-                raise ValueError(f"files: {file.path!r} of a repository needs its sha256")
-            if "*" in file.path and (self.repo is not None or file.sha256 is not None):
-                raise ValueError(f"files: {file.path!r}: a pattern is for files on disk, without sha256")
-        return self
-
-
-class Import(Entry):
-    """Solutions that exist: written elsewhere, with a verifier's scores where there are any."""
-
-    kind: Literal["import"]
-    """Published or earlier solutions."""
-    format: ImportFormatName
-    """What the files look like: see docs/how-to/replay-published-samples.md."""
-    dataset: Name
-    """The data set whose problems they solve."""
-    verifier: Name | None = None
-    """The model that scored them: an entry of `verifiers` with a `size`. None leaves scores out."""
-    sources: Annotated[tuple[ImportSource, ...], Field(min_length=1)]
-    """Where the files are; those of one policy are one pool."""
-    repetitions: Literal["across_files", "all"] = "across_files"
-    """Exact repetitions of a solution to drop: those in another file, which are the same samples published
-    twice; or all, such as the clones that a tree search leaves. Samples of one file may well be alike."""
-    tokenizer: TokenizerSource | None = None
-    """The policy's tokenizer, for prompts and for solutions without a token count."""
-    characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
-    """Instead of a tokenizer, an estimate; the results say that they rest on it."""
-    at_least: Count = 1
-    """Problems with fewer solutions are left out of the study; no less than the largest budget."""
-
-    @model_validator(mode="after")
-    def _counted(self) -> "Import":
-        if (self.tokenizer is None) == (self.characters_per_token is None):
-            raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
-        return self
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """The models that wrote the solutions, in the order of the sources."""
-        return tuple(dict.fromkeys(source.policy for source in self.sources))
 
 
 class TreeSearch(Drawing):

@@ -7,13 +7,13 @@ group `isoflop.import_formats` refers to.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution
-from isoflop.registries import IMPORT_FORMATS, Registered
+from isoflop.registries import IMPORT_FORMATS, FormatTraits
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportFormat(Registered):
+class ImportFormat(FormatTraits):
     """A format. `read`: the solutions in a file's rows, each row with where it stands.
 
     `read` raises UserError naming the row at fault.

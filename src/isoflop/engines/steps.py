@@ -1,21 +1,32 @@
 """Steps of a solution: where they end, and how many tokens each has."""
 
+import re
 from collections.abc import Sequence
+from functools import cache
 
 from isoflop.errors import UserError
 
 
+@cache
+def step_end(separator: str) -> re.Pattern[str]:
+    """What a step ends with: the separator, in which lines may end as in Windows."""
+    return re.compile(re.escape(separator).replace(re.escape("\n"), "\r?\n"))
+
+
 def split_steps(text: str, separator: str) -> list[str]:
     """The steps of `text`, separators included, so that their concatenation is `text`.
+
+    A line may end as in Windows, by `\\r\\n`, wherever the separator has `\\n`.
 
     A step of white space alone is not a step: it belongs to the one before it (or after it, at the
     start). There is always at least one step; the empty solution is one empty step.
     """
     steps: list[str] = []
     start = 0
+    mark = step_end(separator)
     while start < len(text):
-        match = text.find(separator, start)
-        end = len(text) if match < 0 else match + len(separator)
+        found = mark.search(text, start)
+        end = len(text) if found is None else found.end()
         piece = text[start:end]
         if steps and (not piece.strip() or not steps[-1].strip()):
             steps[-1] += piece
@@ -27,7 +38,8 @@ def split_steps(text: str, separator: str) -> list[str]:
 
 def ended_steps(text: str, separator: str) -> int:
     """How many steps of `text` have ended: those that `separator` follows."""
-    return sum(separator in step.lstrip() for step in split_steps(text, separator))
+    mark = step_end(separator)
+    return sum(mark.search(step.lstrip()) is not None for step in split_steps(text, separator))
 
 
 def stopped_at(text: str, stop: Sequence[str], before: int = 0) -> int | None:

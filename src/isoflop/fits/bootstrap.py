@@ -6,10 +6,12 @@ problems (a level) is bootstrapped on its own problems, with weights of its own:
 problem of the subset.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
@@ -94,6 +96,34 @@ def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: 
     return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
 
 
+def common_problems(datasets: Sequence[str], tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Tables of credits, each with the problems that all tables of its data set have.
+
+    Parameters
+    ----------
+    datasets
+        The data set of each table.
+    tables
+        Columns of `isoflop.tables.CREDITS`.
+
+    Raises
+    ------
+    UserError
+        No problem of a data set is in all its tables.
+    """
+    shared: dict[str, set[str]] = {}
+    for dataset, table in zip(datasets, tables, strict=True):
+        own = set(table["problem_id"])
+        shared[dataset] = shared.get(dataset, own) & own
+    for dataset, problems in shared.items():
+        if not problems:
+            raise UserError(f"problems: none of {dataset} is in all pools; leave out those with few problems")
+    return [
+        table[table["problem_id"].isin(shared[dataset])]
+        for dataset, table in zip(datasets, tables, strict=True)
+    ]
+
+
 @dataclass
 class Resampling:
     """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
@@ -136,7 +166,7 @@ class Resampling:
             differing = sorted(set(problems) ^ set(first))
             raise UserError(
                 f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
-                f"(first: {differing[0]}); delete both and run again"
+                f"(first: {differing[0]}); `problems: common` in the config takes those that all have"
             )
 
     def problems(self, dataset: str) -> list[str]:

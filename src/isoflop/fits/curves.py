@@ -51,8 +51,10 @@ class FitSpec(BaseModel):
         One per credits table, in their order.
     families
         Of the policies; a policy that is not named belongs to the family `all`.
-    searches
-        The generators that search.
+    searches, published_searches
+        The generators that search, and those whose searches are imported.
+    common
+        Curves are over the problems that all tables of a data set have.
     costs
         Cost models beyond those of every study.
     draws
@@ -71,6 +73,8 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    published_searches: tuple[str, ...] = ()
+    common: bool = False
     costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)

@@ -102,6 +102,7 @@ def differences_csv(
     families: Mapping[str, str],
     searches: Collection[str],
     costs: Sequence[str] = (),
+    published: Collection[str] = (),
 ) -> str:
     """`differences.csv` for subset `all`.
 
@@ -119,11 +120,13 @@ def differences_csv(
         The generators that search.
     costs
         Cost models beyond those of every study.
+    published
+        The generators whose searches are imported: they are compared at equal budget alone.
     """
     on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
-    for comparison in comparisons(on_all, families, searches, priced):
+    for comparison in comparisons(on_all, families, searches, priced, published):
         key, left, right = comparison.curve.key, comparison.left, comparison.right
         low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
@@ -143,6 +146,7 @@ def comparisons(
     families: Mapping[str, str],
     searches: Collection[str],
     costs: Sequence[str] = CLAIM_COSTS,
+    published: Collection[str] = (),
 ) -> Iterator[Comparison]:
     """Every comparison of curves.
 
@@ -156,9 +160,11 @@ def comparisons(
         The generators that search.
     costs
         Cost models at which searches are compared.
+    published
+        The generators whose searches are imported: they are compared at equal budget alone.
     """
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches, costs)
+    yield from _searches(curves, searches, costs, published)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -194,7 +200,7 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
 
 
 def _searches(
-    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str]
+    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str], published: Collection[str]
 ) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
@@ -203,10 +209,13 @@ def _searches(
         for name in dict.fromkeys(
             curve.key.generator for curve in curves if curve.key.selector in practical_selectors()
         )
-        if name not in searches and "/" not in name
+        if name not in searches and name not in published and "/" not in name
     ]
     for curve in curves:
-        if curve.key.generator not in searches or curve.key.selector not in practical_selectors():
+        known = curve.key.generator in searches
+        if not (known or curve.key.generator in published):
+            continue
+        if curve.key.selector not in practical_selectors():
             continue
         baseline = next(
             (by_key[key] for name in sampling if (key := curve.key._replace(generator=name)) in by_key), None
@@ -217,7 +226,8 @@ def _searches(
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
                 yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, index), right)
-            for cost in costs:
+            # What a published search threw away has cost too, and nobody knows what.
+            for cost in costs if known else ():
                 column = COST_MODELS[cost].column
                 bought = at_cost(baseline, float(curve.measured[column][index]), column)
                 if bought is not None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoflop.config.datasets import FileSource, WordproblemsSource
-from isoflop.config.generators import Greedy, Import, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import TrajectoryConfig

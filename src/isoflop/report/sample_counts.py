@@ -29,7 +29,7 @@ class PoolCounts:
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
     whether that rests on an estimate. `thinking_tokens`: how many of them are thoughts, mean; NaN where that
-    was not counted for every candidate.
+    was not counted for every candidate. `problems`: with any candidates.
     """
 
     dataset: str
@@ -43,6 +43,7 @@ class PoolCounts:
     tokens: float
     tokens_estimated: bool
     thinking_tokens: float = math.nan
+    problems: int = 0
 
 
 def counted(
@@ -55,6 +56,7 @@ def counted(
     tokens_estimated: bool,
     imported: bool = False,
     thinking: NDArray[np.float64] | None = None,
+    problems: int = 0,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
@@ -72,7 +74,16 @@ def counted(
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
         thinking_tokens=math.nan if thinking is None else float(thinking.mean()),
+        problems=problems,
     )
+
+
+def coverage_sentences(pools: Sequence[PoolCounts], dataset: str, studied: int) -> Iterator[str]:
+    """Where pools have other problems: how many each has, and how many accuracies are over (`studied`)."""
+    own = [pool for pool in pools if pool.dataset == dataset and pool.problems]
+    if any(pool.problems != studied for pool in own):
+        told = ", ".join(f"{pool.policy} ({pool.generator}) {pool.problems:,}" for pool in own)
+        yield f"Accuracies are over the {studied:,} problems that all pools have. By pool: {told}."
 
 
 def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:

@@ -40,7 +40,8 @@ class SelectSpec(BaseModel):
     seed
         The experiment's.
     generator_kind
-        For greedy, which has one candidate, budgets, selectors and step aggregations have no effect.
+        For greedy, which has one candidate, budgets, selectors and step aggregations have no effect; of a
+        published search, every budget has solutions of its own.
     length
         Of the chains of revisions that are picked from.
     halves
@@ -62,7 +63,7 @@ class SelectSpec(BaseModel):
     costs: tuple[CostModelName, ...] = ()
     terms: Mapping[str, Terms] = Field(default_factory=dict)
     seed: int
-    generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
+    generator_kind: Literal["greedy", "sampling", "import", "search", "published_search", "revisions"]
     length: int | None = None
     halves: bool = False
     code: str

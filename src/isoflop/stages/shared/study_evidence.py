@@ -52,6 +52,7 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
                 too_long=too_long.get(base, 0),
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
+                problems=pc.count_distinct(candidates["problem_id"]).as_py(),
                 thinking=candidates["thinking_tokens"].to_numpy().astype(np.float64),
             )
         )
