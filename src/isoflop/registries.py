@@ -1,4 +1,4 @@
-"""What goes by a name in the config and may come from any package: selectors, aggregations, formats.
+"""What goes by a name in the config and may come from any package: selectors, aggregations, formats, graders.
 
 A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
 other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
@@ -26,6 +26,8 @@ from isoflop.messages import suggest
 _NAME = re.compile(r"[a-z][a-z_]*")
 # Members that do not say where they belong in reports come after those that do.
 LAST = 1000
+# How many answers a problem of multiple choice offers at most, where the config does not say.
+DEFAULT_CHOICES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,21 @@ class SelectorTraits(Registered):
     def needs_logprob(self) -> bool:
         """Whether it picks by the policy's log-probabilities of its own solutions."""
         return self.reads == "logprob"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraderTraits(Registered):
+    """What the config, the plan and rehearsals know of a grader.
+
+    `tests`: whether a reference is a program of tests, not an answer. `lettered`: whether it reads letters of
+    so many `choices`. `slow`: whether comparing keeps several processes busy. `examples`: three references
+    that differ, which rehearsals invent and have boxed.
+    """
+
+    tests: bool = False
+    lettered: bool = False
+    slow: bool = False
+    examples: tuple[str, str, str] = ("1", "2", "3")
 
 
 _Member = TypeVar("_Member", bound=Registered)
@@ -160,6 +177,8 @@ IMPORT_FORMATS = Registry(
     "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
 )
 
+GRADERS = Registry("grader", "isoflop.graders", "isoflop.grading.graders", "GRADER", GraderTraits)
+
 
 def not_among(name: str, allowed: Sequence[str]) -> str:
     """`'x' is not allowed; did you mean 'y'? (allowed: y, z)`."""
@@ -198,5 +217,7 @@ PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
 """A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
+GraderName = Annotated[str, _Among(lambda: GRADERS.names)]
+"""A grader."""
 StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]
 """A step aggregation."""

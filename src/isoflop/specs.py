@@ -12,13 +12,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Grader
-from isoflop.config.datasets import Dataset
+from isoflop.config.datasets import Choices, Dataset
 from isoflop.config.generators import Import, Revisions, Sampled, Searched
 from isoflop.config.models import Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
-from isoflop.registries import SelectorName
+from isoflop.registries import DEFAULT_CHOICES, GraderName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -35,6 +34,14 @@ class Spec(BaseModel):
     """What one job is given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Grading(Spec):
+    """What is graded, and how. `plugins`: digests of the files of graders of other packages."""
+
+    grader: GraderName
+    choices: Choices = DEFAULT_CHOICES
+    plugins: Mapping[str, str] = {}
 
 
 class ProblemsSpec(Spec):
@@ -95,10 +102,9 @@ class ScoreSpec(Spec):
     version: int
 
 
-class GradeSpec(Spec):
+class GradeSpec(Grading):
     """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
 
-    grader: Grader
     step_tag: str | None = None
     code: str
 
@@ -119,23 +125,21 @@ class DifficultySpec(Spec):
     code: str
 
 
-class TrainSpec(Spec):
+class TrainSpec(Grading):
     """One model to train; `grader` judges a policy's held-out solutions, `regenerate` is for its card."""
 
     name: str
     training: TrainingConfig
-    grader: Grader
     regenerate: str
     version: int
 
 
-class LabelSpec(Spec):
+class LabelSpec(Grading):
     """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
 
     name: str
     label: LabelConfig
     policies: Mapping[str, Policy]
-    grader: Grader
     seed: int
     version: int
 
@@ -149,24 +153,22 @@ class ReviseSpec(Spec):
     version: int
 
 
-class TrajectoriesSpec(Spec):
+class TrajectoriesSpec(Grading):
     """Trajectories of one policy's samples; `seed` is the experiment's."""
 
     name: str
     trajectories: TrajectoryConfig
     policy: Policy
-    grader: Grader
     seed: int
     version: int
 
 
-class ChainLabelsSpec(Spec):
+class ChainLabelsSpec(Grading):
     """Right and wrong answers of one policy's chains; `seed` is the experiment's."""
 
     name: str
     chains: ChainLabelConfig
     policy: Policy
-    grader: Grader
     seed: int
     version: int
 

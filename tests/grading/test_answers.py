@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from isoflop.grading.grader import make_grader
+from isoflop.grading.graders.math import MathGrader
+from isoflop.grading.graders.number import NumberGrader
 from isoflop.grading.latex import normal_form
-from isoflop.grading.math_grader import MathGrader
 from isoflop.grading.math_worker import MathWorker
-from isoflop.grading.numbers import NumberGrader, format_number, parse_number
+from isoflop.grading.numbers import format_number, parse_number
 
 CASES = Path(__file__).parents[1] / "cases"
 REAL_DATA = Path(os.environ.get("ISOFLOP_DATA") or Path(__file__).parents[3] / "shared" / "data")

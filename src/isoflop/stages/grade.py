@@ -127,7 +127,9 @@ def main(arguments: Sequence[str]) -> None:
     )
     with ExitStack() as stack:
         graders = [
-            stack.enter_context(make_grader(spec.grader, allow_unsandboxed=runtime.allow_unsandboxed))
+            stack.enter_context(
+                make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=runtime.allow_unsandboxed)
+            )
             for _ in range(runtime.graders)
         ]
         graded = grade(references, candidates, graders, files.candidates, spec.step_tag)

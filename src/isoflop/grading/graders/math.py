@@ -1,9 +1,9 @@
-"""Answers in LaTeX (MATH): found in boxes, compared with math-verify after what it misreads is rewritten."""
+"""Grader `math`: LaTeX (MATH), found in boxes, compared by math-verify once what it misreads is rewritten."""
 
 import re
-from typing import Self
 
 from isoflop.grading.equivalence import ComparingGrader
+from isoflop.grading.grader import GraderKind
 from isoflop.grading.latex import exact_verdict, normal_form, readable
 from isoflop.grading.math_worker import MEMORY_LIMIT, TIME_LIMIT, MathWorker
 from isoflop.grading.statements import (
@@ -88,9 +88,6 @@ class MathGrader(ComparingGrader):
         self._worker = MathWorker(time_limit, memory_limit)
         self._unparsable: set[str] = set()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._worker.close()
 
@@ -156,3 +153,6 @@ def _balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+GRADER = GraderKind(name="math", order=2, slow=True, make=lambda _: MathGrader())
