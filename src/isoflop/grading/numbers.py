@@ -16,7 +16,7 @@ _VULGAR = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
     "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
 }  # fmt: skip
-_CURRENCY = r"(?:\\?[$€£¥₹]\s?)"
+_CURRENCY = r"(?:(?:US|USD|EUR|GBP|INR|Rs\.?)?\s?\\?[$€£¥₹]\s?|(?:USD|EUR|GBP|INR|Rs\.?)\s?)"
 _FRACTION = r"\\[dt]?frac\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))"
 NUMBER = re.compile(
     rf"""
@@ -27,7 +27,9 @@ NUMBER = re.compile(
       | (?P<whole>[0-9]+)\s+(?P<mixed_top>[0-9]+)/(?P<mixed_bottom>[0-9]+)
       | (?P<spaced>{_SPACED})
       | (?P<decimal>{DECIMAL})
-        (?:\s?/\s?(?P<divisor>[0-9]+(?![.,]?[0-9])) | [eE](?P<exponent>[-+]?[0-9]{{1,3}})(?![0-9]))?
+        (?:\s?/\s?(?P<divisor>[0-9]+(?![.,]?[0-9])) | [eE](?P<exponent>[-+]?[0-9]{{1,3}})(?![0-9])
+          | \s?(?:\\times|\\cdot|[x×·*])\s?10\s?\^
+            (?:(?P<power>[-+−]?[0-9]{{1,3}})(?![0-9])|\{{(?P<braced>[-+−]?[0-9]{{1,3}})\}}))?
     )
     (?:\s(?P<scale>thousand|million|billion|trillion)\b)?
     """,
@@ -59,7 +61,8 @@ def value_of(match: re.Match[str]) -> Fraction | None:
         top = Fraction(int(group["whole"]) * bottom + int(group["mixed_top"]))
     else:
         digits = re.sub(r"[^0-9.]", "", group["spaced"] or group["decimal"])
-        top = Fraction(digits) * Fraction(10) ** int(group["exponent"] or 0)
+        exponent = group["exponent"] or group["power"] or group["braced"] or "0"
+        top = Fraction(digits) * Fraction(10) ** int(exponent.replace("−", "-"))
         bottom = int(group["divisor"] or 1)
     if bottom == 0:
         return None

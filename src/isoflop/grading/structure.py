@@ -16,6 +16,8 @@ _SUBSCRIPT = re.compile(r"_(?:[A-Za-z0-9]|\{[^{}]*\})")
 _WORD_UNIT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\{[^{}]*\}")
 _QUANTITY = re.compile(rf"(-?[0-9][0-9.,]*|\\frac\{{[0-9]+\}}\{{[0-9]+\}}) ?({_WORD_UNIT.pattern})")
 _BETWEEN = re.compile(r"(?: |,|\\times|\\cdot|\\text\{ ?and ?\})*")
+_SEVERAL = re.compile(r"\\pm(?![a-zA-Z])|\b(?:and|or)\b|\\text\{ ?(?:and|or) ?\}")
+_BRACKETS = re.compile(r"(?:[(\[]|\\\{|\\text\{)(.*)(?:[)\]]|\\\}|\})")
 _MATRIX = re.compile(r"(.+?)(\\begin\{([bpvBV]?matrix)\})(.*)(\\end\{\3\})", re.DOTALL)
 _SCALAR = re.compile(r"-|-?[0-9]+(?:\.[0-9]+)?|-?\\frac\{-?[0-9]+\}\{[0-9]+\}")
 
@@ -89,6 +91,13 @@ def _members(text: str) -> list[str] | None:
     if len(found) < 2 or not all(found) or "\\begin" in text or "=" in text:
         return None
     return found
+
+
+def has_several_members(text: str) -> bool:
+    """Whether an answer in normal form is a list, pair or set, or says "and", "or" or plus-minus."""
+    if "\\boxed" in text or _SEVERAL.search(text):
+        return True
+    return len(parts(_BRACKETS.sub(r"\1", text))) > 1
 
 
 def _same_members(first: Sequence[str], second: Sequence[str], equivalent: Equivalent) -> bool | None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from isoflop.grading.equivalence import ComparingGrader
 from isoflop.grading.grader import GraderKind
-from isoflop.grading.numbers import NUMBER, cached_number, format_number, value_of
+from isoflop.grading.numbers import NUMBER, cached_number, format_number, parse_number, value_of
 from isoflop.grading.statements import (
     MAX_STATEMENT_LENGTH,
     SENTENCE_END,
@@ -21,9 +21,13 @@ from isoflop.grading.statements import (
 # a factor, a power, a root, a fraction, or another number that it may be instead.
 _GOES_ON = re.compile(
     r"""[\ ]?[0-9]|[.,:][0-9]|[eE][-+]?[0-9]
-      | \s*(?:\^|\*\*\s*[0-9(]|[π√∞½⅓⅔¼¾⁰¹²³⁴⁵⁶⁷⁸⁹]
+      | \s*(?:\^(?!\{?\s*(?:\\circ|st|nd|rd|th|\\text\{(?:st|nd|rd|th)))|\*\*\s*[0-9(]|[π√∞½⅓⅔¼¾⁰¹²³⁴⁵⁶⁷⁸⁹]
              |\\(?:pi|sqrt|[dt]?frac|cdot|times|pm|infty|ln|log|sin|cos|tan|theta|alpha)(?![a-zA-Z]))
       | \s*(?:or|to|through|and)\s+[$]?[0-9]
+      | ,\s+(?:and\s+)?[$]?-?[0-9.,]*[0-9]\s*(?:[.,;)$}]|$)
+      | \s+[a-z]+,?\s+and\s+[$]?[0-9]
+      | \s+(?:hours?|minutes?|days?|weeks?|years?|feet|pounds?|dollars?|kilograms?|meters?),?\s+[0-9]
+      | [xyzn](?![a-zA-Z])
     """,
     re.VERBOSE,
 )
@@ -31,9 +35,12 @@ _GOES_ON = re.compile(
 _CALCULATION = re.compile(r"\s*(?:=|(?:[a-zA-Z%]+\s+)?(?:\\times|\\cdot|[-+*/×÷^−–x])\s*[$(]?[0-9])")
 _LEAD_IN = re.compile(
     r"(?:[\s*_`~:≈]|\\(?:approx|sim|boldsymbol|mathbf)\b|\\[(\[]|\$(?=[^0-9\s.])"
-    r"|(?:about|approximately|exactly|only|therefore|thus)\b)*"
+    r"|(?:about|approximately|exactly|only|therefore|thus|the\s+number|the(?=\s+[$]?[0-9]))\b)*"
 )
 _LEFT_SIDE = re.compile(r"[a-zA-Z][a-zA-Z ]{0,40}(?:=|\\approx|≈)\s*")  # "x = 17", "total = 17"
+_NEGATED = re.compile(r"(?:minus|negative)\s+(?=[$]?[0-9.])", re.IGNORECASE)
+_BRACKETED = re.compile(r"[(\[]([^()\[\]]{1,60})[)\]]")
+_FONT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{\s*([-$0-9.,/\\]+)\s*\}")
 _LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[,;! ](?![0-9]{3})")
 
 
@@ -68,7 +75,7 @@ def _number_statements(text: str) -> Iterator[tuple[str, bool]]:
     """What is stated, from the last statement to the first: its line, and whether the text ends with it."""
     # A factorial in a box is no number of this grader; in a sentence it is an exclamation.
     statements = [
-        (start, _LATEX_UNIT.sub(" ", inside), False)
+        (start, _LATEX_UNIT.sub(" ", _FONT.sub(r"\1", inside)), False)
         for start, inside in boxed(text)
         if not inside.rstrip().endswith("!")
     ]
@@ -88,6 +95,11 @@ def _number_statements(text: str) -> Iterator[tuple[str, bool]]:
 
 def _stated_number(line: str, cut_off: bool) -> Fraction | None:
     """The number that `line` starts with, or the result of the calculation that it starts with."""
+    if negated := _NEGATED.match(line):
+        value = _stated_number(line[negated.end() :], cut_off)
+        return None if value is None else -value
+    if bracketed := _BRACKETED.match(line):
+        return parse_number(bracketed[1])
     left_side = _LEFT_SIDE.match(line)
     match = NUMBER.match(line, left_side.end() if left_side else 0)
     if match and _CALCULATION.match(line, match.end()):
