@@ -176,9 +176,11 @@ def _verdict_on_bases(first: str, second: str) -> bool | None:
 
 
 def _verdict_on_words(first: str, second: str) -> bool | None:
-    """True where both are the same words, upper case, fonts and parentheses aside, or a time of day."""
+    """Times of day; True where both are the same words, upper case, fonts and parentheses aside."""
     one, other = (_WRAPPER.sub(r"\1", text).strip("() ").casefold() for text in (first, second))
-    return True if one == other and (_WORDS.fullmatch(one) or _CLOCK.fullmatch(one)) else None
+    if _CLOCK.fullmatch(one) and _CLOCK.fullmatch(other):
+        return one == other
+    return True if one == other and _WORDS.fullmatch(one) else None
 
 
 def readable(text: str) -> str:

@@ -22,6 +22,7 @@ from isoflop.grading.structure import has_several_members, verdict_on_structure
 MAX_PARSED_LENGTH = 2000  # characters; longer answers are compared as strings only
 
 _AND = " and "  # between boxes side by side
+_MOST_BOXES = 20  # of more side by side the last one counts
 
 # What pipelines and models write where there is no answer.
 _PLACEHOLDERS = frozenset(
@@ -127,7 +128,7 @@ class MathGrader(ComparingGrader):
         last_box = max((position for position, inside in boxes if _answer_or_none(inside)), default=-1)
         later = [told for position, told in stated if position > last_box and _settles(text[position:], told)]
         told_first = [*reversed(later), *(inside for _, inside in reversed(boxes))]
-        if not later and len(several) > 1 and all(map(_answer_or_none, several)):
+        if not later and 1 < len(several) <= _MOST_BOXES and all(map(_answer_or_none, several)):
             return _AND.join(f"\\boxed{{{inside.strip()}}}" for inside in several)
         for told in (*told_first, *(told for _, told in reversed(stated))):
             if (answer := _answer_or_none(told)) is not None:
@@ -180,7 +181,7 @@ def _as_asked(answer: str, other: str) -> str:
     """Boxes side by side as one list where `other` has several members, else the last one."""
     if not answer.startswith("\\boxed{") or _AND not in answer:
         return answer
-    members = [inside for _, inside in boxed(answer)]
+    members = list(dict.fromkeys(inside for _, inside in boxed(answer)))
     return ", ".join(members) if has_several_members(normal_form(other)) else members[-1]
 
 

@@ -41,6 +41,7 @@ _LEFT_SIDE = re.compile(r"[a-zA-Z][a-zA-Z ]{0,40}(?:=|\\approx|≈)\s*")  # "x =
 _NEGATED = re.compile(r"(?:minus|negative)\s+(?=[$]?[0-9.])", re.IGNORECASE)
 _BRACKETED = re.compile(r"[(\[]([^()\[\]]{1,60})[)\]]")
 _FONT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{\s*([-$0-9.,/\\]+)\s*\}")
+_RAISED = re.compile(r"\^(?:\{\\text\{(?:st|nd|rd|th)\}\}|\\text\{(?:st|nd|rd|th)\}|\{(?:st|nd|rd|th)\})")
 _LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[,;! ](?![0-9]{3})")
 
 
@@ -75,7 +76,7 @@ def _number_statements(text: str) -> Iterator[tuple[str, bool]]:
     """What is stated, from the last statement to the first: its line, and whether the text ends with it."""
     # A factorial in a box is no number of this grader; in a sentence it is an exclamation.
     statements = [
-        (start, _LATEX_UNIT.sub(" ", _FONT.sub(r"\1", inside)), False)
+        (start, _LATEX_UNIT.sub(" ", _FONT.sub(r"\1", _RAISED.sub("", inside))), False)
         for start, inside in boxed(text)
         if not inside.rstrip().endswith("!")
     ]
