@@ -167,7 +167,12 @@ class MathGrader(ComparingGrader):
         return AnswerClasses(
             {answer: found.number[meant] for answer, meant in read.items()},
             frozenset(answer for answer, meant in read.items() if meant in found.correct),
-            found.undecided,
+            tuple(
+                (answer, other)
+                for one, other in found.undecided
+                for answer, meant in sorted(read.items())
+                if meant == one
+            ),
         )
 
     def reference_fault(self, answer: str) -> str | None:
