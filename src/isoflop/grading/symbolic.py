@@ -23,6 +23,7 @@ from sympy import (
     Interval,
     Limit,
     MatrixBase,
+    MatrixExpr,
     Poly,
     PolynomialError,
     Product,
@@ -37,8 +38,8 @@ logging.disable(logging.CRITICAL)
 _PERCENT = re.compile(r"%|percent|pct", re.IGNORECASE)
 # Words: math-verify reads their letters as symbols, and compares them as text besides.
 _WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|operatorname)|(?<![\\A-Za-z])[A-Za-z]{3,}|^[A-Za-z]{2,}$")
-# What stands for a computation may take for ever to carry out.
-_UNEVALUATED = (Derivative, Integral, Limit, Product, Sum)
+# What stands for a computation may take for ever to carry out; sums and products of matrices have no value.
+_UNEVALUATED = (Derivative, Integral, Limit, MatrixExpr, Product, Sum)
 _TARGETS = [LatexExtractionConfig(), ExprExtractionConfig()]
 
 
