@@ -13,11 +13,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from isoflop.config.datasets import Choices, Dataset
-from isoflop.config.generators import Import, Revisions, Sampled, Searched
+from isoflop.config.generators import Import, Revisions, Sampled
 from isoflop.config.models import Policy
+from isoflop.config.study import Running, Searched
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
-from isoflop.config.verifiers import ImportedVerifier, RunningOne
-from isoflop.registries import DEFAULT_CHOICES, GraderName, SelectorName
+from isoflop.config.verifiers import ImportedVerifier
+from isoflop.costs.shape import Terms
+from isoflop.registries import DEFAULT_CHOICES, CostModelName, GraderName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -62,16 +64,20 @@ class SampleSpec(Spec):
 
 
 class SearchSpec(Spec):
-    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's."""
+    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's.
+
+    `plugins`: digests of the files of searches and verifiers of other packages, whose versions are not here.
+    """
 
     policy: Policy
-    verifier: RunningOne
+    verifier: Running
     generator: Searched
     seed: int
     version: int
+    plugins: Mapping[str, str] = {}
 
 
-class GatherSpec(Spec):
+class GatherTreesSpec(Spec):
     """One search's trees at several budgets as one candidate set."""
 
     budgets: tuple[int, ...]
@@ -95,11 +101,15 @@ class ReplaySpec(Spec):
 
 
 class ScoreSpec(Spec):
-    """Scores of one verifier for one table of candidates; `step_tag` is the policy's."""
+    """Scores of one verifier for one table of candidates; `step_tag` is the policy's.
 
-    verifier: RunningOne
+    `plugins`: the digest of the verifier's file where it is of another package.
+    """
+
+    verifier: Running
     step_tag: str | None = None
     version: int
+    plugins: Mapping[str, str] = {}
 
 
 class GradeSpec(Grading):
@@ -113,7 +123,8 @@ class DifficultySpec(Spec):
     """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
     `chains`: the pool is one of chains of revisions, whose first answers tell.
 
-    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    `costs`, `terms`: as SelectSpec has them. A product of step scores is known up to a factor of the
+    problem's own, so it cannot compare problems.
     """
 
     bins: int
@@ -122,7 +133,10 @@ class DifficultySpec(Spec):
     step_aggregation: Literal["last", "min", "mean"] = "last"
     imported: bool = False
     chains: bool = False
+    costs: tuple[CostModelName, ...] = ()
+    terms: Mapping[str, Terms] = {}
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 class TrainSpec(Grading):
@@ -134,7 +148,7 @@ class TrainSpec(Grading):
     version: int
 
 
-class LabelSpec(Grading):
+class StepLabelsSpec(Grading):
     """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
 
     name: str
@@ -213,14 +227,14 @@ class ExchangePair(Spec):
     data_ratio: float = 1.0
 
 
-class ChooseSpec(Spec):
+class AllocateSpec(Spec):
     """Compute-optimal choice.
 
     `pools`: one per credits table, in their order. `difficulties`: data set and policy of each difficulty
     table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
     generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
     baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
-    and `step_aggregation`.
+    and `step_aggregation`. `costs`: cost models beyond those of every study.
     """
 
     experiment: str
@@ -232,7 +246,8 @@ class ChooseSpec(Spec):
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}
-    cost_model: str
+    cost_model: CostModelName
+    costs: tuple[CostModelName, ...] = ()
     splits: int
     exchange: tuple[ExchangePair, ...] = ()
     ratios: tuple[float, ...] = ()

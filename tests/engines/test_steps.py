@@ -44,3 +44,15 @@ def test_every_token_is_in_the_step_of_its_first_character(pieces: list[str], st
     assert sum(counts) == len(pieces) + stopped
     if not stopped:
         assert counts == expected
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b.", ".", "c\n", "x. y"])), max_size=12))
+def test_pieces_without_their_spaces_are_in_the_same_steps(words: list[tuple[bool, str]]) -> None:
+    """Some tokenizers leave the space before a word out of its piece: ". " is in the text alone."""
+    whole = [" " * (spaced and place > 0) + word for place, (spaced, word) in enumerate(words)]
+    text = "".join(whole)
+    steps = split_steps(text, ". ")
+    counts = tokens_per_step([word for _, word in words], steps, ". ")
+    assert sum(counts) == len(words)
+    if len(split_steps("".join(word for _, word in words), ". ")) != len(steps):
+        assert counts == tokens_per_step(whole, steps, ". ")

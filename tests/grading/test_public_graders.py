@@ -1,7 +1,7 @@
 """Public graders: Math-Verify's own test pairs; every disagreement is a decision in docs/design/grading.md.
 
-The pairs are what its tests (huggingface/Math-Verify at 5d148cf) compare: a reference, and the answer of a text
-as this grader finds it, or its last formula where the text states none.
+The pairs are what its tests (huggingface/Math-Verify at 5d148cf) compare: a reference, and the answer of a
+text as this grader finds it, or its last formula where the text states none.
 """
 
 import json

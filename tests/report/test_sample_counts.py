@@ -99,7 +99,7 @@ def test_imported_files_that_mark_no_solution_as_cut_do_not_say() -> None:
     assert silent.finished_no_answer.value == 0.5
     assert (
         samples_csv([silent], "study").splitlines()[1]
-        == "study,math,a,b,2,0.500000,0.054621,0.945379,,,,0.500000,0.054621,0.945379,,,,0.000000,15,true"
+        == "study,math,a,b,2,0.500000,0.054621,0.945379,,,,0.500000,0.054621,0.945379,,,,0.000000,15,,true"
     )
     assert [cell.text for cell in counts_table([silent]).rows[0][4:7:2]] == ["–", "–"]
     assert [text[:8] for text in unread_sentences([silent], "math")] == ["Solution"]
@@ -108,15 +108,41 @@ def test_imported_files_that_mark_no_solution_as_cut_do_not_say() -> None:
 
 
 def test_the_table_has_a_row_per_pool_with_plain_columns() -> None:
-    none, rest = ",0.000000,0.000000,0.020000", ",0.000000,250.4,false"
+    none, rest = ",0.000000,0.000000,0.020000", ",0.000000,250.4,,false"
     text = samples_csv([pool(no_answer=2 / 3), pool(policy="llama-3b")], "study")
     assert text.splitlines() == [
         "experiment,dataset,policy,generator,candidates,no_answer,no_answer_low,no_answer_high,"
         "unfinished,unfinished_low,unfinished_high,finished_no_answer,finished_no_answer_low,"
-        "finished_no_answer_high,undecided,undecided_low,undecided_high,too_long,tokens,tokens_estimated",
+        "finished_no_answer_high,undecided,undecided_low,undecided_high,too_long,tokens,thinking_tokens,"
+        "tokens_estimated",
         "study,math,llama-1b,published,1500,0.666667,0.656667,0.686667" + none * 3 + rest,
         "study,math,llama-3b,published,1500" + none * 4 + rest,
     ]
+
+
+def test_thinking_tokens_are_told_where_all_of_them_are_known() -> None:
+    ends = {"finished": np.array([True, True]), "answered": np.array([True, True]), "too_long": 0}
+    ends |= {"tokens": np.array([1000, 400]), "tokens_estimated": False}
+    ends |= {"problems": np.array([0, 1]), "undecided": None}
+    thinks = counted(("math", "qwq", "sampling"), thinking=np.array([900.0, 250.0]), **ends)
+    plain = counted(("math", "llama", "sampling"), thinking=np.array([0.0, 0.0]), **ends)
+    unknown = counted(("math", "api", "published"), thinking=np.array([900.0, np.nan]), **ends)
+    rows = samples_csv([thinks, plain, unknown], "study").splitlines()
+    assert [row.split(",")[-3:] for row in rows] == [
+        ["tokens", "thinking_tokens", "tokens_estimated"],
+        ["700", "575", "false"],
+        ["700", "0", "false"],
+        ["700", "", "false"],
+    ]
+    table = counts_table([thinks, plain, unknown])
+    assert table.header[-2:] == ["Tokens", "Thinking"]
+    assert [[cell.text for cell in row[-2:]] for row in table.rows] == [
+        ["700", "575"],
+        ["700", "0"],
+        ["700", "–"],
+    ]
+    # Where no model thinks there is nothing to tell.
+    assert counts_table([plain, unknown]).header[-1] == "Tokens"
 
 
 def test_a_share_above_two_percent_is_told_with_its_pool() -> None:

@@ -11,7 +11,6 @@ import pytest
 from problem_tables import write_problems
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
@@ -19,10 +18,11 @@ from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.rehearsal.tiny_models import save_tiny
-from isoflop.stages import gather, grade, search, select
+from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")
@@ -95,12 +95,37 @@ def test_steps_that_have_ended(text: str, ended: int) -> None:
     assert ended_steps(text, "\n") == ended
 
 
+def test_a_search_with_a_stop_string_ends_solutions_at_it(problems: Path, tmp_path: Path) -> None:
+    """The same trees in any batch; every solution that was ended there counts the string's tokens."""
+    stop = "\nThe answer is"
+    text = spec(REBASE | {"stop": [stop], "top_k": 20, "min_p": 0.01, "top_p": 0.99})
+    one = read_table(run(text, problems, tmp_path / "one"), TREES)
+    many = read_table(run(text, problems, tmp_path / "many", batch_size=3, chunk_problems=2), TREES)
+    exact = ["parent", "text", "tokens", "ended"]
+    ended = 0
+    for row, other in zip(one.to_pylist(), many.to_pylist(), strict=True):
+        assert [[node[name] for name in exact] for node in row["nodes"]] == [
+            [node[name] for name in exact] for node in other["nodes"]
+        ]
+        assert row["candidates"] == other["candidates"]
+        for last in row["candidates"]:
+            steps, tokens, finish = gather_trees.solution(row["nodes"], last)
+            solution = "".join(step["text"] for step in steps)
+            assert "answer" not in solution
+            assert tokens == sum(step["tokens"] for step in steps)
+            # The line's end that begins the string is the earlier step's.
+            ended += finish == "stop" and solution.endswith("\n")
+        by_stop = [node for node in row["nodes"] if node["ended"] and not node["text"]]
+        assert all(node["tokens"] >= 3 for node in by_stop)
+    assert ended > 6
+
+
 def test_requests_that_come_later_are_served_like_the_first(policy: TransformersPolicy) -> None:
     prompts = [problem.prompt + "\n" for problem in generate_problems("dev", 6, seed=4)]
     requests = [GenerationRequest(prompt, seed, 60) for seed, prompt in enumerate(prompts)]
     later, seen = list(requests[2:]), []
 
-    def more(finished: Any, under_way: int) -> list[GenerationRequest]:
+    def more(finished: Any, in_flight: int) -> list[GenerationRequest]:
         seen.extend(index for index, _ in finished)
         return [later.pop(0)] if later else []
 
@@ -207,7 +232,7 @@ def test_random_models_can_be_searched_to_every_limit(problems: Path, tmp_path: 
     )
     for row in read_table(out, TREES).to_pylist():
         for last in row["candidates"]:
-            steps, tokens, finish = gather.solution(row["nodes"], last)
+            steps, tokens, finish = gather_trees.solution(row["nodes"], last)
             assert len(steps) <= 3
             assert tokens <= 20
             assert finish == ("stop" if row["nodes"][last]["ended"] else "unfinished")
@@ -221,7 +246,7 @@ def gathered(folder: Path, budgets: dict[int, Path]) -> list[Path]:
         for part in (str(path), str(path).replace(".parquet", ".ledger.json"))
     ]
     text = json.dumps({"budgets": list(budgets), "code": "x"})
-    gather.main([text, *pairs, *map(str, outputs)])
+    gather_trees.main([text, *pairs, *map(str, outputs)])
     return outputs
 
 
@@ -318,7 +343,7 @@ def test_an_empty_last_step_belongs_to_the_one_before() -> None:
         {"parent": -1, "text": "a\n", "tokens": 3, "ended": False},
         {"parent": 0, "text": "", "tokens": 1, "ended": True},
     ]
-    steps, tokens, finish = gather.solution(nodes, 1)
+    steps, tokens, finish = gather_trees.solution(nodes, 1)
     assert [(step["text"], step["tokens"]) for step in steps] == [("a\n", 4)]
     assert (tokens, finish) == (4, "stop")
 
@@ -326,7 +351,7 @@ def test_an_empty_last_step_belongs_to_the_one_before() -> None:
 def test_missing_searches_are_noticed(problems: Path, tmp_path: Path) -> None:
     two = run(spec(REBASE, 2), problems, tmp_path / "2")
     with pytest.raises(UserError, match="budgets: 2 named, but 1 tables of trees given"):
-        gather.main([json.dumps({"budgets": [2, 4], "code": ""}), str(two), "l", *("abcde")])
+        gather_trees.main([json.dumps({"budgets": [2, 4], "code": ""}), str(two), "l", *("abcde")])
     broken = read_table(two, TREES).slice(1)
     (tmp_path / "4").mkdir()
     (tmp_path / "4" / "trees.ledger.json").write_text((tmp_path / "2" / "trees.ledger.json").read_text())

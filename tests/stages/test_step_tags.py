@@ -12,7 +12,6 @@ from test_grade_stage import write_candidates
 from test_grade_stage import write_problems as write_references
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import CausalOrm, LlemmaRm
 from isoflop.engines.checkpoints import load_tokenizer
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores
@@ -26,10 +25,13 @@ from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import Tree
 from isoflop.specs import SearchSpec
-from isoflop.stages import gather, grade, sample, score, search
+from isoflop.stages import gather_trees, grade, sample, score, search
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
-from isoflop.verifiers.layouts import tag_solutions, token_id
+from isoflop.verifiers.kinds.causal_orm import CausalOrm
+from isoflop.verifiers.kinds.llemma_rm import LlemmaRm
+from isoflop.verifiers.layouts import token_id
+from isoflop.verifiers.registry import tag_solutions
 
 TAG = " ки"
 
@@ -199,7 +201,7 @@ def test_a_search_goes_on_from_tags_that_its_verifier_does_not_see(
     wide = trees_of(search_spec(tagging, TAG, 4), problems, tmp_path / "wide")
     folder = tmp_path / "wide"
     outputs = [str(folder / name) for name in ("c.parquet", "c.json", "s.parquet", "s.json", "u.parquet")]
-    gather.main(
+    gather_trees.main(
         [
             json.dumps({"budgets": [4], "code": "x"}),
             str(folder / "t.parquet"),

@@ -1,10 +1,10 @@
 """Wu et al. 2024's claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts.judge).
 
-Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of FLOPs,
+Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of the cost,
 within what was measured; beyond its largest budget a strategy keeps what that has, since compute can be left
-unspent. Where compute matters, a claim is tested under two cost models: `wu2024` (the paper's, generated
-tokens only) and `total`, which has prompts and the verifier in it. How often each verdict is false in worlds
-whose truth is known is in docs/design/verdicts.md.
+unspent. Where compute matters, a claim is tested under every cost model that the study names, usually
+`wu2024` (the paper's, generated tokens only) and `total`, which has prompts and the verifier in it. How often
+each verdict is false in worlds whose truth is known is in docs/design/verdicts.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
+from isoflop.registries import CLAIM_COSTS, COST_MODELS
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
@@ -33,7 +34,6 @@ from isoflop.verdicts.statements import (
     subset_element,
 )
 
-COST_MODELS = ("wu2024", "total")
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).
 EASIEST_HARD_LEVEL = 3
 # What an accuracy may still gain from the second half of the budget where it counts as saturated.
@@ -60,9 +60,10 @@ class Setting:
     """What the claims are about.
 
     `policies`: from small to large. `families`: of the policies (`all` where one is not named). `parameters`:
-    of the policies. `searches`: kinds of tree searches by generator. `strategies`: all that can be used in
-    practice (not the oracle), greedy decoding among them. `headline`: one of them, over samples. `margin`:
-    how much worse still counts as no worse.
+    of the policies whose size is known. `searches`: kinds of tree searches by generator. `strategies`: all
+    that can be used in practice (not the oracle), greedy decoding among them. `headline`: one of them, over
+    samples. `margin`: how much worse still counts as no worse. `costs`: the cost models under which claims
+    are tested.
     """
 
     policies: Sequence[str]
@@ -72,6 +73,7 @@ class Setting:
     strategies: Sequence[Strategy]
     headline: Strategy
     margin: float
+    costs: Sequence[str] = CLAIM_COSTS
 
     def family(self, policy: str) -> str:
         """The family of a policy."""
@@ -79,23 +81,28 @@ class Setting:
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every policy with those of the next size of its family, smaller and larger."""
-        return next_sizes({name: self.parameters[name] for name in self.policies}, self.families)
+        sizes = {name: self.parameters[name] for name in self.policies if name in self.parameters}
+        return next_sizes(sizes, self.families)
 
     def search(self, kind: str) -> Strategy | None:
         """The headline's selection over the first search of a kind."""
-        name = next((name for name, found in self.searches.items() if found == kind), None)
+        name = next((name for name, searched in self.searches.items() if searched == kind), None)
         return None if name is None else replace(self.headline, generator=name)
 
     def selecting(self, selector: str, generator: str | None = None) -> Strategy | None:
         """The strategy of a generator (the headline's) with another selector, the headline's verifier."""
         wanted = generator or self.headline.generator
-        found = [one for one in self.strategies if (one.generator, one.selector) == (wanted, selector)]
-        same = [one for one in found if one.verifier == self.headline.verifier]
-        return next(iter(same or found), None)
+        candidates = [
+            strategy
+            for strategy in self.strategies
+            if (strategy.generator, strategy.selector) == (wanted, selector)
+        ]
+        same = [strategy for strategy in candidates if strategy.verifier == self.headline.verifier]
+        return next(iter(same or candidates), None)
 
 
-def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_MODELS) -> list[ClaimJudged]:
-    """Every claim on one data set, under every one of `costs` where it depends on them."""
+def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None = None) -> list[ClaimJudged]:
+    """Every claim on one data set, under every one of `costs` (the setting's) where it depends on them."""
     tests: Mapping[int, Callable[[Evidence, Setting, str], Found]] = {
         1: _sizes_cross,
         2: _power_law,
@@ -109,9 +116,13 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_
     }
     judged = []
     for number, sentence in CLAIMS.items():
-        for cost in (ANY,) if number in _WITHOUT_COST else costs:
-            found = tests[number](evidence, setting, cost)
-            judged.append(judge_found(number, sentence, found, evidence, cost))
+        for cost in (ANY,) if number in _WITHOUT_COST else costs or setting.costs:
+            known = evidence if cost == ANY else evidence.under(cost)
+            if known.series or not evidence.series:
+                finding = tests[number](known, setting, cost)
+            else:
+                finding = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
+            judged.append(judge_found(number, sentence, finding, evidence, cost))
     return judged
 
 
@@ -128,7 +139,9 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
             (smaller.at_cost(low, cost), larger.credits[0]),
             (larger.at_cost(high, cost), smaller.credits[-1]),
         )
-        elements = tuple(mean_element(one - other, evidence) for one, other in gaps if one is not None)
+        elements = tuple(
+            mean_element(ahead - behind, evidence) for ahead, behind in gaps if ahead is not None
+        )
         statistic = "least of: smaller ahead at the least shared compute, larger ahead at the most"
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
@@ -142,9 +155,12 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
         groups.setdefault(setting.family(policy), []).append(policy)
     parts, missing = [], []
     for family, policies in groups.items():
-        series = [one for policy in policies if (one := evidence.get(policy, setting.headline)) is not None]
-        sizes = [setting.parameters[one.policy] for one in series]
-        if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
+        sized = (policy for policy in policies if policy in setting.parameters)
+        series = [
+            measured for policy in sized if (measured := evidence.get(policy, setting.headline)) is not None
+        ]
+        sizes = [setting.parameters[measured.policy] for measured in series]
+        if len(set(sizes)) < 2 or min(measured.budgets.size for measured in series) < 2:
             continue
         law = optimal_size(series, sizes, evidence, cost)
         if law.alpha is None or law.fit.status != "ok":
@@ -188,11 +204,11 @@ def _pareto(evidence: Evidence, setting: Setting, cost: str) -> Found:
     parts = tuple(
         mean_part(
             f"REBASE at {budget} against {rival}",
-            f"accuracy ahead at equal compute, mean of {len(found)} policies",
-            np.mean(found, axis=0),
+            f"accuracy ahead at equal compute, mean of {len(vectors)} policies",
+            np.mean(vectors, axis=0),
             evidence,
         )
-        for (rival, budget), found in gaps.items()
+        for (rival, budget), vectors in gaps.items()
     )
     text = "no other strategy is better at any budget, on the mean over policies"
     return (Statement(text, "for all", parts, margin=setting.margin),)
@@ -202,9 +218,9 @@ def _rivals(
     evidence: Evidence, setting: Setting, policy: str, strategy: Strategy
 ) -> Iterator[tuple[Strategy, Series]]:
     for rival in setting.strategies:
-        found = evidence.get(policy, rival)
-        if found is not None and rival.generator != strategy.generator:
-            yield rival, found
+        series = evidence.get(policy, rival)
+        if series is not None and rival.generator != strategy.generator:
+            yield rival, series
 
 
 def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -215,10 +231,10 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
         policy: (evidence.get(policy, rebase), evidence.get(policy, setting.headline))
         for policy in setting.policies
     }
-    found = _sooner(
+    parts = _sooner(
         "REBASE is ahead at equal compute, near where samples stop gaining", pairs, evidence, cost
     )
-    return found or "needs REBASE and sampling of one policy with compute in common"
+    return parts or "needs REBASE and sampling of one policy with compute in common"
 
 
 def _sooner(
@@ -238,15 +254,14 @@ def _sooner(
             continue
         price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
         costs = method.costs[cost]
-        place = min(int(np.searchsorted(costs, price * (1 - _ROUNDING))), costs.size - 1)
-        bought = baseline.at_cost(float(costs[place]), cost)
+        index = min(int(np.searchsorted(costs, price * (1 - _ROUNDING))), costs.size - 1)
+        bought = baseline.at_cost(float(costs[index]), cost)
         if bought is None:
             continue
-        values[name] = method.credits[place] - bought
+        values[name] = method.credits[index] - bought
         factor = factor_saved(method, baseline, cost, evidence)
-        notes[name] = (
-            f"at {costs[place]:.2g} FLOPs; less compute to within a point of its best: {factor.text}"
-        )
+        spent = f"{costs[index]:.2g} {COST_MODELS[cost].unit}"
+        notes[name] = f"at {spent}; less compute to within a point of its best: {factor.text}"
     if not values:
         return ()
     statistic = (
@@ -263,7 +278,7 @@ def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
     shrinks: dict[str, Floats] = {}
     rebase = setting.search("rebase")
     for policy in setting.policies:
-        sampled = [evidence.get(policy, one) for one in pair]
+        sampled = [evidence.get(policy, strategy) for strategy in pair]
         if sampled[0] is None or sampled[1] is None:
             continue
         gaps[policy] = sampled[0].credits[-1] - sampled[1].credits[-1]
@@ -296,8 +311,8 @@ def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
 
 def _at(series: Series, budget: int) -> Floats:
     """Credits at a budget that the series has."""
-    found: Floats = series.credits[int(np.searchsorted(series.budgets, budget))]
-    return found
+    credits: Floats = series.credits[int(np.searchsorted(series.budgets, budget))]
+    return credits
 
 
 def _by_level(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -311,7 +326,7 @@ def _by_level(evidence: Evidence, setting: Setting, cost: str) -> Found:
         return f"needs {FEWEST_PROBLEMS} problems of levels 1 and 2, and as many above"
     parts = []
     for policy in setting.policies:
-        search, sampled = (evidence.get(policy, one) for one in (rebase, setting.headline))
+        search, sampled = (evidence.get(policy, strategy) for strategy in (rebase, setting.headline))
         if search is None or sampled is None:
             continue
         bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
@@ -330,11 +345,15 @@ def _mcts(evidence: Evidence, setting: Setting, cost: str) -> Found:
         return "needs a generator of kind mcts"
     values = {}
     for policy in setting.policies:
-        search, sampled = (evidence.get(policy, one) for one in (mcts, setting.headline))
+        search, sampled = (evidence.get(policy, strategy) for strategy in (mcts, setting.headline))
         if search is None or sampled is None:
             continue
         bought = [sampled.at_cost(float(price), cost) for price in search.costs[cost]]
-        gaps = [one - credit for one, credit in zip(bought, search.credits, strict=True) if one is not None]
+        gaps = [
+            sampling - credit
+            for sampling, credit in zip(bought, search.credits, strict=True)
+            if sampling is not None
+        ]
         if gaps:
             values[policy] = np.mean(gaps, axis=0)
     if not values:

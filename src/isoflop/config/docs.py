@@ -15,7 +15,8 @@ FOLDER = Path("docs/reference")
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead. -->
+<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead, those of searches and
+verifiers in src/isoflop/search/algorithms/ and src/isoflop/verifiers/kinds/. -->
 # Configuration
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its
@@ -107,7 +108,8 @@ def _references(node: Any) -> Iterator[str]:
 def _table(entry: Schema, definitions: Schema) -> list[str]:
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     required = entry.get("required", [])
-    for key, value in entry["properties"].items():
+    # The key that says which entry this is stands before those it inherits.
+    for key, value in sorted(entry["properties"].items(), key=lambda item: "const" not in item[1]):
         default = "**required**" if key in required else _default(value)
         meaning = value.get("description", "").replace("\n", " ")
         cells = (f"`{key}`", _type(value, definitions), default, meaning)
@@ -125,7 +127,7 @@ def _default(value: Schema) -> str:
 
 
 def _type(value: Schema, definitions: Schema) -> str:
-    """What may stand there, in words."""
+    """The values that a key allows, in words."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[-1]
         words = f"[{name}](#{name.lower()})"

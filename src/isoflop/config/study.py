@@ -1,10 +1,10 @@
 """The config of one experiment: one typed model.
 
 Files are read and checked by isoflop.config.loading; the JSON schema and the reference page come from the
-same model (isoflop.config.docs).
+same model (isoflop.config.docs). Which searches and verifiers there are, it asks their registries.
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import yaml
 from pydantic import Field
@@ -20,12 +20,45 @@ from isoflop.config.analysis import (
 )
 from isoflop.config.base import Count, Entry, Name, Seed, Text
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
+from isoflop.config.generators import Greedy, Import, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
-from isoflop.config.verifiers import Verifier
-from isoflop.registries import SelectorName, StepAggregationName
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
+from isoflop.registries import (
+    CLAIM_COSTS,
+    FITTED_COSTS,
+    SEARCHES,
+    VERIFIERS,
+    CostModelName,
+    SelectorName,
+    StepAggregationName,
+    entries,
+)
+
+if TYPE_CHECKING:
+    Searched = TreeSearch
+    Generating = Greedy | Sampling | Revisions | TreeSearch
+    Generator = Generating | Import
+    Running = RunningVerifier
+    Verifier = Running | ImportedVerifier
+else:
+
+    def _one_of(*kinds: Any) -> Any:
+        return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007  of as many as there are
+
+    _SEARCHES = entries(SEARCHES, TreeSearch, Greedy, Sampling, Revisions, Import)
+    _RUNNING = entries(VERIFIERS, RunningVerifier, ImportedVerifier)
+    Searched = _one_of(*_SEARCHES)
+    """A tree search."""
+    Generating = _one_of(Greedy, Sampling, Revisions, *_SEARCHES)
+    """A generator whose candidates are made here."""
+    Generator = _one_of(Greedy, Sampling, Revisions, Import, *_SEARCHES)
+    """Any generator."""
+    Running = _one_of(*_RUNNING)
+    """A verifier that runs here."""
+    Verifier = _one_of(*_RUNNING, ImportedVerifier)
+    """Any verifier."""
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {
@@ -66,6 +99,10 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    costs: Annotated[tuple[CostModelName, ...], Field(min_length=1)] = CLAIM_COSTS
+    """Cost models that the papers' claims are tested under and gains are priced in; the headline's is added.
+    Curves are always measured in tokens, seconds and FLOPs; `dollars` needs prices of every policy and
+    verifier, `kv_bytes` the width of the policies' keys and values."""
     published: Published | None = None
     """Published numbers to put beside the measured ones."""
     difficulty: Difficulty | None = None
@@ -100,12 +137,23 @@ class Config(Entry):
         return bool(self.generators)
 
     @property
+    def claim_costs(self) -> tuple[str, ...]:
+        """The cost models that claims are tested under, the headline's among them."""
+        own = () if self.headline is None else (self.headline.cost_model,)
+        return tuple(dict.fromkeys((*self.costs, *own)))
+
+    @property
+    def further_costs(self) -> tuple[str, ...]:
+        """Those of them that the tables of every study are not fitted against anyway."""
+        return tuple(name for name in self.claim_costs if name not in FITTED_COSTS)
+
+    @property
     def imports(self) -> dict[str, Import]:
         """The generators that import solutions."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, Import)}
 
     @property
-    def searches(self) -> dict[str, AnySearch]:
+    def searches(self) -> dict[str, TreeSearch]:
         """The generators that search trees."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
 

@@ -18,6 +18,7 @@ class Solution:
         scores: one per step, or a single one for the whole, which is then one step.
         tokens: generated tokens.
         truncated: whether it was cut off.
+        thinking: how many of the tokens were thoughts, written before the solution.
     """
 
     place: str
@@ -28,6 +29,7 @@ class Solution:
     scores: tuple[float, ...] | None
     tokens: int | None
     truncated: bool = False
+    thinking: int | None = None
 
     @property
     def text(self) -> str:
@@ -108,6 +110,19 @@ def token_count(value: object, place: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < -1:
         raise UserError(f"{place}: {value!r} is not a number of tokens")
     return int(value) if value > 0 else None
+
+
+def thinking_count(value: object, tokens: int | None, place: str) -> int | None:
+    """How many of `tokens` are thoughts, which may be 0; None for null and -1."""
+    if value in (0, 0.0) and not isinstance(value, bool):
+        return 0
+    found = token_count(value, place)
+    if found is not None and tokens is not None and found > tokens:
+        raise UserError(
+            f"{place}: {found} thinking tokens of {tokens}; `tokens` are all that were generated, thoughts "
+            "included"
+        )
+    return found
 
 
 def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:

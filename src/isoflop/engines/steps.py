@@ -14,8 +14,8 @@ def split_steps(text: str, separator: str) -> list[str]:
     steps: list[str] = []
     start = 0
     while start < len(text):
-        found = text.find(separator, start)
-        end = len(text) if found < 0 else found + len(separator)
+        match = text.find(separator, start)
+        end = len(text) if match < 0 else match + len(separator)
         piece = text[start:end]
         if steps and (not piece.strip() or not steps[-1].strip()):
             steps[-1] += piece
@@ -30,27 +30,51 @@ def ended_steps(text: str, separator: str) -> int:
     return sum(separator in step.lstrip() for step in split_steps(text, separator))
 
 
+def stopped_at(text: str, stop: Sequence[str], before: int = 0) -> int | None:
+    """Where the first stop string in `text` begins: what is written ends there; None if there is none.
+
+    The first `before` characters were there before: a stop string may begin in them, but not end.
+    """
+    found = (text.find(one, max(0, before + 1 - len(one))) for one in stop)
+    return min((place for place in found if place >= 0), default=None)
+
+
 def tokens_per_step(pieces: Sequence[str], steps: Sequence[str], separator: str) -> list[int]:
     """How many tokens each of `steps` has; `pieces` are the tokens' texts, in order.
 
     A token belongs to the step that its first character is in; tokens without text (the end token)
     belong to the last step begun. Pieces decoded one by one may lack spaces that the text has, so the
-    boundaries are found in the pieces themselves.
+    boundaries are found in the pieces themselves; they are given the spaces where it takes those.
     Raises UserError if the pieces have another number of steps than the text.
     """
-    own = split_steps("".join(pieces), separator)
-    if len(own) != len(steps):
+    found_steps = split_steps("".join(pieces), separator)
+    if len(found_steps) != len(steps):
+        pieces = _spaced(pieces, "".join(steps))
+        found_steps = split_steps("".join(pieces), separator)
+    if len(found_steps) != len(steps):
         raise UserError(
-            f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(own)} in its tokens"
+            f"tokens cannot be assigned to steps: {len(steps)} in the text, {len(found_steps)} in its tokens"
         )
-    counts = [0] * len(own)
-    place = 0
-    end = len(own[0])
+    counts = [0] * len(found_steps)
+    step = 0
+    end = len(found_steps[0])
     position = 0
     for piece in pieces:
-        while piece and position >= end and place + 1 < len(own):
-            place += 1
-            end += len(own[place])
-        counts[place] += 1
+        while piece and position >= end and step + 1 < len(found_steps):
+            step += 1
+            end += len(found_steps[step])
+        counts[step] += 1
         position += len(piece)
     return counts
+
+
+def _spaced(pieces: Sequence[str], text: str) -> list[str]:
+    """The pieces with the spaces before them that `text` has and they lack."""
+    spaced, position = [], 0
+    for piece in pieces:
+        begin = position
+        while piece and text.startswith(" ", position) and not text.startswith(piece, position):
+            position += 1
+        position += len(piece)
+        spaced.append(text[begin : position - len(piece)] + piece)
+    return spaced

@@ -1,7 +1,7 @@
 """Credits per problem to curves: accuracy with its interval and cost, over budgets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Self, cast
 
 import numpy as np
@@ -10,20 +10,27 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoflop.arrays import Floats
-from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
-from isoflop.fits.bootstrap import accuracy_interval, problem_weights
-from isoflop.seeds import derive_seed
+from isoflop.estimate import fraction, number
+from isoflop.fits.bootstrap import Resampling, accuracy_interval
+from isoflop.registries import COST_MODELS, CostModelName, cost_columns, measured_costs
 from isoflop.tables import CURVES_COLUMNS
 
 _NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]
 _BOUNDS = ("limit_low", "limit_high")
-_MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
 class CreditsInput(BaseModel):
-    """What one credits table is about, and whether its tokens were not all counted."""
+    """What one credits table is about.
+
+    Attributes
+    ----------
+    dataset, policy, generator
+        Names in the config.
+    tokens_estimated
+        Whether its tokens were not all counted.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,9 +43,26 @@ class CreditsInput(BaseModel):
 class FitSpec(BaseModel):
     """All that decides the fit stage's tables, next to the credits they are made from.
 
-    `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
-    belongs to the family `all`. `draws`: bootstrap draws. `level`: confidence of all
-    intervals. `code`: digest of the stage's import closure.
+    Attributes
+    ----------
+    experiment
+        Its name, the first column of every table.
+    inputs
+        One per credits table, in their order.
+    families
+        Of the policies; a policy that is not named belongs to the family `all`.
+    searches
+        The generators that search.
+    costs
+        Cost models beyond those of every study.
+    draws
+        Bootstrap replicates.
+    level
+        Confidence of all intervals, in (0, 1).
+    seed
+        The experiment's.
+    code
+        Digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +71,7 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int
@@ -54,13 +79,21 @@ class FitSpec(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_are_distinct(self) -> Self:
-        if len({(one.dataset, one.policy, one.generator) for one in self.inputs}) != len(self.inputs):
+        if len({(table.dataset, table.policy, table.generator) for table in self.inputs}) != len(self.inputs):
             raise ValueError("inputs: the same dataset, policy and generator are named twice")
         return self
 
 
 class CurveKey(NamedTuple):
-    """What one curve is about; `subset` is `all` or the number of a level."""
+    """What one curve is about.
+
+    Attributes
+    ----------
+    dataset, policy, generator, verifier, selector, step_aggregation
+        Names; "none" where a part is not used.
+    subset
+        `all`, or the number of a level.
+    """
 
     dataset: str
     policy: str
@@ -83,10 +116,21 @@ class CurveKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Limit:
-    """Accuracy at infinitely many samples: the vote of the whole pool, and what it may be between.
+    """Accuracy at infinitely many samples.
 
-    `low` and `high` hold both the problems' chance and the votes that the pool leaves open, which go wrong in
-    the one and right in the other; `open_share` is their share of the problems.
+    Attributes
+    ----------
+    accuracy
+        Of the vote of the whole pool, in [0, 1].
+    low, high
+        What it may be between: they hold both the problems' chance and the votes that the pool leaves open,
+        which go wrong in the one and right in the other.
+    open_share
+        The share of problems with such a vote.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, Theorems 1 and 2. doi:10.48550/arXiv.2408.00724
     """
 
     accuracy: float
@@ -99,13 +143,32 @@ class Limit:
 class Curve:
     """Accuracy over budgets, m of them, for P problems.
 
-    `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
-    subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: tokens, FLOPs by cost model and
-    seconds per problem, each [m].
+    Attributes
+    ----------
+    key
+        What the curve is about.
+    policy_params
+        Parameters of the policy; None where they are not known.
+    budgets
+        Numbers of samples, rising, [m].
+    credits
+        Expected correctness, problems by identifier, [m, P].
+    weights
+        Of the bootstrap, shared by all curves of the data set and subset, [draws, P].
+    accuracy, low, high
+        Mean credit and its interval, [m].
+    draws
+        The accuracy in every bootstrap replicate, [draws, m].
+    measured
+        Cost per problem by the column of its cost model, [m]; nan where it is not known.
+    limit
+        At infinitely many samples; None where it was not estimated.
+    tokens_estimated
+        Whether tokens were not all counted.
     """
 
     key: CurveKey
-    policy_params: int
+    policy_params: int | None
     budgets: NDArray[np.int64]
     credits: Floats
     weights: Floats
@@ -118,63 +181,43 @@ class Curve:
     tokens_estimated: bool = False
 
 
-@dataclass
-class Resampling:
-    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
-
-    `levels`: of every data set's problems, [problems]; -1 where one has none.
-    """
-
-    draws: int
-    seed: int
-    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    _problems: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
-    _weights: dict[tuple[str, str], Floats] = field(default_factory=dict)
-
-    def check(self, dataset: str, problems: list[str], source: str) -> None:
-        """Refuse a table whose problems differ from those of the data set's first table."""
-        first_source, first = self._problems.setdefault(dataset, (source, problems))
-        if problems != first:
-            differing = sorted(set(problems) ^ set(first))
-            raise UserError(
-                f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
-                f"(first: {differing[0]}); delete both and run again"
-            )
-
-    def problems(self, dataset: str) -> list[str]:
-        """The identifiers of a data set's problems, in the order of all credits."""
-        return self._problems[dataset][1]
-
-    def weights(self, dataset: str, subset: str, problem_count: int) -> Floats:
-        """Weights of shape [draws, problem_count]."""
-        key = (dataset, subset)
-        if key not in self._weights:
-            self._weights[key] = dataset_weights(dataset, problem_count, self.draws, self.seed, subset)
-        return self._weights[key]
-
-
-def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: str = "all") -> Floats:
-    """The bootstrap weights of a data set in the experiment of that seed, [draws, problems]."""
-    return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
-
-
 def build_curves(
     credits: pd.DataFrame,
     about: CreditsInput,
-    policy_params: int,
+    policy_params: int | None,
     resampling: Resampling,
     *,
     level: float,
     source: str,
+    costs: Sequence[str] = (),
 ) -> list[Curve]:
     """Every curve of one credits table, by verifier, selector, step aggregation, then subset (`all` first).
 
-    `credits`: columns of `isoflop.tables.CREDITS`. `level`: confidence. `source` names the table in errors.
-    Raises UserError where problems are missing, doubled or differ between tables, or a number is out of
-    range.
+    Parameters
+    ----------
+    credits
+        Columns of `isoflop.tables.CREDITS`, and of `costs`.
+    about
+        What the table is about.
+    policy_params
+        Parameters of its policy; None where they are not known.
+    resampling
+        The bootstrap of all tables.
+    level
+        Confidence of intervals, in (0, 1).
+    source
+        What errors name: the file.
+    costs
+        Cost models beyond those of every study.
+
+    Raises
+    ------
+    UserError
+        Where problems are missing, doubled or differ between tables, or a number is out of range.
     """
     credits = credits[credits["half"] == 0]
-    _check_numbers(credits, source)
+    measured = cost_columns(measured_costs(costs))
+    _check_numbers(credits, measured, source)
     problems = sorted(set(credits["problem_id"]))
     resampling.check(about.dataset, problems, source)
     ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
@@ -192,7 +235,7 @@ def build_curves(
         shape = (-1, len(problems))
         budgets = rows["budget"].to_numpy(np.int64).reshape(shape)[:, 0]
         columns = {
-            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *_MEASURED)
+            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *measured)
         }
         for subset, mask in subsets.items():
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
@@ -204,6 +247,7 @@ def build_curves(
                     policy_params,
                     budgets,
                     chosen,
+                    measured=measured,
                     weights=weights,
                     level=level,
                     tokens_estimated=about.tokens_estimated,
@@ -212,33 +256,59 @@ def build_curves(
     return curves
 
 
-def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
-    """`curves.csv`: one row per curve and budget, columns CURVES_COLUMNS."""
+def curves_columns(costs: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns of `curves.csv` of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
+    further = (COST_MODELS[name].curves_column for name in costs)
+    return tuple(dict.fromkeys((*CURVES_COLUMNS, *further)))
+
+
+def curves_csv(curves: Sequence[Curve], experiment: str, costs: Sequence[str] = ()) -> str:
+    """`curves.csv`: one row per curve and budget, columns `curves_columns(costs)`.
+
+    Parameters
+    ----------
+    curves
+        In the order of the table.
+    experiment
+        Its name.
+    costs
+        Cost models beyond those of every study.
+    """
     rows = []
+    usual, columns = cost_columns(measured_costs()), cost_columns(measured_costs(costs))
     for curve in curves:
         key = curve.key
         for i, budget in enumerate(curve.budgets.tolist()):
             accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
-            measured = [number(curve.measured[name][i]) for name in _MEASURED]
-            head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
+            measured = {name: number(curve.measured[name][i]) for name in columns}
+            params = "" if curve.policy_params is None else str(curve.policy_params)
+            head = [experiment, key.dataset, key.policy, params, *key[2:], str(budget)]
+            paid, further = (
+                [measured[name] for name in usual],
+                [measured[name] for name in columns[len(usual) :]],
+            )
             estimated = "true" if curve.tokens_estimated else "false"
-            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured, estimated])
-    return csv_text(CURVES_COLUMNS, rows)
+            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *paid, estimated, *further])
+    return csv_text(curves_columns(costs), rows)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """CSV with a header and Unix line ends."""
+    """CSV with a header and Unix line ends.
+
+    Parameters
+    ----------
+    columns
+        Names.
+    rows
+        Cells, as many in each row as there are columns.
+    """
     return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
-
-
-def fraction(value: float) -> str:
-    """Six decimals, without a minus sign before zero."""
-    return f"{round(value, 6) + 0.0:.6f}"
-
-
-def number(value: float | None) -> str:
-    """Six significant digits; empty for what is not determined."""
-    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
 
 
 def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
@@ -252,7 +322,7 @@ def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
     return levels
 
 
-def _check_numbers(credits: pd.DataFrame, source: str) -> None:
+def _check_numbers(credits: pd.DataFrame, measured: Sequence[str], source: str) -> None:
     if credits.empty:
         raise UserError(f"{source}: no rows; delete the file and run again")
     credit = credits["credit"].to_numpy(np.float64)
@@ -260,13 +330,17 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(f"{source}: row {row}: credit is {credit[row]:g}, but must lie in [0, 1]")
-    for name in _MEASURED:
-        # Infinitely many samples (budget 0) have no finite cost.
-        finite = credits["budget"].to_numpy() > 0
+    # Infinitely many samples (budget 0) have no finite cost.
+    finite = credits["budget"].to_numpy() > 0
+    verifiers = credits["verifier"].to_numpy()
+    for name in measured:
         values = credits[name].to_numpy(np.float64)
-        if name == "seconds" and np.isnan(values[finite]).all():
-            continue  # nobody measured them
-        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite
+        unknown = np.zeros_like(finite)
+        for verifier in dict.fromkeys(verifiers.tolist()):
+            # Who is of unknown size, price or speed is so at every budget and on every problem.
+            own = finite & (verifiers == verifier)
+            unknown |= own & np.isnan(values[own]).all()
+        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite & ~unknown
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(
@@ -276,10 +350,11 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
 
 def _curve(
     key: CurveKey,
-    policy_params: int,
+    policy_params: int | None,
     budgets: NDArray[np.int64],
     columns: dict[str, Floats],
     *,
+    measured: Sequence[str],
     weights: Floats,
     level: float,
     tokens_estimated: bool,
@@ -308,7 +383,7 @@ def _curve(
         low=bounds[finite, 0],
         high=bounds[finite, 1],
         draws=draws[:, finite],
-        measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
+        measured={name: columns[name][finite].mean(axis=1) for name in measured},
         limit=limit,
         tokens_estimated=tokens_estimated,
     )

@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
-from isoflop.fits.curves import Curve, csv_text, fraction, number
+from isoflop.fits.curves import Curve, csv_text
 from isoflop.fits.tables import by_strategy
-from isoflop.registries import SELECTORS, practical_selectors
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS, cost_columns, practical_selectors
 from isoflop.strategy import NONE
 
 DIFFERENCES_COLUMNS = (
@@ -28,7 +29,6 @@ NEXT_GREEDY = "strategy - greedy of the next size"
 EQUAL_BUDGET = "search - sampling, equal budget"
 EQUAL_COMPUTE = "search - sampling, equal compute"
 CHAINS = "chains - parallel answers, equal number"
-COST_MODELS = ("wu2024", "total")
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
@@ -37,8 +37,18 @@ _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n",
 
 @dataclass(frozen=True)
 class Side:
-    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: FLOPs by cost
-    model.
+    """A curve at one budget, or between two at a cost.
+
+    Attributes
+    ----------
+    label
+        Of the curve.
+    budget
+        A number of samples, as text; between two budgets it need not be whole.
+    credits
+        Expected correctness, [problems].
+    costs
+        FLOPs per problem by cost model.
     """
 
     label: str
@@ -47,15 +57,35 @@ class Side:
     costs: Mapping[str, float]
 
     @classmethod
-    def at(cls, curve: Curve, place: int) -> "Side":
-        """A measured point."""
-        costs = {name: float(curve.measured[f"flops_{name}"][place]) for name in COST_MODELS}
-        return cls(curve.key.label, str(curve.budgets[place]), curve.credits[place], costs)
+    def at(cls, curve: Curve, index: int) -> "Side":
+        """A measured point.
+
+        Parameters
+        ----------
+        curve
+            Of the point.
+        index
+            Of its budget.
+        """
+        costs = {name: float(values[index]) for name, values in curve.measured.items()}
+        return cls(curve.key.label, str(curve.budgets[index]), curve.credits[index], costs)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row: two sides, and the cost model at which their compute is equal, if it is one."""
+    """One row: two sides on the same problems.
+
+    Attributes
+    ----------
+    name
+        What is compared.
+    curve
+        Of the left side; its bootstrap weights are both sides'.
+    left, right
+        The difference is left - right.
+    cost_model
+        At which their compute is equal; empty where it is not.
+    """
 
     name: str
     curve: Curve
@@ -71,29 +101,64 @@ def differences_csv(
     *,
     families: Mapping[str, str],
     searches: Collection[str],
+    costs: Sequence[str] = (),
 ) -> str:
-    """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search.
+    """`differences.csv` for subset `all`.
+
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    experiment
+        Its name.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
+    costs
+        Cost models beyond those of every study.
     """
-    whole = [curve for curve in curves if curve.key.subset == "all"]
+    on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
-    for one in comparisons(whole, families, searches):
-        key, left, right = one.curve.key, one.left, one.right
-        low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
+    priced = (*CLAIM_COSTS, *costs)
+    for comparison in comparisons(on_all, families, searches, priced):
+        key, left, right = comparison.curve.key, comparison.left, comparison.right
+        low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
-        labels = [one.name, left.label, right.label, left.budget, right.budget, one.cost_model]
-        ratios = [number(left.costs[name] / right.costs[name]) for name in COST_MODELS]
+        labels = [comparison.name, left.label, right.label, left.budget, right.budget, comparison.cost_model]
+        ratios = [number(_ratio(left, right, column)) for column in cost_columns(priced)]
         values = [fraction(value) for value in (gap, low, high)]
         rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
-    return csv_text(DIFFERENCES_COLUMNS, rows)
+    return csv_text((*DIFFERENCES_COLUMNS, *(f"cost_ratio_{name}" for name in costs)), rows)
+
+
+def _ratio(left: Side, right: Side, column: str) -> float:
+    return left.costs[column] / right.costs[column] if right.costs[column] else np.nan
 
 
 def comparisons(
-    curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
+    curves: Sequence[Curve],
+    families: Mapping[str, str],
+    searches: Collection[str],
+    costs: Sequence[str] = CLAIM_COSTS,
 ) -> Iterator[Comparison]:
-    """Every comparison of curves of subset `all`."""
+    """Every comparison of curves.
+
+    Parameters
+    ----------
+    curves
+        Of subset `all`.
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
+    costs
+        Cost models at which searches are compared.
+    """
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches)
+    yield from _searches(curves, searches, costs)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -106,13 +171,17 @@ def comparisons(
 def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
     """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
     greedy = [curve for curve in curves if curve.key.selector == NONE]
-    own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
+    of_policy = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
-    for dataset in dict.fromkeys(dataset for dataset, _ in own):
-        sizes = {policy: curve.policy_params for (name, policy), curve in own.items() if name == dataset}
+    for dataset in dict.fromkeys(dataset for dataset, _ in of_policy):
+        sizes = {
+            policy: curve.policy_params
+            for (name, policy), curve in of_policy.items()
+            if name == dataset and curve.policy_params is not None
+        }
         for small, large in next_sizes(sizes, families):
-            larger.setdefault((dataset, small), own[dataset, large])
-    for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
+            larger.setdefault((dataset, small), of_policy[dataset, large])
+    for name, baselines in ((GREEDY, of_policy), (NEXT_GREEDY, larger)):
         for curve in curves:
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
             if baseline is None or not (
@@ -120,11 +189,13 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 or (name == NEXT_GREEDY and curve.key.selector == NONE)
             ):
                 continue
-            for place in range(curve.budgets.size):
-                yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
+            for index in range(curve.budgets.size):
+                yield Comparison(name, curve, Side.at(curve, index), Side.at(baseline, 0))
 
 
-def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
+def _searches(
+    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str]
+) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
     sampling = [
@@ -142,32 +213,48 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
         )
         if baseline is None:
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
-                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
-            for cost in COST_MODELS:
-                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][place]), cost)
+                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, index), right)
+            for cost in costs:
+                column = COST_MODELS[cost].column
+                bought = at_cost(baseline, float(curve.measured[column][index]), column)
                 if bought is not None:
-                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)
+                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, index), bought, cost)
 
 
-def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
-    """What `cost` FLOPs per problem buy, linear in their logarithm; None outside of what was measured."""
-    x = np.log(curve.measured[f"flops_{model}"])
-    at = np.log(cost)
+def at_cost(curve: Curve, cost: float, column: str) -> Side | None:
+    """What some cost buys, linear in its logarithm.
+
+    Parameters
+    ----------
+    curve
+        With costs that rise with the budget.
+    cost
+        Per problem.
+    column
+        Of the cost model.
+
+    Returns
+    -------
+    None outside of what was measured.
+    """
+    with np.errstate(divide="ignore"):
+        logs = {name: np.log(values) for name, values in curve.measured.items()}
+    x, at = logs[column], np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
         return None
-    place = float(np.interp(at, x, np.arange(x.size)))
-    left = min(int(place), max(x.size - 2, 0))
-    share = place - left
+    position = float(np.interp(at, x, np.arange(x.size)))
+    left = min(int(position), max(x.size - 2, 0))
+    share = position - left
     after = min(left + 1, x.size - 1)
 
     def between(values: Floats) -> Floats:
         mixed: Floats = (1 - share) * values[left] + share * values[after]
         return mixed
 
-    costs = {name: float(np.exp(between(np.log(curve.measured[f"flops_{name}"])))) for name in COST_MODELS}
+    costs = {name: float(np.exp(between(values))) for name, values in logs.items()}
     budget = float(np.exp(between(np.log(curve.budgets.astype(np.float64)))))
     return Side(curve.key.label, f"{budget:.4g}", between(curve.credits), costs)
 
@@ -180,10 +267,10 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
         parallel = by_key.get(curve.key._replace(generator=f"{name}/1"))
         if length in ("", "1") or parallel is None or curve.key.selector not in practical_selectors():
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in parallel.budgets:
                 right = Side.at(parallel, _at(parallel, budget))
-                yield Comparison(CHAINS, curve, Side.at(curve, place), right)
+                yield Comparison(CHAINS, curve, Side.at(curve, index), right)
 
 
 def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:
@@ -212,7 +299,8 @@ def _sizes(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Com
             if (key.dataset, key.policy, key.generator) in done or len(group) < 2:
                 continue
             done.add((key.dataset, key.policy, key.generator))
-            for smaller, larger in pairwise(group):
+            sized = [curve for curve in group if curve.policy_params is not None]
+            for smaller, larger in pairwise(sized):
                 left, right = (Side.at(curve, _at(curve, 1)) for curve in (larger, smaller))
                 yield Comparison("policy - next smaller policy", larger, left, right)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from isoflop.costs import COST_MODELS
 from isoflop.fits.curves import Curve, CurveKey
+from isoflop.fits.fitting import Fit, interval
 from isoflop.fits.frontier import pareto
-from isoflop.fits.scaling_laws import Fit, interval
 from isoflop.fits.tables import Frontier, NamedFit, Outcome, by_strategy
+from isoflop.registries import cost_columns, curves_column, fitted_costs
 from isoflop.strategy import NONE
 
 DRAWS = pa.schema(
@@ -35,9 +35,27 @@ Point = tuple[float | None, float | None, float | None, float | None]
 
 
 def draws_columns(
-    outcome: Outcome, curves: Sequence[Curve], level: float, families: Mapping[str, str]
+    outcome: Outcome,
+    curves: Sequence[Curve],
+    level: float,
+    families: Mapping[str, str],
+    costs: Sequence[str] = (),
 ) -> dict[str, list[object]]:
-    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies."""
+    """The columns of `draws.parquet` (schema DRAWS).
+
+    Parameters
+    ----------
+    outcome
+        All that was fitted.
+    curves
+        Of all subsets, in the order of `curves.csv`.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    costs
+        Cost models beyond those of every study.
+    """
     table = _Columns()
     row = 0
     first_rows: dict[CurveKey, int] = {}
@@ -52,7 +70,7 @@ def draws_columns(
     for frontier in outcome.frontiers:
         _add_frontier(table, frontier, level)
     plain = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
-    _add_pareto(table, plain, first_rows, families)
+    _add_pareto(table, plain, first_rows, families, cost_columns(fitted_costs(costs)))
     return table.columns
 
 
@@ -72,7 +90,7 @@ class _Columns:
         row: int = -1,
     ) -> None:
         """One row per point (x, y, low, high)."""
-        shared = (kind, row, *key, cost_model, fit)
+        shared = (kind, row, *key, curves_column(cost_model), fit)
         for name, value in zip(DRAWS.names, shared, strict=False):
             self.columns[name] += [value] * len(points)
         for name, values in zip(("x", "y", "low", "high"), zip(*points, strict=True), strict=True):
@@ -90,28 +108,28 @@ def _add_fit(table: _Columns, named: NamedFit) -> None:
     table.add("residual", named.key, named.cost_model, fit.name, [(x, y, None, None) for x, y in residuals])
 
 
-def _add_frontier(table: _Columns, found: Frontier, level: float) -> None:
-    frontier, params = found.frontier, found.params
+def _add_frontier(table: _Columns, named: Frontier, level: float) -> None:
+    frontier, params = named.frontier, named.params
     low, high = interval(params[frontier.draws].astype(np.float64), level)
     for i, best in enumerate(frontier.best.tolist()):
-        key = found.key._replace(policy=found.policies[best])
+        key = named.key._replace(policy=named.policies[best])
         point = (float(frontier.cost[i]), float(params[best]), float(low[i]), float(high[i]))
-        table.add("optimal_size", key, found.cost_model, "none", [point])
-    for policy, shares in zip(found.policies, frontier.probability, strict=True):
+        table.add("optimal_size", key, named.cost_model, "none", [point])
+    for policy, shares in zip(named.policies, frontier.probability, strict=True):
         points = [(x, y, None, None) for x, y in zip(frontier.cost.tolist(), shares.tolist(), strict=True)]
-        table.add("best_policy", found.key._replace(policy=policy), found.cost_model, "none", points)
-    entries = zip(found.policies, found.singles.tolist(), found.params.tolist(), strict=True)
+        table.add("best_policy", named.key._replace(policy=policy), named.cost_model, "none", points)
+    entries = zip(named.policies, named.singles.tolist(), named.params.tolist(), strict=True)
     for policy, single, size in entries:
         entry: Point = (single, float(size), None, None)
-        table.add("entry_price", found.key._replace(policy=policy), found.cost_model, "none", [entry])
-    fit = found.fit
+        table.add("entry_price", named.key._replace(policy=policy), named.cost_model, "none", [entry])
+    fit = named.fit
     crossings: list[Point] = [
         (float(10.0 ** (at + off)), float(10.0**size), None, None)
         for size, at, off in zip(fit.x.tolist(), _on_line(fit), fit.residuals.tolist(), strict=True)
     ]
     if crossings:
-        table.add("crossing", found.key, found.cost_model, "optimal_size", crossings)
-    _add_line(table, found)
+        table.add("crossing", named.key, named.cost_model, "optimal_size", crossings)
+    _add_line(table, named)
 
 
 def _on_line(fit: Fit) -> list[float]:
@@ -122,14 +140,14 @@ def _on_line(fit: Fit) -> list[float]:
     return [alpha * size + beta for size in fit.x.tolist()]
 
 
-def _add_line(table: _Columns, found: Frontier) -> None:
+def _add_line(table: _Columns, named: Frontier) -> None:
     """The regression of the optimal size at both ends of the budgets, where it has a rising slope."""
-    if "alpha" not in found.fit.parameters or found.fit.parameters["alpha"].value <= 0.0:
+    if "alpha" not in named.fit.parameters or named.fit.parameters["alpha"].value <= 0.0:
         return
-    alpha, beta = (found.fit.parameters[name].value for name in ("alpha", "beta"))
-    ends = (float(found.frontier.cost[0]), float(found.frontier.cost[-1]))
+    alpha, beta = (named.fit.parameters[name].value for name in ("alpha", "beta"))
+    ends = (float(named.frontier.cost[0]), float(named.frontier.cost[-1]))
     points: list[Point] = [(x, float(10.0 ** ((np.log10(x) - beta) / alpha)), None, None) for x in ends]
-    table.add("optimal_size_fit", found.key, found.cost_model, "optimal_size", points)
+    table.add("optimal_size_fit", named.key, named.cost_model, "optimal_size", points)
 
 
 def _add_pareto(
@@ -137,6 +155,7 @@ def _add_pareto(
     curves: Sequence[Curve],
     first_rows: dict[CurveKey, int],
     families: Mapping[str, str],
+    costs: Sequence[str],
 ) -> None:
     """Measured points that no other beats: within a strategy over a family's policies, greedy answers among
     them, then over all strategies and policies but the oracle.
@@ -157,9 +176,9 @@ def _add_pareto(
             and key.selector not in (NONE, _ORACLE)
             and curve.key.subset == key.subset
         ]
-        _add_front(table, "pareto", [*group, *single], first_rows, key)
+        _add_front(table, "pareto", [*group, *single], first_rows, key, costs)
     for group in selectable.values():
-        _add_front(table, "pareto_all", group, first_rows, None)
+        _add_front(table, "pareto_all", group, first_rows, None, costs)
 
 
 def _add_front(
@@ -168,10 +187,13 @@ def _add_front(
     group: Sequence[Curve],
     first_rows: dict[CurveKey, int],
     strategy: CurveKey | None,
+    costs: Sequence[str],
 ) -> None:
-    members = [(curve, i) for curve in group for i in range(curve.budgets.size)]
-    error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
-    for cost_model in COST_MODELS:
+    everyone = [(curve, i) for curve in group for i in range(curve.budgets.size)]
+    for cost_model in costs:
+        # What nobody knows the cost of is on no frontier.
+        members = [(curve, i) for curve, i in everyone if np.isfinite(curve.measured[cost_model][i])]
+        error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
         cost = np.array([curve.measured[cost_model][i] for curve, i in members])
         for at in np.flatnonzero(pareto(cost, error)).tolist():
             curve, i = members[at]

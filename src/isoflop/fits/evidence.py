@@ -6,7 +6,7 @@ makes all of them paired.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,8 +23,20 @@ _ROUNDING = 1e-9
 class Series:
     """One strategy of one policy over its budgets.
 
-    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean FLOPs per problem by
-    cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
+    Attributes
+    ----------
+    policy
+        Its name.
+    strategy
+        How one answer comes about.
+    budgets
+        Rising, [m].
+    credits
+        Expected correctness, [m, problems].
+    costs
+        Mean cost per problem by cost model (`wu2024`, `kaplan`, `total` and those that the study asks for),
+        [m], rising with the budget; nan where it is not known. Seconds of searches need not rise: see
+        `Evidence.under`.
     """
 
     policy: str
@@ -40,18 +52,60 @@ class Series:
         return means
 
     def at_budget(self, budget: int) -> Floats | None:
-        """Credits at one budget, [problems]; None where it was not measured."""
-        found = np.flatnonzero(self.budgets == budget)
-        if not found.size:
+        """Credits at one budget.
+
+        Parameters
+        ----------
+        budget
+            A number of samples.
+
+        Returns
+        -------
+        [problems]; None where it was not measured.
+        """
+        indices = np.flatnonzero(self.budgets == budget)
+        if not indices.size:
             return None
-        credits: Floats = self.credits[found[0]]
+        credits: Floats = self.credits[indices[0]]
         return credits
 
-    def at_cost(self, cost: float, model: str) -> Floats | None:
-        """Credits that `cost` FLOPs per problem buy, [problems]; None below the cheapest budget.
+    def by_cost(self, model: str) -> "Series":
+        """The series by rising cost, which is that of the budgets where these have it.
 
-        Linear in the logarithm of FLOPs between two budgets; beyond the largest, what that has: more compute
-        can be left unspent.
+        Parameters
+        ----------
+        model
+            The cost model, a key of `costs`.
+        """
+        costs = self.costs[model]
+        if (np.diff(costs) >= 0).all():
+            return self
+        order = np.argsort(costs, kind="stable")
+        return replace(
+            self,
+            budgets=self.budgets[order],
+            credits=self.credits[order],
+            costs={name: values[order] for name, values in self.costs.items()},
+        )
+
+    def at_cost(self, cost: float, model: str) -> Floats | None:
+        """Credits that some cost buys.
+
+        Parameters
+        ----------
+        cost
+            Per problem.
+        model
+            The cost model, a key of `costs`.
+
+        Returns
+        -------
+        [problems]; None below the cheapest budget.
+
+        Notes
+        -----
+        Linear in the logarithm of the cost between two budgets; beyond the largest, what that has: more
+        compute can be left unspent.
         """
         costs = self.costs[model]
         if cost < costs[0] * (1 - _ROUNDING):
@@ -69,8 +123,20 @@ class Series:
 class Evidence:
     """All series of one data set.
 
-    `levels`: of the problems, [problems], or None where some have none. `series`: by policy and strategy.
-    `weights`: bootstrap weights, [draws, problems]. `level`: coverage of intervals.
+    Attributes
+    ----------
+    dataset
+        Its name.
+    problems
+        Identifiers, [problems].
+    levels
+        Of the problems, [problems], or None where some have none.
+    series
+        By policy and strategy.
+    weights
+        Of the bootstrap, [draws, problems].
+    level
+        Coverage of intervals, in (0, 1).
     """
 
     dataset: str
@@ -90,6 +156,33 @@ class Evidence:
         """The weights with those of the measurement before them, [1 + draws, problems]."""
         return with_measurement(self.weights)
 
+    def under(self, cost: str) -> "Evidence":
+        """What can be compared at equal cost: series whose cost is known, each by rising cost.
+
+        Parameters
+        ----------
+        cost
+            The cost model.
+        """
+        known = {
+            key: series.by_cost(cost)
+            for key, series in self.series.items()
+            if np.isfinite(series.costs[cost]).all()
+        }
+        return replace(self, series=known)
+
     def get(self, policy: str, strategy: Strategy | None) -> Series | None:
-        """One series; None where it was not measured."""
+        """One series.
+
+        Parameters
+        ----------
+        policy
+            Its name.
+        strategy
+            None for one that there is not.
+
+        Returns
+        -------
+        None where it was not measured.
+        """
         return None if strategy is None else self.series.get((policy, strategy))

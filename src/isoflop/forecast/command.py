@@ -61,11 +61,11 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
 def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
-    found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
-    for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
-        found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+    jobs = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
+    for stage, pools in (("gather_trees", plan.pools.searches()), ("replay", plan.pools.replays())):
+        jobs += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
-        found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+        jobs += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
-        found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
-    return found
+        jobs += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]
+    return jobs

@@ -19,11 +19,14 @@ from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import (
+    COST_MODELS,
     DEFAULT_CHOICES,
     GRADERS,
     IMPORT_FORMATS,
+    SEARCHES,
     SELECTORS,
     STEP_AGGREGATIONS,
+    VERIFIERS,
     Registry,
 )
 from isoflop.selection.pool import SelectSpec
@@ -34,14 +37,14 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
-    GatherSpec,
+    GatherTreesSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     canonical,
 )
@@ -116,11 +119,11 @@ class Plan:
         gpus = self.config.training[model].gpus
         return gpus if gpus > 1 else usual
 
-    def label(self, label: str) -> str:
+    def step_labels(self, label: str) -> str:
         """Specification of a table of step labels."""
         entry = self.config.labels[label]
         return canonical(
-            LabelSpec(
+            StepLabelsSpec(
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
@@ -146,14 +149,14 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
-        own: dict[str, object] = {"only": None}
+        changes: dict[str, object] = {"only": None}
         if isinstance(entry, Sampling):
             most = (entry.only.at_most if entry.only else None) or {}
-            own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
+            changes |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
                 policy=self.models.writer(policy),
-                generator=entry.model_copy(update=own),
+                generator=entry.model_copy(update=changes),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -165,13 +168,15 @@ class Plan:
         (verifier,) = self.pools.verifiers(generator)
         content = entry.model_dump(exclude_defaults=True)
         content |= {"budgets": (budget,), "verifier": None, "only": None}
+        guide = self.models.running(verifier)
         return canonical(
             SearchSpec(
                 policy=self.models.policy(policy),
-                verifier=self.models.running(verifier),
+                verifier=guide,
                 generator=type(entry).model_validate(content),
                 seed=self.config.seed,
                 version=SEARCH_VERSION,
+                plugins=plugins((SEARCHES, (entry.kind,)), (VERIFIERS, (guide.kind,))),
             )
         )
 
@@ -179,24 +184,24 @@ class Plan:
         """Files and folders of the policy and of the verifier that guides it."""
         return self.models.all_files([policy], self.pools.verifiers(generator))
 
-    def gather(self, policy: str, generator: str) -> str:
+    def gather_trees(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
         budgets = self.pools.budgets(policy, generator)
-        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+        return canonical(GatherTreesSpec(budgets=budgets, code=code_digest("isoflop.stages.gather_trees")))
 
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
-        own = tuple(source for source in entry.sources if source.policy == policy)
+        sources = tuple(source for source in entry.sources if source.policy == policy)
         return canonical(
             ReplaySpec(
-                generator=entry.model_copy(update={"sources": own}),
+                generator=entry.model_copy(update={"sources": sources}),
                 policy=self.models.writer(policy),
                 verifier=self.models.imported(entry.verifier) if entry.verifier else None,
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
-                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugins((IMPORT_FORMATS, (entry.format,))),
             )
         )
 
@@ -216,11 +221,13 @@ class Plan:
 
     def score(self, policy: str, verifier: str) -> str:
         """Specification of a table of scores."""
+        judge = self.models.running(verifier)
         return canonical(
             ScoreSpec(
-                verifier=self.models.running(verifier),
+                verifier=judge,
                 step_tag=self.config.policies[policy].step_tag,
                 version=SCORE_VERSION,
+                plugins=plugins((VERIFIERS, (judge.kind,))),
             )
         )
 
@@ -240,7 +247,7 @@ class Plan:
         return {
             "grader": entry.grader,
             "choices": DEFAULT_CHOICES if isinstance(entry, WordproblemsSource) else entry.choices,
-            "plugins": _plugins((GRADERS, (entry.grader,))),
+            "plugins": plugins((GRADERS, (entry.grader,))),
         }
 
     def graders(self, dataset: str) -> int:
@@ -253,15 +260,20 @@ class Plan:
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
-            return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
+            return canonical(
+                SelectSpec(seed=config.seed, generator_kind="greedy", code=code, **self.priced(policy, ()))
+            )
         kind: Literal["search", "import", "sampling"] = "sampling"
         if isinstance(entry, TreeSearch | Import):
             kind = "search" if isinstance(entry, TreeSearch) else "import"
         telling = config.difficulty is not None and config.difficulty.generator == generator
-        return self.select_from(generator, kind, self.pools.budgets(policy, generator), halves=telling)
+        return self.select_from(
+            policy, generator, kind, self.pools.budgets(policy, generator), halves=telling
+        )
 
     def select_from(
         self,
+        policy: str,
         generator: str,
         kind: Literal["sampling", "import", "search", "revisions"],
         budgets: tuple[int, ...],
@@ -288,11 +300,22 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
-                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                **self.priced(
+                    policy,
+                    self.pools.verifiers(generator),
+                    (SELECTORS, config.selectors),
+                    (STEP_AGGREGATIONS, config.step_aggregations),
                 ),
             )
         )
+
+    def priced(
+        self, policy: str, verifiers: Iterable[str], *asked: tuple[Registry[Any], Iterable[str]]
+    ) -> dict[str, Any]:
+        """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
+        costs = self.config.further_costs
+        terms = self.models.terms(policy, verifiers) if costs else {}
+        return {"costs": costs, "terms": terms, "plugins": plugins(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -306,6 +329,7 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
@@ -336,7 +360,15 @@ class Plan:
         )
 
 
-def _plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
-    """Digests of the files that define what is asked for and comes from other packages, by its name."""
-    sources = {name: registry.source(name) for registry, names in asked for name in names}
-    return {name: file_digest(path) for name, path in sources.items() if path is not None}
+def plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+    """Digests of the files that define what is asked for and comes from other packages, by its name.
+
+    Where two things of different registries have one name, the later one's is said with what it is.
+    """
+    digests: dict[str, str] = {}
+    for registry, names in asked:
+        for name in dict.fromkeys(names):
+            path = registry.source(name)
+            if path is not None:
+                digests[f"{registry.noun} {name}" if name in digests else name] = file_digest(path)
+    return digests

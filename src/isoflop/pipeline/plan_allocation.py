@@ -7,7 +7,7 @@ from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import CANDIDATES, CREDITS, DIFFICULTY, GRADES, SCORES, TABLE, ledger_of
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.pools import Pool
-from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
+from isoflop.specs import AllocateSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
 from isoflop.strategy import NONE
 
 TABLES = (
@@ -30,14 +30,14 @@ class ChoicePlan:
         entry = self._config.difficulty
         if entry is None:
             return []
-        found: dict[tuple[str, str], Pool] = {}
+        pools: dict[tuple[str, str], Pool] = {}
         for pool in self._plan.pools.all():
             pair = (pool.dataset, pool.policy)
             if pool.generator == entry.generator or (
-                pool.generator in self._config.chains and pair not in found
+                pool.generator in self._config.chains and pair not in pools
             ):
-                found[pair] = pool
-        return list(found.values())
+                pools[pair] = pool
+        return list(pools.values())
 
     def difficulties(self) -> list[str]:
         """The tables of difficulty, in the order of `judged`."""
@@ -66,6 +66,7 @@ class ChoicePlan:
                 imported=isinstance(self._config.generators[generator], Import),
                 chains=generator in self._config.chains,
                 code=code_digest("isoflop.stages.difficulty"),
+                **self._plan.priced(policy, () if verifier is None else (verifier,)),
             )
         )
 
@@ -81,7 +82,9 @@ class ChoicePlan:
 
     def _generator(self, dataset: str, policy: str) -> str:
         """The generator whose pool tells a policy's difficulty."""
-        return next(one.generator for one in self.judged() if (one.dataset, one.policy) == (dataset, policy))
+        return next(
+            pool.generator for pool in self.judged() if (pool.dataset, pool.policy) == (dataset, policy)
+        )
 
     def pools(self) -> list[Pool]:
         """The pools that are chosen between, and those of the exchange's greedy answers."""
@@ -95,17 +98,17 @@ class ChoicePlan:
         return [path for pool in self.pools() for path in self._plan.paths.of(pool, CREDITS)]
 
     def tables(self) -> list[str]:
-        """What the choose stage writes."""
+        """What the allocate stage writes."""
         names: Sequence[str] = TABLES if self._config.compute_optimal is not None else ()
         return [self._plan.paths.at(TABLE, table=name) for name in names]
 
-    def choose(self) -> str:
+    def allocate(self) -> str:
         """Specification of the choice."""
         config, exchange = self._config, self._config.exchange
         assert config.compute_optimal is not None  # the rule is there only with the entry
         assert config.headline is not None  # checked for every config that studies
         return canonical(
-            ChooseSpec(
+            AllocateSpec(
                 experiment=config.experiment,
                 pools=tuple(
                     StudiedPool(
@@ -121,6 +124,7 @@ class ChoicePlan:
                 step_aggregation=config.headline.step_aggregation,
                 judges=self._judges(),
                 cost_model=config.headline.cost_model,
+                costs=config.further_costs,
                 splits=config.compute_optimal.splits,
                 exchange=()
                 if exchange is None
@@ -131,14 +135,14 @@ class ChoicePlan:
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
-                code=code_digest("isoflop.stages.choose"),
+                code=code_digest("isoflop.stages.allocate"),
             )
         )
 
     def _judges(self) -> dict[str, tuple[str, str]]:
         """Verifier and step aggregation of the generators that have others than the headline's."""
         config = self._config
-        found: dict[str, tuple[str, str]] = {}
+        judges: dict[str, tuple[str, str]] = {}
         assert config.headline is not None  # as above
         usual = (next(iter(config.verifiers), NONE), config.headline.step_aggregation)
         for generator in dict.fromkeys(pool.generator for pool in self.pools()):
@@ -146,8 +150,8 @@ class ChoicePlan:
             if scored:
                 how = "last" if config.verifiers[scored[0]].outcome else usual[1]
                 if (scored[0], how) != usual:
-                    found[generator] = (scored[0], how)
-        return found
+                    judges[generator] = (scored[0], how)
+        return judges
 
     def _families(self) -> dict[str, tuple[str, ...]]:
         entry = self._config.compute_optimal
@@ -164,4 +168,4 @@ class ChoicePlan:
         name, _, length = generator.partition("/")
         if length != "*":
             return [member]
-        return [f"{name}/{one}{plus}{how}" for one in self._config.chains[name].compared]
+        return [f"{name}/{length}{plus}{how}" for length in self._config.chains[name].compared]

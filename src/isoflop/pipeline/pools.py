@@ -70,6 +70,6 @@ class Pools:
     def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
         """The budgets at which a policy has a generator's candidates."""
         entry = self._config.generators[generator]
-        whole = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
+        budgets = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
         only = None if isinstance(entry, Import) else entry.only
-        return whole if only is None else only.cap(policy, whole)
+        return budgets if only is None else only.cap(policy, budgets)

@@ -12,6 +12,7 @@ which that is not known: docs/design/verdicts.md.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from isoflop.claims.best_choice import BestChoice, best_choices
@@ -29,6 +30,7 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
+from isoflop.registries import COST_MODELS, FITTED_COSTS
 from isoflop.report.lookup import (
     Tables,
     fitted,
@@ -37,9 +39,11 @@ from isoflop.report.lookup import (
     of_strategy,
     setting,
 )
-from isoflop.report.spec import PublishSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
+
+_COUNTED = {"total": "prompts and verifier included", "wu2024": "generated tokens alone"}
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,16 @@ class Headlines:
     findings: tuple[str, ...]
 
 
-def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
+def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
     """The sentences for every data set, in the specification's order."""
     about = setting(tables, spec)
-    found = []
+    by_dataset = []
     for dataset in spec.datasets:
         evidence = tables.evidence[dataset]
         first = [
             over_greedy(evidence, about, spec),
             over_next_greedy(evidence, about, spec),
-            *map(_choice, best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed)),
+            *_choices(evidence, spec),
         ]
         rest = [
             *(search_over_sampling(evidence, about, name) for name in spec.search_names),
@@ -70,11 +74,11 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
             _optimal_size(tables, spec, dataset),
             *_revisions(tables, dataset),
         ]
-        found.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
-    return found
+        by_dataset.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
+    return by_dataset
 
 
-def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str) -> str:
+def headline_markdown(headlines: list[Headlines], spec: ReportSpec, intervals: str) -> str:
     """The sentences as Markdown, for `tables/headline.md` and the terminal."""
     lines = [
         f"# {spec.title}",
@@ -83,12 +87,17 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
         f"{assumption(spec)}".rstrip(),
         "",
     ]
-    for one in found:
-        lines += [f"## {one.dataset}", "", *(f"- {text}" for text in (*one.best, *one.findings)), ""]
+    for headline in headlines:
+        lines += [
+            f"## {headline.dataset}",
+            "",
+            *(f"- {text}" for text in (*headline.best, *headline.findings)),
+            "",
+        ]
     return "\n".join(lines)
 
 
-def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+def over_greedy(evidence: Evidence, about: Setting, spec: ReportSpec) -> str:
     """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
     gains = over_greedy_gains(evidence, about)
     if not gains:
@@ -96,31 +105,33 @@ def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     return f"{_at_most(gains, about, spec, 'one greedy answer of the same model')}."
 
 
-def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+def over_next_greedy(evidence: Evidence, about: Setting, spec: ReportSpec) -> str:
     """The same against one greedy answer of the next size."""
     gains = over_next_greedy_gains(evidence, about)
     return f"{_at_most(gains, about, spec, 'one greedy answer of the next size')}." if gains else ""
 
 
-def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec, baseline: str) -> str:
+def _at_most(gains: Sequence[Gain], about: Setting, spec: ReportSpec, baseline: str) -> str:
     """The gains of the largest budgets, each with its price under the headline's cost model."""
-    cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
-    budgets = {one.budget for one in gains}
+    cost = spec.headline.cost_model
+    unit = "compute" if cost in FITTED_COSTS else COST_MODELS[cost].unit
+    budgets = {gain.budget for gain in gains}
     samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
     listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the compute" for one in gains
+        f"{gain.part} {gain.gain.in_points} at {times(gain.prices[cost])} times the {unit}" for gain in gains
     )
     name = about.headline.name
     return f"{name[0].upper()}{name[1:]} over {samples} minus {baseline}, in points: {listed}"
 
 
 def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
-    """A search at its largest budget against samples, at equal compute under both cost models."""
+    """A search at its largest budget against samples, at equal compute under every cost model."""
     texts = []
-    for cost, name in (("total", "prompts and verifier included"), ("wu2024", "generated tokens alone")):
+    for cost in reversed(about.costs):
+        name = _COUNTED.get(cost, f"{COST_MODELS[cost].unit} counted")
         gains = search_gains(evidence, about, search, cost)
         if gains:
-            listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
+            listed = "; ".join(f"{gain.part} {gain.gain.in_points}" for gain in gains)
             texts.append(f"{name}, {listed}")
     if not texts:
         return ""
@@ -130,10 +141,16 @@ def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str
     )
 
 
-def _choice(choice: BestChoice) -> str:
+def _choices(evidence: Evidence, spec: ReportSpec) -> Iterator[str]:
+    """The choice at each of three budgets of the headline's cost."""
+    for choice in best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed):
+        yield _choice(choice, cost_traits(spec).unit)
+
+
+def _choice(choice: BestChoice, unit: str) -> str:
     """The choice at one budget, measured on other problems than it is made on."""
     text = (
-        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} FLOPs per problem: chosen "
+        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} {unit} per problem: chosen "
         f"on half of the problems and measured on the other half, the best of {choice.options} choices is "
         f"right on {choice.accuracy.in_percent}; most often it is {choice.most_often} ({choice.share:.0%})."
     )
@@ -166,16 +183,22 @@ def difference(
     return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
-def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, about: Setting) -> str:
+def _gain_of_verifier(tables: Tables, spec: ReportSpec, evidence: Evidence, about: Setting) -> str:
     budget = largest_common_budget(tables.curves, spec)
     gains = weighted_gains(evidence, about, budget) if budget > 1 else []
     if not gains:
         return ""
-    listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices['total'])} times the compute" for one in gains
+    known = "total" in about.costs and all(np.isfinite(gain.prices["total"]) for gain in gains)
+    cost = "total" if known else spec.headline.cost_model
+    unit, counted = (
+        ("compute", "prompts and verifier counted")
+        if cost == "total"
+        else (COST_MODELS[cost].unit, COST_MODELS[cost].label)
     )
-    costs = "prompts and verifier counted"
-    return f"Weighted minus majority voting at {budget} samples, in points, {costs}: {listed}."
+    listed = "; ".join(
+        f"{gain.part} {gain.gain.in_points} at {times(gain.prices[cost])} times the {unit}" for gain in gains
+    )
+    return f"Weighted minus majority voting at {budget} samples, in points, {counted}: {listed}."
 
 
 def over_optimisation(evidence: Evidence, about: Setting) -> str:
@@ -191,18 +214,18 @@ def over_optimisation(evidence: Evidence, about: Setting) -> str:
 
 def saturation(evidence: Evidence, about: Setting) -> str:
     """From where on voting is shown to stay within a point of what it has with its most samples."""
-    found, strategy = saturations(evidence, about), voting(about)
-    if not found or strategy is None:
+    by_policy, strategy = saturations(evidence, about), voting(about)
+    if not by_policy or strategy is None:
         return ""
-    if all(one.start is None for one in found.values()):
+    if all(found.start is None for found in by_policy.values()):
         return (
             f"For no model is {strategy.name} over fewer samples shown to stay within a point of what it has "
             "with the most."
         )
     parts = [
-        f"{policy} {'at no smaller number' if one.start is None else f'from {one.start} samples on'} "
-        f"(of {one.most})"
-        for policy, one in found.items()
+        f"{policy} {'at no smaller number' if found.start is None else f'from {found.start} samples on'} "
+        f"(of {found.most})"
+        for policy, found in by_policy.items()
     ]
     return (
         f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
@@ -210,7 +233,7 @@ def saturation(evidence: Evidence, about: Setting) -> str:
     )
 
 
-def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+def _optimal_size(tables: Tables, spec: ReportSpec, dataset: str) -> str:
     """The law of the best size, of every family: under the strategy alone, and with greedy answers
     allowed.
     """
@@ -240,12 +263,12 @@ def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
     rates = rates[rates["dataset"] == dataset]
     for (generator, policy), rows in rates.groupby(["generator", "policy"], sort=False):
         turned = {row["measure"]: row for _, row in rows[rows["place"] == "all"].iterrows()}
-        places = rows[rows["measure"] == PASS].assign(place=lambda own: own["place"].astype(int))
-        places = places.sort_values("place")
-        if len(places) < 2 or not {BROKEN, FIXED} <= set(turned):
+        by_place = rows[rows["measure"] == PASS].assign(place=lambda table: table["place"].astype(int))
+        by_place = by_place.sort_values("place")
+        if len(by_place) < 2 or not {BROKEN, FIXED} <= set(turned):
             continue
         turned_wrong, turned_right = (_share(turned[name]) for name in (BROKEN, FIXED))
-        first, last = places.iloc[0], places.iloc[-1]
+        first, last = by_place.iloc[0], by_place.iloc[-1]
         yield (
             f"A revision by {policy} ({generator}) makes {turned_wrong} of right answers wrong and "
             f"{turned_right} of wrong ones right; {_share(first)} of first answers are right, "

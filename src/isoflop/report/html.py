@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from isoflop.claims.wu2024 import COST_MODELS
 from isoflop.estimate import Estimate, scientific
+from isoflop.registries import COST_MODELS
 from isoflop.report.captions import FIGURE_CAPTIONS, FIGURE_TITLES
 from isoflop.report.findings import Headlines, difference
 from isoflop.report.html_choice import choice_tables, claim_tables, worth_telling
@@ -34,7 +34,7 @@ from isoflop.report.lookup import (
 from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
-from isoflop.report.spec import COST_LABELS, PublishSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
 from isoflop.strategy import NONE, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
@@ -78,7 +78,7 @@ class Provenance:
 
 def render(
     tables: Tables,
-    spec: PublishSpec,
+    spec: ReportSpec,
     table4: pd.DataFrame,
     found: Sequence[Headlines],
     tested: pd.DataFrame,
@@ -93,7 +93,7 @@ def render(
 
     `figures`: SVG by name; `samples`: by data set; `pools`: how solutions end; `published` as compared.
     """
-    costs = {cost: COST_LABELS[cost] for cost in COST_MODELS}
+    costs = {cost: COST_MODELS[cost].label for cost in spec.costs}
     environment = Environment(
         loader=PackageLoader("isoflop.report"),
         autoescape=True,
@@ -143,12 +143,12 @@ def render(
 
 def _width(svg: bytes) -> float:
     """The width of a figure, in points."""
-    found = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
-    assert found is not None  # matplotlib writes it
-    return float(found[1])
+    match = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
+    assert match is not None  # matplotlib writes it
+    return float(match[1])
 
 
-def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
+def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> list[HtmlTable]:
     """The papers' tables, then for each data set the curves, the gain of the verifier and the fits."""
     shown = [table4_html(table4, spec)]
     if spec.searches:
@@ -166,7 +166,7 @@ def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> li
     return [table for table in shown if table.rows]
 
 
-def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+def table1_html(table: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
     """Search at a lower budget against sampling at its largest."""
     note = (
         "The layout of Wu et al. 2024, Table 1: sampling at its largest budget, and of every search the "
@@ -176,7 +176,7 @@ def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     return replace(table4_html(table, spec), title="Search at a lower budget against sampling", note=note)
 
 
-def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+def table3_html(table: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
     """Pass rates of programs, sampling against REBASE."""
     note = (
         "The layout of Wu et al. 2024, Table 3: the share of problems of which any sample passes the tests, "
@@ -188,12 +188,13 @@ def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
 
 
 def table4_html(
-    table: pd.DataFrame, spec: PublishSpec, *, measure: str = "Accuracy", by: Sequence[str] = ("model",)
+    table: pd.DataFrame, spec: ReportSpec, *, measure: str = "Accuracy", by: Sequence[str] = ("model",)
 ) -> HtmlTable:
     """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
     best = best_cells(table, spec.datasets, by)
     header = ["Model", "Strategy", "Samples"]
-    flops = "FLOPs (estimated)" if spec.tokens_estimated else "FLOPs"
+    unit = cost_traits(spec).unit
+    flops = f"{unit} (estimated)" if is_estimated(spec) else unit
     for dataset in spec.datasets:
         header += [f"{flops} {dataset}", f"{measure} {dataset}"]
     rows = []
@@ -214,7 +215,7 @@ def table4_html(
     return HtmlTable("All models and strategies", note, header, rows, text_columns=2)
 
 
-def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def curves_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """Accuracy by policy and number of samples, a column per selector, and the headline's cost."""
     shown = [
         strategy
@@ -231,10 +232,15 @@ def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
             cells = [Cell(policy), Cell(str(budget))]
             cells.append(Cell(scientific(float(paid.loc[budget])) if budget in paid.index else "–"))
             for line in lines.values():
-                here = line[line["budget"] == budget]
-                cells.append(Cell(_accuracy(here.iloc[0]) if len(here) else "–"))
+                at_budget = line[line["budget"] == budget]
+                cells.append(Cell(_accuracy(at_budget.iloc[0]) if len(at_budget) else "–"))
             rows.append(cells)
-    header = ["Model", "Samples", f"FLOPs ({headline.name})", *(strategy.name for strategy in shown)]
+    header = [
+        "Model",
+        "Samples",
+        f"{cost_traits(spec).unit} ({headline.name})",
+        *(strategy.name for strategy in shown),
+    ]
     note = "Accuracy in percent with its interval. All rows are in tables/curves.csv."
     return HtmlTable(f"{dataset}: accuracy by number of samples", note, header, rows, folded=True)
 
@@ -243,7 +249,7 @@ def _accuracy(row: pd.Series) -> str:
     return Estimate(float(row["accuracy"]), float(row["ci_low"]), float(row["ci_high"])).in_percent
 
 
-def differences_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def differences_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """Weighted minus majority voting by number of samples, a column per policy; empty without a verifier."""
     strategy = existing(tables.curves, spec, "weighted")
     paired = tables.differences[tables.differences["dataset"] == dataset]
@@ -263,21 +269,21 @@ def differences_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTa
     return HtmlTable(f"{dataset}: weighted minus majority voting", note, ["Samples", *spec.policies], rows)
 
 
-def fits_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def fits_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """One row per fit of the headline's strategy, with its parameters, status and fit."""
     strategy = headline_strategy(tables.curves, spec)
-    x_names = {cost_column(spec): "FLOPs", "samples": "samples", "none": "–"}
+    x_names = {cost_column(spec): cost_traits(spec).unit, "samples": "samples", "none": "–"}
     chosen = [(strategy, policy) for policy in (*spec.policies, "all")]
     oracle = next((s for s in strategies(tables.curves, spec, oracle=True) if s.selector == "pass"), None)
     if oracle is not None:
         chosen += [(oracle, policy) for policy in spec.policies]
     rows = []
-    for one, policy in chosen:
-        here = of_strategy(tables.fits, dataset, policy, one)
-        here = here[here["cost_model"].isin(list(x_names))]
-        if one is oracle:
-            here = here[here["fit"] == "coverage_power_law"]
-        for (name, x), group in here.groupby(["fit", "cost_model"], sort=False):
+    for listed, policy in chosen:
+        fits = of_strategy(tables.fits, dataset, policy, listed)
+        fits = fits[fits["cost_model"].isin(list(x_names))]
+        if listed is oracle:
+            fits = fits[fits["fit"] == "coverage_power_law"]
+        for (name, x), group in fits.groupby(["fit", "cost_model"], sort=False):
             fit = fitted(group)
             if fit is not None:
                 rows.append(_fit_row(policy, str(name), x_names[str(x)], fit))
@@ -310,11 +316,11 @@ def cost_table(costs: Sequence[StageCost]) -> HtmlTable:
     """Time, tokens and FLOPs of every job that keeps a ledger, and their sum by stage."""
     rows = []
     for stage in dict.fromkeys(cost.stage for cost in costs):
-        own = [cost for cost in costs if cost.stage == stage]
-        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in own]
-        seconds = [cost.seconds for cost in own if cost.seconds is not None]
-        tokens = [cost.tokens for cost in own if cost.tokens is not None]
-        flops = [cost.flops for cost in own if cost.flops is not None]
+        of_stage = [cost for cost in costs if cost.stage == stage]
+        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in of_stage]
+        seconds = [cost.seconds for cost in of_stage if cost.seconds is not None]
+        tokens = [cost.tokens for cost in of_stage if cost.tokens is not None]
+        flops = [cost.flops for cost in of_stage if cost.flops is not None]
         total = _cost_row(stage, "all", sum(seconds), sum(tokens), sum(flops))
         rows.append([Cell(cell.text, bold=True) for cell in total])
     header = ["Stage", "Job", "Seconds", "Tokens", "Tokens/s", "FLOPs"]

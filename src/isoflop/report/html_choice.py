@@ -7,23 +7,25 @@ import pandas as pd
 from isoflop.allocation.options import GENERATIONS
 from isoflop.allocation.tables import ALL, STUDY, last_choices
 from isoflop.estimate import Estimate, scientific
+from isoflop.registries import COST_MODELS
 from isoflop.report.figures.allocation import KIND_LABELS
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Choice
-from isoflop.report.spec import COST_LABELS, PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.verdicts.judge import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
-_CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
 # Factors beyond this are told as such: nobody spends a hundred thousand times less.
 _MOST = 1e5
 
 
-def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, HtmlTable]]:
+def claim_tables(choice: Choice, spec: ReportSpec) -> list[tuple[HtmlTable, HtmlTable]]:
     """For each data set the verdicts, and the evidence."""
     costs = {
-        cost: _CLAIM_COSTS.get(cost, cost) for cost in choice.claims["cost_model"].unique() if cost != ANY
+        cost: COST_MODELS[cost].label if cost in COST_MODELS else cost
+        for cost in choice.claims["cost_model"].unique()
+        if cost != ANY
     }
     return [
         (
@@ -35,7 +37,7 @@ def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, Htm
     ]
 
 
-def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
+def choice_tables(choice: Choice, spec: ReportSpec) -> list[HtmlTable]:
     """The choice at every number of samples, what was chosen per bin, and the exchange; those with rows."""
     tables = [_chosen_table(choice.compute_optimal), _bins_table(choice.compute_optimal)]
     tables.append(_exchange_table(choice.exchange))
@@ -79,8 +81,10 @@ def _chosen_table(table: pd.DataFrame) -> HtmlTable:
 def _bins_table(table: pd.DataFrame) -> HtmlTable:
     """What was chosen in every oracle bin, at every number of samples."""
     rows = []
-    own = table[(table["axis"] == GENERATIONS) & (table["difficulty"] == "oracle") & (table["bin"] != ALL)]
-    for _, row in own.iterrows():
+    choices = table[
+        (table["axis"] == GENERATIONS) & (table["difficulty"] == "oracle") & (table["bin"] != ALL)
+    ]
+    for _, row in choices.iterrows():
         rows.append(
             [
                 *(Cell(str(row[name])) for name in ("dataset", "family", "policy", "bin")),
@@ -102,7 +106,7 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         rows.append(
             [
                 *(Cell(str(row[name])) for name in ("dataset", "small", "large", "family")),
-                Cell(COST_LABELS[str(row["cost_model"])]),
+                Cell(COST_MODELS[str(row["cost_model"])].label),
                 Cell(f"{row['ratio']:g}"),
                 Cell(f"{row['multiplier']:.3g} × its answer{short}"),
                 Cell(str(row["bin"])),

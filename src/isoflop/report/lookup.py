@@ -10,13 +10,13 @@ from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
 from isoflop.registries import SELECTORS
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec, cost_column, cost_traits
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the choose stage published, as read; bins are text."""
+    """What the allocate stage published, as read; bins are text."""
 
     by_difficulty: pd.DataFrame
     compute_optimal: pd.DataFrame
@@ -52,7 +52,7 @@ class Tables:
     revised: Revised | None = None
 
 
-def setting(tables: Tables, spec: PublishSpec) -> Setting:
+def setting(tables: Tables, spec: ReportSpec) -> Setting:
     """What the claims of a study are about. Raises UserError where nothing leaves something to pick."""
     return Setting(
         policies=spec.policies,
@@ -62,20 +62,21 @@ def setting(tables: Tables, spec: PublishSpec) -> Setting:
         strategies=strategies(tables.curves, spec),
         headline=headline_strategy(tables.curves, spec),
         margin=spec.margin,
+        costs=spec.costs,
     )
 
 
-def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
+def intervals_note(curves: pd.DataFrame, spec: ReportSpec) -> str:
     """What every interval is: its level, its kind and the number of problems."""
-    whole = curves[curves["subset"] == "all"]
-    counts = [int(whole.loc[whole["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
+    on_all = curves[curves["subset"] == "all"]
+    counts = [int(on_all.loc[on_all["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
     return (
         f"Intervals are at {spec.level:.0%}, by bootstrap over problems ({' and '.join(map(str, counts))}), "
         "widened near 0 and 1"
     )
 
 
-def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:
+def existing(curves: pd.DataFrame, spec: ReportSpec, selector: str) -> Strategy | None:
     """The headline's strategy with `selector`, where the curves have it."""
     generator = sampled_generators(curves, spec)[0]
     for strategy in strategies(curves, spec, oracle=True):
@@ -84,19 +85,19 @@ def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy
     return None
 
 
-def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def sampled_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators that leave something to pick, in the specification's order, tree searches last.
 
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
     picked = set(curves.loc[curves["selector"] != NONE, "generator"])
-    found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
-    if not found:
+    names = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
+    if not names:
         raise UserError(
             f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
             "than 'none'; add a generator that samples (for example 'sampling') to the config"
         )
-    return found
+    return names
 
 
 def without_length(generators: pd.Series) -> pd.Series:
@@ -104,35 +105,35 @@ def without_length(generators: pd.Series) -> pd.Series:
     return generators.str.replace(r"/\d+$", "", regex=True)
 
 
-def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def greedy_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
     single = set(curves.loc[curves["selector"] == NONE, "generator"])
     return [name for name in spec.generators if name in single]
 
 
-def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
+def strategies(curves: pd.DataFrame, spec: ReportSpec, *, oracle: bool = False) -> list[Strategy]:
     """The strategies found in the curves: greedy, then every selector of each sampled generator.
 
     Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
     """
-    found = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
+    listed = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
     for generator in sampled_generators(curves, spec):
-        here = curves[curves["generator"] == generator]
+        of_generator = curves[curves["generator"] == generator]
         for selector, traits in SELECTORS.members.items():
             if traits.oracle and not oracle:
                 continue
-            rows = here[here["selector"] == selector]
+            rows = of_generator[of_generator["selector"] == selector]
             if rows.empty:
                 continue
             if traits.needs_verifier:
                 names = [name for name in spec.verifiers if name in set(rows["verifier"])]
-                found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
+                listed += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
             else:
-                found.append(Strategy(generator, selector))
-    return found
+                listed.append(Strategy(generator, selector))
+    return listed
 
 
-def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | None = None) -> Strategy:
+def headline_strategy(curves: pd.DataFrame, spec: ReportSpec, selector: str | None = None) -> Strategy:
     """The headline's strategy, or the same one with another `selector`.
 
     Raises UserError where the selector needs a verifier and the specification names none.
@@ -208,20 +209,20 @@ def of_generator(strategy: Strategy, generator: str) -> Strategy:
     return replace(strategy, generator=generator)
 
 
-def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int:
+def shown_budget(curves: pd.DataFrame, spec: ReportSpec, generator: str) -> int:
     """The budget at which tables show a generator: the largest common one where it has it, else its largest.
 
     Common to all that are sampled and to the searches that share a budget with those. Its largest is that of
     all policies and data sets. Raises UserError where they share none.
     """
-    own = _shared_budgets(curves, spec, [generator])
+    budgets = _shared_budgets(curves, spec, [generator])
     common = _shared_budgets(curves, spec, _sampling(curves, spec))
     for name in sampled_generators(curves, spec):
         common = common & _shared_budgets(curves, spec, [name]) or common
-    return max(common) if max(common) in own else max(own)
+    return max(common) if max(common) in budgets else max(budgets)
 
 
-def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
+def largest_common_budget(curves: pd.DataFrame, spec: ReportSpec) -> int:
     """The largest number of samples that every sampled generator of every policy and data set has.
 
     Tree searches, whose budgets are their own, count where nothing is sampled. Raises UserError where the
@@ -230,13 +231,13 @@ def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
     return max(_shared_budgets(curves, spec, _sampling(curves, spec)))
 
 
-def _sampling(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def _sampling(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators of which smaller budgets are subsets; the first search where there is none."""
     generators = sampled_generators(curves, spec)
     return [name for name in generators if name not in spec.searches] or generators[:1]
 
 
-def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequence[str]) -> set[int]:
+def _shared_budgets(curves: pd.DataFrame, spec: ReportSpec, generators: Sequence[str]) -> set[int]:
     """The budgets that these generators have for every policy and data set."""
     rows = curves[
         (curves["subset"] == "all")
@@ -257,12 +258,14 @@ def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequenc
 
 def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
     """The difficulty levels of `dataset` in rising order; empty where its problems have none."""
-    found = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
-    return sorted(found, key=lambda level: (len(level), level))
+    names = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
+    return sorted(names, key=lambda level: (len(level), level))
 
 
-def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]) -> None:
-    """Refuse curves that lack a column, a data set or a policy of the specification, by name."""
+def check_curves(curves: pd.DataFrame, spec: ReportSpec, columns: Sequence[str]) -> None:
+    """Refuse curves that lack a column, a data set or a policy of the specification, or a headline's cost
+    that nobody knows, by name.
+    """
     missing = [name for name in columns if name not in curves.columns]
     if missing:
         raise UserError(f"tables/curves.csv: column {', '.join(missing)} is missing; delete it and run again")
@@ -273,3 +276,10 @@ def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]
                 f"tables/curves.csv: {column} {', '.join(absent)} of the experiment has no rows; "
                 "delete the file and run again"
             )
+    unknown = curves[curves[cost_column(spec)].isna() & curves["policy"].isin(spec.policies)]
+    if len(unknown):
+        first, cost = unknown.iloc[0], spec.headline.cost_model
+        raise UserError(
+            f"tables/curves.csv: {cost} of {first['policy']}/{first['generator']} is not known: it needs "
+            f"{cost_traits(spec).needs}; choose another headline.cost_model"
+        )

@@ -21,7 +21,7 @@ from isoflop.report.lookup import (
     shown_budget,
     strategies,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column, is_estimated
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
@@ -40,14 +40,14 @@ _LATEX = str.maketrans(
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
 
 
-def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table4(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """The table as data: model, strategy, samples, then flops, accuracy, ci_low, ci_high per data set.
 
     Strategies with several samples are shown at the largest budget that all policies have, a search without
     that budget at its own largest; greedy at 1.
     A strategy that a data set lacks has empty cells there, and a row without any cell is left out.
-    Accuracies are fractions in [0, 1], FLOPs per problem under the headline's cost model.
-    Where the FLOPs rest on estimated token counts, a last column says so.
+    Accuracies are fractions in [0, 1], cost per problem under the headline's cost model.
+    Where that rests on estimated token counts, a last column says so.
     Raises UserError where the policies share no budget.
     """
     cost = cost_column(spec)
@@ -61,13 +61,13 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
             if row:
                 rows.append(row)
     columns = _table_columns(spec)
-    if spec.tokens_estimated:
+    if is_estimated(spec):
         columns.append("flops_estimated")
         rows = [row | {"flops_estimated": True} for row in rows]
     return pd.DataFrame(rows, columns=columns)
 
 
-def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table1(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Search at a lower budget against sampling at its largest, under the headline's selector, as `table4`.
 
     The layout of Wu et al. 2024, Table 1. Of every search the smallest budget that reaches sampling's
@@ -88,11 +88,11 @@ def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
             if not line.empty:
                 enough = line[line["accuracy"] >= target["accuracy"]]
                 picked.append((strategy, int((enough if len(enough) else line.tail(1))["budget"].iloc[0])))
-        rows += [_table_row(curves, spec, policy, *one, one[0].short, cost) for one in picked]
+        rows += [_table_row(curves, spec, policy, *pick, pick[0].short, cost) for pick in picked]
     return pd.DataFrame(rows, columns=_table_columns(spec))
 
 
-def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table3(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Pass rates of programs, sampling against REBASE, a row per number of samples, as `table4`.
 
     The layout of Wu et al. 2024, Table 3: the data sets whose answers are programs, the share of problems of
@@ -103,10 +103,10 @@ def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     only = spec.model_copy(update={"datasets": spec.program_datasets})
     rows: list[dict[str, object]] = []
     tree = [name for name in spec.search_names if spec.searches[name] == "rebase"]
-    own = curves[curves["dataset"].isin(spec.program_datasets) & (curves["selector"] == "pass")]
+    oracle = curves[curves["dataset"].isin(spec.program_datasets) & (curves["selector"] == "pass")]
     for policy in spec.policies:
-        here = own[(own["policy"] == policy) & (own["subset"] == "all")]
-        for budget in sorted({int(one) for one in here.loc[here["generator"].isin(tree), "budget"]}):
+        lines = oracle[(oracle["policy"] == policy) & (oracle["subset"] == "all")]
+        for budget in sorted({int(value) for value in lines.loc[lines["generator"].isin(tree), "budget"]}):
             for name in [*(name for name in spec.generators if name not in spec.searches), *tree]:
                 row = _table_row(curves, only, policy, Strategy(name, "pass"), budget, name, cost)
                 if row:
@@ -116,7 +116,7 @@ def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
 
 def _table_row(
     curves: pd.DataFrame,
-    spec: PublishSpec,
+    spec: ReportSpec,
     policy: str,
     strategy: Strategy,
     samples: int,
@@ -137,12 +137,12 @@ def _table_row(
     return {"model": policy, "strategy": name, "samples": samples, **cells} if cells else {}
 
 
-def _table_columns(spec: PublishSpec) -> list[str]:
+def _table_columns(spec: ReportSpec) -> list[str]:
     figures = [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
     return ["model", "strategy", "samples", *figures]
 
 
-def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, str]:
+def _strategy_names(curves: pd.DataFrame, spec: ReportSpec) -> dict[Strategy, str]:
     """The strategies by name; the verifier is part of the name only where there are several."""
     several = len(spec.verifiers) > 1
     return {
@@ -173,22 +173,27 @@ def table4_markdown(
     *,
     measure: str = "Accuracy",
     by: Sequence[str] = ("model",),
+    unit: str = "FLOPs",
 ) -> str:
-    """The table for a README: percentages with their interval, the best of each policy in bold."""
+    """The table for a README: percentages with their interval, the best of each policy in bold. `unit`: of
+    what is counted.
+    """
     header = ["Model", "Strategy", "Samples"]
-    flops = "FLOPs (estimated)" if "flops_estimated" in table else "FLOPs"
+    flops = f"{unit} (estimated)" if "flops_estimated" in table else unit
     for dataset in datasets:
         header += [f"{flops} {markdown_escape(dataset)}", f"{measure} {markdown_escape(dataset)} (%)"]
     return pipe_table(header, _cells(table, datasets, MARKDOWN, by), text_columns=2)
 
 
-def table3_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
+def table3_markdown(table: pd.DataFrame, datasets: Sequence[str], unit: str = "FLOPs") -> str:
     """The pass rates as `table4_markdown`, the better of sampling and REBASE at each number in bold."""
-    return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY)
+    return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY, unit=unit)
 
 
-def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str) -> str:
-    """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`."""
+def table4_latex(
+    table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str, unit: str = "FLOPs"
+) -> str:
+    """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`. `unit`: of what is counted."""
     columns = "llr" + "rr" * len(datasets)
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_escape(dataset)}}}" for dataset in datasets)
     rules = " ".join(rf"\cmidrule(lr){{{4 + 2 * i}-{5 + 2 * i}}}" for i in range(len(datasets)))
@@ -201,7 +206,7 @@ def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, lab
         r"\toprule",
         rf"Model & Strategy & Samples & {groups} \\",
         rules,
-        " &  & " + r" & FLOPs & Accuracy (\%)" * len(datasets) + r" \\",
+        " &  & " + rf" & {unit} & Accuracy (\%)" * len(datasets) + r" \\",
         r"\midrule",
     ]
     previous = None

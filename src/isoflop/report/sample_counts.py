@@ -32,7 +32,8 @@ class PoolCounts:
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
     `undecided`: with an answer that could not be compared with the reference within the limits.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
-    whether that rests on an estimate.
+    whether that rests on an estimate. `thinking_tokens`: how many of them are thoughts, mean; NaN where that
+    was not counted for every candidate.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class PoolCounts:
     too_long: float
     tokens: float
     tokens_estimated: bool
+    thinking_tokens: float = math.nan
 
 
 def share_of(hits: NDArray[np.integer], sizes: NDArray[np.integer], level: float = 0.95) -> Estimate:
@@ -93,12 +95,14 @@ def counted(
     too_long: int,
     tokens_estimated: bool,
     imported: bool = False,
+    thinking: NDArray[np.float64] | None = None,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
     `problems`: numbers of the candidates' problems, from 0. `undecided`: of every problem, how many
-    candidates are; None where the table does not say. Where an `imported` pool marks no candidate as
-    unfinished, its files did not say.
+    candidates are; None where the table does not say. `thinking`: how many of each candidate's tokens are
+    thoughts, NaN where nobody counted. Where an `imported` pool marks no candidate as unfinished, its files
+    did not say.
     """
     sizes = np.bincount(problems)
 
@@ -116,6 +120,7 @@ def counted(
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
+        thinking_tokens=math.nan if thinking is None else float(thinking.mean()),
     )
 
 
@@ -129,6 +134,7 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 **dict(cell for name in _ESTIMATED for cell in _columns(name, getattr(pool, name))),
                 "too_long": f"{pool.too_long:.6f}",
                 "tokens": f"{pool.tokens:.6g}",
+                "thinking_tokens": _text(pool.thinking_tokens, "{:.6g}", ""),
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
             }
             for pool in pools
@@ -139,23 +145,23 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
     """What accuracies on a data set do not tell, where it is about more than `WORTH_TELLING` of a pool."""
-    own = [pool for pool in pools if pool.dataset == dataset]
-    if unrecognised := _told(own, "finished_no_answer"):
+    of_dataset = [pool for pool in pools if pool.dataset == dataset]
+    if unrecognised := _told(of_dataset, "finished_no_answer"):
         yield (
             f"Solutions that end without a recognised answer: {unrecognised}. They count as wrong, and "
             "nobody can tell from the accuracy whether the model or the extraction failed."
         )
-    if unfinished := _told(own, "unfinished"):
+    if unfinished := _told(of_dataset, "unfinished"):
         yield (
             f"Unfinished solutions, cut off at the token limit or left by a search: {unfinished}. They count "
             "as wrong unless they had stated their answer."
         )
-    if undecided := _told(own, "undecided"):
+    if undecided := _told(of_dataset, "undecided"):
         yield (
             f"Solutions whose answer could not be compared within the limits: {undecided}. They count as "
             "wrong."
         )
-    if too_long := _told(own, "too_long"):
+    if too_long := _told(of_dataset, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
 
 
@@ -184,6 +190,8 @@ def _columns(name: str, share: Estimate) -> Iterator[tuple[str, str]]:
 def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
     """A row per pool; the name of the only data set is in no column."""
     several = len({pool.dataset for pool in pools}) > 1
+    # A column for models that think.
+    thinking = any(pool.thinking_tokens > 0 for pool in pools)
     rows = []
     for pool in pools:
         cells = [Cell(pool.dataset)] * several
@@ -193,10 +201,11 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
             text = "–" if math.isnan(_value(share)) else _in_percent(share)
             cells.append(Cell(text, bold=_value(share) > WORTH_TELLING))
         cells.append(Cell(f"{pool.tokens:.0f}"))
+        cells += [Cell(_text(pool.thinking_tokens, "{:.0f}", "–"))] * thinking
         rows.append(cells)
     header = [
         *["Data"] * several, "Model", "Generator", "Solutions", "No answer", "Unfinished", "Ended, no answer",
-        "Undecided", "Too long", "Tokens",
+        "Undecided", "Too long", "Tokens", *["Thinking"] * thinking,
     ]  # fmt: skip
     estimated = ", estimated" * any(pool.tokens_estimated for pool in pools)
     note = (
@@ -205,6 +214,11 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
         "token limit, or left by a search. Undecided: not compared within the limits, which counts as wrong. "
         f"Too long: for the verifier. Intervals: 95%, over problems. Bold: more than {WORTH_TELLING:.0%}. "
         f"Tokens: generated for a solution, mean{estimated}. "
-        "–: imported files do not say."
+        + "Thinking: how many of them are thoughts, mean. " * thinking
+        + ("–: not known." if thinking else "–: imported files do not say.")
     )
     return HtmlTable("How solutions end", note, header, rows, text_columns=2 + several)
+
+
+def _text(number: float, form: str, unknown: str) -> str:
+    return unknown if math.isnan(number) else form.format(number)

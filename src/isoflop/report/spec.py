@@ -1,4 +1,4 @@
-"""What the publish stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
+"""What the report stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
 
 Every figure, table and sentence of the report takes its numbers from `curves.csv` through this module, so
 that "the headline strategy" or "the largest common budget" means the same thing everywhere.
@@ -8,8 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.costs import CostModel
-from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.registries import (
+    CLAIM_COSTS,
+    COST_MODELS,
+    FITTED_COSTS,
+    CostModelName,
+    CostTraits,
+    PracticalSelectorName,
+    StepAggregationName,
+)
 
 FIGURES = (
     "error_by_size",
@@ -52,13 +59,6 @@ TABLES = (
 SHARED_FAMILY = "all"
 
 
-COST_LABELS = {
-    "wu2024": "2N × generated tokens",
-    "kaplan": "generated tokens, with attention",
-    "total": "prompts, samples and verifier",
-}
-
-
 def figure_names(
     sizes: int,
     searches: int,
@@ -98,11 +98,11 @@ def judgements(verifiers: Sequence[str], outcome: Collection[str], step_aggregat
 
 def family_members(policies: Sequence[str], families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The policies of every family in their order; those without a family share one, `all`."""
-    found: dict[str, tuple[str, ...]] = {}
+    members: dict[str, tuple[str, ...]] = {}
     for policy in policies:
         family = families.get(policy, SHARED_FAMILY)
-        found[family] = (*found.get(family, ()), policy)
-    return found
+        members[family] = (*members.get(family, ()), policy)
+    return members
 
 
 class Headline(BaseModel):
@@ -112,7 +112,7 @@ class Headline(BaseModel):
 
     selector: PracticalSelectorName
     step_aggregation: StepAggregationName
-    cost_model: CostModel
+    cost_model: CostModelName
 
 
 class PublishedTables(BaseModel):
@@ -126,7 +126,7 @@ class PublishedTables(BaseModel):
     generators: Mapping[str, str]
 
 
-class PublishSpec(BaseModel):
+class ReportSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
     `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
@@ -138,7 +138,7 @@ class PublishSpec(BaseModel):
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
-    much less accurate still counts as no worse.
+    much less accurate still counts as no worse. `costs`: the cost models that claims are tested under.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
     beside the measured ones. `config_yaml` is printed as provenance, `pools` are data set,
@@ -164,6 +164,7 @@ class PublishSpec(BaseModel):
     outcome_verifiers: tuple[str, ...] = ()
     step_aggregations: tuple[StepAggregationName, ...] = ()
     headline: Headline
+    costs: tuple[CostModelName, ...] = CLAIM_COSTS
     margin: float = Field(default=0.01, ge=0.0)
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
@@ -187,6 +188,11 @@ class PublishSpec(BaseModel):
         )
 
     @property
+    def further_costs(self) -> tuple[str, ...]:
+        """The cost models beyond those of every study."""
+        return tuple(name for name in self.costs if name not in FITTED_COSTS)
+
+    @property
     def sizes(self) -> dict[str, tuple[str, ...]]:
         """The policies of every family, from small to large."""
         return family_members(self.policies, self.families)
@@ -201,7 +207,7 @@ class PublishSpec(BaseModel):
         return tuple(name for name in self.generators if name in self.searches)
 
 
-def assumption(spec: PublishSpec) -> str:
+def assumption(spec: ReportSpec) -> str:
     """Which models are named by the config alone, if any are."""
     parts = [
         f"imported {what} are those of {' and '.join(names)}"
@@ -214,12 +220,22 @@ def assumption(spec: PublishSpec) -> str:
     return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
 
 
-def cost_label(spec: PublishSpec) -> str:
-    """What the headline's FLOPs count, and on what estimate they rest."""
-    label = COST_LABELS[spec.headline.cost_model]
-    return f"{label}, tokens estimated" if spec.tokens_estimated else label
+def cost_traits(spec: ReportSpec) -> CostTraits:
+    """The headline's cost model."""
+    return COST_MODELS[spec.headline.cost_model]
 
 
-def cost_column(spec: PublishSpec) -> str:
-    """The column of `curves.csv` that holds the headline's cost, in FLOPs per problem."""
-    return f"flops_{spec.headline.cost_model}"
+def is_estimated(spec: ReportSpec) -> bool:
+    """Whether the headline's cost rests on an estimate of tokens."""
+    return spec.tokens_estimated and cost_traits(spec).of_tokens
+
+
+def cost_label(spec: ReportSpec) -> str:
+    """What the headline's cost counts, and on what estimate it rests."""
+    label = cost_traits(spec).label
+    return f"{label}, tokens estimated" if is_estimated(spec) else label
+
+
+def cost_column(spec: ReportSpec) -> str:
+    """The column of `curves.csv` that holds the headline's cost per problem."""
+    return cost_traits(spec).curves_column

@@ -5,7 +5,8 @@
 | problem_id or problem | the problem's identifier in the data set, or its text |
 | steps, text or answer | a list of steps; or the text, one step; or only the answer, boxed on import |
 | step_scores, or score | a number per step; or one for the whole |
-| tokens | generated tokens |
+| tokens | generated tokens, thoughts included |
+| thinking_tokens | how many of them are thoughts, where that is known |
 | reference | the reference answer, checked against the data set's |
 | finish | `stop` or `length` |
 """
@@ -14,7 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.data.format import ImportFormat
 from isoflop.data.problems import Row
-from isoflop.data.solutions import Solution, optional_text, step_scores, texts, token_count
+from isoflop.data.solutions import (
+    Solution,
+    optional_text,
+    step_scores,
+    texts,
+    thinking_count,
+    token_count,
+)
 from isoflop.errors import UserError
 
 
@@ -34,6 +42,7 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
         finish = optional_text(values, "finish", place) or "stop"
         if finish not in {"stop", "length"}:
             raise UserError(f"{place}: finish is '{finish}'; it is stop or length")
+        tokens = token_count(values.get("tokens"), place)
         yield Solution(
             place=place,
             problem=problem,
@@ -41,8 +50,9 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             reference=optional_text(values, "reference", place),
             steps=steps,
             scores=scores,
-            tokens=token_count(values.get("tokens"), place),
+            tokens=tokens,
             truncated=finish == "length",
+            thinking=thinking_count(values.get("thinking_tokens"), tokens, place),
         )
 
 

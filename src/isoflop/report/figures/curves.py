@@ -63,13 +63,13 @@ from isoflop.report.lookup import (
     of_strategy,
     strategies,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 
-def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
+def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
     """Every figure of the study by name, one at a time."""
-    functions: dict[str, Callable[[Tables, PublishSpec], Figure]] = {
+    functions: dict[str, Callable[[Tables, ReportSpec], Figure]] = {
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
         "optimal_size": optimal_size,
@@ -108,7 +108,7 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         yield name, figure
 
 
-def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
+def error_by_strategy(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs by strategy, a panel per policy (Wu et al. 2024, Figures 4 to 7)."""
     cost = cost_column(spec)
     shown = [
@@ -130,7 +130,7 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
+def majority_weighted(tables: Tables, spec: ReportSpec) -> Figure:
     """Majority against weighted voting by budget, a panel per policy (Wu et al. 2024, Figures 9 to 12).
 
     Between greedy (a level line) and pass@k, the oracle that no selector can pass.
@@ -158,7 +158,7 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
+def accuracy_by_level(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy by difficulty level at one sample and at the largest common budget (Wu et al. 2024, Figure 8).
 
     A data set without levels has no row; where none has levels the figure says so.
@@ -179,15 +179,15 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
         for axes, budget in zip(grid[row], budgets, strict=True):
             for index, policy in enumerate(spec.policies):
                 shift = _step(0.13, spec) * (index - (len(spec.policies) - 1) / 2)
-                places, points = [], []
+                positions, points = [], []
                 for place, level in enumerate(names):
                     line = curve(tables.curves, dataset, policy, strategy, level)
                     line = line[line["budget"] == budget]
                     if not line.empty:
-                        places.append(place + shift)
+                        positions.append(place + shift)
                         points.append(line.iloc[0])
                 if points:
-                    bars(axes, np.array(places), pd.DataFrame(points), styles[policy])
+                    bars(axes, np.array(positions), pd.DataFrame(points), styles[policy])
             axes.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
             axes.set_xticklabels(names)
             axes.set_xlabel("difficulty level")
@@ -201,7 +201,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def saturation(tables: Tables, spec: PublishSpec) -> Figure:
+def saturation(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy by samples beside its limit for infinitely many (Wu et al. 2024, Theorems 1 and 2).
 
     Points with intervals are measured, dashes the fitted exponential approach; the mark at the infinity sign
@@ -224,9 +224,9 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
                 # A little apart, so that the intervals of two sizes do not hide one another.
                 apart = index - (len(spec.policies) - 1) / 2
                 bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
-                own = of_strategy(tables.draws, dataset, policy, strategy)
-                fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
-                ends = own[own["kind"] == "limit"].rename(
+                rows = of_strategy(tables.draws, dataset, policy, strategy)
+                fit_line(axes, drawn(rows, "fit", "samples", "exponential_saturation"), look)
+                ends = rows[rows["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
                 bars(axes, np.full(len(ends), infinity * 2 ** (_step(0.32, spec) * apart)), ends, look)
@@ -247,7 +247,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def _step(most: float, spec: PublishSpec) -> float:
+def _step(most: float, spec: ReportSpec) -> float:
     """How far marks of neighbouring sizes are set apart: `most` for up to four sizes, then less."""
     return most * min(1.0, 4 / len(spec.policies))
 
@@ -263,11 +263,11 @@ def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:
     axes.plot(line["budget"], line["accuracy"], **look.plot())
 
 
-def _headline_verifiers(spec: PublishSpec) -> set[str]:
+def _headline_verifiers(spec: ReportSpec) -> set[str]:
     return {NONE, *spec.verifiers[:1]}
 
 
-def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs.LineStyle:
+def _strategy_style(strategy: Strategy, tables: Tables, spec: ReportSpec) -> fs.LineStyle:
     """The selector's colour; a second generator has its own markers and dash."""
     look = fs.selector_style(strategy.selector)
     order = [s.generator for s in strategies(tables.curves, spec) if s.selector != NONE]
@@ -277,7 +277,7 @@ def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs
     return fs.LineStyle(look.color, ("D", "P", "*", "<")[(index - 1) % 4], (0, (1, 1)))
 
 
-def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSpec) -> list[Line2D]:
+def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: ReportSpec) -> list[Line2D]:
     several = len({s.generator for s in shown if s.selector != NONE}) > 1
     handles = []
     for strategy in shown:
@@ -289,11 +289,11 @@ def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSp
     return handles
 
 
-def _existing(tables: Tables, spec: PublishSpec, selectors: Sequence[str]) -> list[Strategy]:
-    found = [existing(tables.curves, spec, selector) for selector in selectors]
-    return [strategy for strategy in found if strategy is not None]
+def _existing(tables: Tables, spec: ReportSpec, selectors: Sequence[str]) -> list[Strategy]:
+    strategies = [existing(tables.curves, spec, selector) for selector in selectors]
+    return [strategy for strategy in strategies if strategy is not None]
 
 
-def _budgets(tables: Tables, spec: PublishSpec) -> list[int]:
+def _budgets(tables: Tables, spec: ReportSpec) -> list[int]:
     rows = tables.curves[tables.curves["selector"] != NONE]
     return sorted({int(budget) for budget in rows["budget"]})

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.lookup import Tables
-from isoflop.report.spec import COST_LABELS, PublishSpec
+from isoflop.report.spec import ReportSpec, cost_traits, is_estimated
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
@@ -25,7 +25,7 @@ _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
 def policy_panels(
-    tables: Tables, spec: PublishSpec, x_label: str, y_label: str
+    tables: Tables, spec: ReportSpec, x_label: str, y_label: str
 ) -> tuple[Figure, list[tuple[Axes, str, str]]]:
     """A panel per data set and policy, at most four in a row, on common axes with labels at the edges."""
     columns = min(len(spec.policies), _MOST_COLUMNS)
@@ -34,11 +34,11 @@ def policy_panels(
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="all")
     panels = []
-    for place, dataset in enumerate(spec.datasets):
-        own = grid[place * rows_each : (place + 1) * rows_each]
-        for row in own:
+    for block, dataset in enumerate(spec.datasets):
+        of_dataset = grid[block * rows_each : (block + 1) * rows_each]
+        for row in of_dataset:
             fs.percent_axis(row[0], f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
-        flat = [axes for row in own for axes in row]
+        flat = [axes for row in of_dataset for axes in row]
         for axes, policy in zip(flat, spec.policies, strict=False):
             label = textwrap.fill(policy_label(tables, policy), _MOST_TITLE_LETTERS)
             axes.set_title(label, loc="left")
@@ -60,7 +60,7 @@ def grouped_panels(
     nothing of a group has no panel there.
     """
     groups = [
-        (keys, [(str(policy), own) for policy, own in part.groupby("policy", sort=False)])
+        (keys, [(str(policy), panel) for policy, panel in part.groupby("policy", sort=False)])
         for keys, part in rows.groupby(list(by), sort=False)
     ]
     columns = min(max(len(panels) for _, panels in groups), _MOST_COLUMNS)
@@ -68,28 +68,28 @@ def grouped_panels(
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 1.85 * sum(heights) + 0.55, sum(heights), columns, sharey=sharey)
     telling = [index for index, name in enumerate(by) if rows[name].nunique() > 1]
-    found = []
+    drawn = []
     for (keys, panels), height in zip(groups, heights, strict=True):
-        own, grid = grid[:height], grid[height:]
+        cells, grid = grid[:height], grid[height:]
         label = ", ".join(str(keys[index]) for index in telling)
         told = [textwrap.fill(line, _MOST_LABEL_LETTERS) for line in label.splitlines()]
-        fs.percent_axis(own[0][0], "\n".join(filter(None, (*told, y_label))))
-        flat = [axes for row in own for axes in row]
+        fs.percent_axis(cells[0][0], "\n".join(filter(None, (*told, y_label))))
+        flat = [axes for row in cells for axes in row]
         for axes, (policy, part) in zip(flat, panels, strict=False):
             axes.set_title(textwrap.fill(policy, _MOST_TITLE_LETTERS * 4 // max(columns, 2)), loc="left")
-            found.append((axes, part))
+            drawn.append((axes, part))
         for axes in flat[len(panels) :]:
             axes.set_axis_off()
     figure.supxlabel(x_label, fontsize=7.5)
-    return figure, found
+    return figure, drawn
 
 
-def flops_label(spec: PublishSpec) -> str:
-    """What an axis of FLOPs counts."""
-    counted = COST_LABELS[spec.headline.cost_model]
-    if spec.tokens_estimated:
-        return f"FLOPs per problem, tokens estimated\n({counted})"
-    return f"FLOPs per problem ({counted})"
+def flops_label(spec: ReportSpec) -> str:
+    """What an axis of the headline's cost counts, usually FLOPs."""
+    cost = cost_traits(spec)
+    if is_estimated(spec):
+        return f"{cost.unit} per problem, tokens estimated\n({cost.label})"
+    return f"{cost.unit} per problem ({cost.label})"
 
 
 def error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:
@@ -112,18 +112,20 @@ def error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> No
     bars(axes, line[x].to_numpy(float), mirrored, look)
 
 
-def bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+def bars(axes: Axes, positions: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
     """Points with interval bars; rounding may put a point a hair outside, which is no negative length."""
     low = np.clip(points["accuracy"] - points["ci_low"], 0, None)
     high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
     marks = look.plot() | {"linestyle": "none"}
-    axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
+    axes.errorbar(positions, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
 
 
-def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+def joined_bars(
+    axes: Axes, positions: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle
+) -> None:
     """Points with interval bars, joined by a thin line."""
-    axes.plot(places, points["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
-    bars(axes, places, points, look)
+    axes.plot(positions, points["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
+    bars(axes, positions, points, look)
 
 
 def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:
@@ -157,13 +159,13 @@ def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
 
 def policy_label(tables: Tables, policy: str) -> str:
     """The policy's name, with its size where the name does not already say it."""
-    if _SAYS_SIZE.search(policy):
+    if _SAYS_SIZE.search(policy) or np.isnan(parameters_of(tables, policy)):
         return policy
     return f"{policy} ({size_label(parameters_of(tables, policy))})"
 
 
 def parameters_of(tables: Tables, policy: str) -> float:
-    """The policy's number of parameters."""
+    """The policy's number of parameters; nan where nobody knows it."""
     return float(tables.curves.loc[tables.curves["policy"] == policy, "policy_params"].iloc[0])
 
 

@@ -20,7 +20,7 @@ from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message
 from isoflop.report.lookup import without_length
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import needs_verifier, selector_name
 
 _ROWS = ("dataset", "generator")
@@ -60,7 +60,7 @@ def revision_chain(rates: pd.DataFrame) -> Figure:
     return figure
 
 
-def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_sequential(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the number of answers, in the longest chains and in parallel (Figure 6, right).
 
     `curves`: rows of curves.csv of the chains. Under a verifier's selection and majority.
@@ -77,14 +77,14 @@ def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     for axes, part in panels:
         fs.samples_axis(axes, part["budget"].tolist())
         for (how, selector), look in shown.items():
-            own = part[part["selector"] == selector]
-            band(axes, longest_chains(own) if how == "sequential" else own[own["length"] == 1], look)
+            line = part[part["selector"] == selector]
+            band(axes, longest_chains(line) if how == "sequential" else line[line["length"] == 1], look)
     handles = [handle(look, f"{how}, {selector_name(selector)}") for (how, selector), look in shown.items()]
     fs.legend_above(figure, handles)
     return figure
 
 
-def revision_ratio(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_ratio(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the ratio of sequential to parallel, a line per number of answers (Figure 7, left).
 
     `curves`: rows of curves.csv of the chains. The ratio is the chains' length over their number.
@@ -98,14 +98,14 @@ def revision_ratio(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     looks = fs.policy_styles([str(budget) for budget in budgets])
     figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", "accuracy (%)")
     for axes, part in panels:
-        for place, budget in enumerate(budgets):
-            _ratio_line(axes, part[part["budget"] == budget], place, len(budgets), looks[str(budget)])
+        for index, budget in enumerate(budgets):
+            _ratio_line(axes, part[part["budget"] == budget], index, len(budgets), looks[str(budget)])
         _ratio_axis(axes, rows["ratio"])
     fs.legend_above(figure, [handle(looks[str(budget)], f"{budget} answers") for budget in budgets])
     return figure
 
 
-def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the ratio of sequential to parallel by oracle bin, at one number of answers (Figure 7).
 
     `by_difficulty`: by_difficulty.csv. Of each policy, the largest number with at least three lengths.
@@ -125,8 +125,8 @@ def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Fig
     label = f"accuracy of {selections[0]} (%)" if len(selections) == 1 else "accuracy (%)"
     figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", label)
     for axes, part in panels:
-        for place, name in enumerate(bins):
-            _ratio_line(axes, part[part["bin"] == name], place, len(bins), looks[name])
+        for index, name in enumerate(bins):
+            _ratio_line(axes, part[part["bin"] == name], index, len(bins), looks[name])
         _ratio_axis(axes, part["ratio"])
     handles = [handle(looks[name], f"bin {name}") for name in bins]
     handles[0].set_label(f"bin {bins[0]} (easiest)")
@@ -134,7 +134,7 @@ def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Fig
     return figure
 
 
-def revision_verifiers(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_verifiers(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the number of answers in the longest chains, by the verifier that picks.
 
     `curves`: rows of curves.csv of the chains. Snell et al. 2024, appendix: with and without the history.
@@ -162,20 +162,20 @@ def by_length(curves: pd.DataFrame) -> pd.DataFrame:
     return _with_ratio(rows, rows["generator"])
 
 
-def judged(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def judged(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Rows under the headline's selector, by every verifier that scores a generator's chains.
 
     Best-of-n weighted, or else best-of-n, where the headline's selector asks no verifier.
     """
     rows = by_length(curves)
     asked = (spec.headline.selector, "weighted", "best_of_n")
-    found = set(rows["selector"])
-    selector = next((name for name in asked if needs_verifier(name) and name in found), "")
+    measured = set(rows["selector"])
+    selector = next((name for name in asked if needs_verifier(name) and name in measured), "")
     rows = rows[rows["selector"] == selector]
     return rows[rows["step_aggregation"] == rows["verifier"].map(spec.aggregation)]
 
 
-def compared_selections(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def compared_selections(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Rows under what the first verifier of each generator selects, then majority, as `selection` says."""
     scored, rows = judged(curves, spec), by_length(curves)
     first = {name: verifiers[0] for name, verifiers in spec.revisions.items() if verifiers}
@@ -196,7 +196,7 @@ def _with_ratio(rows: pd.DataFrame, generators: pd.Series) -> pd.DataFrame:
     return rows.assign(generator=without_length(generators), length=length, ratio=length**2 / rows["budget"])
 
 
-def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def _binned(by_difficulty: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """The chains within oracle bins: under the headline's selector as every family has them, and majority."""
     generators = by_difficulty["strategy"].str.replace(r"\+.*$", "", regex=True)
     how = by_difficulty["strategy"].str.extract(r"\+(.*)$")[0].fillna(spec.headline.selector)
@@ -208,10 +208,10 @@ def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     return rows.drop_duplicates([*_ROWS, "policy", "length", "budget", "bin", "selection"])
 
 
-def _ratio_line(axes: Axes, rows: pd.DataFrame, place: int, count: int, look: fs.LineStyle) -> None:
+def _ratio_line(axes: Axes, rows: pd.DataFrame, index: int, count: int, look: fs.LineStyle) -> None:
     """One of `count` lines, a little apart so that their bars do not hide one another."""
     rows = rows.sort_values("ratio")
-    apart = 2.0 ** (min(0.16, 0.8 / count) * (place - (count - 1) / 2))
+    apart = 2.0 ** (min(0.16, 0.8 / count) * (index - (count - 1) / 2))
     joined_bars(axes, rows["ratio"].to_numpy(float) * apart, rows, look)
 
 

@@ -5,11 +5,11 @@ from matplotlib.figure import Figure
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, handle, message, policy_panels
 from isoflop.report.lookup import Tables, curve, headline_strategy
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import Strategy, needs_verifier, selector_name
 
 
-def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
+def compared(tables: Tables, spec: ReportSpec) -> dict[str, Strategy]:
     """Every verifier and step aggregation of the headline's generator, by what a legend calls it.
 
     Under the headline's selector, or best-of-n where that asks no verifier.
@@ -17,23 +17,23 @@ def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
     selector = spec.headline.selector if needs_verifier(spec.headline.selector) else "best_of_n"
     generator = headline_strategy(tables.curves, spec).generator
     rows = tables.curves[(tables.curves["generator"] == generator) & (tables.curves["selector"] == selector)]
-    found = {}
+    strategies = {}
     for verifier in (name for name in spec.verifiers if name in set(rows["verifier"])):
         for how in dict.fromkeys(rows.loc[rows["verifier"] == verifier, "step_aggregation"]):
             name = how if len(spec.verifiers) == 1 else f"{verifier}, {how}"
             if verifier in spec.outcome_verifiers:
                 name = verifier  # one score of a solution is the same under every aggregation
-            found[name] = Strategy(generator, selector, verifier, str(how))
-    return found
+            strategies[name] = Strategy(generator, selector, verifier, str(how))
+    return strategies
 
 
-def verifiers(tables: Tables, spec: PublishSpec) -> Figure:
+def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy over the number of samples by verifier and step aggregation, a panel per policy."""
     series = compared(tables, spec)
     if len(series) < 2:
         return message("This experiment scores solutions in one way.")
     styles = fs.generator_styles(list(series))
-    (selector,) = {one.selector for one in series.values()}
+    (selector,) = {strategy.selector for strategy in series.values()}
     label = f"accuracy of {selector_name(selector)} (%)"
     figure, panels = policy_panels(tables, spec, "samples per problem", label)
     for axes, dataset, policy in panels:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import atomic_path, write_columns, write_text
 from isoflop.pipeline.shards import Shard, shard_of
@@ -95,7 +95,8 @@ class Chunks:
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
-        return pa.concat_tables(tables), totals
+        # An earlier version's chunks may lack a column.
+        return pa.concat_tables(tables, promote_options="default"), totals
 
     def remove(self) -> None:
         """Remove the chunks, once the whole output is in place."""
@@ -188,7 +189,7 @@ class ProgressLine:
         )
 
 
-def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
+def ledger(totals: dict[str, float], model: dict[str, Any] | None) -> str:
     """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
     whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
     machine = {

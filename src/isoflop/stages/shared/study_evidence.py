@@ -15,7 +15,7 @@ from isoflop.report.html import StageCost
 from isoflop.report.lookup import Tables, headline_strategy, without_length
 from isoflop.report.sample_counts import PoolCounts, counted
 from isoflop.report.samples import Pool, Sample, choose_samples
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.search.tree import STOP
 from isoflop.stages.shared.study_tables import read_csv
 from isoflop.strategy import NO_ANSWER
@@ -40,7 +40,7 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
     for dataset, policy, generator, estimated in pools.itertuples(index=False):
         base = f"{dataset}/{policy}/{generator}"
         paths = [str(results / stage / f"{base}.parquet") for stage in ("sample", "grade")]
-        columns = ["problem_id", "candidate", "finish", "tokens", "source"]
+        columns = ["problem_id", "candidate", "finish", "tokens", "source", "thinking_tokens"]
         candidates = read_table(paths[0], CANDIDATES, columns)
         grades = read_table(paths[1], GRADES, ["problem_id", "candidate", "answer_class"])
         check_aligned(grades, paths[1], candidates, paths[0])
@@ -59,12 +59,13 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
                 too_long=too_long.get(base, 0),
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
+                thinking=candidates["thinking_tokens"].to_numpy().astype(np.float64),
             )
         )
     return found
 
 
-def read_samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> list[Sample]:
+def read_samples(results: Path, tables: Tables, spec: ReportSpec, dataset: str) -> list[Sample]:
     """Samples of the middle-sized policy, and of the others where it lacks a kind."""
     if not spec.verifiers:
         return []
@@ -85,7 +86,7 @@ def read_samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str)
     return samples
 
 
-def read_trees(results: Path, tables: Tables, spec: PublishSpec) -> list[DrawnTree]:
+def read_trees(results: Path, tables: Tables, spec: ReportSpec) -> list[DrawnTree]:
     """A tree of every search, of the first data set and the policy in the middle, at the smallest budget."""
     dataset, policy = spec.datasets[0], spec.policies[len(spec.policies) // 2]
     base = Path(dataset) / policy

@@ -7,10 +7,9 @@ import pandas as pd
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
-from isoflop.fits.evidence_table import parameters, read_evidence
+from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Revised, Tables, without_length
-from isoflop.report.spec import PublishSpec
-from isoflop.tables import MEASURED
+from isoflop.report.spec import ReportSpec
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -21,12 +20,12 @@ _KEYS = (
 )  # fmt: skip
 
 
-def read_tables(results: Path, spec: PublishSpec) -> Tables:
+def read_tables(results: Path, spec: ReportSpec) -> Tables:
     """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
     curves = read_csv(results / "tables" / "curves.csv")
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     path = str(results / "fit" / "credits.parquet")
-    measured = read_table(path, MEASURED)
+    measured = read_table(path, measured_schema(spec.further_costs))
     revised = None
     if spec.revisions:
         chains = without_length(curves["generator"]).isin(list(spec.revisions))
@@ -38,7 +37,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
         fits=read_csv(results / "tables" / "fits.csv"),
         differences=read_csv(results / "tables" / "differences.csv"),
         draws=draws.to_pandas(),
-        evidence=read_evidence(measured, table_metadata(measured), path),
+        evidence=read_evidence(measured, table_metadata(measured), path, spec.further_costs),
         parameters=parameters(measured),
         choice=_choice(results) if spec.choice else None,
         revised=revised,
@@ -46,7 +45,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
 
 
 def _choice(results: Path) -> Choice:
-    """The tables that the choose stage wrote."""
+    """The tables that the allocate stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     return Choice(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
 

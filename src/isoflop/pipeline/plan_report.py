@@ -1,0 +1,158 @@
+"""What a study publishes: its report, tables and figures, and what is shown in them."""
+
+from isoflop.config.generators import Greedy, Revisions
+from isoflop.config.study import config_yaml
+from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.paths import FIGURE, REPORT, TABLE
+from isoflop.pipeline.plan import Plan
+from isoflop.registries import GRADERS
+from isoflop.report.spec import (
+    FIGURE_FORMATS,
+    PROGRAM_TABLES,
+    PUBLISHED_TABLES,
+    SEARCH_TABLES,
+    TABLES,
+    Headline,
+    PublishedTables,
+    ReportSpec,
+    family_members,
+    figure_names,
+    judgements,
+)
+from isoflop.search.registry import nominal_samples
+from isoflop.specs import canonical
+
+
+class ReportPlan:
+    """The job that writes tables, figures and report, and all that the experiment is for."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._config = plan, plan.config
+
+    def targets(self) -> list[str]:
+        """What the experiment is for: trained models, and where it studies, all published files."""
+        return [
+            *map(self._plan.paths.trained, self._config.training),
+            *self.published(),
+            *self._curve_tables(),
+        ]
+
+    def published(self) -> list[str]:
+        """The files that publishing writes."""
+        if not self._config.studies:
+            return []
+        at = self._plan.paths.at
+        tables = [at(TABLE, table=name) for name in (*TABLES, *self.further_tables())]
+        figures = [
+            at(FIGURE, figure=f"{name}.{ending}") for name in self.figures() for ending in FIGURE_FORMATS
+        ]
+        return [at(REPORT), *tables, *figures]
+
+    def figures(self) -> tuple[str, ...]:
+        """The names of the study's figures."""
+        config = self._config
+        return figure_names(
+            max(map(len, family_members(self._shown_policies(), self._plan.families()).values()), default=0),
+            len(config.searches),
+            judgements=judgements(
+                self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
+            ),
+            revisions=[len(names) for names in self._revised().values()],
+            choice=config.compute_optimal is not None,
+            exchange=config.exchange is not None,
+        )
+
+    def further_tables(self) -> tuple[str, ...]:
+        """The tables that only a study with tree searches, programs or published numbers has."""
+        return (
+            *(SEARCH_TABLES if self._config.searches else ()),
+            *(PROGRAM_TABLES if self._program_datasets() else ()),
+            *(PUBLISHED_TABLES if self._config.published else ()),
+        )
+
+    def published_files(self) -> list[str]:
+        """Files of published numbers."""
+        return list(self._config.published.files) if self._config.published else []
+
+    def report(self) -> str:
+        """Specification of the tables, figures and report."""
+        config = self._config
+        assert config.headline is not None  # checked for every config that studies
+        return canonical(
+            ReportSpec(
+                experiment=config.experiment,
+                title=config.title or config.experiment,
+                datasets=config.studied_datasets,
+                policies=self._shown_policies(),
+                families=self._plan.families(),
+                generators=tuple(name for name in config.generators if name not in config.chains),
+                searches={name: entry.kind for name, entry in config.searches.items()},
+                generations={
+                    name: count
+                    for name, entry in config.searches.items()
+                    if (count := nominal_samples(entry, 1)) > 1
+                },
+                program_datasets=self._program_datasets(),
+                choice=config.compute_optimal is not None,
+                exchange=config.exchange is not None,
+                verifiers=self._shown_verifiers(),
+                revisions=self._revised(),
+                outcome_verifiers=self._outcome_verifiers(),
+                step_aggregations=config.step_aggregations,
+                headline=Headline(**config.headline.model_dump()),
+                costs=config.claim_costs,
+                margin=config.claims.margin,
+                level=config.bootstrap.level,
+                tokens_estimated=any(map(self._plan.estimated, config.generators)),
+                assumed_policies=tuple(name for name, entry in config.policies.items() if entry.assumed),
+                assumed_verifiers=tuple(name for name, entry in config.verifiers.items() if entry.assumed),
+                published=PublishedTables(**config.published.model_dump()) if config.published else None,
+                config_yaml=config_yaml(config),
+                pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self._plan.pools.all()),
+                seed=config.seed,
+                code=code_digest("isoflop.stages.report", "report/templates"),
+            )
+        )
+
+    def _curve_tables(self) -> list[str]:
+        names = ("curves.csv", "fits.csv", "differences.csv", "plan.csv", "plan.md")
+        return [self._plan.paths.at(TABLE, table=name) for name in names if self._config.studies]
+
+    def _program_datasets(self) -> tuple[str, ...]:
+        """The studied data sets of programs that REBASE searches."""
+        config = self._config
+        searched = {
+            pool.dataset
+            for pool in self._plan.pools.searches()
+            if config.searches[pool.generator].kind == "rebase"
+        }
+        return tuple(
+            name
+            for name in config.studied_datasets
+            if name in searched and GRADERS[config.datasets[name].grader].tests
+        )
+
+    def _shown_policies(self) -> tuple[str, ...]:
+        """The policies of the figures: not those that only revise, or only answer greedily."""
+        aside = (Greedy, Revisions)
+        shown = {
+            pool.policy
+            for pool in self._plan.pools.all()
+            if not isinstance(self._config.generators[pool.generator], aside)
+        }
+        return tuple(name for name in self._config.policies if name in shown)
+
+    def _shown_verifiers(self) -> tuple[str, ...]:
+        """The verifiers of the figures: not those that only judge chains of revisions."""
+        generators = (name for name in self._config.generators if name not in self._config.chains)
+        scoring = {verifier for name in generators for verifier in self._plan.pools.verifiers(name)}
+        return tuple(name for name in self._config.verifiers if name in scoring)
+
+    def _revised(self) -> dict[str, tuple[str, ...]]:
+        """The verifiers of every generator of chains that some policy has."""
+        made = {pool.generator for pool in self._plan.pools.all()}
+        return {name: self._plan.pools.verifiers(name) for name in self._config.chains if name in made}
+
+    def _outcome_verifiers(self) -> tuple[str, ...]:
+        """The verifiers that score whole solutions."""
+        return tuple(name for name, verifier in self._config.verifiers.items() if verifier.outcome)

@@ -1,0 +1,130 @@
+"""Tables in the layout of Wu et al. 2024, figures, and the one-file report.
+
+SPEC is the JSON of `isoflop.report.spec.ReportSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
+all candidates end and, for the report's samples, what a few say, under RESULTS; writes `tables/`
+(report.spec.TABLES), `figures/` (report.spec.FIGURES as PNG and SVG) and `report.html` under OUT, usually
+the same folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from isoflop.claims.gains import all_gains, gains_csv
+from isoflop.claims.wu2024 import wu_claims
+from isoflop.errors import run_main
+from isoflop.files import atomic_path, write_text
+from isoflop.fits.curves import curves_columns
+from isoflop.report.figures import style as figure_style
+from isoflop.report.figures.curves import draw_all
+from isoflop.report.figures.trees import draw_trees
+from isoflop.report.findings import headline_markdown, headlines
+from isoflop.report.html import render
+from isoflop.report.lookup import Tables, check_curves, intervals_note, largest_common_budget, setting
+from isoflop.report.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
+from isoflop.report.published import compare, published_csv, published_markdown, read_published
+from isoflop.report.sample_counts import counts_table, samples_csv, unread_sentences
+from isoflop.report.spec import ReportSpec, cost_label, cost_traits
+from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.provenance import read_provenance
+from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
+from isoflop.stages.shared.study_tables import read_csv, read_tables
+from isoflop.verdicts.judge import claims_csv
+
+_COMMAND = StageCommand(
+    "report",
+    __doc__,
+    File("results", "the experiment's folder"),
+    File("out", "folder to write to"),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write everything; raises UserError on bad input."""
+    given = _COMMAND.read(ReportSpec, arguments)
+    spec, results, out = given.spec, Path(given.files.results), Path(given.files.out)
+    tables = read_tables(results, spec)
+    check_curves(tables.curves, spec, curves_columns(spec.further_costs))
+
+    provenance = read_provenance(results, spec)
+    counts = read_counts(results, provenance.costs)
+    found = [
+        replace(one, findings=(*one.findings, *unread_sentences(counts, one.dataset)))
+        for one in headlines(tables, spec)
+    ]
+    paper = table4(tables.curves, spec)
+    about_intervals = intervals_note(tables.curves, spec)
+    unit = cost_traits(spec).unit
+    caption = f"{spec.title}. {unit} per problem: {cost_label(spec)}. {about_intervals}."
+    write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
+    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets, unit=unit))
+    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", unit)
+    write_text(out / "tables" / "table4.tex", latex)
+    if spec.searches:
+        lower = table1(tables.curves, spec)
+        write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
+        write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets, unit=unit))
+    if spec.program_datasets:
+        passed = table3(tables.curves, spec)
+        write_text(out / "tables" / "table3.csv", passed.to_csv(index=False, lineterminator="\n"))
+        write_text(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets, unit))
+    published = None
+    if spec.published:
+        numbers = [read_published(path, read_csv(Path(path))) for path in spec.published.files]
+        published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
+        write_text(out / "tables" / "published.csv", published_csv(published))
+        write_text(out / "tables" / "published.md", published_markdown(published))
+    about = setting(tables, spec)
+    judged = [one for dataset in spec.datasets for one in wu_claims(tables.evidence[dataset], about)]
+    tested = claims_csv(judged, spec.experiment)
+    write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
+    write_text(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
+    write_text(out / "tables" / "headline.csv", _gains(tables, spec))
+
+    write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
+
+    figures = {}
+    for name, figure in draw_all(tables, spec):
+        figures[name] = _saved(figure, out / "figures" / name)
+    if spec.searches:
+        with figure_style.style():
+            drawn = draw_trees(read_trees(results, tables, spec))
+        figures["search_trees"] = _saved(drawn, out / "figures" / "search_trees")
+
+    html = render(
+        tables,
+        spec,
+        paper,
+        found,
+        tested,
+        figures=figures,
+        samples={dataset: read_samples(results, tables, spec, dataset) for dataset in spec.datasets},
+        provenance=provenance,
+        pools=counts_table(counts),
+        published=published,
+    )
+    write_text(out / "report.html", html)
+
+
+def _gains(tables: Tables, spec: ReportSpec) -> str:
+    """The gains of the headlines as CSV."""
+    about, budget = setting(tables, spec), largest_common_budget(tables.curves, spec)
+    gains = {
+        dataset: list(all_gains(tables.evidence[dataset], about, spec.search_names, budget))
+        for dataset in spec.datasets
+    }
+    return gains_csv(gains, spec.experiment, spec.costs).to_csv(index=False, lineterminator="\n")
+
+
+def _saved(figure: Figure, base: Path) -> bytes:
+    """Write a figure in both formats; its SVG."""
+    with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
+        figure_style.save(figure, png, svg)
+    return base.with_suffix(".svg").read_bytes()
+
+
+if __name__ == "__main__":
+    run_main(main)
