@@ -1,4 +1,4 @@
-"""What goes by a name in the config and may come from any package: searches, verifiers, selectors, costs.
+"""What goes by a name in the config and may come from any package: searches, verifiers, graders, costs.
 
 A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
 other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
@@ -27,6 +27,8 @@ from isoflop.messages import suggest
 _PER_PROBLEM = ("tokens", "seconds")
 # Members that do not say where they belong in reports come after those that do.
 LAST = 1000
+# How many answers a problem of multiple choice offers at most, where the config does not say.
+DEFAULT_CHOICES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,21 @@ class FormatTraits(Registered):
     def columns(self) -> tuple[str, ...]:
         """All columns that it reads."""
         return tuple(name for names in self.reads for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraderTraits(Registered):
+    """What the config, the plan and rehearsals know of a grader.
+
+    `tests`: whether a reference is a program of tests, not an answer. `lettered`: whether it reads letters of
+    so many `choices`. `slow`: whether comparing keeps several processes busy. `examples`: three references
+    that differ, which rehearsals invent and have boxed.
+    """
+
+    tests: bool = False
+    lettered: bool = False
+    slow: bool = False
+    examples: tuple[str, str, str] = ("1", "2", "3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +300,9 @@ def cost_columns(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(COST_MODELS[name].column for name in names)
 
 
+GRADERS = Registry("grader", "isoflop.graders", "isoflop.grading.graders", "GRADER", GraderTraits)
+
+
 def not_among(name: str, allowed: Sequence[str]) -> str:
     """`'x' is not allowed; did you mean 'y'? (allowed: y, z)`."""
     return f"{name!r} is not allowed{suggest(name, allowed)} (allowed: {', '.join(allowed)})"
@@ -320,6 +340,8 @@ PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
 """A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
+GraderName = Annotated[str, _Among(lambda: GRADERS.names)]
+"""A grader."""
 CostModelName = Annotated[str, _Among(lambda: COST_MODELS.names)]
 """A cost model."""
 StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]

@@ -12,8 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from isoflop.config.base import Grader
-from isoflop.config.datasets import Dataset
+from isoflop.config.datasets import Choices, Dataset
 from isoflop.config.generators import Revisions, Sampled
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
@@ -21,7 +20,7 @@ from isoflop.config.study import Running, Searched
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier
 from isoflop.costs.shape import Terms
-from isoflop.registries import CostModelName, SelectorName
+from isoflop.registries import DEFAULT_CHOICES, CostModelName, GraderName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -38,6 +37,14 @@ class Spec(BaseModel):
     """What one job is given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Grading(Spec):
+    """What is graded, and how. `plugins`: digests of the files of graders of other packages."""
+
+    grader: GraderName
+    choices: Choices = DEFAULT_CHOICES
+    plugins: Mapping[str, str] = {}
 
 
 class ProblemsSpec(Spec):
@@ -115,10 +122,9 @@ class ScoreSpec(Spec):
     plugins: Mapping[str, str] = {}
 
 
-class GradeSpec(Spec):
+class GradeSpec(Grading):
     """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
 
-    grader: Grader
     step_tag: str | None = None
     code: str
 
@@ -143,23 +149,21 @@ class DifficultySpec(Spec):
     plugins: Mapping[str, str] = {}
 
 
-class TrainSpec(Spec):
+class TrainSpec(Grading):
     """One model to train; `grader` judges a policy's held-out solutions, `regenerate` is for its card."""
 
     name: str
     training: TrainingConfig
-    grader: Grader
     regenerate: str
     version: int
 
 
-class StepLabelsSpec(Spec):
+class StepLabelsSpec(Grading):
     """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
 
     name: str
     label: LabelConfig
     policies: Mapping[str, Policy]
-    grader: Grader
     seed: int
     version: int
 
@@ -173,24 +177,22 @@ class ReviseSpec(Spec):
     version: int
 
 
-class TrajectoriesSpec(Spec):
+class TrajectoriesSpec(Grading):
     """Trajectories of one policy's samples; `seed` is the experiment's."""
 
     name: str
     trajectories: TrajectoryConfig
     policy: Policy
-    grader: Grader
     seed: int
     version: int
 
 
-class ChainLabelsSpec(Spec):
+class ChainLabelsSpec(Grading):
     """Right and wrong answers of one policy's chains; `seed` is the experiment's."""
 
     name: str
     chains: ChainLabelConfig
     policy: Policy
-    grader: Grader
     seed: int
     version: int
 

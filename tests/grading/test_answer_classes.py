@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoflop.grading.equivalence import classify
-from isoflop.grading.numbers import NumberGrader
+from isoflop.grading.graders.number import NumberGrader
 
 ANSWERS = "abcdefgh"
 REFERENCE = "R"

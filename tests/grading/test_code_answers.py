@@ -14,7 +14,7 @@ import yaml
 from isoflop.errors import UserError
 from isoflop.grading import sandbox
 from isoflop.grading.grader import is_right, make_grader
-from isoflop.grading.programs import CodeGrader
+from isoflop.grading.graders.code import CodeGrader
 from isoflop.grading.sandbox import Limits, Sandbox, bubblewrap_fault
 
 CASES = Path(__file__).parents[1] / "cases"

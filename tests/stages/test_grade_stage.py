@@ -121,6 +121,7 @@ def test_latex_is_graded_up_to_equivalence_and_undecided_comparisons_are_counted
     assert classes[6:] == [-1, -1]
     assert len({classes[0], classes[2], classes[4], classes[5]}) == 4
     assert metadata["undecided"] == 1
+    assert metadata["undecided_candidates"] == {"p": 1}
     assert metadata["undecided_examples"] == [["p", "10^{10^{10^{10}}}", "1/2"]]
 
 

@@ -81,7 +81,6 @@ Prompt = Annotated[str, AfterValidator(_check_prompt)]
 ProblemText = Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_problem_text)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Grader = Literal["number", "math", "code"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 UNPINNED = "unpinned"

@@ -11,7 +11,7 @@ from isoflop.config.generators import Greedy, Revisions, Sampling
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
-from isoflop.registries import COST_MODELS, SELECTORS
+from isoflop.registries import COST_MODELS, DEFAULT_CHOICES, GRADERS, SELECTORS
 from isoflop.strategy import needs_verifier
 
 
@@ -67,9 +67,17 @@ def _sources(config: Config, root: Path) -> Iterator[str]:
         if isinstance(dataset, WordproblemsSource):
             yield from repeated(f"datasets.{name}.levels", dataset.levels)
         tests = None if isinstance(dataset, WordproblemsSource) else dataset.fields.tests
-        if (dataset.grader == "code") != (tests is not None):
+        kind = GRADERS[dataset.grader]
+        if kind.tests != (tests is not None):
             needed = "needs fields.tests" if tests is None else "does not go with fields.tests"
             yield f"datasets.{name}.grader: {dataset.grader!r} {needed}: programs are graded by tests"
+        choices = DEFAULT_CHOICES if isinstance(dataset, WordproblemsSource) else dataset.choices
+        if choices != DEFAULT_CHOICES and not kind.lettered:
+            lettered = [one for one, other in GRADERS.members.items() if other.lettered]
+            yield (
+                f"datasets.{name}.choices: grader {dataset.grader!r} reads no letters; leave it out, or set "
+                f"grader to {' or '.join(lettered)}"
+            )
 
 
 def _planning(config: Config) -> Iterator[str]:

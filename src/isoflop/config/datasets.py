@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Entry, Grader, ProblemText, Repository, Revision, Seed, Sha256, Text
+from isoflop.config.base import Count, Entry, ProblemText, Repository, Revision, Seed, Sha256, Text
+from isoflop.registries import DEFAULT_CHOICES, GraderName
 
 Level = Annotated[int, Field(ge=1, le=5)]
+Choices = Annotated[int, Field(ge=2, le=26)]
 Where = dict[Text, Annotated[tuple[Text, ...], Field(min_length=1)]]
 
 
@@ -53,7 +55,7 @@ class WordproblemsSource(Entry):
     """Numbers of solution steps, taken in turn."""
     seed: Seed = 1
     """Seed of the problems, independent of the experiment's seed."""
-    grader: Grader = "number"
+    grader: GraderName = "number"
     """How answers are read and compared."""
 
 
@@ -71,8 +73,10 @@ class _Table(Entry):
 
     fields: FieldMap
     """Which column is which."""
-    grader: Grader
+    grader: GraderName
     """How answers are read and compared."""
+    choices: Choices = DEFAULT_CHOICES
+    """For grader `choice`: how many answers a problem offers at most; letters beyond that are none."""
     where: Where | None = None
     """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
     skip: Annotated[int, Field(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""Find answers and compare them: numbers, LaTeX, programs."""
+"""Find answers and compare them: numbers, LaTeX, programs, choices."""
 
 from typing import TYPE_CHECKING
 

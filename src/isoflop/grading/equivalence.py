@@ -18,6 +18,7 @@ decide it is symmetric but not always transitive (0.3333333 = 1/3 within toleran
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Self
 
 _UNDECIDED_PER_REPRESENTATIVE = 2
 
@@ -91,6 +92,13 @@ def numbered(classes: Iterable[list[str]]) -> dict[str, int]:
 
 class ComparingGrader(ABC):
     """What is the same where an answer is right if it is equivalent to the reference."""
+
+    def __enter__(self) -> Self:
+        """Nothing is held here."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     @abstractmethod
     def equivalent(self, first: str, second: str) -> bool | None:

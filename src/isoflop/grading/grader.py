@@ -1,18 +1,17 @@
 """Final answers: found in a solution's text, and compared with one another.
 
-One interface, `Grader`, with three implementations by name (`make_grader`): "number" for word problems and
-GSM8K, "math" for LaTeX (MATH), "code" for programs (MBPP; isoflop.grading.programs). What is not a completed
-statement of an answer is no answer, and never votes.
+A grader is an object with the methods of `Grader`. It goes by a name: that of a `GraderKind` in a module of
+its own in `isoflop.grading.graders`, or of one that an entry point of the group `isoflop.graders` refers to.
+What is not a completed statement of an answer is no answer, and never votes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from isoflop.grading.equivalence import AnswerClasses
-from isoflop.grading.math_grader import MathGrader
-from isoflop.grading.numbers import NumberGrader
-from isoflop.grading.programs import CodeGrader
+from isoflop.registries import DEFAULT_CHOICES, GRADERS, GraderTraits
 
 
 class Grader(Protocol):
@@ -43,23 +42,45 @@ class Grader(Protocol):
     ) -> None: ...
 
 
-GRADER_NAMES = ("number", "math", "code")
+@dataclass(frozen=True)
+class GraderSettings:
+    """What a grader is made with.
 
-
-def make_grader(name: str, *, allow_unsandboxed: bool = False) -> Grader:
-    """The grader called `name`, one of `GRADER_NAMES`; whether programs may run where there is no sandbox.
-
-    Raises ValueError for any other name.
+    `choices`: how many answers a problem offers at most. `allow_unsandboxed`: whether programs may run where
+    there is no sandbox.
     """
-    match name:
-        case "number":
-            return NumberGrader()
-        case "math":
-            return MathGrader()
-        case "code":
-            return CodeGrader(allow_unsandboxed=allow_unsandboxed)
-        case _:
-            raise ValueError(f"no grader is called {name!r}; there are {', '.join(GRADER_NAMES)}")
+
+    choices: int = DEFAULT_CHOICES
+    allow_unsandboxed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraderKind(GraderTraits):
+    """A grader as the config names it. `make`: a new one."""
+
+    make: Callable[[GraderSettings], Grader]
+
+
+def make_grader(name: str, *, choices: int = DEFAULT_CHOICES, allow_unsandboxed: bool = False) -> Grader:
+    """A new grader by its name in the config, with these settings.
+
+    Parameters
+    ----------
+    name
+        One of isoflop's (number, math, code, choice), or of another package's.
+    choices
+        How many answers a problem offers at most, for grader `choice`.
+    allow_unsandboxed
+        Whether programs may run where there is no sandbox, for grader `code`.
+
+    Raises
+    ------
+    UserError
+        For a name that nothing has.
+    """
+    kind = GRADERS[name]
+    assert isinstance(kind, GraderKind)  # every module and entry point has one
+    return kind.make(GraderSettings(choices, allow_unsandboxed))
 
 
 def is_right(grader: Grader, text: str, reference: str, *, truncated: bool) -> bool:

@@ -22,6 +22,7 @@ _DOTTED = re.compile(r"\\dot\{?([0-9])\}?(?:([0-9]*)\\dot\{?([0-9])\}?)?$")
 _MIXED_LATEX = re.compile(r"(?<![0-9.])([0-9]+)\\frac\{([0-9]+)\}\{([0-9]+)\}")
 _BASED = re.compile(r"([0-9a-zA-Z]+)_(?:\{([0-9]+)\}|([0-9]))")
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mbox|mathrm|mathbf|operatorname)\{([^{}]*)\}")
+_CLOCK = re.compile(r"([0-9]{1,2}:[0-9]{2})(?: ?([ap])\.?m\.?)?")
 _WORDS = re.compile(r"[a-z][a-z' -]*[a-z]")
 
 # A letter in upright or bold type is that letter: 3\\mathbf{i}, \\mathrm{e}^3.
@@ -40,6 +41,20 @@ _SIGNS = str.maketrans(
     }
 )  # fmt: skip
 
+# "12th", "12^{\text{th}}", "2\text{nd}"; 2st is a product.
+_ORDINAL = re.compile(
+    r"(?<![0-9.])([0-9]+)(\^\{\\(?:text|mathrm)\{[a-z]{2}\}\}|\^?\\(?:text|mathrm)\{ ?[a-z]{2}\}"
+    r"|\^\{[a-z]{2}\}|[a-z]{2}(?![a-zA-Z]))"
+)
+_SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}")
+# Of an angle in degrees; without them, radians.
+_DEGREES = re.compile(r"\\(sin|cos|tan|cot|sec|csc) ?\(?(-?[0-9.]+)\^(?:\\circ|\{\\circ\})\)?")
+_RELATIONS = {
+    ">=": "\\ge ", "<=": "\\le ", "!=": "\\ne ", "\\geq": "\\ge", "\\leq": "\\le", "\\neq": "\\ne",
+    "\\geqslant": "\\ge", "\\leqslant": "\\le", "\\gt": ">", "\\lt": "<",
+}  # fmt: skip
+_RELATION = re.compile(r"[<>!]=|\\(?:geqslant|leqslant|geq|leq|neq|gt|lt)(?![a-zA-Z])")
+_SPACED = re.compile(r"-?[1-9][0-9]{0,2}(?: [0-9]{3})+(?:\.[0-9]+)?")
 _THIN_GROUP = re.compile(r"(?<=[0-9])\\,(?=[0-9]{3}(?![0-9]))")
 _MIXED = re.compile(r"(?<![0-9./])([0-9]+) ([0-9]+)/([0-9]+)(?![0-9./])")
 _SCALED = re.compile(r"(?<=[0-9])(?: |\\text\{ ?)(thousand|million|billion|trillion)(?![a-z])", re.IGNORECASE)
@@ -60,7 +75,10 @@ def normal_form(answer: str) -> str:
 
     A final period goes. Commas stay: they separate coordinates.
     """
-    text = _in_latex(answer).replace(",\\!", ",")
+    text = re.sub(r",\\!\s*", ",", _in_latex(answer))
+    if text.replace("\\$", "").count("$") in (2, 4, 6):
+        text = re.sub(r"(?<!\\)\$", "", text)  # delimiters; a single one is money
+    text = _RELATION.sub(lambda match: _RELATIONS[match[0]], text)
     text = re.sub(r"\\(?:left|right)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\langle(?![a-zA-Z])(.*?,.*?)\\rangle(?![a-zA-Z])", r"(\1)", text)
     text = _FONT.sub(r"\1", text)
@@ -68,6 +86,7 @@ def normal_form(answer: str) -> str:
     text = re.sub(r"\\frac([0-9])(?=[0-9{])", r"\\frac{\1}", text)
     text = re.sub(r"(\\frac\{[0-9]+\})([0-9])", r"\1{\2}", text)
     text = _THIN_GROUP.sub("", text)
+    text = _ORDINAL.sub(_cardinal, text)
     # A double backslash ends a row of a matrix; what follows it is not a spacing command.
     text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)
     text = re.sub(r"\s+", " ", text).strip()
@@ -93,6 +112,13 @@ def _kept_in_a_list(match: re.Match[str]) -> str:
 
 def _depth(text: str) -> int:
     return sum(text.count(opening) for opening in "([{") - sum(text.count(closing) for closing in ")]}")
+
+
+def _cardinal(match: re.Match[str]) -> str:
+    """The number of an ordinal, and anything else as it is."""
+    number, suffix = match[1], re.sub(r"\\[a-z]+|[^a-z]", "", match[2])
+    usual = "th" if number[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th")
+    return number if suffix == usual else match[0]
 
 
 def exact_verdict(first: str, second: str) -> bool | None:
@@ -129,9 +155,13 @@ def _exact(text: str) -> tuple[Fraction, bool] | None:
     """The number that all of `text` is, and whether it is a percentage."""
     without_percent = _PERCENT.sub("", text)
     number = _MIXED_LATEX.sub(r"\1 \2/\3", without_percent)
+    if _SPACED.fullmatch(number):
+        number = number.replace(" ", "")
     value = _repeating(number)
     if value is None and _PLAIN.fullmatch(number):
         value = cached_number(number)
+    if value is None and _SCIENTIFIC.fullmatch(number):
+        value = Fraction(number)
     if value is None:
         value = exact_value(number)
     return None if value is None else (value, without_percent != text)
@@ -157,13 +187,18 @@ def _verdict_on_bases(first: str, second: str) -> bool | None:
 
 
 def _verdict_on_words(first: str, second: str) -> bool | None:
-    """True where both are the same words, upper case, fonts and parentheses aside."""
+    """Times of day; True where both are the same words, upper case, fonts and parentheses aside."""
     one, other = (_WRAPPER.sub(r"\1", text).strip("() ").casefold() for text in (first, second))
+    times = _CLOCK.fullmatch(one), _CLOCK.fullmatch(other)
+    if times[0] and times[1]:
+        halves = {time[2] for time in times if time and time[2]}  # a.m., p.m., where they are said
+        return times[0][1] == times[1][1] and len(halves) < 2
     return True if one == other and _WORDS.fullmatch(one) else None
 
 
 def readable(text: str) -> str:
     """A normal form as math-verify reads it rightly."""
+    text = _DEGREES.sub(r"\\\1(\\frac{\2\\pi}{180})", text)
     text = text.replace("\\varnothing", "\\emptyset")
     text = re.sub(rf"{_CURRENCY}(?=[0-9.])", "", text)
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)

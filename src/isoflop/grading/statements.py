@@ -12,6 +12,7 @@ STATEMENT = re.compile(
     r"""
       \#\#\#\#
     | ^[ \t]*A:                                             # the style of GSM8K's published model solutions
+    | ^[\#*_ \t]{0,10}(?:final[ ])?answer[*_ \t]{0,4}$      # a heading
     | \banswer(?:[*_ \t]{0,4}:|[*_ \t]{0,4}\sis\b|\s=)      # "the answer is", "Answer:", "**Answer**:"
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
@@ -23,6 +24,15 @@ _BOX_OR_BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s+(-?[0-9][0-9.,/]*[0-9]|-?[0-9]|[A-HJ-Zb-z])(?![0-9a-zA-Z{\\])")
 _BOXED_COMMAND = re.compile(r"\\boxed\s*(?=\\(?:[dt]?frac|sqrt|text|mathrm|mathbf|overline|pi)(?![a-zA-Z]))")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
+# What parts boxes of one statement: delimiters, a comma or a word, an unknown perhaps.
+_LONGEST_PARTING = 80
+_PARTING = re.compile(
+    r"""(?:[\s$]|\\[()\[\],;!\ ]|\\q?quad)*
+    (?:[,;&]|\\text\{\s*(?:and|or)\s*\}|,?\s*(?:and|or)\b)
+    (?:[\s$]|\\[()\[\],;!\ ]|\\q?quad|and\b)*
+    (?:[a-zA-Z](?:_(?:[0-9a-zA-Z]|\{[0-9a-zA-Z]+\}))?\s*=\s*)?""",
+    re.VERBOSE,
+)
 # A sample of a base model may go on with a question of its own.
 _NEXT_QUESTION = re.compile(r"\n[ \t]*(?:Q|Question|Problem)\s*[0-9]*\s*:")
 _HEADING_WORDS = re.compile(r"\s*(?:[0-9]+[.)]\s+\S|[A-Za-z][A-Za-z ,:'-]*\n)")
@@ -68,6 +78,22 @@ def boxed(text: str) -> list[tuple[int, str]]:
             opened.append((match.start(), match.end()))
     found += [(match.start(), _with_arguments(text, match.end())) for match in _BOXED_COMMAND.finditer(text)]
     return sorted(found)
+
+
+def side_by_side(text: str, boxes: list[tuple[int, str]]) -> list[str]:
+    r"""The contents of the last boxes that only a comma, "and" or "or" parts: "\boxed{3} and \boxed{5}".
+
+    `boxes` are those of `boxed`. Other words, a new paragraph or a sentence end what stands together.
+    """
+    together: list[str] = []
+    following = len(text)
+    for start, inside in reversed(boxes):
+        end = text.find("{", start) + 1 + len(inside)
+        if together and not _PARTING.fullmatch(text[end + 1 : min(following, end + 1 + _LONGEST_PARTING)]):
+            break
+        together.insert(0, inside)
+        following = start
+    return together
 
 
 def _with_arguments(text: str, start: int) -> str:

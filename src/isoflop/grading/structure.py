@@ -12,10 +12,17 @@ Equivalent = Callable[[str, str], bool | None]
 _OPENING, _CLOSING = "([{", ")]}"
 # What is no name on the left of an equation: a sum, product, power, fraction or multiple of unknowns.
 _COMPUTED = re.compile(r"[-+^*/]|\\(?:cdot|times|frac|sqrt)(?![a-zA-Z])|[0-9] ?[A-Za-z\\(]")
+# Two letters or more in capitals are a segment or an angle, which geometry asks for: \frac{NO}{BO}.
+_COMMAND_OR_SEGMENT = re.compile(r"\\[a-zA-Z]+|[A-Z]{2,}")
 _SUBSCRIPT = re.compile(r"_(?:[A-Za-z0-9]|\{[^{}]*\})")
 _WORD_UNIT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\{[^{}]*\}")
 _QUANTITY = re.compile(rf"(-?[0-9][0-9.,]*|\\frac\{{[0-9]+\}}\{{[0-9]+\}}) ?({_WORD_UNIT.pattern})")
 _BETWEEN = re.compile(r"(?: |,|\\times|\\cdot|\\text\{ ?and ?\})*")
+_SEVERAL = re.compile(r"\\pm(?![a-zA-Z])|\b(?:and|or)\b|\\text\{ ?(?:and|or) ?\}")
+# Braces alone are not printed, nor is a command that sets words; what lists have between their last two.
+_BARE_BRACES = re.compile(r"(?:\\text)?\{([^{}]*,[^{}]*)\}")
+_AND_OR = re.compile(r",?\s*(?:\\text\{ ?(?:and|or) ?\}|\b(?:and|or)\b)\s*")
+_BRACKETS = re.compile(r"(?:[(\[]|\\\{|\\text\{|\{)(.*)(?:[)\]]|\\\}|\})")
 _MATRIX = re.compile(r"(.+?)(\\begin\{([bpvBV]?matrix)\})(.*)(\\end\{\3\})", re.DOTALL)
 _SCALAR = re.compile(r"-|-?[0-9]+(?:\.[0-9]+)?|-?\\frac\{-?[0-9]+\}\{[0-9]+\}")
 
@@ -65,8 +72,10 @@ def _on_equations(first: str, second: str, equivalent: Equivalent) -> bool | Non
     if re.search(r"[a-z]{3,} [a-z]", equation[0]):
         return None  # words; others decide
     # Without unknowns it is a calculation, and says what it comes to.
-    unknowns = re.search(r"[A-Za-z]", re.sub(r"\\[a-zA-Z]+", "", equation[0]))
-    if unknowns and _COMPUTED.search(_SUBSCRIPT.sub("", equation[0])):
+    unknowns = [re.search(r"[A-Za-z]", _COMMAND_OR_SEGMENT.sub("", side)) for side in equation]
+    if unknowns[-1] and not re.search(r"[A-Za-z]", equation[0]):
+        return False  # 7 = 11a + c
+    if unknowns[0] and _COMPUTED.search(_SUBSCRIPT.sub("", equation[0])):
         return False
     return equivalent(equation[-1].strip(), other)
 
@@ -77,18 +86,33 @@ def _on_lists(first: str, second: str, equivalent: Equivalent) -> bool | None:
         return None
     if members[0] is None or members[1] is None:
         # A set or a pair may be a list; one number is none.
-        alone = first if members[0] is None else second
-        return False if re.fullmatch(r"-?[0-9][0-9.,]*", alone) else None
+        alone, listed = (first, members[1]) if members[0] is None else (second, members[0])
+        if re.fullmatch(r"-?[0-9][0-9.,]*", alone):
+            return False
+        if listed is None or _bracketed(alone) != "(":
+            return None
+        pair = parts(alone[1:-1])
+        if len(pair) != len(listed):
+            return None
+        return _all_of([equivalent(one, other) for one, other in zip(pair, listed, strict=True)])
     return _same_members(members[0], members[1], equivalent)
 
 
 def _members(text: str) -> list[str] | None:
     """The members of a list without brackets, of numbers, single letters or words; None for anything else."""
-    inside = re.fullmatch(r"\\text\{([^{}]*,[^{}]*)\}", text)
-    found = parts(inside[1] if inside else text)
+    inside = _BARE_BRACES.fullmatch(text)
+    found = parts(_AND_OR.sub(",", inside[1] if inside else text))
     if len(found) < 2 or not all(found) or "\\begin" in text or "=" in text:
         return None
     return found
+
+
+def has_several_members(text: str) -> bool:
+    """Whether an answer in normal form is a list, pair or set, or says "and", "or" or plus-minus."""
+    if "\\boxed" in text or _SEVERAL.search(text):
+        return True
+    inside = _BRACKETS.fullmatch(text)
+    return len(parts(inside[1] if inside else text)) > 1
 
 
 def _same_members(first: Sequence[str], second: Sequence[str], equivalent: Equivalent) -> bool | None:
@@ -134,6 +158,10 @@ def _on_quantities(first: str, second: str, equivalent: Equivalent) -> bool | No
         equivalent(number, other) if unit == other_unit else False
         for (number, unit), (other, other_unit) in zip(found[0], found[1], strict=True)
     ]
+    return _all_of(verdicts)
+
+
+def _all_of(verdicts: Sequence[bool | None]) -> bool | None:
     if False in verdicts:
         return False
     return None if None in verdicts else True

@@ -7,6 +7,7 @@ what certainly differs, and show what is the same for positive unknowns.
 import logging
 import math
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,10 +18,12 @@ from sympy import (
     Eq,
     Expr,
     FiniteSet,
+    I,
     Integral,
     Interval,
     Limit,
     MatrixBase,
+    MatrixExpr,
     Poly,
     PolynomialError,
     Product,
@@ -35,9 +38,14 @@ logging.disable(logging.CRITICAL)
 _PERCENT = re.compile(r"%|percent|pct", re.IGNORECASE)
 # Words: math-verify reads their letters as symbols, and compares them as text besides.
 _WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|operatorname)|(?<![\\A-Za-z])[A-Za-z]{3,}|^[A-Za-z]{2,}$")
-# What stands for a computation may take for ever to carry out.
-_UNEVALUATED = (Derivative, Integral, Limit, Product, Sum)
+# What stands for a computation may take for ever to carry out; sums and products of matrices have no value.
+_UNEVALUATED = (Derivative, Integral, Limit, MatrixExpr, Product, Sum)
 _TARGETS = [LatexExtractionConfig(), ExprExtractionConfig()]
+
+
+def _point(symbols: Iterable[Symbol], shift: float = 0.0) -> dict[Symbol, Any]:
+    """A value for every symbol; the letter i is the imaginary unit, which math-verify does not know."""
+    return {one: I if one.name == "i" else Rational(str(_coordinate(one.name) + shift)) for one in symbols}
 
 
 def _coordinate(symbol: str) -> float:
@@ -71,7 +79,7 @@ def _value(expression: Any) -> complex:
     symbols = expression.free_symbols
     if not all(type(one) is Symbol for one in symbols):
         raise ValueError
-    return complex(expression.subs({one: _coordinate(one.name) for one in symbols}).evalf())
+    return complex(expression.subs(_point(symbols)).evalf())
 
 
 def _members(parsed: Any) -> list[complex]:
@@ -110,7 +118,7 @@ def _same_where_positive(first: str, second: str) -> bool:
     if not all(type(one) is Symbol for one in symbols) or _WORDS.search(first) or _WORDS.search(second):
         return False
     for shift in (0.0, 0.61, 1.83) if symbols else (0.0,):
-        point = {one: Rational(str(_coordinate(one.name) + shift)) for one in symbols}
+        point = _point(symbols, shift)
         here, there = (one.subs(point).evalf(30) for one in pair)
         if not (here.is_number and there.is_number and here.is_finite and there.is_finite):
             return False

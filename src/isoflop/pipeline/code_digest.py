@@ -23,6 +23,7 @@ DESCRIPTIONS = (
 LOOKED_UP = {
     f"{PACKAGE}.selection.registry": (f"{PACKAGE}.selection.selectors",),
     f"{PACKAGE}.selection.aggregation": (f"{PACKAGE}.selection.aggregations",),
+    f"{PACKAGE}.grading.grader": (f"{PACKAGE}.grading.graders",),
     f"{PACKAGE}.data.format": (f"{PACKAGE}.data.formats",),
     f"{PACKAGE}.search.registry": (f"{PACKAGE}.search.algorithms",),
     f"{PACKAGE}.verifiers.registry": (f"{PACKAGE}.verifiers.kinds",),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import FileSource
+from isoflop.config.datasets import FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
@@ -21,6 +21,8 @@ from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PRO
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import (
     COST_MODELS,
+    DEFAULT_CHOICES,
+    GRADERS,
     IMPORT_FORMATS,
     SEARCHES,
     SELECTORS,
@@ -85,7 +87,7 @@ class Plan:
             TrainSpec(
                 name=model,
                 training=training,
-                grader=self.config.datasets[held_out].grader,
+                **self.grading(held_out),
                 regenerate=f"snakemake --cores all --configfile configs/{self.config.experiment}.yaml "
                 f"{self.paths.trained(model)}",
                 version=TRAIN_VERSION,
@@ -127,7 +129,7 @@ class Plan:
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
-                grader=self.config.datasets[entry.problems].grader,
+                **self.grading(entry.problems),
                 seed=self.config.seed,
                 version=LABEL_VERSION,
             )
@@ -244,15 +246,24 @@ class Plan:
         """Specification of a table of grades."""
         return canonical(
             GradeSpec(
-                grader=self.config.datasets[dataset].grader,
+                **self.grading(dataset),
                 step_tag=self.config.policies[policy].step_tag,
                 code=code_digest("isoflop.stages.grade"),
             )
         )
 
+    def grading(self, dataset: str) -> dict[str, Any]:
+        """How a data set's answers are graded: fields of `isoflop.specs.Grading`."""
+        entry = self.config.datasets[dataset]
+        return {
+            "grader": entry.grader,
+            "choices": DEFAULT_CHOICES if isinstance(entry, WordproblemsSource) else entry.choices,
+            "plugins": plugins((GRADERS, (entry.grader,))),
+        }
+
     def graders(self, dataset: str) -> int:
         """How many processes comparing a data set's answers keeps busy."""
-        return 1 if self.config.datasets[dataset].grader == "number" else _GRADERS
+        return _GRADERS if GRADERS[self.config.datasets[dataset].grader].slow else 1
 
     def select(self, policy: str, generator: str) -> str:
         """Specification of a table of credits; what is not picked from depends on no selector."""

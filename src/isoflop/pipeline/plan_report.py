@@ -5,6 +5,7 @@ from isoflop.config.study import config_yaml
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import FIGURE, REPORT, TABLE
 from isoflop.pipeline.plan import Plan
+from isoflop.registries import GRADERS
 from isoflop.report.spec import (
     FIGURE_FORMATS,
     PROGRAM_TABLES,
@@ -129,7 +130,7 @@ class ReportPlan:
         return tuple(
             name
             for name in config.studied_datasets
-            if name in searched and config.datasets[name].grader == "code"
+            if name in searched and GRADERS[config.datasets[name].grader].tests
         )
 
     def _shown_policies(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ class RevisionPlan:
                 name=name,
                 trajectories=entry,
                 policy=self._plan.models.policy(entry.policy),
-                grader=self._config.datasets[entry.problems].grader,
+                **self._plan.grading(entry.problems),
                 seed=self._config.seed,
                 version=TRAJECTORIES_VERSION,
             )
@@ -50,7 +50,7 @@ class RevisionPlan:
                 name=name,
                 chains=entry,
                 policy=self._plan.models.policy(entry.policy),
-                grader=self._config.datasets[entry.problems].grader,
+                **self._plan.grading(entry.problems),
                 seed=self._config.seed,
                 version=CHAIN_LABELS_VERSION,
             )

@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 
 from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource
 from isoflop.errors import UserError
+from isoflop.registries import GRADERS, GraderTraits
 
 Filed = HubSource | GithubSource | FileSource
 Row = dict[str, str | list[str]]
 
 PROBLEMS = 4
-# Right answers; policies say these numbers and programs (sentences).
-_ANSWERS = ("1", "2", "3")
 _TESTS = ["assert solve(1) == 1", "assert solve(2) == 2"]
 _PROGRAM = "def solve(x):\n    return x\n"
 
@@ -27,15 +26,16 @@ _PROGRAM = "def solve(x):\n    return x\n"
 def sentences(
     separators: Sequence[str], graders: Sequence[str], answers: Sequence[str] = (), tag: str | None = None
 ) -> list[str]:
-    """What policies say: steps with each separator, answers that the graders read, and programs.
+    """What policies say: steps with each separator, answers that the `graders` read, and programs.
 
     `answers`: further ones, right for problems that are not invented here. `tag`: what the policy writes
     after every step, answers included.
     """
     said = [f"{words}{end}" for end in separators for words in ("Count them.", "So it is more.", "Add one.")]
-    known = dict.fromkeys((*_ANSWERS, r"\frac{1}{2}", *answers))
+    examples = (one for name in graders for one in GRADERS[name].examples)
+    known = dict.fromkeys((*GraderTraits.examples, r"\frac{1}{2}", *examples, *answers))
     said += [f"The answer is \\boxed{{{answer}}}{'.' if tag is None else tag}" for answer in known]
-    if "code" in graders:
+    if any(GRADERS[name].tests for name in graders):
         said += [f"\n```python\n{body}```\n" for body in (_PROGRAM, _PROGRAM.replace("x\n", "x + 1\n"))]
     return said
 
@@ -45,7 +45,8 @@ def problem_rows(name: str, dataset: Filed) -> list[Row]:
 
     Raises UserError where no text fits its answer pattern.
     """
-    rows = [_row(dataset.fields, number) for number in range(PROBLEMS)]
+    answers = GRADERS[dataset.grader].examples
+    rows = [_row(dataset.fields, number, answers[number % len(answers)]) for number in range(PROBLEMS)]
     if dataset.fields.answer is not None:
         _check_pattern(name, dataset.fields, rows[0])
     if dataset.where is None:
@@ -57,8 +58,7 @@ def problem_rows(name: str, dataset: Filed) -> list[Row]:
     return [*kept, rows[0] | dict.fromkeys(dataset.where, "left out")]
 
 
-def _row(fields: FieldMap, number: int) -> Row:
-    answer = _ANSWERS[number % len(_ANSWERS)]
+def _row(fields: FieldMap, number: int, answer: str) -> Row:
     row: Row = dict.fromkeys(_columns(fields.prompt), f"What is {answer} times 1?")
     if fields.tests is not None:
         row |= dict.fromkeys(fields.tests[:-1], "") | {fields.tests[-1]: _TESTS}

@@ -1,7 +1,8 @@
-"""How the solutions of every pool end: with an answer, without one, unfinished, too long for the verifier.
+"""How the solutions of every pool end: with an answer, without one, unfinished, undecided, too long.
 
-A solution without a recognised answer counts as wrong. Where the model ended it itself, its answer may be in
-a form that the extraction does not know, so its share bounds what accuracy may understate.
+A solution without a recognised answer counts as wrong, and so does one whose answer could not be compared
+within the limits. Where the model ended it itself, its answer may be in a form that the extraction does not
+know, so its share bounds what accuracy may understate.
 """
 
 import math
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
-from isoflop.estimate import percent
+from isoflop.estimate import Estimate, percent
 from isoflop.report.html_table import Cell, HtmlTable
 
 # A share of solutions above this is told in a sentence.
 WORTH_TELLING = 0.02
 _KEYS = ("dataset", "policy", "generator")
-_SHARES = ("no_answer", "unfinished", "finished_no_answer", "too_long")
+_ESTIMATED = ("no_answer", "unfinished", "finished_no_answer", "undecided")
+_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class PoolCounts:
 
     `unfinished`: cut off at the token limit, or left by a search; NaN where nobody knows, as for imported
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
+    `undecided`: with an answer that could not be compared with the reference within the limits.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
     whether that rests on an estimate. `thinking_tokens`: how many of them are thoughts, mean; NaN where that
     was not counted for every candidate. `problems`: with any candidates.
@@ -36,9 +40,10 @@ class PoolCounts:
     policy: str
     generator: str
     candidates: int
-    no_answer: float
-    unfinished: float
-    finished_no_answer: float
+    no_answer: Estimate
+    unfinished: Estimate
+    finished_no_answer: Estimate
+    undecided: Estimate
     too_long: float
     tokens: float
     tokens_estimated: bool
@@ -46,11 +51,47 @@ class PoolCounts:
     problems: int = 0
 
 
+def share_of(hits: NDArray[np.integer], sizes: NDArray[np.integer], level: float = 0.95) -> Estimate:
+    """A share of candidates with its interval, the problems being a sample: answers to one are alike.
+
+    Parameters
+    ----------
+    hits, sizes
+        Of every problem, shape [problems]: candidates that are meant, candidates.
+    level
+        Of the interval.
+
+    Returns
+    -------
+    Estimate
+        The share, and Wilson's interval for as many independent candidates as would vary as much as the
+        problems do (linearised ratio, Kish's design effect), at most those there are. Where the share is 0
+        or 1, which tells nothing of how problems vary, for one candidate a problem.
+
+    References
+    ----------
+    Wilson 1927, doi:10.1080/01621459.1927.10502953; Dean and Pagano 2015, doi:10.1093/jssam/smv024, compare
+    intervals of shares in clusters.
+    """
+    total, problems = int(sizes.sum()), sizes.size
+    share = float(hits.sum()) / total
+    effective = float(problems)
+    if problems > 1 and 0 < share < 1:
+        spread = float(np.sum((hits - share * sizes) ** 2)) * problems / (problems - 1) / total**2
+        effective = min(total, share * (1 - share) / spread) if spread > 0 else total
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    middle = (share + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * effective)) / effective) / (1 + z2 / effective)
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
 def counted(
     key: tuple[str, str, str],
     *,
+    problems: NDArray[np.int64],
     finished: NDArray[np.bool_],
     answered: NDArray[np.bool_],
+    undecided: NDArray[np.int64] | None,
     tokens: NDArray[np.int64],
     too_long: int,
     tokens_estimated: bool,
@@ -60,16 +101,24 @@ def counted(
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
-    `thinking`: how many of each candidate's tokens are thoughts, NaN where nobody counted. Where an
-    `imported` pool marks no candidate as unfinished, its files did not say.
+    `problems`: numbers of the candidates' problems, from 0. `undecided`: of every problem, how many
+    candidates are; None where the table does not say. `thinking`: how many of each candidate's tokens are
+    thoughts, NaN where nobody counted. Where an `imported` pool marks no candidate as unfinished, its files
+    did not say.
     """
+    sizes = np.bincount(problems)
+
+    def share(meant: NDArray[np.bool_]) -> Estimate:
+        return share_of(np.bincount(problems[meant], minlength=sizes.size), sizes)
+
     unknown = imported and bool(finished.all())
     return PoolCounts(
         *key,
         candidates=tokens.size,
-        no_answer=float(np.mean(~answered)),
-        unfinished=math.nan if unknown else float(np.mean(~finished)),
-        finished_no_answer=float(np.mean(finished & ~answered)),
+        no_answer=share(~answered),
+        unfinished=_UNKNOWN if unknown else share(~finished),
+        finished_no_answer=share(finished & ~answered),
+        undecided=_UNKNOWN if undecided is None else share_of(undecided, sizes),
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
@@ -93,7 +142,8 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
             {
                 "experiment": experiment,
                 **{name: getattr(pool, name) for name in (*_KEYS, "candidates")},
-                **{name: _text(getattr(pool, name), "{:.6f}", "") for name in _SHARES},
+                **dict(cell for name in _ESTIMATED for cell in _columns(name, getattr(pool, name))),
+                "too_long": f"{pool.too_long:.6f}",
                 "tokens": f"{pool.tokens:.6g}",
                 "thinking_tokens": _text(pool.thinking_tokens, "{:.6g}", ""),
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
@@ -117,16 +167,35 @@ def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]
             f"Unfinished solutions, cut off at the token limit or left by a search: {unfinished}. They count "
             "as wrong unless they had stated their answer."
         )
+    if undecided := _told(of_dataset, "undecided"):
+        yield (
+            f"Solutions whose answer could not be compared within the limits: {undecided}. They count as "
+            "wrong."
+        )
     if too_long := _told(of_dataset, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
 
 
 def _told(pools: Sequence[PoolCounts], name: str) -> str:
     return "; ".join(
-        f"{pool.policy} ({pool.generator}) {percent(share)}% of {pool.candidates:,}"
+        f"{pool.policy} ({pool.generator}) {_in_percent(share)} of {pool.candidates:,}"
         for pool in pools
-        if (share := getattr(pool, name)) > WORTH_TELLING
+        if _value(share := getattr(pool, name)) > WORTH_TELLING
     )
+
+
+def _value(share: Estimate | float) -> float:
+    return share.value if isinstance(share, Estimate) else share
+
+
+def _in_percent(share: Estimate | float) -> str:
+    return share.in_percent if isinstance(share, Estimate) else f"{percent(share)}%"
+
+
+def _columns(name: str, share: Estimate) -> Iterator[tuple[str, str]]:
+    """A share and its interval, as cells of a CSV."""
+    for ending, value in (("", share.value), ("_low", share.low), ("_high", share.high)):
+        yield f"{name}{ending}", "" if math.isnan(value) else f"{value:.6f}"
 
 
 def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
@@ -138,21 +207,23 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
     for pool in pools:
         cells = [Cell(pool.dataset)] * several
         cells += [Cell(pool.policy), Cell(pool.generator), Cell(f"{pool.candidates:,}")]
-        for name in _SHARES:
+        for name in (*_ESTIMATED, "too_long"):
             share = getattr(pool, name)
-            cells.append(Cell(_text(100 * share, "{:.1f}%", "–"), bold=share > WORTH_TELLING))
+            text = "–" if math.isnan(_value(share)) else _in_percent(share)
+            cells.append(Cell(text, bold=_value(share) > WORTH_TELLING))
         cells.append(Cell(f"{pool.tokens:.0f}"))
         cells += [Cell(_text(pool.thinking_tokens, "{:.0f}", "–"))] * thinking
         rows.append(cells)
     header = [
         *["Data"] * several, "Model", "Generator", "Solutions", "No answer", "Unfinished", "Ended, no answer",
-        "Too long", "Tokens", *["Thinking"] * thinking,
+        "Undecided", "Too long", "Tokens", *["Thinking"] * thinking,
     ]  # fmt: skip
     estimated = ", estimated" * any(pool.tokens_estimated for pool in pools)
     note = (
         "Solutions without a recognised answer count as wrong. Of those that the model ended itself, nobody "
         "can tell from the accuracy whether the model or the extraction failed. Unfinished: cut off at the "
-        f"token limit, or left by a search. Too long: for the verifier. Bold: more than {WORTH_TELLING:.0%}. "
+        "token limit, or left by a search. Undecided: not compared within the limits, which counts as wrong. "
+        f"Too long: for the verifier. Intervals: 95%, over problems. Bold: more than {WORTH_TELLING:.0%}. "
         f"Tokens: generated for a solution, mean{estimated}. "
         + "Thinking: how many of them are thoughts, mean. " * thinking
         + ("–: not known." if thinking else "–: imported files do not say.")
@@ -160,5 +231,5 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
     return HtmlTable("How solutions end", note, header, rows, text_columns=2 + several)
 
 
-def _text(share: float, form: str, unknown: str) -> str:
-    return unknown if math.isnan(share) else form.format(share)
+def _text(number: float, form: str, unknown: str) -> str:
+    return unknown if math.isnan(number) else form.format(number)

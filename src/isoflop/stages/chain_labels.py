@@ -113,7 +113,8 @@ def main(arguments: Sequence[str]) -> None:
         what=f"chain_labels {spec.name}",
         requests=len(problems) * per_problem,
     )
-    with make_grader(spec.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+    unsafe = given.runtime.allow_unsandboxed
+    with make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=unsafe) as grader:
         run_chunked(task, start)
 
 

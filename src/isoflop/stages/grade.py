@@ -5,7 +5,8 @@ metadata and the summary on standard error count the comparisons that stayed und
 """
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,6 +60,17 @@ class Graded:
             "answer_class": numbers,
             "correct": correct,
         }
+
+    def undecided_candidates(self, references: Mapping[str, str]) -> dict[str, int]:
+        """How many candidates of a problem could not be compared with its reference, where any could not."""
+        pairs = set(self.undecided())
+        return dict(
+            Counter(
+                problem
+                for problem, answer in zip(self.problem_ids, self.answers, strict=True)
+                if answer is not None and (problem, answer, references[problem]) in pairs
+            )
+        )
 
     def undecided(self) -> list[tuple[str, str, str]]:
         """Every undecided comparison: problem, answer, what it was compared with."""
@@ -131,7 +143,9 @@ def main(arguments: Sequence[str]) -> None:
     )
     with ExitStack() as stack:
         graders = [
-            stack.enter_context(make_grader(spec.grader, allow_unsandboxed=runtime.allow_unsandboxed))
+            stack.enter_context(
+                make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=runtime.allow_unsandboxed)
+            )
             for _ in range(runtime.graders)
         ]
         graded = grade(references, candidates, graders, files.candidates, spec.step_tag)
@@ -142,6 +156,7 @@ def main(arguments: Sequence[str]) -> None:
         "candidates": len(graded.answers),
         "answered": answered,
         "undecided": len(undecided),
+        "undecided_candidates": graded.undecided_candidates(references),
         "undecided_examples": [[part[:_EXAMPLE_LENGTH] for part in one] for one in undecided[:_EXAMPLES]],
     }
     columns = graded.columns(candidates.column("candidate").to_pylist())

@@ -14,6 +14,7 @@ from isoflop.data.problems import problem_columns
 from isoflop.errors import UserError, run_main
 from isoflop.files import write_table
 from isoflop.grading.grader import make_grader
+from isoflop.registries import DEFAULT_CHOICES
 from isoflop.specs import ProblemsSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import PROBLEMS
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str]) -> None:
         problems, provenance = load_file(dataset)
         name = dataset.path
     # Before anything is sampled: whether the answers can be graded, and here.
-    with make_grader(dataset.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+    choices = DEFAULT_CHOICES if isinstance(dataset, WordproblemsSource) else dataset.choices
+    unsafe = given.runtime.allow_unsandboxed
+    with make_grader(dataset.grader, choices=choices, allow_unsandboxed=unsafe) as grader:
         for problem in problems:
             fault = grader.reference_fault(problem.answer)
             if fault is not None:

@@ -167,7 +167,8 @@ def main(arguments: Sequence[str]) -> None:
         schema=LABELS,
         what=f"label {spec.name}",
     )
-    with make_grader(spec.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
+    unsafe = given.runtime.allow_unsandboxed
+    with make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=unsafe) as grader:
         run_chunked(task, lambda: Started(Labeller(spec, checkable, grader, given.runtime).label, finish))
 
 

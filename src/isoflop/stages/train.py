@@ -328,7 +328,8 @@ def _accuracy_by_level(
     ]
     policy = TransformersPolicy(PolicyEntry(model=str(model)))
     right: dict[str, list[bool]] = {"all levels": []}
-    with make_grader(spec.grader, allow_unsandboxed=runtime.allow_unsandboxed) as grader:
+    unsafe = runtime.allow_unsandboxed
+    with make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=unsafe) as grader:
         for row, completion in zip(rows, policy.generate(requests), strict=True):
             cut = completion.finish == "length"
             verdict = is_right(grader, completion.text, row["answer"], truncated=cut)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isoflop.files import check_aligned, read_table
+from isoflop.files import check_aligned, read_table, table_metadata
 from isoflop.report.figures.trees import DrawnTree, worth_drawing
 from isoflop.report.html import StageCost
 from isoflop.report.lookup import Tables, headline_strategy, without_length
@@ -43,9 +44,15 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
         candidates = read_table(paths[0], CANDIDATES, columns)
         grades = read_table(paths[1], GRADES, ["problem_id", "candidate", "answer_class"])
         check_aligned(grades, paths[1], candidates, paths[0])
+        codes, ids = pd.factorize(candidates["problem_id"].to_pandas())
+        undecided = table_metadata(grades).get("undecided_candidates")
         found.append(
             counted(
                 (dataset, policy, generator),
+                problems=codes.astype(np.int64),
+                undecided=None
+                if not isinstance(undecided, dict)
+                else np.array([undecided.get(name, 0) for name in ids]),
                 finished=pc.equal(candidates["finish"], STOP).to_numpy(),
                 answered=pc.not_equal(grades["answer_class"], NO_ANSWER).to_numpy(),
                 tokens=candidates["tokens"].to_numpy().astype(np.int64),

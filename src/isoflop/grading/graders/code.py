@@ -1,4 +1,4 @@
-"""Answers that are programs: run in a sandbox against a problem's tests.
+"""Grader `code`: answers that are programs, run in a sandbox against a problem's tests.
 
 The reference answer is Python source: assertions, and statements that they need (MBPP's `test_list` and
 `test_setup_code`). A program is correct if none of them fails.
@@ -22,6 +22,7 @@ from isoflop.errors import UserError
 from isoflop.grading import program_runner
 from isoflop.grading.code_blocks import stated_program
 from isoflop.grading.equivalence import AnswerClasses, numbered
+from isoflop.grading.grader import GraderKind, GraderSettings
 from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_PROCESSES
 from isoflop.grading.sandbox import Limits, Sandbox
 from isoflop.grading.statements import answering
@@ -134,3 +135,10 @@ def _is_failure(look: str) -> bool:
 @cache
 def _runner() -> str:
     return Path(program_runner.__file__).read_text(encoding="utf-8")
+
+
+def _make(settings: GraderSettings) -> CodeGrader:
+    return CodeGrader(allow_unsandboxed=settings.allow_unsandboxed)
+
+
+GRADER = GraderKind(name="code", order=3, slow=True, tests=True, make=_make)

@@ -1,0 +1,1 @@
+"""The graders of isoflop, one a module: `GRADER`."""
