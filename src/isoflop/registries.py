@@ -66,6 +66,16 @@ class SelectorTraits(Registered):
         return self.reads == "logprob"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FormatTraits(Registered):
+    """What the config and the plan know of a format of published work.
+
+    `counted`: whether its rows count samples and right ones per problem, without any texts.
+    """
+
+    counted: bool = False
+
+
 _Member = TypeVar("_Member", bound=Registered)
 
 
@@ -157,7 +167,7 @@ STEP_AGGREGATIONS = Registry(
     Registered,
 )
 IMPORT_FORMATS = Registry(
-    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
+    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", FormatTraits
 )
 
 
@@ -194,8 +204,6 @@ def practical_selectors() -> tuple[str, ...]:
 
 SelectorName = Annotated[str, _Among(lambda: SELECTORS.names)]
 """A selector, checked when it is read."""
-PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
-"""A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
 StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from isoflop.config.base import Grader
 from isoflop.config.datasets import Dataset
 from isoflop.config.generators import Import, Revisions, Sampled, Searched
-from isoflop.config.models import Policy
+from isoflop.config.models import ModelSize, Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
 from isoflop.registries import SelectorName
@@ -81,6 +81,23 @@ class ReplaySpec(Spec):
     generator: Import
     policy: Policy
     verifier: ImportedVerifier | None
+    mirror: str | None
+    files: tuple[str, ...] = ()
+    code: str
+    plugins: Mapping[str, str] = {}
+
+
+class CountsSpec(Spec):
+    """Imported counts of several policies on the same problems, and coverage from them.
+
+    `policies`: the size of each, in the order of their credits tables. `texts`: the data set has a table of
+    problems. `files` and `plugins` are as for replay.
+    """
+
+    generator: Import
+    policies: Mapping[str, ModelSize]
+    texts: bool
+    budgets: tuple[int, ...]
     mirror: str | None
     files: tuple[str, ...] = ()
     code: str

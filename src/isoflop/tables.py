@@ -108,6 +108,19 @@ GRADES = pa.schema(
     ]
 )
 
+# One row per policy and problem of an import of counts, the problems of every policy in one order: n samples
+# and c right ones, without texts. `tokens`: of a sample, mean.
+COUNTS = pa.schema(
+    [
+        pa.field("policy", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("level", pa.int16()),
+        pa.field("samples", pa.int32(), nullable=False),
+        pa.field("correct", pa.int32(), nullable=False),
+        pa.field("tokens", pa.float64(), nullable=False),
+    ]
+)
+
 # One row per (strategy, half, budget, problem): the expected credit over all subsets of that size, of the
 # whole pool (half 0) or of its candidates at even (1) or odd (2) places, where it tells difficulty too.
 CREDITS = pa.schema(

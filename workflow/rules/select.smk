@@ -7,6 +7,9 @@ rule select:
         scores=lambda w: PLAN.paths.scores(pool_of(w)),
     output:
         CREDITS,
+    wildcard_constraints:
+        # Counts have their credits from their own rule.
+        generator=any_of(name for name in CONFIG.generators if name not in CONFIG.counts),
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
     group:

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from isoflop.config.base import Count, Entry, Name, Text
 from isoflop.costs import CostModel
-from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.registries import SelectorName, StepAggregationName
 
 # R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
@@ -19,8 +19,8 @@ Strategy = Annotated[
 class HeadlineChoice(Entry):
     """The one strategy and cost that the headline figures and sentences are about."""
 
-    selector: PracticalSelectorName
-    """How the answer is picked."""
+    selector: SelectorName
+    """How the answer is picked; an oracle (`pass`: coverage) only in a study of counts alone."""
     step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
     cost_model: CostModel = "total"

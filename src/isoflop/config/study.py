@@ -105,6 +105,11 @@ class Config(Entry):
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, Import)}
 
     @property
+    def counts(self) -> dict[str, Import]:
+        """Those of them that import counts, without texts."""
+        return {name: entry for name, entry in self.imports.items() if entry.counted}
+
+    @property
     def searches(self) -> dict[str, AnySearch]:
         """The generators that search trees."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
@@ -133,7 +138,7 @@ def config_yaml(config: Config) -> str:
 
 
 def made_pools(config: Config) -> list[tuple[str, str, str]]:
-    """Data set, policy and generator of every table of candidates that the config asks for."""
+    """Data set, policy and generator of all candidates that the config asks for, or of their counts."""
     return [
         (dataset, policy, generator)
         for dataset in config.studied_datasets

@@ -7,6 +7,7 @@ no result depends on them.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from isoflop.config.datasets import CountedSource
 from isoflop.pipeline.paths import (
     CANDIDATES,
     CHAIN_LABELS,
@@ -72,6 +73,9 @@ def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
     yield from _data_and_models(plan)
     for pool in plan.pools.all():
         yield from _candidates(plan, pool)
+    for name in plan.config.counts:
+        read = [*plan.counts_inputs(name), *plan.counts_files(name)]
+        yield _job("counts", plan.counts(name), read, plan.paths.counted(name))
     yield from _picked(plan)
     if comparison is not None:
         yield from _study(plan, comparison)
@@ -79,7 +83,9 @@ def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
 
 def _data_and_models(plan: Plan) -> Iterator[StageJob]:
     config, revisions = plan.config, RevisionPlan(plan)
-    for name in config.datasets:
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, CountedSource):
+            continue
         yield _job("problems", plan.problems(name), plan.problems_files(name), [_problems(plan, name)])
     for name in config.training:
         read = [*plan.train_data(name), *plan.train_start(name), *plan.train_files(name)]
@@ -127,6 +133,8 @@ def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
 def _picked(plan: Plan) -> Iterator[StageJob]:
     """Credits of every pool and length of chains."""
     for pool in plan.pools.picked():
+        if pool.generator in plan.config.counts:
+            continue
         generator, _, length = pool.generator.partition("/")
         whole = pool._replace(generator=generator)
         read = [

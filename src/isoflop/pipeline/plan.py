@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import FileSource
+from isoflop.config.datasets import CountedSource, FileSource
 from isoflop.config.generators import Greedy, Import, Sampling, TreeSearch
 from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
@@ -27,6 +27,7 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
+    CountsSpec,
     GatherSpec,
     GradeSpec,
     LabelSpec,
@@ -193,8 +194,39 @@ class Plan:
             )
         )
 
+    def counts(self, generator: str) -> str:
+        """Specification of an import of counts: of all its policies."""
+        entry = self.config.counts[generator]
+        sizes = {name: self.config.policies[name].size for name in self._counted_policies(generator)}
+        return canonical(
+            CountsSpec(
+                generator=entry,
+                policies={name: size for name, size in sizes.items() if size is not None},
+                texts=not isinstance(self.config.datasets[entry.dataset], CountedSource),
+                budgets=self.config.budgets,
+                mirror=self.config.mirror,
+                files=tuple(self.counts_files(generator)),
+                code=code_digest("isoflop.stages.counts"),
+                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
+            )
+        )
+
+    def counts_files(self, generator: str) -> list[str]:
+        """Local files that counts are imported from, each once."""
+        names = self._counted_policies(generator)
+        return list(dict.fromkeys(path for name in names for path in self.replay_files(name, generator)))
+
+    def counts_inputs(self, generator: str) -> list[str]:
+        """The table of problems, where the data set has one, and the local files."""
+        dataset = self.config.counts[generator].dataset
+        known = not isinstance(self.config.datasets[dataset], CountedSource)
+        return [self.paths.at(PROBLEMS, dataset=dataset)] * known
+
+    def _counted_policies(self, generator: str) -> list[str]:
+        return [pool.policy for pool in self.pools.counted(generator)]
+
     def replay_files(self, policy: str, generator: str) -> list[str]:
-        """Local files that candidates are imported from, and the local tokenizer that counts them."""
+        """Local files that a policy's work is imported from, and the local tokenizer that counts it."""
         entry = self.config.imports[generator]
         files = [
             str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
@@ -304,6 +336,8 @@ class Plan:
     def estimated(self, generator: str) -> bool:
         """Whether the tokens of a generator's solutions are an estimate."""
         entry = self.config.imports.get(generator)
+        if entry is not None and entry.counted:
+            return entry.tokens_per_sample is not None
         return entry is not None and entry.tokenizer is None
 
     def _label_policies(self, label: str) -> list[str]:

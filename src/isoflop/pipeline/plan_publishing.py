@@ -135,7 +135,7 @@ class PublishPlan:
         aside = (Greedy, Revisions)
         shown = {
             one.policy
-            for one in self._plan.pools.all()
+            for one in self._plan.pools.studied()
             if not isinstance(self._config.generators[one.generator], aside)
         }
         return tuple(name for name in self._config.policies if name in shown)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.costs import CostModel
-from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.registries import SelectorName, StepAggregationName
 
 FIGURES = (
     "error_by_size",
@@ -110,7 +110,7 @@ class Headline(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    selector: PracticalSelectorName
+    selector: SelectorName
     step_aggregation: StepAggregationName
     cost_model: CostModel
 
