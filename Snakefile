@@ -79,6 +79,7 @@ include: "workflow/rules/revision_rates.smk"
 include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/coverage.smk"
 include: "workflow/rules/publish.smk"
 include: "workflow/rules/plan_comparison.smk"
 

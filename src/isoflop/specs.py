@@ -87,21 +87,42 @@ class ReplaySpec(Spec):
     plugins: Mapping[str, str] = {}
 
 
+class CountedPolicy(Spec):
+    """A policy whose samples were counted."""
+
+    name: str
+    size: ModelSize
+
+
 class CountsSpec(Spec):
     """Imported counts of several policies on the same problems, and coverage from them.
 
-    `policies`: the size of each, in the order of their credits tables. `texts`: the data set has a table of
+    `policies`: one per credits table, in their order. `texts`: the data set has a table of
     problems. `files` and `plugins` are as for replay.
     """
 
     generator: Import
-    policies: Mapping[str, ModelSize]
+    policies: tuple[CountedPolicy, ...]
     texts: bool
     budgets: tuple[int, ...]
     mirror: str | None
     files: tuple[str, ...] = ()
     code: str
     plugins: Mapping[str, str] = {}
+
+
+class CoverageSpec(Spec):
+    """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
+
+    `generators`: one per table of counts, in their order. `families`: of the policies.
+    """
+
+    experiment: str
+    generators: tuple[str, ...]
+    families: Mapping[str, str]
+    fitted_to: int
+    seed: int
+    code: str
 
 
 class ScoreSpec(Spec):

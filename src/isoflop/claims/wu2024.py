@@ -18,7 +18,8 @@ from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.strategy import Strategy
+from isoflop.registries import SELECTORS
+from isoflop.strategy import NONE, Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
 from isoflop.verdicts.statements import (
@@ -51,6 +52,8 @@ CLAIMS = {
     9: "The smaller of two sizes needs less compute for the same error.",
 }
 _WITHOUT_COST = (5, 8)
+# What coverage, which goes on rising, says nothing of.
+_OF_PICKED = (5, 8, 9)
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9
 
@@ -72,6 +75,11 @@ class Setting:
     strategies: Sequence[Strategy]
     headline: Strategy
     margin: float
+
+    @property
+    def covers(self) -> bool:
+        """Whether the headline is coverage, as in a study of counts: an answer is found, not picked."""
+        return self.headline.selector != NONE and SELECTORS[self.headline.selector].oracle
 
     def family(self, policy: str) -> str:
         """The family of a policy."""
@@ -110,7 +118,9 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_
     judged = []
     for number, sentence in CLAIMS.items():
         for cost in (ANY,) if number in _WITHOUT_COST else costs:
-            found = tests[number](evidence, setting, cost)
+            found: Found = tests[number](evidence, setting, cost)
+            if setting.covers and number in _OF_PICKED:
+                found = "is about answers that are picked, and this study has coverage alone"
             judged.append(judge_found(number, sentence, found, evidence, cost))
     return judged
 
@@ -133,7 +143,13 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
         return "needs two sizes of one family whose compute overlaps"
-    return (Statement("some two sizes cross", "there is", tuple(parts)),)
+    text = "some two sizes cross" + _in_coverage(setting)
+    return (Statement(text, "there is", tuple(parts)),)
+
+
+def _in_coverage(setting: Setting) -> str:
+    """What to add to a statement about accuracy where only coverage was measured."""
+    return ", in coverage" if setting.covers else ""
 
 
 def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -146,14 +162,14 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
         sizes = [setting.parameters[one.policy] for one in series]
         if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
             continue
-        law = optimal_size(series, sizes, evidence, cost)
+        law = optimal_size(series, sizes, evidence, cost, ended=setting.covers)
         if law.alpha is None or law.fit.status != "ok":
             missing.append(f"{family}: {law.fit.status} ({law.fit.note})")
             continue
         parts.append(Part(f"family {family}", "alpha", (_element(law.alpha, evidence.level),)))
     if not parts:
         return "; ".join(missing) or "needs two sizes of one family"
-    return (mean_of_parts("alpha is above 0", parts, evidence.level),)
+    return (mean_of_parts("alpha is above 0" + _in_coverage(setting), parts, evidence.level),)
 
 
 def _element(draws: Floats, level: float) -> Element:

@@ -56,6 +56,13 @@ class Claims(Entry):
     """How much less accurate still counts as no worse, where a claim is about every budget and rival."""
 
 
+class Coverage(Entry):
+    """What is made of the coverage of counts (generators of format `counts`)."""
+
+    fitted_to: Annotated[int, Field(ge=4)] = 100
+    """The first samples of each problem from which coverage with all of them is foretold, as a backtest."""
+
+
 class Difficulty(Entry):
     """How hard each problem is for each policy: quantile bins (Snell et al. 2024)."""
 

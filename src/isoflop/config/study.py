@@ -13,6 +13,7 @@ from isoflop.config.analysis import (
     Bootstrap,
     Claims,
     ComputeOptimal,
+    Coverage,
     Difficulty,
     Exchange,
     HeadlineChoice,
@@ -74,6 +75,8 @@ class Config(Entry):
     """The choice of strategies by difficulty; needs `difficulty`."""
     exchange: Exchange | None = None
     """Small models with test-time compute against larger ones; needs `compute_optimal`."""
+    coverage: Coverage = Coverage()
+    """What is made of counts of right samples."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     claims: Claims = Claims()

@@ -23,7 +23,9 @@ _MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
 class CreditsInput(BaseModel):
-    """What one credits table is about, and whether its tokens were not all counted."""
+    """What one credits table is about: whether its tokens were not all counted, and whether it has counts of
+    right samples alone, without texts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +33,7 @@ class CreditsInput(BaseModel):
     policy: str = Field(min_length=1)
     generator: str = Field(min_length=1)
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 class FitSpec(BaseModel):
@@ -101,7 +104,8 @@ class Curve:
 
     `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
     subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: tokens, FLOPs by cost model and
-    seconds per problem, each [m].
+    seconds per problem, each [m]. `counted`: it is coverage from counts, whose policies may have very
+    different numbers of samples.
     """
 
     key: CurveKey
@@ -116,6 +120,7 @@ class Curve:
     measured: dict[str, Floats]
     limit: Limit | None
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 @dataclass
@@ -206,7 +211,7 @@ def build_curves(
                     chosen,
                     weights=weights,
                     level=level,
-                    tokens_estimated=about.tokens_estimated,
+                    about=about,
                 )
             )
     return curves
@@ -282,7 +287,7 @@ def _curve(
     *,
     weights: Floats,
     level: float,
-    tokens_estimated: bool,
+    about: CreditsInput,
 ) -> Curve:
     credits = columns["credit"]
     accuracy, draws = credits.mean(axis=1), weights @ credits.T
@@ -310,5 +315,6 @@ def _curve(
         draws=draws[:, finite],
         measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
         limit=limit,
-        tokens_estimated=tokens_estimated,
+        tokens_estimated=about.tokens_estimated,
+        counted=about.counted,
     )

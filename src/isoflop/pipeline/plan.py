@@ -16,7 +16,16 @@ from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
-from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
+from isoflop.pipeline.paths import (
+    CHAIN_LABELS,
+    CHAIN_LABELS_ALONE,
+    COUNTS,
+    LABELS,
+    PROBLEMS,
+    TABLE,
+    TRAJECTORIES,
+    Paths,
+)
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
@@ -27,7 +36,9 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
+    CountedPolicy,
     CountsSpec,
+    CoverageSpec,
     GatherSpec,
     GradeSpec,
     LabelSpec,
@@ -197,11 +208,13 @@ class Plan:
     def counts(self, generator: str) -> str:
         """Specification of an import of counts: of all its policies."""
         entry = self.config.counts[generator]
-        sizes = {name: self.config.policies[name].size for name in self._counted_policies(generator)}
+        sizes = [(name, self.config.policies[name].size) for name in self._counted_policies(generator)]
         return canonical(
             CountsSpec(
                 generator=entry,
-                policies={name: size for name, size in sizes.items() if size is not None},
+                policies=tuple(
+                    CountedPolicy(name=name, size=size) for name, size in sizes if size is not None
+                ),
                 texts=not isinstance(self.config.datasets[entry.dataset], CountedSource),
                 budgets=self.config.budgets,
                 mirror=self.config.mirror,
@@ -210,6 +223,30 @@ class Plan:
                 plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
             )
         )
+
+    def coverage(self) -> str:
+        """Specification of what is made of all imports of counts."""
+        config = self.config
+        return canonical(
+            CoverageSpec(
+                experiment=config.experiment,
+                generators=tuple(config.counts),
+                families=self.families(),
+                fitted_to=config.coverage.fitted_to,
+                seed=config.seed,
+                code=code_digest("isoflop.stages.coverage"),
+            )
+        )
+
+    def coverage_inputs(self) -> list[str]:
+        """All credits, then the counts of every import."""
+        counts = [self.paths.at(COUNTS, generator=name) for name in self.config.counts]
+        return [f"{self.results}/fit/credits.parquet", *counts]
+
+    def coverage_tables(self) -> list[str]:
+        """Crossings and backtests, where there are counts."""
+        names = ("coverage_crossings.csv", "coverage_forecast.csv")
+        return [self.paths.at(TABLE, table=name) for name in names if self.config.counts]
 
     def counts_files(self, generator: str) -> list[str]:
         """Local files that counts are imported from, each once."""
@@ -317,7 +354,11 @@ class Plan:
             FitSpec(
                 experiment=config.experiment,
                 inputs=tuple(
-                    CreditsInput(**pool._asdict(), tokens_estimated=self.estimated(pool.generator))
+                    CreditsInput(
+                        **pool._asdict(),
+                        tokens_estimated=self.estimated(pool.generator),
+                        counted=pool.generator in config.counts,
+                    )
                     for pool in self.pools.picked()
                 ),
                 families=self.families(),

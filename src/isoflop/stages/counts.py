@@ -54,16 +54,17 @@ def main(arguments: Sequence[str]) -> None:
         levels = {name: next(iter(pools.values())).counts[name].level for name in names}
     out, *credits = tables
     _write_counts(out, spec, pools, levels)
-    for (policy, pool), path in zip(pools.items(), credits, strict=True):
+    for policy, path in zip(spec.policies, credits, strict=True):
+        pool = pools[policy.name]
         budgets = [budget for budget in spec.budgets if budget <= pool.least]
         if not budgets:
             raise UserError(
                 f"budgets: the smallest, {spec.budgets[0]}, is more than the {pool.least} samples that every "
-                f"problem of policy {policy} has; give smaller ones"
+                f"problem of policy {policy.name} has; give smaller ones"
             )
-        _write_credits(path, spec, policy, pool, budgets, levels)
+        _write_credits(path, spec.generator, policy.size, pool, budgets, levels)
         print(
-            f"counts: {policy}, {len(names)} problems with {pool.least} samples or more, budgets up to "
+            f"counts: {policy.name}, {len(names)} problems with {pool.least} samples or more, budgets up to "
             f"{budgets[-1]}",
             file=sys.stderr,
         )
@@ -74,7 +75,7 @@ def _pools(spec: CountsSpec) -> dict[str, CountedPool]:
     mirror = Path(spec.mirror) if spec.mirror else None
     rows: dict[str, list[Row]] = {}
     pools = {}
-    for policy in spec.policies:
+    for policy in (one.name for one in spec.policies):
         own = (source for source in spec.generator.sources if source.policy == policy)
         files = (one for source in own for one in _files(source, spec.generator, mirror, rows))
         pools[policy] = pool_counts(files, spec.generator.at_least)
@@ -120,7 +121,7 @@ def _write_counts(path: str, spec: CountsSpec, pools: Mapping[str, CountedPool],
 
 
 def _write_credits(
-    path: str, spec: CountsSpec, policy: str, pool: CountedPool, budgets: Sequence[int], levels: Levels
+    path: str, generator: Import, size: ModelSize, pool: CountedPool, budgets: Sequence[int], levels: Levels
 ) -> None:
     """Coverage at every budget that all problems have, with what so many samples cost."""
     counts = [pool.counts[name] for name in levels]
@@ -128,9 +129,9 @@ def _write_credits(
         np.array([getattr(one, name) for one in counts], dtype=np.int64) for name in ("samples", "correct")
     )
     credit = coverage_of_counts(samples, correct, budgets)
-    shape = _shape(spec.policies[policy])
-    tokens = np.array([_tokens(one, spec.generator) for one in counts])
-    prompts = np.full(len(counts), float(spec.generator.prompt_tokens or 0))
+    shape = _shape(size)
+    tokens = np.array([_tokens(one, generator) for one in counts])
+    prompts = np.full(len(counts), float(generator.prompt_tokens or 0))
     # One sample stands for all of a problem, with the mean tokens; nobody measured seconds.
     usage = Usage(shape, np.nan, tokens)
     costs = expected_costs(budgets, np.ones(len(counts), dtype=np.int64), prompts, usage, None)
