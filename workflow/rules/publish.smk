@@ -8,6 +8,7 @@ rule publish:
         evidence=PLAN.paths.evidence(),
         published=PUBLISH.published_files(),
         choice=CHOICE.tables(),
+        coverage=PLAN.coverage_evidence(),
         revisions=REVISIONS.table(),
     output:
         report(

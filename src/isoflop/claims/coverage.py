@@ -5,8 +5,9 @@ without a verifier that finds it, so nothing here is about accuracy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from isoflop.selection.best_of_k import missing_probability
 from isoflop.strategy import Strategy
 
 COVERAGE = "pass"
+ALL = "all"
+"""In the column of policies, their mean."""
 # A backtest ahead of less than so many times the first samples says little.
 LEAST_AHEAD = 4
 # A power law has two parameters; a fit to fewer points is none.
@@ -47,6 +50,7 @@ class Forecast:
 
     `missed`: predicted minus measured; its interval holds the luck of the problems and of which samples came
     first. `without_fit`: the share of replicates in which the first samples had no right one at all.
+    `replicates`: of what was measured and of what was predicted, the measurement first, [1 + draws] each.
     """
 
     policy: str
@@ -56,6 +60,24 @@ class Forecast:
     predicted: Estimate
     missed: Estimate
     without_fit: float
+    replicates: tuple[Floats, Floats] = field(repr=False)
+
+    @classmethod
+    def made(
+        cls, policy: str, fitted_to: int, budget: int, replicates: tuple[Floats, Floats], level: float
+    ) -> Self:
+        """From what was measured and predicted, [1 + draws] each."""
+        measured, predicted = replicates
+        return cls(
+            policy=policy,
+            fitted_to=fitted_to,
+            budget=budget,
+            measured=_estimate(measured, level),
+            predicted=_estimate(predicted, level),
+            missed=_estimate(predicted - measured, level),
+            without_fit=float(np.isnan(predicted[1:]).mean()),
+            replicates=replicates,
+        )
 
 
 @dataclass(frozen=True)
@@ -124,16 +146,43 @@ def forecasts(
     predicted = extrapolate_coverage(series.budgets[early], curve, ahead)
     measured = evidence.drawn @ series.credits[late].T
     return [
-        Forecast(
-            policy=series.policy,
-            fitted_to=fitted_to,
-            budget=budget,
-            measured=_estimate(measured[:, place], evidence.level),
-            predicted=_estimate(predicted[:, place], evidence.level),
-            missed=_estimate(predicted[:, place] - measured[:, place], evidence.level),
-            without_fit=float(np.isnan(predicted[1:, place]).mean()),
+        Forecast.made(
+            series.policy, fitted_to, budget, (measured[:, place], predicted[:, place]), evidence.level
         )
         for place, budget in enumerate(ahead.tolist())
+    ]
+
+
+def mean_forecasts(found: Sequence[Sequence[Forecast]], level: float) -> list[Forecast]:
+    """The mean of several policies at every budget that all of them were foretold at.
+
+    Parameters
+    ----------
+    found
+        The forecasts of each policy, with the same replicates of the problems.
+    level
+        Of the intervals.
+
+    Returns
+    -------
+    None for fewer than two policies. A replicate counts where every policy has a fit in it.
+    """
+    if len(found) < 2:
+        return []
+    by_budget = [{one.budget: one for one in policy} for policy in found]
+    return [
+        Forecast.made(
+            ALL,
+            first.fitted_to,
+            budget,
+            (
+                np.mean([policy[budget].replicates[0] for policy in by_budget], axis=0),
+                np.mean([policy[budget].replicates[1] for policy in by_budget], axis=0),
+            ),
+            level,
+        )
+        for budget, first in by_budget[0].items()
+        if all(budget in policy for policy in by_budget)
     ]
 
 

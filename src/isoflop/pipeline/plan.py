@@ -28,6 +28,7 @@ from isoflop.pipeline.paths import (
 )
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.report.spec import COVERAGE_TABLES
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -243,10 +244,13 @@ class Plan:
         counts = [self.paths.at(COUNTS, generator=name) for name in self.config.counts]
         return [f"{self.results}/fit/credits.parquet", *counts]
 
+    def coverage_evidence(self) -> list[str]:
+        """What a report reads of counts."""
+        return [*self.coverage_tables(), *self.coverage_inputs()[1:]]
+
     def coverage_tables(self) -> list[str]:
         """Crossings and backtests, where there are counts."""
-        names = ("coverage_crossings.csv", "coverage_forecast.csv")
-        return [self.paths.at(TABLE, table=name) for name in names if self.config.counts]
+        return [self.paths.at(TABLE, table=name) for name in COVERAGE_TABLES if self.config.counts]
 
     def counts_files(self, generator: str) -> list[str]:
         """Local files that counts are imported from, each once."""

@@ -147,7 +147,7 @@ def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, s
     several = len(spec.verifiers) > 1
     return {
         s: f"{s.short} ({s.verifier})" if several and needs_verifier(s.selector) else s.short
-        for s in strategies(curves, spec)
+        for s in strategies(curves, spec, oracle=spec.covers)
     }
 
 

@@ -82,7 +82,8 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
             }
             for pool in pools
-        ]
+        ],
+        columns=["experiment", *_KEYS, "candidates", *_SHARES, "tokens", "tokens_estimated"],
     )
     return rows.to_csv(index=False, lineterminator="\n")
 

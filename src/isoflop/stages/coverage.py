@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from isoflop.arrays import Ints
-from isoflop.claims.coverage import COVERAGE, crossing_rows, crossings, forecast_rows, forecasts
+from isoflop.claims.coverage import (
+    COVERAGE,
+    Forecast,
+    crossing_rows,
+    crossings,
+    forecast_rows,
+    forecasts,
+    mean_forecasts,
+)
 from isoflop.claims.wu2024 import COST_MODELS
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
@@ -48,13 +56,16 @@ def main(arguments: Sequence[str]) -> None:
         here = evidence[str(table_metadata(table)["dataset"])]
         found = list(crossings(here, generator, sizes, spec.families, COST_MODELS))
         crossed.append(crossing_rows(found, spec.experiment, here.dataset, generator))
+        policies: list[list[Forecast]] = []
         for policy, own in table.to_pandas().groupby("policy", sort=False):
             series = here.get(str(policy), Strategy(generator, COVERAGE))
             if series is None:
                 raise UserError(f"{path}: policy {policy} has no coverage in {files.credits}; run again")
             seed = derive_seed("coverage", spec.seed, generator, str(policy))
-            told = forecasts(series, _in_order(own, here), here, spec.fitted_to, seed)
-            foretold.append(forecast_rows(told, spec.experiment, here.dataset, generator))
+            if told := forecasts(series, _in_order(own, here), here, spec.fitted_to, seed):
+                policies.append(told)
+        every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
+        foretold.append(forecast_rows(every, spec.experiment, here.dataset, generator))
     for path, rows in ((files.crossings, crossed), (files.forecast, foretold)):
         write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts", file=sys.stderr)

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     check_curves(tables.curves, spec, CURVES_COLUMNS)
 
     provenance = read_provenance(results, spec)
-    counts = read_counts(results, provenance.costs)
+    counts = read_counts(results, provenance.costs, spec.counted)
     found = [
         replace(one, findings=(*one.findings, *unread_sentences(counts, one.dataset)))
         for one in headlines(tables, spec)
