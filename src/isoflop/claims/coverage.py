@@ -25,13 +25,16 @@ ALL = "all"
 """In the column of policies, their mean."""
 # A backtest ahead of less than so many times the first samples says little.
 LEAST_AHEAD = 4
+# Where the first samples of more replicates than this have no right one, the others are a chosen few.
+_MOST_WITHOUT_FIT = 0.1
+OK, UNDETERMINED = "ok", "undetermined"
 # A power law has two parameters; a fit to fewer points is none.
 _FEWEST_BUDGETS = 3
 
 FORECAST_COLUMNS = (
     "experiment", "dataset", "policy", "generator", "fitted_to", "budget", "measured", "measured_low",
     "measured_high", "predicted", "predicted_low", "predicted_high", "missed", "missed_low", "missed_high",
-    "without_fit",
+    "without_fit", "status",
 )  # fmt: skip
 CROSSING_COLUMNS = (
     "experiment", "dataset", "generator", "family", "cost_model", "small", "large", "outcome", "flops",
@@ -61,6 +64,11 @@ class Forecast:
     missed: Estimate
     without_fit: float
     replicates: tuple[Floats, Floats] = field(repr=False)
+
+    @property
+    def status(self) -> str:
+        """Whether the first samples foretell anything."""
+        return OK if self.without_fit <= _MOST_WITHOUT_FIT else UNDETERMINED
 
     @classmethod
     def made(
@@ -165,11 +173,12 @@ def mean_forecasts(found: Sequence[Sequence[Forecast]], level: float) -> list[Fo
 
     Returns
     -------
-    None for fewer than two policies. A replicate counts where every policy has a fit in it.
+    None for fewer than two policies that the first samples foretell anything of. A replicate counts where
+    every policy has a fit in it.
     """
-    if len(found) < 2:
+    by_budget = [{one.budget: one for one in policy} for policy in found if policy[0].status == OK]
+    if len(by_budget) < 2:
         return []
-    by_budget = [{one.budget: one for one in policy} for policy in found]
     return [
         Forecast.made(
             ALL,
@@ -230,7 +239,8 @@ def crossing(small: Series, large: Series, evidence: Evidence, cost: str) -> Cro
         float(np.exp(np.interp(np.log(at), np.log(one.costs[cost]), np.log(one.budgets))))
         for one in (small, large)
     ]
-    return Crossing(small.policy, large.policy, outcome, Estimate(at, low, high), *bought, shares)
+    flops = Estimate(at, low, high)
+    return Crossing(small.policy, large.policy, outcome, flops, bought[0], bought[1], shares)
 
 
 def _bought(series: Series, flops: float, cost: str) -> Floats:
@@ -266,12 +276,16 @@ def crossings(
 ) -> Iterator[tuple[str, str, Crossing]]:
     """The crossings of every two sizes of a family, with the family and the cost model."""
     strategy = Strategy(generator, COVERAGE)
-    found = (evidence.get(policy, strategy) for policy in sorted(parameters, key=lambda name: parameters[name]))
+    found = (
+        evidence.get(policy, strategy) for policy in sorted(parameters, key=lambda name: parameters[name])
+    )
     pairs = list(combinations((series for series in found if series is not None), 2))
     for cost in costs:
         for small, large in pairs:
             family = families.get(small.policy, "all")
-            if parameters[small.policy] == parameters[large.policy] or family != families.get(large.policy, "all"):
+            if parameters[small.policy] == parameters[large.policy] or family != families.get(
+                large.policy, "all"
+            ):
                 continue
             where = crossing(small, large, evidence, cost)
             if where is not None:
@@ -283,8 +297,8 @@ def forecast_rows(found: Sequence[Forecast], experiment: str, dataset: str, gene
     rows = [
         [
             experiment, dataset, one.policy, generator, str(one.fitted_to), str(one.budget),
-            *(_six(value) for estimate in (one.measured, one.predicted, one.missed) for value in _parts(estimate)),
-            _six(one.without_fit),
+            *map(_six, (*_parts(one.measured), *_parts(one.predicted), *_parts(one.missed))),
+            _six(one.without_fit), one.status,
         ]
         for one in found
     ]  # fmt: skip
@@ -294,7 +308,7 @@ def forecast_rows(found: Sequence[Forecast], experiment: str, dataset: str, gene
 def crossing_rows(
     found: Sequence[tuple[str, str, Crossing]], experiment: str, dataset: str, generator: str
 ) -> pd.DataFrame:
-    """Rows of `coverage_crossings.csv`; empty cells where curves do not cross, or not in so many replicates."""
+    """Rows of `coverage_crossings.csv`; cells are empty where curves do not cross."""
     rows = [
         [
             experiment, dataset, generator, family, cost, one.small, one.large, one.outcome,

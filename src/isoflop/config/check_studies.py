@@ -159,7 +159,7 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
                 f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
             )
         elif isinstance(config.datasets[entry.dataset], CountedSource) and not entry.counted:
-            yield f"{place}.dataset: {entry.dataset!r} has no texts; only format counts goes with source counted"
+            yield f"{place}.dataset: {entry.dataset!r} has no texts; format counts alone goes with that"
         on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
         for path in on_disk:
             if not local_files(str(root / path)):

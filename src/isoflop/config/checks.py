@@ -99,8 +99,8 @@ def _headline(config: Config) -> Iterator[str]:
     chosen = config.headline
     if SELECTORS[chosen.selector].oracle and len(config.counts) < len(config.generators):
         yield (
-            f"headline.selector: {chosen.selector!r} knows the reference answer, which nobody has in practice; it "
-            "heads a study of counts alone "
+            f"headline.selector: {chosen.selector!r} knows the reference answer, which nobody has in "
+            "practice; it heads a study of counts alone "
             f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
         )
     elif chosen.selector not in config.selectors:
@@ -211,6 +211,6 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
     if name not in config.generators:
         yield unknown_entry(place, name, "generators", config.generators)
     elif name in config.counts:
-        yield f"{place}: {name!r} imports counts, which have no candidates; it must sample or import solutions"
+        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif not isinstance(config.generators[name], Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"

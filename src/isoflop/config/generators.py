@@ -174,7 +174,7 @@ class ImportSource(Entry):
     files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
     """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
     where: Where | None = None
-    """Keep only rows whose column has one of these values, such as those of one model: `{Model: [Pythia 1B]}`."""
+    """Keep only rows whose column has one of these values, such as one model's: `{Model: [Pythia 1B]}`."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "ImportSource":
@@ -241,7 +241,9 @@ class Import(Entry):
             raise ValueError(f"{given[0]} does not go with format {self.format}")
         if not self.counted:
             if (self.tokenizer is None) == (self.characters_per_token is None):
-                raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
+                raise ValueError(
+                    "give one of tokenizer and characters_per_token: files leave tokens uncounted"
+                )
             if any(source.where is not None for source in self.sources):
                 raise ValueError("sources.where: goes with format counts")
         elif (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):

@@ -83,7 +83,7 @@ def pool_counts(files: Iterable[tuple[str, Iterable[ProblemCount]]], at_least: i
         for one in rows:
             if one.correct > one.samples:
                 raise UserError(
-                    f"{one.place}: {one.correct} right ones of {one.samples} samples; are two columns swapped?"
+                    f"{one.place}: {one.correct} right ones of {one.samples} samples; are columns swapped?"
                 )
             if one.problem in found:
                 raise UserError(

@@ -1,4 +1,4 @@
-"""What a format of published work is, solutions or counts, and how one is looked up by its name in the config.
+"""What a format of published work is, solutions or counts, and how one is looked up by its name.
 
 A format is one object in a module of its own in `isoflop.data.formats`, or one that an entry point of the
 group `isoflop.import_formats` refers to.

@@ -81,14 +81,15 @@ def budget_grid(costs: Sequence[Floats], *, ended: bool = False) -> Floats:
     -------
     [g] in FLOPs, from the cheapest point of any curve to the smallest of their largest costs (with `ended`
     the largest); empty where that is no range. The cheapest point of every curve within the range is a budget
-    too.
+    too, and with `ended` so is its last.
     """
     firsts = [float(cost[0]) for cost in costs]
     low, high = min(firsts), (max if ended else min)(float(cost[-1]) for cost in costs)
     if high <= low:
         return np.empty(0)
     even = np.geomspace(low, high, 1 + int(np.ceil(BUDGETS_PER_DECADE * np.log10(high / low))))
-    return np.union1d(even, [first for first in firsts if low < first < high])
+    marks = [*firsts, *(float(cost[-1]) for cost in costs if ended)]
+    return np.union1d(even, [mark for mark in marks if low < mark < high])
 
 
 def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
@@ -105,8 +106,8 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
 
     Returns
     -------
-    [rows, g]; infinite below the curve's first cost, where the policy cannot be had; beyond its last what that
-    has, for compute can be left unspent.
+    [rows, g]; infinite below the curve's first cost, where the policy cannot be had; beyond its last what
+    that has, for compute can be left unspent.
     """
     position = np.interp(np.log(grid), np.log(curve_cost), np.arange(curve_cost.size))
     left = np.minimum(position.astype(np.int64), curve_cost.size - 2)

@@ -170,7 +170,7 @@ def extrapolate_coverage(samples: ArrayLike, coverage: ArrayLike, ahead: ArrayLi
 
     Notes
     -----
-    The form of `fit_coverage_power_law`. Points are weighted by 1 / variance over the draws that can be fitted.
+    The form of `fit_coverage_power_law`. Points are weighted by 1 / variance over the draws that have a fit.
 
     References
     ----------

@@ -168,7 +168,14 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
     yield _job("fit", plan.fit(), plan.paths.credits(), fitted)
     if plan.coverage_tables():
         yield _job("coverage", plan.coverage(), plan.coverage_inputs(), plan.coverage_tables())
-    read = [*fitted, *plan.paths.evidence(), *plan.coverage_evidence(), *publish.published_files(), *choice.tables(), *revisions.table()]
+    read = [
+        *fitted,
+        *plan.paths.evidence(),
+        *plan.coverage_evidence(),
+        *publish.published_files(),
+        *choice.tables(),
+        *revisions.table(),
+    ]
     yield _job("publish", publish.publish(), read, publish.published())
     compared = [f"{results}/{name}" for name in _COMPARISON_FILES]
     yield _job("plan_comparison", comparison, [fitted[-1], *plan.paths.evidence()], compared)

@@ -21,7 +21,7 @@ class Pools:
         self._config = config
 
     def studied(self) -> list[Pool]:
-        """All that the study has of a policy by a generator: tables of candidates, or counts without texts."""
+        """All that the study has of policies by generators: tables of candidates, or counts without texts."""
         return [Pool(*pool) for pool in made_pools(self._config)] if self._config.studies else []
 
     def all(self) -> list[Pool]:

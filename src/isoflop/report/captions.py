@@ -55,15 +55,15 @@ FIGURE_CAPTIONS = {
         "an exponent off it."
     ),
     "coverage_by_size": (
-        "The share of problems with a right answer among so many samples, which nobody has in practice without a "
-        "verifier that finds it. Each mark is a number of samples, exact for the samples that were counted; bands "
-        "are intervals over problems. Dotted lines are where another size has the highest coverage at that "
-        "compute; sizes whose samples end there may not differ."
+        "The share of problems with a right answer among so many samples, which nobody has in practice "
+        "without a verifier that finds it. Each mark is a number of samples; bands are intervals over "
+        "problems. At a dotted line the size with the highest coverage at that compute changes, as measured: "
+        "two sizes near it may not differ."
     ),
     "coverage_forecast": (
-        "Marks are measured, with all samples. The dashed line is what a power law of log coverage foretells from "
-        "the samples left of the dotted line alone; its band holds the luck of the problems and of which samples "
-        "came first."
+        "Marks are measured, with all samples. The dashed line is what a power law of log coverage foretells "
+        "from the samples left of the dotted line alone; its band holds the luck of the problems and of "
+        "which samples came first. A panel without it has too few samples, or too few right ones among the first."
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right, which no "

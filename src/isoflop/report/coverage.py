@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from isoflop.claims.coverage import ALL, CROSSES
+from isoflop.claims.coverage import ALL, CROSSES, OK
 from isoflop.estimate import Estimate, scientific
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
@@ -17,8 +17,8 @@ WHAT_IT_IS = (
     "practice without a verifier that finds it: nothing here is an accuracy."
 )
 NO_TEXTS = (
-    "This study has counts of right samples, without their texts: there are none to show, and nothing is known "
-    "of how they end."
+    "This study has counts of right samples, without their texts: there are none to show, and nothing is "
+    "known of how they end."
 )
 
 
@@ -44,12 +44,13 @@ def coverage_findings(tables: Tables, spec: PublishSpec, dataset: str) -> Iterat
     crossed = crossed[crossed["flops_low"].notna() & crossed["flops_high"].notna()]
     if len(crossed):
         listed = "; ".join(
-            f"{row['small']} and {row['large']} at {_range(row)} FLOPs, about {row['small_samples']:,.0f} samples "
-            f"of the one and {row['large_samples']:,.0f} of the other"
+            f"{row['small']} and {row['large']} at {_range(row)} FLOPs, about {row['small_samples']:,.0f} "
+            f"samples of the one and {row['large_samples']:,.0f} of the other"
             for _, row in crossed.iterrows()
         )
         yield f"Curves cross, the larger size being ahead from there on, each interval its own: {listed}."
     told = _last_forecasts(tables.coverage.forecast, dataset)
+    told = told[told["status"] == OK]
     if len(told):
         first = int(told["fitted_to"].iloc[0])
         missed = "; ".join(
@@ -58,14 +59,14 @@ def coverage_findings(tables: Tables, spec: PublishSpec, dataset: str) -> Iterat
             for _, row in told.iterrows()
         )
         yield (
-            f"Foretold from the first {first} samples of each problem by log coverage = -a k^-b, coverage is missed "
-            f"by, in points, each interval its own: {missed}."
+            f"Foretold from the first {first} samples of each problem by log coverage = -a k^-b, coverage is "
+            f"missed by, in points, each interval its own: {missed}."
         )
     unequal = [name for name in spec.policies if name in tables.coverage.unequal]
     if unequal:
         yield (
-            f"Problems of {', '.join(unequal)} have different numbers of samples. Where sampling went on until "
-            "something was right, coverage is too high."
+            f"Problems of {', '.join(unequal)} have different numbers of samples. Where sampling went on "
+            "until something was right, coverage is too high."
         )
 
 
@@ -78,7 +79,9 @@ def _best_sizes(tables: Tables, spec: PublishSpec, dataset: str) -> Iterator[str
         if len(policies) < 2 or best.empty:
             continue
         told = []
-        runs = [(name, list(rows)) for name, rows in groupby(best.to_dict("records"), lambda row: row["policy"])]
+        runs = [
+            (name, list(rows)) for name, rows in groupby(best.to_dict("records"), lambda row: row["policy"])
+        ]
         for name, rows in runs:
             until = float(rows[-1]["x"])
             line = curve(tables.curves, dataset, str(name), strategy)
@@ -100,15 +103,17 @@ def forecast_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable
             "mean of all" if row["policy"] == ALL else str(row["policy"]),
             f"{int(row['fitted_to']):,}",
             f"{int(row['budget']):,}",
-            *(_estimate(row, name).in_percent for name in ("predicted", "measured")),
-            _estimate(row, "missed").in_points,
+            _estimate(row, "predicted").in_percent if row["status"] == OK else f"{row['status']}",
+            _estimate(row, "measured").in_percent,
+            _estimate(row, "missed").in_points if row["status"] == OK else "–",
         ]
         rows.append([Cell(text) for text in texts])
     header = ["Model", "Known samples", "Samples", "Foretold", "Measured", "Missed (points)"]
     note = (
-        "A power law of log coverage, fitted to the first samples of every problem, against coverage with all of "
-        "them. Intervals hold the luck of the problems and of which samples came first; one above or below 0 says "
-        "that the law does not extrapolate. Every budget is in tables/coverage_forecast.csv."
+        "A power law of log coverage, fitted to the first samples of every problem, against coverage with "
+        "all of them. Intervals hold the luck of the problems and of which samples came first; one above or "
+        "below 0 says that the law does not extrapolate. Undetermined: often none of the first samples is right. "
+        "Every budget is in tables/coverage_forecast.csv."
     )
     return HtmlTable(f"{dataset}: coverage foretold", note, header, rows)
 
@@ -134,15 +139,17 @@ def crossings_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTabl
         "Larger from its first", "Smaller to the end",
     ]  # fmt: skip
     note = (
-        "At equal compute, within what both were sampled: where the larger size gets ahead for good. An end of an "
-        "interval is open where more than half of its error is in replicates without a crossing. The last three "
-        "columns are the shares of the bootstrap's replicates."
+        "At equal compute, within what both were sampled: where the larger size gets ahead for good. The last "
+        "three columns are shares of the bootstrap's replicates; where too many of them do not cross, an "
+        "end of the interval is open."
     )
     return HtmlTable(f"{dataset}: where two sizes cross", note, header, rows, text_columns=3, folded=True)
 
 
 def _range(row: pd.Series) -> str:
-    low, high = (("?" if pd.isna(row[name]) else scientific(float(row[name]))) for name in ("flops_low", "flops_high"))
+    low, high = (
+        ("?" if pd.isna(row[name]) else scientific(float(row[name]))) for name in ("flops_low", "flops_high")
+    )
     return f"{scientific(float(row['flops']))} ({low} to {high})"
 
 

@@ -187,7 +187,9 @@ def table3_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
     return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY)
 
 
-def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str) -> str:
+def table4_latex(
+    table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str, *, measure: str = "Accuracy"
+) -> str:
     """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`."""
     columns = "llr" + "rr" * len(datasets)
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_escape(dataset)}}}" for dataset in datasets)
@@ -201,7 +203,7 @@ def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, lab
         r"\toprule",
         rf"Model & Strategy & Samples & {groups} \\",
         rules,
-        " &  & " + r" & FLOPs & Accuracy (\%)" * len(datasets) + r" \\",
+        " &  & " + rf" & FLOPs & {measure} (\%)" * len(datasets) + r" \\",
         r"\midrule",
     ]
     previous = None

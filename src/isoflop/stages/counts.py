@@ -6,7 +6,7 @@ says that there is one, then those to write: all counts, and the credits of ever
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,9 @@ from isoflop.tables import COUNTS, CREDITS, PROBLEMS
 _COMMAND = StageCommand(
     "counts",
     __doc__,
-    File("tables", "table of problems, if any; counts and credits to write", "+", "[PROBLEMS] COUNTS CREDITS"),
+    File(
+        "tables", "table of problems, if any; counts and credits to write", "+", "[PROBLEMS] COUNTS CREDITS"
+    ),
 )
 _COVERAGE = "pass"
 Levels = Mapping[str, int | None]
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str]) -> None:
         problems = read_table(tables.pop(0), PROBLEMS, ["problem_id", "level"])
         levels = dict(zip(problems["problem_id"].to_pylist(), problems["level"].to_pylist(), strict=True))
     pools = _pools(spec)
-    for policy, pool in pools.items():
-        _check_equal(policy, pool, spec)
+    for name, pool in pools.items():
+        _check_equal(name, pool, spec)
     names = check_problems(pools, None if levels is None else list(levels))
     if levels is None:
         levels = {name: next(iter(pools.values())).counts[name].level for name in names}
@@ -86,12 +88,13 @@ def _files(
     source: ImportSource, generator: Import, mirror: Path | None, rows: dict[str, list[Row]]
 ) -> Iterator[tuple[str, Iterator[ProblemCount]]]:
     read = count_format(generator.format).read
+    columns = {str(name): column for name, column in (generator.columns or {}).items()}
     for name, path in source_files(source, mirror):
         if name not in rows:
             # The suffix decides how rows are read; the name is what messages call the file.
             found = read_rows(str(path), read_file(path))
             rows[name] = [(f"{name}{place.removeprefix(str(path))}", values) for place, values in found]
-        yield name, read(rows_where(rows[name], source.where), generator.columns or {})
+        yield name, read(rows_where(rows[name], source.where), columns)
 
 
 def _check_equal(policy: str, pool: CountedPool, spec: CountsSpec) -> None:
@@ -101,8 +104,8 @@ def _check_equal(policy: str, pool: CountedPool, spec: CountsSpec) -> None:
     least, most = ordered[0], ordered[-1]
     raise UserError(
         f"{most.place}: problem '{most.problem}' of policy {policy} has {most.samples} samples, problem "
-        f"'{least.problem}' has {least.samples}; where sampling went on until something was right, the share of "
-        "right ones is too high. Leave the policy out, or set unequal_samples: true, and the report says so"
+        f"'{least.problem}' has {least.samples}; where sampling went on until something was right, the share "
+        "of right ones is too high. Leave the policy out, or set unequal_samples: true; the report says so"
     )
 
 
@@ -136,7 +139,8 @@ def _write_credits(
     usage = Usage(shape, np.nan, tokens)
     costs = expected_costs(budgets, np.ones(len(counts), dtype=np.int64), prompts, usage, None)
     rows = credit.size
-    columns: dict[str, list[object]] = {
+    # Objects, as tables have them: lists of numbers are no lists of objects.
+    values: dict[str, Iterable[object]] = {
         "problem_id": [*levels] * len(budgets),
         "level": [*levels.values()] * len(budgets),
         **{name: [value] * rows for name, value in _PICKING.items()},
@@ -145,8 +149,9 @@ def _write_credits(
         "standard_error": [0.0] * rows,
         "limit_low": [None] * rows,
         "limit_high": [None] * rows,
-        **{name: values.ravel().tolist() for name, values in costs.items()},
+        **{name: cost.ravel().tolist() for name, cost in costs.items()},
     }
+    columns = {name: list(column) for name, column in values.items()}
     write_table(path, columns, CREDITS, {"policy": shape.model_dump(), "unequal_samples": not pool.equal})
 
 

@@ -68,7 +68,10 @@ def main(arguments: Sequence[str]) -> None:
         foretold.append(forecast_rows(every, spec.experiment, here.dataset, generator))
     for path, rows in ((files.crossings, crossed), (files.forecast, foretold)):
         write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
-    print(f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts", file=sys.stderr)
+    print(
+        f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts",
+        file=sys.stderr,
+    )
 
 
 def _in_order(own: pd.DataFrame, evidence: Evidence) -> tuple[Ints, Ints]:

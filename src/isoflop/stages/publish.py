@@ -56,11 +56,12 @@ def main(arguments: Sequence[str]) -> None:
         for one in headlines(tables, spec)
     ]
     paper = table4(tables.curves, spec)
+    measure = "Coverage" if spec.covers else "Accuracy"
     about_intervals = intervals_note(tables.curves, spec)
     caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {about_intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
-    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
+    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets, measure=measure))
+    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", measure=measure)
     write_text(out / "tables" / "table4.tex", latex)
     if spec.searches:
         lower = table1(tables.curves, spec)

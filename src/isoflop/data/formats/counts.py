@@ -38,9 +38,7 @@ def read(rows: Iterable[Row], columns: Mapping[str, str]) -> Iterator[ProblemCou
         level = None
         if "level" in columns or names["level"] in values:
             level = level_of(field(values, names["level"], place), names["level"], place)
-        yield ProblemCount(
-            place, _problem(values, names["problem"], place), samples, correct, tokens, level
-        )
+        yield ProblemCount(place, _problem(values, names["problem"], place), samples, correct, tokens, level)
 
 
 def _problem(values: Mapping[str, object], name: str, place: str) -> str:

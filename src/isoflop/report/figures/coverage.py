@@ -1,17 +1,20 @@
 """Figures of a study of counts: coverage by size, and what the first samples foretell of it."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from isoflop.claims.coverage import OK
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import flops_label, handle, message, policy_label, policy_panels
 from isoflop.report.figures.sizes import grid_of, panel_names, size_panels
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
 from isoflop.report.spec import PublishSpec, cost_column
 
-_FORETOLD = {"linestyle": (0, (3, 1.5)), "linewidth": 0.9}
-_KNOWN = {"color": "#8a8a8a", "linewidth": 0.7, "linestyle": (0, (1, 2))}
+_FORETOLD: dict[str, Any] = {"color": "#b04a4a", "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
+_KNOWN: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.7, "linestyle": (0, (1, 2))}
 
 
 def coverage_by_size(tables: Tables, spec: PublishSpec) -> Figure:
@@ -43,7 +46,7 @@ def coverage_by_size(tables: Tables, spec: PublishSpec) -> Figure:
 
 
 def coverage_forecast(tables: Tables, spec: PublishSpec) -> Figure:
-    """Measured coverage by samples, and what a power law of the first samples foretells; a panel per policy."""
+    """Measured coverage by samples, and what a power law of the first ones foretells; a panel per policy."""
     assert tables.coverage is not None  # there are counts
     told = tables.coverage.forecast
     if told.empty:
@@ -54,25 +57,24 @@ def coverage_forecast(tables: Tables, spec: PublishSpec) -> Figure:
     for axes, dataset, policy in panels:
         line = curve(tables.curves, dataset, policy, strategy)
         look = fs.LineStyle(fs.INK, "o")
-        axes.fill_between(line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=0.1, linewidth=0)
+        axes.fill_between(
+            line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=0.1, linewidth=0
+        )
         axes.plot(line["budget"], line["accuracy"], **(look.plot() | {"linestyle": "none", "markersize": 3}))
         own = told[(told["dataset"] == dataset) & (told["policy"] == policy)].sort_values("budget")
-        if len(own):
+        if len(own) and (own["status"] == OK).all():
             axes.axvline(float(own["fitted_to"].iloc[0]), **_KNOWN)
-            bounds = (own[f"predicted_{end}"].to_numpy(float) for end in ("low", "high"))
-            axes.fill_between(own["budget"], *bounds, color=_FORETOLD_COLOUR, alpha=fs.BAND, linewidth=0)
-            axes.plot(own["budget"], own["predicted"], color=_FORETOLD_COLOUR, **_FORETOLD)
+            bounds = own["predicted_low"], own["predicted_high"]
+            axes.fill_between(own["budget"], *bounds, color=_FORETOLD["color"], alpha=fs.BAND, linewidth=0)
+            axes.plot(own["budget"], own["predicted"], **_FORETOLD)
         fs.samples_axis(axes, _decades(budgets), 5)
     handles = [
         handle(fs.LineStyle(fs.INK, "o"), "measured", line=False),
-        Line2D([], [], color=_FORETOLD_COLOUR, label="foretold", **_FORETOLD),
+        Line2D([], [], label="foretold", **_FORETOLD),
         Line2D([], [], label="samples that are known", **_KNOWN),
     ]
     fs.legend_above(figure, handles)
     return figure
-
-
-_FORETOLD_COLOUR = "#b04a4a"
 
 
 def _decades(budgets: list[int]) -> list[int]:
