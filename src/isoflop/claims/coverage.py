@@ -276,20 +276,19 @@ def crossings(
 ) -> Iterator[tuple[str, str, Crossing]]:
     """The crossings of every two sizes of a family, with the family and the cost model."""
     strategy = Strategy(generator, COVERAGE)
-    found = (
-        evidence.get(policy, strategy) for policy in sorted(parameters, key=lambda name: parameters[name])
-    )
-    pairs = list(combinations((series for series in found if series is not None), 2))
+    ordered = sorted(parameters, key=lambda name: parameters[name])
+    found = (evidence.get(policy, strategy) for policy in ordered)
+    pairs = [
+        (small, large)
+        for small, large in combinations((series for series in found if series is not None), 2)
+        if parameters[small.policy] < parameters[large.policy]
+        and families.get(small.policy, "all") == families.get(large.policy, "all")
+    ]
     for cost in costs:
         for small, large in pairs:
-            family = families.get(small.policy, "all")
-            if parameters[small.policy] == parameters[large.policy] or family != families.get(
-                large.policy, "all"
-            ):
-                continue
             where = crossing(small, large, evidence, cost)
             if where is not None:
-                yield family, cost, where
+                yield families.get(small.policy, "all"), cost, where
 
 
 def forecast_rows(found: Sequence[Forecast], experiment: str, dataset: str, generator: str) -> pd.DataFrame:

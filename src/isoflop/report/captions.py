@@ -63,7 +63,8 @@ FIGURE_CAPTIONS = {
     "coverage_forecast": (
         "Marks are measured, with all samples. The dashed line is what a power law of log coverage foretells "
         "from the samples left of the dotted line alone; its band holds the luck of the problems and of "
-        "which samples came first. A panel without it has too few samples, or too few right ones among the first."
+        "which samples came first. A panel without it has too few samples, or too few right ones among the "
+        "first."
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right, which no "

@@ -112,8 +112,8 @@ def forecast_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable
     note = (
         "A power law of log coverage, fitted to the first samples of every problem, against coverage with "
         "all of them. Intervals hold the luck of the problems and of which samples came first; one above or "
-        "below 0 says that the law does not extrapolate. Undetermined: often none of the first samples is right. "
-        "Every budget is in tables/coverage_forecast.csv."
+        "below 0 says that the law does not extrapolate. Undetermined: often none of the first samples is "
+        "right. Every budget is in tables/coverage_forecast.csv."
     )
     return HtmlTable(f"{dataset}: coverage foretold", note, header, rows)
 
@@ -139,9 +139,9 @@ def crossings_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTabl
         "Larger from its first", "Smaller to the end",
     ]  # fmt: skip
     note = (
-        "At equal compute, within what both were sampled: where the larger size gets ahead for good. The last "
-        "three columns are shares of the bootstrap's replicates; where too many of them do not cross, an "
-        "end of the interval is open."
+        "At equal compute, within what both were sampled: where the larger size gets ahead for good. The "
+        "last three columns are shares of the bootstrap's replicates; where too many of them do not cross, "
+        "an end of the interval is open."
     )
     return HtmlTable(f"{dataset}: where two sizes cross", note, header, rows, text_columns=3, folded=True)
 
