@@ -28,8 +28,9 @@ from isoflop.pipeline.paths import (
     part_of,
 )
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
 
@@ -45,9 +46,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(CONFIG)
+COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
-PUBLISH = PublishPlan(PLAN)
+REPORT_PLAN = ReportPlan(PLAN)
 
 
 # Not before: a dry run asks no hub for anything.
@@ -60,34 +62,18 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/problems.smk"
+include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
-include: "workflow/rules/label.smk"
-include: "workflow/rules/trajectories.smk"
-include: "workflow/rules/chain_labels.smk"
-include: "workflow/rules/sample.smk"
-include: "workflow/rules/revise.smk"
-include: "workflow/rules/replay.smk"
-include: "workflow/rules/counts.smk"
-include: "workflow/rules/search.smk"
-include: "workflow/rules/gather.smk"
-include: "workflow/rules/score.smk"
-include: "workflow/rules/merge.smk"
-include: "workflow/rules/grade.smk"
-include: "workflow/rules/select.smk"
-include: "workflow/rules/revision_rates.smk"
-include: "workflow/rules/difficulty.smk"
-include: "workflow/rules/choose.smk"
-include: "workflow/rules/fit.smk"
-include: "workflow/rules/coverage.smk"
-include: "workflow/rules/publish.smk"
-include: "workflow/rules/plan_comparison.smk"
+include: "workflow/rules/candidates.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        PUBLISH.targets(),
+        REPORT_PLAN.targets(),
         CHOICE.difficulties(),
         CHOICE.tables(),
         REVISIONS.table(),

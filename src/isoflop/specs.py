@@ -64,7 +64,7 @@ class SearchSpec(Spec):
     version: int
 
 
-class GatherSpec(Spec):
+class GatherTreesSpec(Spec):
     """One search's trees at several budgets as one candidate set."""
 
     budgets: tuple[int, ...]
@@ -167,7 +167,7 @@ class TrainSpec(Spec):
     version: int
 
 
-class LabelSpec(Spec):
+class StepLabelsSpec(Spec):
     """Step labels from rollouts; `policies` holds the writers and the completer by name, in that order."""
 
     name: str
@@ -249,7 +249,7 @@ class ExchangePair(Spec):
     data_ratio: float = 1.0
 
 
-class ChooseSpec(Spec):
+class AllocateSpec(Spec):
     """Compute-optimal choice.
 
     `pools`: one per credits table, in their order. `difficulties`: data set and policy of each difficulty

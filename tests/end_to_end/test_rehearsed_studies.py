@@ -11,7 +11,7 @@ import yaml
 
 from isoflop.config.loading import load_config, read_yaml
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 
 ROOT = Path(__file__).parents[2]
 # One policy of each way through wu2024: trained here, limited in its budgets, in a chat and on programs.
@@ -53,7 +53,7 @@ def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, 
     results = tmp_path / "results" / f"rehearsal-{name}"
     rehearsed = load_config([config, tmp_path / "made/override.yaml"], root=tmp_path)
     plan = Plan(rehearsed, tmp_path)
-    for path in PublishPlan(plan).targets():
+    for path in ReportPlan(plan).targets():
         assert (tmp_path / path).exists(), path
     curves = pd.read_csv(results / "tables/curves.csv", keep_default_na=False, dtype={"subset": str})
     pools = set(map(tuple, curves[["dataset", "policy", "generator"]].drop_duplicates().to_numpy().tolist()))

@@ -13,7 +13,7 @@ from isoflop.config.study import Config, config_yaml
 from isoflop.errors import UserError
 from isoflop.forecast.changes import as_recorded, changes, told
 
-# Jobs: problems, 2 sample, 1 score, 2 grade, 2 select, fit, publish, plan_comparison: 11.
+# Jobs: problems, 2 sample, 1 score, 2 grade, 2 select, fit, report, plan_comparison: 11.
 RAW: dict[str, Any] = {
     "experiment": "demo",
     "seed": 7,
@@ -75,7 +75,7 @@ KNOWN: dict[str, tuple[Edit, list[str]]] = {
     ),
     "title": (
         lambda one: one.update(title="New"),
-        ["title null -> New: publish", "in all: 1 job again, 0 new, 10 as they are"],
+        ["title null -> New: report", "in all: 1 job again, 0 new, 10 as they are"],
     ),
     "planning": (
         lambda one: one.update(planning={"steps": 3}),
@@ -136,7 +136,7 @@ KNOWN: dict[str, tuple[Edit, list[str]]] = {
         lambda one: one.update(experiment="other", title="New"),
         [
             "experiment demo -> other: 11 new jobs in a folder of its own; under one name:",
-            "title null -> New: publish",
+            "title null -> New: report",
             "in all: 1 job again, 0 new, 10 as they are",
         ],
     ),
@@ -188,7 +188,7 @@ def test_the_order_of_policies_is_a_difference() -> None:
 def test_a_record_lacks_only_what_no_result_depends_on() -> None:
     now = config(lambda one: one.update(shards=2, planning={"steps": 3}, title="New"))
     record = config_yaml(config())
-    assert told(as_recorded(record, now), now).splitlines()[0] == "title null -> New: publish"
+    assert told(as_recorded(record, now), now).splitlines()[0] == "title null -> New: report"
 
 
 def test_the_command_compares_two_configs_or_one_with_its_run(
@@ -197,14 +197,14 @@ def test_the_command_compares_two_configs_or_one_with_its_run(
     (root / "a.yaml").write_text(yaml.safe_dump(raw(), sort_keys=False))
     (root / "b.yaml").write_text(yaml.safe_dump(raw() | {"title": "<b>"}, sort_keys=False))
     cli.main(["diff", "a.yaml", "b.yaml"])
-    assert capsys.readouterr().out.splitlines()[0] == "title null -> <b>: publish"
+    assert capsys.readouterr().out.splitlines()[0] == "title null -> <b>: report"
     with pytest.raises(UserError, match=r"results/demo/report\.html does not exist"):
         cli.main(["diff", "a.yaml"])
     (root / "results/demo").mkdir(parents=True)
     text = config_yaml(config(lambda one: one.update(title="<b>"))).replace("<", "&lt;").replace(">", "&gt;")
     (root / "results/demo/report.html").write_text(f"<p>x</p>\n<pre>{text}</pre>\n")
     cli.main(["diff", "a.yaml"])
-    assert capsys.readouterr().out.splitlines()[0] == "title <b> -> null: publish"
+    assert capsys.readouterr().out.splitlines()[0] == "title <b> -> null: report"
 
 
 def test_the_report_prints_its_config_where_diff_looks_for_it() -> None:

@@ -204,7 +204,7 @@ def test_labels_by_hand() -> None:
     # 200 solutions of 50 tokens; from each of their 4 beginnings 2 rollouts beside the solution itself, of 25
     # tokens after 125.
     job = label_job("rollouts", LABEL, Planning(), known())
-    assert (job.stage, job.requests) == ("label", 200 + 1600)
+    assert (job.stage, job.requests) == ("step_labels", 200 + 1600)
     assert job.read == 100 * 100 + 1600 * 125
     assert job.written == 200 * 50 + 1600 * 25
     assert job.flops == pytest.approx(2e6 * (job.read + job.written))

@@ -106,8 +106,8 @@ def test_a_study_of_the_papers_models_without_a_network(tmp_path: Path) -> None:
     assert content["faults"] == []
     stages = {name: one["jobs"] for name, one in content["stages"].items()}
     assert stages == {
-        "problems": 4, "train": 1, "sample": 18, "search": 18, "gather": 9, "score": 9, "grade": 27,
-        "select": 27, "fit": 1, "publish": 1,
+        "problems": 4, "train": 1, "sample": 18, "search": 18, "gather_trees": 9, "score": 9, "grade": 27,
+        "select": 27, "fit": 1, "report": 1,
     }  # fmt: skip
     [job] = [
         one

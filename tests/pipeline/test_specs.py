@@ -19,25 +19,25 @@ from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.code_digest import code_digest, import_closure
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.specs import (
+    AllocateSpec,
     ChainLabelsSpec,
-    ChooseSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReviseSpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     TrajectoriesSpec,
 )
 
-CHEAP = ("grade", "select", "fit", "publish", "plan_comparison")
+CHEAP = ("grade", "select", "fit", "report", "plan_comparison")
 ROOT = Path(__file__).parents[2]
 
 
@@ -118,7 +118,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
     return {
         "problems": plan.problems("words"),
         "train": plan.train("base"),
-        "label": plan.label("rollouts"),
+        "step_labels": plan.step_labels("rollouts"),
         "greedy sample": plan.sample("small", "greedy"),
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("small", "prm"),
@@ -126,7 +126,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "greedy select": plan.select("small", "greedy"),
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
-        "publish": PublishPlan(plan).publish(),
+        "report": ReportPlan(plan).report(),
         "plan": comparison_spec(plan),
     }
 
@@ -139,39 +139,39 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
     "threads": (lambda raw: raw.update(engine_settings={"threads": 2}), set()),
     "seed": (
         lambda raw: raw.update(seed=8),
-        {"label", "greedy sample", "sample", "greedy select", "select", "fit", "publish"},
+        {"step_labels", "greedy sample", "sample", "greedy select", "select", "fit", "report"},
     ),
-    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "publish", "plan"}),
-    "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "publish"}),
-    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "publish"}),
+    "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "report", "plan"}),
+    "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "report"}),
+    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "report"}),
     "temperature": (
         lambda raw: raw["generators"]["sampling"].update(temperature=0.5),
-        {"sample", "publish", "plan"},
+        {"sample", "report", "plan"},
     ),
     "greedy length": (
         lambda raw: raw["generators"]["greedy"].update(max_tokens=9),
-        {"greedy sample", "publish", "plan"},
+        {"greedy sample", "report", "plan"},
     ),
     "prompt": (
         lambda raw: raw["policies"]["small"].update(prompt="Q: {problem}"),
-        {"label", "greedy sample", "sample", "publish"},
+        {"step_labels", "greedy sample", "sample", "report"},
     ),
-    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "publish"}),
+    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "report"}),
     "the policy's step tag": (
         lambda raw: raw["policies"]["small"].update(step_tag=" ки"),
-        {"label", "score", "grade", "publish"},
+        {"step_labels", "score", "grade", "report"},
     ),
     "grader": (
         lambda raw: raw["datasets"]["words"].update(grader="math"),
-        {"problems", "grade", "publish"},
+        {"problems", "grade", "report"},
     ),
-    "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "publish"}),
-    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "publish"}),
-    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"publish", "plan"}),
+    "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "report"}),
+    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "report"}),
+    "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"report", "plan"}),
     "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"plan"}),
-    "title": (lambda raw: raw.update(title="New"), {"publish"}),
-    "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "publish"}),
-    "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"label", "publish"}),
+    "title": (lambda raw: raw.update(title="New"), {"report"}),
+    "learning rate": (lambda raw: raw["training"]["base"].update(learning_rate=0.01), {"train", "report"}),
+    "rollouts": (lambda raw: raw["labels"]["rollouts"].update(rollouts=9), {"step_labels", "report"}),
 }
 
 
@@ -195,7 +195,7 @@ def test_a_search_is_repeated_only_at_the_budgets_that_change(raw: dict[str, Any
     for budget in (4, 16):
         assert after.search("small", "tree", budget) == before.search("small", "tree", budget)
     assert after.search("small", "tree", 64) != after.search("small", "tree", 16)
-    assert after.gather("small", "tree") != before.gather("small", "tree")
+    assert after.gather_trees("small", "tree") != before.gather_trees("small", "tree")
     for change in ({"runs": 2}, {"balance_temperature": 0.2}, {"max_step_tokens": 9}, {"verifier": "prm"}):
         raw["generators"]["tree"] = tree | change
         changed = Plan(build_config(raw, "demo.yaml", folder), folder)
@@ -268,19 +268,19 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     assert (spec.generator.only, spec.generator.verifiers) == (None, None)
     select = json.loads(revisions.select("revisions", 4))
     assert (select["budgets"], select["length"], select["outcome_verifiers"]) == ([4, 8], 4, ["orm", "blind"])
-    publish = json.loads(PublishPlan(plan).publish())
+    publish = json.loads(ReportPlan(plan).report())
     assert publish["policies"] == ["small", "tuned"]
     assert publish["generators"] == ["greedy", "sampling"]
     assert publish["revisions"] == {"revisions": ["orm", "blind"]}
     assert publish["outcome_verifiers"] == ["orm", "blind"]
-    assert PublishSpec.model_validate_json(PublishPlan(plan).publish()).figures == PublishPlan(plan).figures()
-    assert [name for name in PublishPlan(plan).figures() if name.startswith("revision")] == [
+    assert ReportSpec.model_validate_json(ReportPlan(plan).report()).figures == ReportPlan(plan).figures()
+    assert [name for name in ReportPlan(plan).figures() if name.startswith("revision")] == [
         "revision_chain", "revision_sequential", "revision_ratio", "revision_ratio_by_bin",
         "revision_verifiers",
     ]  # fmt: skip
     assert ["words", "reviser", "revisions"] in publish["pools"]
     assert list(study_work(plan).generators) == ["greedy", "sampling", "revisions"]
-    chosen = ChooseSpec.model_validate_json(choice.choose())
+    chosen = AllocateSpec.model_validate_json(choice.allocate())
     assert chosen.families["ratios"] == ("revisions/1", "revisions/2", "revisions/4", "revisions/4+majority")
     assert {pool.kind for pool in chosen.pools} == {"revisions"}
     assert chosen.judges["revisions/4"] == ("orm", "last")
@@ -348,7 +348,7 @@ def test_specifications_are_canonical_ascii_and_read_back(plan: Plan) -> None:
     models = {
         "problems": ProblemsSpec,
         "train": TrainSpec,
-        "label": LabelSpec,
+        "step_labels": StepLabelsSpec,
         "sample": SampleSpec,
         "score": ScoreSpec,
         "grade": GradeSpec,
@@ -390,7 +390,7 @@ def test_defaults_that_expensive_stages_rely_on_are_as_they_were() -> None:
             SearchSpec,
             ScoreSpec,
             TrainSpec,
-            LabelSpec,
+            StepLabelsSpec,
             ReviseSpec,
             TrajectoriesSpec,
             ChainLabelsSpec,
@@ -422,7 +422,7 @@ def test_temperature_and_top_p_cannot_be_swapped_unseen(raw: dict[str, Any], fol
     [
         ("PROBLEMS_VERSION", {"problems"}),
         ("TRAIN_VERSION", {"train"}),
-        ("LABEL_VERSION", {"label"}),
+        ("LABEL_VERSION", {"step_labels"}),
         ("SAMPLE_VERSION", {"greedy sample", "sample"}),
         ("SCORE_VERSION", {"score"}),
     ],
@@ -475,7 +475,7 @@ def test_the_jobs_of_a_study(plan: Plan) -> None:
         "results/demo/score/words/small/sampling/prm.ledger.json",
     ]
     assert {"results/demo/train/base", "results/demo/report.html", "results/demo/tables/curves.csv"} <= set(
-        PublishPlan(plan).targets()
+        ReportPlan(plan).targets()
     )
 
 
@@ -483,7 +483,7 @@ def test_a_config_that_only_trains_wants_only_models(raw: dict[str, Any], folder
     for key in ("generators", "budgets", "selectors", "step_aggregations", "headline", "verifiers"):
         del raw[key]
     plan = Plan(build_config(raw, "demo.yaml", folder), folder)
-    assert PublishPlan(plan).targets() == ["results/demo/train/base", "results/demo/train/prm"]
+    assert ReportPlan(plan).targets() == ["results/demo/train/base", "results/demo/train/prm"]
     assert plan.paths.credits() == plan.paths.evidence() == []
 
 
@@ -511,7 +511,7 @@ def _digests() -> dict[str, str]:
     for cached in (code_digest, import_closure, digests._imports):
         cached.cache_clear()
     return {
-        stage: code_digest(f"isoflop.stages.{stage}", *(["report/templates"] if stage == "publish" else []))
+        stage: code_digest(f"isoflop.stages.{stage}", *(["report/templates"] if stage == "report" else []))
         for stage in CHEAP
     }
 
@@ -523,9 +523,9 @@ def _digests() -> dict[str, str]:
         ("grading/grader.py", {"grade"}),
         ("selection/samples.py", {"select"}),
         ("stages/fit.py", {"fit"}),
-        ("fits/scaling_laws.py", {"fit", "publish"}),
-        ("report/figures/curves.py", {"publish"}),
-        ("report/templates/report.html.j2", {"publish"}),
+        ("fits/scaling_laws.py", {"fit", "report"}),
+        ("report/figures/curves.py", {"report"}),
+        ("report/templates/report.html.j2", {"report"}),
         ("files.py", set(CHEAP)),
         ("stages/shared/command.py", set(CHEAP)),
         ("stages/shared/runtime.py", set()),

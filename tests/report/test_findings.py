@@ -22,15 +22,15 @@ from isoflop.report.findings import (
     search_over_sampling,
 )
 from isoflop.report.lookup import Tables
-from isoflop.report.spec import Headline, PublishSpec
+from isoflop.report.spec import Headline, ReportSpec
 from isoflop.tables import CURVES_COLUMNS
 
 PROBLEMS = 400
 NAMES = tuple(policy.name for policy in POLICIES)
 
 
-def spec(**changes: object) -> PublishSpec:
-    plain = PublishSpec(
+def spec(**changes: object) -> ReportSpec:
+    plain = ReportSpec(
         experiment="e", title="t", datasets=("planted",), policies=NAMES,
         generators=("greedy", "sampling", *SEARCHES), searches=SEARCHES, verifiers=(VERIFIER,),
         step_aggregations=("last",), margin=MARGIN,

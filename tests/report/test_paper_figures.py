@@ -17,7 +17,7 @@ from isoflop.report.figures.search import pooled_levels
 from isoflop.report.figures.sizes import entry_prices, size_changes, size_panels
 from isoflop.report.lookup import Tables, curve, headline_strategy, of_generator
 from isoflop.report.paper_tables import table3, table3_markdown
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.stages.shared.study_tables import read_tables
 from isoflop.strategy import Strategy
 
@@ -26,14 +26,14 @@ FAMILIES = {"policy-0.1M": "tiny", "policy-0.3M": "tiny"}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tables, PublishSpec]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tables, ReportSpec]:
     folder = tmp_path_factory.mktemp("results")
     spec = write_results(folder, Shape(problems=60, families=FAMILIES))
     return folder, read_tables(folder, spec), spec
 
 
 @pytest.fixture(scope="module")
-def figures(study: tuple[Path, Tables, PublishSpec]) -> dict[str, Figure]:
+def figures(study: tuple[Path, Tables, ReportSpec]) -> dict[str, Figure]:
     _, tables, spec = study
     return dict(draw_all(tables, spec))
 
@@ -66,7 +66,7 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_sizes_are_compared_inside_a_family(study: tuple[Path, Tables, PublishSpec]) -> None:
+def test_sizes_are_compared_inside_a_family(study: tuple[Path, Tables, ReportSpec]) -> None:
     _, tables, spec = study
     found = [(one.family, one.policies) for one in size_panels(tables, spec)]
     assert found == [("tiny", ("policy-0.1M", "policy-0.3M")), ("all", ("policy-0.9M", "policy-2.7M"))]
@@ -78,7 +78,7 @@ def test_sizes_are_compared_inside_a_family(study: tuple[Path, Tables, PublishSp
 
 
 def test_the_frontier_is_the_least_error_of_all_that_is_drawn_greedy_answers_too(
-    study: tuple[Path, Tables, PublishSpec], figures: dict[str, Figure]
+    study: tuple[Path, Tables, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     _, tables, spec = study
     strategy = headline_strategy(tables.curves, spec)
@@ -107,7 +107,7 @@ def test_the_frontier_is_the_least_error_of_all_that_is_drawn_greedy_answers_too
 
 
 def test_the_best_sizes_changes_and_prices_are_those_of_the_fits(
-    study: tuple[Path, Tables, PublishSpec], figures: dict[str, Figure]
+    study: tuple[Path, Tables, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     _, tables, spec = study
     strategy = headline_strategy(tables.curves, spec)
@@ -158,7 +158,7 @@ def test_a_change_at_a_price_is_no_crossing(
 
 
 def test_sizes_are_on_one_axis_with_every_generator_and_selector(
-    study: tuple[Path, Tables, PublishSpec], figures: dict[str, Figure]
+    study: tuple[Path, Tables, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     _, tables, spec = study
     panels = titled(figures["search_by_size"])
@@ -178,7 +178,7 @@ def test_sizes_are_on_one_axis_with_every_generator_and_selector(
 
 
 def test_lookahead_counts_as_the_generations_that_it_makes(
-    study: tuple[Path, Tables, PublishSpec], figures: dict[str, Figure]
+    study: tuple[Path, Tables, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     _, tables, spec = study
     chosen = headline_strategy(tables.curves, spec)
@@ -192,7 +192,7 @@ def test_lookahead_counts_as_the_generations_that_it_makes(
 
 
 def test_easy_and_hard_are_the_levels_problems_pooled(
-    study: tuple[Path, Tables, PublishSpec], figures: dict[str, Figure]
+    study: tuple[Path, Tables, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     folder, tables, spec = study
     chosen = headline_strategy(tables.curves, spec)
@@ -244,7 +244,7 @@ def test_pooled_intervals_are_those_of_a_bootstrap_of_the_pool(rate: float) -> N
     assert row["ci_high"] - row["ci_low"] == pytest.approx(high - low, rel=0.2)
 
 
-def test_pass_rates_are_in_pairs_of_sampling_and_search(study: tuple[Path, Tables, PublishSpec]) -> None:
+def test_pass_rates_are_in_pairs_of_sampling_and_search(study: tuple[Path, Tables, ReportSpec]) -> None:
     _, tables, spec = study
     table = table3(tables.curves, spec)
     assert len(table) == 2 * 3 * len(spec.policies)

@@ -26,7 +26,7 @@ from isoflop.report.figures.curves import draw_all
 from isoflop.report.findings import headlines
 from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
-from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, PublishSpec
+from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, ReportSpec
 from isoflop.stages import publish
 from isoflop.stages.shared.provenance import own_ledgers
 from isoflop.stages.shared.study_tables import read_tables
@@ -39,7 +39,7 @@ FAMILIES = {"policy-0.1M": "tiny", "policy-0.3M": "tiny"}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ReportSpec]:
     folder = tmp_path_factory.mktemp("results")
     spec = write_results(folder)
     publish.main([spec.model_dump_json(), str(folder), str(folder)])
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
 
 
 @pytest.fixture(scope="module")
-def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ReportSpec]:
     folder = tmp_path_factory.mktemp("two")
     spec = write_results(
         folder, Shape(datasets=("wordproblems", "other_set"), with_levels=False, families=FAMILIES)
@@ -55,11 +55,11 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpe
     return folder, spec
 
 
-def read(made: tuple[Path, PublishSpec]) -> Tables:
+def read(made: tuple[Path, ReportSpec]) -> Tables:
     return read_tables(*made)
 
 
-def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, PublishSpec]) -> None:
+def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     wanted = {f"{name}.{end}" for name in spec.figures for end in ("png", "svg")}
     assert {path.name for path in (folder / "figures").iterdir()} == wanted
@@ -105,7 +105,7 @@ def test_selectors_by_confidence_are_shown(tmp_path: Path, monkeypatch: pytest.M
     assert against.str.endswith("sampling/none/confidence/none").any()
 
 
-def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, PublishSpec]) -> None:
+def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     curves = read((folder, spec)).curves
     rows = pd.read_csv(folder / "tables" / "table1.csv")
@@ -122,7 +122,7 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Publ
         assert own.loc["rebase+wv", "samples"] == (reached or [64])[0]
 
 
-def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+def test_a_second_run_writes_the_same_bytes(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     folder, spec = made
     publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -131,7 +131,7 @@ def test_a_second_run_writes_the_same_bytes(made: tuple[Path, PublishSpec], tmp_
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
-def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, PublishSpec]) -> None:
+def test_pngs_have_200_dots_per_inch_and_print_width(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     for name in spec.figures:
         with Image.open(folder / "figures" / f"{name}.png") as image:
@@ -146,7 +146,7 @@ def laid_out(figure: Figure) -> Figure:
 
 
 @pytest.fixture(scope="module")
-def figures(made: tuple[Path, PublishSpec], two_sets: tuple[Path, PublishSpec]) -> dict[str, Figure]:
+def figures(made: tuple[Path, ReportSpec], two_sets: tuple[Path, ReportSpec]) -> dict[str, Figure]:
     return {
         f"{name} of {len(spec.datasets)} data sets": laid_out(figure)
         for folder, spec in (made, two_sets)
@@ -198,7 +198,7 @@ def test_legends_cover_no_data(figures: dict[str, Figure]) -> None:
 
 
 def test_a_figure_shows_the_numbers_of_the_table(
-    made: tuple[Path, PublishSpec], figures: dict[str, Figure]
+    made: tuple[Path, ReportSpec], figures: dict[str, Figure]
 ) -> None:
     rows = read(made).curves.query(
         "policy == 'policy-0.9M' and selector == 'weighted' and step_aggregation == 'min' "
@@ -209,7 +209,7 @@ def test_a_figure_shows_the_numbers_of_the_table(
     assert wanted in [list(zip(*line.get_data(), strict=True)) for line in lines]
 
 
-def test_the_fit_drawn_is_the_one_of_the_largest_weight(made: tuple[Path, PublishSpec]) -> None:
+def test_the_fit_drawn_is_the_one_of_the_largest_weight(made: tuple[Path, ReportSpec]) -> None:
     """Of a strategy's fits under one cost model that hold; without one, the legend has none either."""
     folder, spec = made
     tables = read((folder, spec))
@@ -267,7 +267,7 @@ def restricted(tables: Tables, curves: pd.DataFrame, copies: Mapping[str, str]) 
     return dataclasses.replace(tables, curves=curves, evidence=evidence, parameters=sizes)
 
 
-def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, PublishSpec]) -> None:
+def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     tables = read((folder, spec))
     curves = tables.curves
@@ -298,7 +298,7 @@ def test_odd_experiments_have_every_figure_and_sentence(made: tuple[Path, Publis
         assert len(table4(table, changed)) >= 1
 
 
-def test_only_greedy_candidates_are_refused_by_name(made: tuple[Path, PublishSpec]) -> None:
+def test_only_greedy_candidates_are_refused_by_name(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     tables = read((folder, spec))
     greedy = dataclasses.replace(tables, curves=tables.curves[tables.curves["generator"] == "greedy"])
@@ -328,7 +328,7 @@ class References(HTMLParser):
                 self.handlers.append(name)
 
 
-def test_the_report_refers_to_nothing_outside(made: tuple[Path, PublishSpec]) -> None:
+def test_the_report_refers_to_nothing_outside(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     html = (folder / "report.html").read_text(encoding="utf-8")
     found = References()
@@ -344,7 +344,7 @@ def test_the_report_refers_to_nothing_outside(made: tuple[Path, PublishSpec]) ->
 
 
 @pytest.fixture(scope="module")
-def odd_report(made: tuple[Path, PublishSpec], tmp_path_factory: pytest.TempPathFactory) -> str:
+def odd_report(made: tuple[Path, ReportSpec], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report of hostile texts, and of solutions that were too long for the verifier."""
     folder, spec = made
     copy = tmp_path_factory.mktemp("odd") / "results"
@@ -366,7 +366,7 @@ def test_hostile_model_text_and_config_are_escaped(odd_report: str) -> None:
     assert not found.handlers
 
 
-def test_the_report_shows_right_wrong_and_fooled_samples(made: tuple[Path, PublishSpec]) -> None:
+def test_the_report_shows_right_wrong_and_fooled_samples(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     html = (folder / "report.html").read_text(encoding="utf-8")
     for kind in ("right", "wrong", "verifier fooled", "passed over"):
@@ -382,7 +382,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_outcome_is_the_paths_and_the_sentences(
-    made: tuple[Path, PublishSpec],
+    made: tuple[Path, ReportSpec],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -419,21 +419,21 @@ def test_the_outcome_of_a_training_is_its_models(
     assert capsys.readouterr().out.count("model:") == 5
 
 
-def test_an_unknown_key_of_the_specification_is_named(made: tuple[Path, PublishSpec]) -> None:
+def test_an_unknown_key_of_the_specification_is_named(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     wrong = json.dumps(spec.model_dump(mode="json") | {"colour": "red"})
     with pytest.raises(UserError, match="colour"):
         publish.main([wrong, str(folder), str(folder)])
 
 
-def test_a_policy_without_rows_is_named(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+def test_a_policy_without_rows_is_named(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     folder, spec = made
     wrong = spec.model_copy(update={"policies": (*spec.policies, "policy-9B")})
     with pytest.raises(UserError, match=r"policy policy-9B .* has no rows"):
         publish.main([wrong.model_dump_json(), str(folder), str(tmp_path)])
 
 
-def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, PublishSpec]) -> None:
+def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     (tmp_path / "fit").mkdir()
     shutil.copy(folder / "fit" / "draws.parquet", tmp_path / "fit")
@@ -441,15 +441,13 @@ def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, PublishSpec]
         publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
 
 
-def test_solutions_too_long_for_the_verifier_are_told(
-    made: tuple[Path, PublishSpec], odd_report: str
-) -> None:
+def test_solutions_too_long_for_the_verifier_are_told(made: tuple[Path, ReportSpec], odd_report: str) -> None:
     told = "wordproblems/policy-0.1M/sampling/prm: 1,234 of 5,000 solutions were too long for the verifier"
     assert told in odd_report
     assert "too long for the verifier" not in (made[0] / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_finding_says_what_revisions_do(made: tuple[Path, PublishSpec]) -> None:
+def test_a_finding_says_what_revisions_do(made: tuple[Path, ReportSpec]) -> None:
     _, spec = made
     tables = read(made)
     assert tables.revised is not None
@@ -467,7 +465,7 @@ def test_a_finding_says_what_revisions_do(made: tuple[Path, PublishSpec]) -> Non
         assert shares[told].rstrip("%") in said
 
 
-def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, PublishSpec], tmp_path: Path) -> None:
+def test_ledgers_are_those_of_the_experiments_jobs(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     _, spec = made
     pools = (("wordproblems", "reviser-2.7M", "revisions"),)
     ours = [

@@ -12,7 +12,7 @@ from isoflop.report.findings import difference, strategy_key
 from isoflop.report.lookup import fitted, largest_common_budget
 from isoflop.report.paper_tables import best_cells, latex_escape, table4, table4_latex, table4_markdown
 from isoflop.report.samples import MOST_STEPS, Pool, choose_samples, readable
-from isoflop.report.spec import Headline, PublishSpec
+from isoflop.report.spec import Headline, ReportSpec
 from isoflop.strategy import Strategy
 from isoflop.tables import CURVES_COLUMNS
 
@@ -55,7 +55,7 @@ def curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def spec(**changes: object) -> PublishSpec:
+def spec(**changes: object) -> ReportSpec:
     values: dict[str, object] = {
         "experiment": "e",
         "title": "t",
@@ -69,7 +69,7 @@ def spec(**changes: object) -> PublishSpec:
         "seed": 1,
         "code": "",
     }
-    return PublishSpec.model_validate(values | changes)
+    return ReportSpec.model_validate(values | changes)
 
 
 def test_table4_is_at_the_largest_budget_that_all_policies_have() -> None:

@@ -17,8 +17,8 @@ from isoflop.report.published import (
     published_markdown,
     read_published,
 )
-from isoflop.report.spec import PublishedTables, PublishSpec
-from isoflop.stages.publish import main
+from isoflop.report.spec import PublishedTables, ReportSpec
+from isoflop.stages.report import main
 from isoflop.stages.shared.study_tables import read_tables
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ReportSpec]:
     folder = tmp_path_factory.mktemp("results")
     file = folder / "paper_table9.csv"
     pd.DataFrame(ROWS, columns=list(COLUMNS)).to_csv(file, index=False)
@@ -49,18 +49,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublishSpec
 
 
 @pytest.fixture(scope="module")
-def tables(results: tuple[Path, PublishSpec]) -> Tables:
+def tables(results: tuple[Path, ReportSpec]) -> Tables:
     return read_tables(*results)
 
 
-def rows_of(results: tuple[Path, PublishSpec]) -> pd.DataFrame:
+def rows_of(results: tuple[Path, ReportSpec]) -> pd.DataFrame:
     assert results[1].published is not None
     [path] = results[1].published.files
     return read_published(path, pd.read_csv(path))
 
 
 def test_a_difference_is_measured_minus_published_and_its_interval_the_measured_one_shifted(
-    results: tuple[Path, PublishSpec], tables: Tables
+    results: tuple[Path, ReportSpec], tables: Tables
 ) -> None:
     compared = compare(tables.curves, results[1], rows_of(results))
     assert len(compared) == len(ROWS)
@@ -90,7 +90,7 @@ def test_a_difference_is_measured_minus_published_and_its_interval_the_measured_
 
 
 def test_what_cannot_be_compared_keeps_its_row_and_says_why(
-    results: tuple[Path, PublishSpec], tables: Tables
+    results: tuple[Path, ReportSpec], tables: Tables
 ) -> None:
     compared = compare(tables.curves, results[1], rows_of(results))
     assert compared["note"].tolist()[3:7] == [
@@ -107,7 +107,7 @@ def test_what_cannot_be_compared_keeps_its_row_and_says_why(
 
 
 def test_the_tables_show_every_number_and_bold_what_is_apart(
-    results: tuple[Path, PublishSpec], tables: Tables
+    results: tuple[Path, ReportSpec], tables: Tables
 ) -> None:
     compared = compare(tables.curves, results[1], rows_of(results))
     text = published_csv(compared)
@@ -122,7 +122,7 @@ def test_the_tables_show_every_number_and_bold_what_is_apart(
 
 
 def test_the_publish_stage_writes_the_tables_and_the_report_shows_them(
-    results: tuple[Path, PublishSpec], tmp_path: Path
+    results: tuple[Path, ReportSpec], tmp_path: Path
 ) -> None:
     folder, spec = results
     main([spec.model_dump_json(), str(folder), str(tmp_path)])

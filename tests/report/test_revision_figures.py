@@ -26,7 +26,7 @@ from isoflop.report.figures.revisions import (
     revision_verifiers,
 )
 from isoflop.report.html_revisions import rates_table
-from isoflop.report.spec import Headline, PublishSpec, figure_names, judgements
+from isoflop.report.spec import Headline, ReportSpec, figure_names, judgements
 from isoflop.stages import publish
 
 SELECTED = (
@@ -35,8 +35,8 @@ SELECTED = (
 )  # fmt: skip
 
 
-def spec(**changes: Any) -> PublishSpec:
-    return PublishSpec(
+def spec(**changes: Any) -> ReportSpec:
+    return ReportSpec(
         experiment="x",
         title="x",
         datasets=("d",),

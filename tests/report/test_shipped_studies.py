@@ -18,9 +18,9 @@ from isoflop.fits.bootstrap import accuracy_interval, difference_interval
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.evidence_table import parameters, read_evidence
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.report.lookup import Tables, largest_common_budget, setting, without_length
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import Strategy
 from isoflop.tables import MEASURED
 from isoflop.verdicts.judge import claims_csv
@@ -38,7 +38,7 @@ class Study:
     """What a study committed, as read."""
 
     folder: Path
-    spec: PublishSpec
+    spec: ReportSpec
     evidence: dict[str, Evidence]
     tables: Tables
 
@@ -51,7 +51,7 @@ class Study:
 def study(request: pytest.FixtureRequest) -> Study:
     folder: Path = request.param
     config = load_config([ROOT / CONFIGS.get(folder.name, f"configs/{folder.name}.yaml")], root=ROOT)
-    spec = PublishSpec.model_validate_json(PublishPlan(Plan(config, ROOT)).publish())
+    spec = ReportSpec.model_validate_json(ReportPlan(Plan(config, ROOT)).report())
     path = folder / "credits.parquet"
     table = read_table(str(path), MEASURED)
     evidence = read_evidence(table, table_metadata(table), str(path))

@@ -222,4 +222,4 @@ def test_jobs_ask_for_gpus_and_small_ones_go_together(finished: Path, slurm: Pat
     completed = seen[seen["state"] == "COMPLETED"]
     single = 1 + len(POLICIES) * 3 * 3
     assert len(completed) <= single + 3
-    assert not completed["what"].str.contains("rule_(?:grade|select|fit|publish)").any()
+    assert not completed["what"].str.contains("rule_(?:grade|select|fit|report)").any()

@@ -83,7 +83,7 @@ SPECS: dict[str, dict[str, object]] = {
     },
     "revise": COMMON | {"generator": {"kind": "revisions", "chains": 2, "length": 2, "max_tokens": 9}},
     "score": {"verifier": JUDGE, "version": 1},
-    "label": NAMED
+    "step_labels": NAMED
     | {
         "label": {
             "problems": "p", "policies": ["a"], "completer": "b", "samples_per_problem": 1, "rollouts": 2,
@@ -94,7 +94,7 @@ SPECS: dict[str, dict[str, object]] = {
     "trajectories": NAMED | {"trajectories": CHAINS | {"samples_per_problem": 4}, "policy": POLICY},
     "chain_labels": NAMED | {"chains": CHAINS | {"chains": 2, "length": 2}, "policy": POLICY},
 }  # fmt: skip
-MODELS = {"search": ["writer", "judge"], "score": ["judge"], "label": ["writer", "completer"]}
+MODELS = {"search": ["writer", "judge"], "score": ["judge"], "step_labels": ["writer", "completer"]}
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -110,11 +110,11 @@ def test_what_decides_a_stages_chunks_is_what_it_always_was(
         inputs.append(str(tmp_path / "candidates.parquet"))
         write_columns(inputs[1], CANDIDATES.empty_table(), CANDIDATES, {})
     text = json.dumps(SPECS[name])
-    stage.main([text, *inputs, *outputs[: 1 if name in ("label", "trajectories") else 2]])
+    stage.main([text, *inputs, *outputs[: 1 if name in ("step_labels", "trajectories") else 2]])
     [task] = tasks
     assert (task.spec, task.inputs) == (text, inputs)
     assert task.models == MODELS.get(name, ["writer"])
-    assert (task.out, task.size) == ("out.parquet", 100 if name == "label" else 25)
+    assert (task.out, task.size) == ("out.parquet", 100 if name == "step_labels" else 25)
 
 
 def test_a_killed_run_goes_on_and_tidies_up(

@@ -12,7 +12,7 @@ from isoflop.config.verifiers import MathShepherd
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.stages.shared import models
 from isoflop.stages.shared.gpus import visible_devices
 from isoflop.stages.shared.models import assign_devices, devices_for
@@ -123,7 +123,7 @@ def test_where_a_server_is_is_in_no_specification(raw: dict[str, Any], tmp_path:
     for spec in (
         lambda plan: plan.sample("small", "sampling"),
         lambda plan: plan.search("small", "rebase", 4),
-        lambda plan: PublishPlan(plan).publish(),
+        lambda plan: ReportPlan(plan).report(),
     ):
         assert spec(one) == spec(other)
         assert "http:" not in spec(one)

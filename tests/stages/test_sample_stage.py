@@ -18,7 +18,7 @@ from isoflop.files import read_table, table_metadata
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
-from isoflop.stages import label, sample, score
+from isoflop.stages import sample, score, step_labels
 from isoflop.stages.shared.chunks import Chunks, fingerprint
 from isoflop.tables import CANDIDATES, SCORES
 
@@ -196,7 +196,7 @@ def test_a_chunk_that_a_power_cut_left_empty_is_made_again(
     assert run_sample(spec, problems, tmp_path, 4).read_bytes() == whole
 
 
-@pytest.mark.parametrize("stage", [sample, score, label])
+@pytest.mark.parametrize("stage", [sample, score, step_labels])
 def test_missing_arguments_are_refused_with_the_usage(stage: ModuleType) -> None:
     with pytest.raises(UserError, match=r"usage: python -m isoflop\.stages"):
         stage.main(["{}"])

@@ -19,7 +19,7 @@ from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.rehearsal.tiny_models import save_tiny
-from isoflop.stages import gather, grade, search, select
+from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
@@ -207,7 +207,7 @@ def test_random_models_can_be_searched_to_every_limit(problems: Path, tmp_path: 
     )
     for row in read_table(out, TREES).to_pylist():
         for last in row["candidates"]:
-            steps, tokens, finish = gather.solution(row["nodes"], last)
+            steps, tokens, finish = gather_trees.solution(row["nodes"], last)
             assert len(steps) <= 3
             assert tokens <= 20
             assert finish == ("stop" if row["nodes"][last]["ended"] else "unfinished")
@@ -221,7 +221,7 @@ def gathered(folder: Path, budgets: dict[int, Path]) -> list[Path]:
         for part in (str(path), str(path).replace(".parquet", ".ledger.json"))
     ]
     text = json.dumps({"budgets": list(budgets), "code": "x"})
-    gather.main([text, *pairs, *map(str, outputs)])
+    gather_trees.main([text, *pairs, *map(str, outputs)])
     return outputs
 
 
@@ -318,7 +318,7 @@ def test_an_empty_last_step_belongs_to_the_one_before() -> None:
         {"parent": -1, "text": "a\n", "tokens": 3, "ended": False},
         {"parent": 0, "text": "", "tokens": 1, "ended": True},
     ]
-    steps, tokens, finish = gather.solution(nodes, 1)
+    steps, tokens, finish = gather_trees.solution(nodes, 1)
     assert [(step["text"], step["tokens"]) for step in steps] == [("a\n", 4)]
     assert (tokens, finish) == (4, "stop")
 
@@ -326,7 +326,7 @@ def test_an_empty_last_step_belongs_to_the_one_before() -> None:
 def test_missing_searches_are_noticed(problems: Path, tmp_path: Path) -> None:
     two = run(spec(REBASE, 2), problems, tmp_path / "2")
     with pytest.raises(UserError, match="budgets: 2 named, but 1 tables of trees given"):
-        gather.main([json.dumps({"budgets": [2, 4], "code": ""}), str(two), "l", *("abcde")])
+        gather_trees.main([json.dumps({"budgets": [2, 4], "code": ""}), str(two), "l", *("abcde")])
     broken = read_table(two, TREES).slice(1)
     (tmp_path / "4").mkdir()
     (tmp_path / "4" / "trees.ledger.json").write_text((tmp_path / "2" / "trees.ledger.json").read_text())

@@ -26,7 +26,7 @@ from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import Tree
 from isoflop.specs import SearchSpec
-from isoflop.stages import gather, grade, sample, score, search
+from isoflop.stages import gather_trees, grade, sample, score, search
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
 from isoflop.verifiers.layouts import tag_solutions, token_id
@@ -199,7 +199,7 @@ def test_a_search_goes_on_from_tags_that_its_verifier_does_not_see(
     wide = trees_of(search_spec(tagging, TAG, 4), problems, tmp_path / "wide")
     folder = tmp_path / "wide"
     outputs = [str(folder / name) for name in ("c.parquet", "c.json", "s.parquet", "s.json", "u.parquet")]
-    gather.main(
+    gather_trees.main(
         [
             json.dumps({"budgets": [4], "code": "x"}),
             str(folder / "t.parquet"),

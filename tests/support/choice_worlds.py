@@ -9,7 +9,7 @@ from scipy.stats import beta, hypergeom, norm
 from isoflop.allocation.difficulty import quantile_bins
 from isoflop.allocation.options import CreditsTable
 from isoflop.allocation.study import Pair
-from isoflop.specs import ChooseSpec
+from isoflop.specs import AllocateSpec
 
 SIZES = {"small": 1_000_000, "large": 14_000_000}
 POOL = 64
@@ -99,14 +99,14 @@ def pair(
     return Pair("d", policy, SIZES[policy], difficulty, telling, tables)
 
 
-def spec(families: Mapping[str, tuple[str, ...]], **more: object) -> ChooseSpec:
+def spec(families: Mapping[str, tuple[str, ...]], **more: object) -> AllocateSpec:
     """A specification of a study without its files."""
     about: dict[str, object] = {
         "experiment": "e", "pools": (), "difficulties": (), "bins": 5, "families": families,
         "selector": "weighted", "verifier": "prm", "step_aggregation": "last", "cost_model": "wu2024",
         "splits": 4, "draws": 200, "level": 0.95, "seed": 1, "code": "0",
     }  # fmt: skip
-    return ChooseSpec.model_validate(about | more)
+    return AllocateSpec.model_validate(about | more)
 
 
 def names(count: int) -> list[str]:

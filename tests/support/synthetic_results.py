@@ -19,9 +19,9 @@ from isoflop.files import write_table
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
-from isoflop.report.spec import Headline, PublishSpec
-from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
-from isoflop.stages.choose import main as choose_main
+from isoflop.report.spec import Headline, ReportSpec
+from isoflop.specs import AllocateSpec, ExchangePair, StudiedPool
+from isoflop.stages.allocate import main as choose_main
 from isoflop.stages.fit import main as fit_main
 from isoflop.tables import CANDIDATES, CREDITS, DIFFICULTY, GRADES, PROBLEMS, SCORES
 
@@ -58,9 +58,9 @@ class Shape:
     families: Mapping[str, str] = field(default_factory=dict)
 
 
-def spec(shape: Shape | None = None) -> PublishSpec:
+def spec(shape: Shape | None = None) -> ReportSpec:
     shape = shape or Shape()
-    return PublishSpec(
+    return ReportSpec(
         experiment="synthetic",
         title="Test data: invented numbers",
         datasets=shape.datasets,
@@ -184,8 +184,8 @@ def model(policy: str) -> dict[str, int]:
     }
 
 
-def write_results(folder: Path, shape: Shape | None = None) -> PublishSpec:
-    """Write every input of the publish stage under `folder`, the tables by the real fit stage.
+def write_results(folder: Path, shape: Shape | None = None) -> ReportSpec:
+    """Write every input of the report stage under `folder`, the tables by the real fit stage.
 
     Returns the specification.
     """
@@ -251,7 +251,7 @@ def _rates(shape: Shape) -> list[tuple[Sequence[str], Rate]]:
 
 
 def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[str]) -> None:
-    """The choose stage's tables, by the stage itself, from bins that follow the invented chances."""
+    """The allocate stage's tables, by the stage itself, from bins that follow the invented chances."""
     policies = dict.fromkeys((*shape.policies, *revisers(shape)))
     pairs = [(dataset, policy) for dataset in shape.datasets for policy in policies]
     difficulties = []
@@ -273,7 +273,7 @@ def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[
         write_table(path, columns, DIFFICULTY, {})
         difficulties.append(str(path))
     exchanged = ExchangePair(small=shape.policies[0], large=shape.policies[-1], greedy="greedy")
-    choice = ChooseSpec(
+    choice = AllocateSpec(
         experiment="synthetic",
         pools=tuple(
             StudiedPool(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from workspace import TINY, finished_tiny_study, planned, snakemake
 
-ALL_CURVES = {"fit": 1, "publish": 1, "plan_comparison": 1}
+ALL_CURVES = {"fit": 1, "report": 1, "plan_comparison": 1}
 SELECTION = {"select": 4, **ALL_CURVES}
 SAMPLED_SELECTION = {"select": 2, **ALL_CURVES}
 EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION}
@@ -66,12 +66,12 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         ),
         {},
     ),
-    "a figure": (_append("src/isoflop/report/figures/curves.py"), {"publish": 1}),
-    "the report's template": (_append("src/isoflop/report/templates/report.html.j2"), {"publish": 1}),
+    "a figure": (_append("src/isoflop/report/figures/curves.py"), {"report": 1}),
+    "the report's template": (_append("src/isoflop/report/templates/report.html.j2"), {"report": 1}),
     "what a plan assumes": (_append("tiny.yaml", "planning: {solution_tokens: 9}\n"), {"plan_comparison": 1}),
     "the headline": (
         _replace("tiny.yaml", "selector: weighted", "selector: majority"),
-        {"publish": 1, "plan_comparison": 1},
+        {"report": 1, "plan_comparison": 1},
     ),
     "a fit": (_append("src/isoflop/fits/scaling_laws.py"), ALL_CURVES),
     "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
@@ -162,7 +162,7 @@ def test_shards_repeat_nothing_that_is_finished(edit: str, finished: Path, tmp_p
 
 
 TREE = "  tree: {kind: rebase, budgets: [2, 4], max_tokens: 24, max_step_tokens: 8}\n"
-GATHERED = {"gather_words_small_tree": 1, "gather_words_large_tree": 1}
+GATHERED = {"gather_trees_words_small_tree": 1, "gather_trees_words_large_tree": 1}
 SEARCHED = {**GATHERED, "grade": 2, "select": 2, **ALL_CURVES}
 SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     "nothing": (lambda folder: None, {}),
@@ -174,7 +174,7 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     ),
     # What a search is expected to take follows from its code.
     "a search's code": (_append("src/isoflop/search/rebase.py"), {"plan_comparison": 1}),
-    "how trees are gathered": (_append("src/isoflop/stages/gather.py"), SEARCHED),
+    "how trees are gathered": (_append("src/isoflop/stages/gather_trees.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),
         {"search": 4, "score": 2, **GATHERED, "grade": 2, "select": 4, **ALL_CURVES},
@@ -183,7 +183,7 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
         {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION},
     ),
-    "a claim": (_append("src/isoflop/claims/wu2024.py"), {"publish": 1}),
+    "a claim": (_append("src/isoflop/claims/wu2024.py"), {"report": 1}),
 }
 
 
@@ -205,7 +205,7 @@ difficulty: {generator: sampling, bins: 2}
 compute_optimal: {families: {selectors: [sampling, sampling+majority]}, splits: 3}
 exchange: {greedy: greedy, pairs: [{small: small, large: large}]}
 """
-CHOSEN = {"choose": 1, "publish": 1}
+CHOSEN = {"allocate": 1, "report": 1}
 CHOICE_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     "nothing": (lambda folder: None, {}),
     "bins": (_replace("tiny.yaml", "bins: 2", "bins: 4"), {"difficulty": 2, **CHOSEN}),
@@ -213,10 +213,10 @@ CHOICE_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     "a ratio": (_replace("tiny.yaml", "{greedy: greedy,", "{greedy: greedy, ratios: [1.0],"), CHOSEN),
     "how bins are made": (_append("src/isoflop/allocation/difficulty.py"), {"difficulty": 2, **CHOSEN}),
     "how is chosen": (_append("src/isoflop/allocation/compute_optimal.py"), CHOSEN),
-    "a figure of choices": (_append("src/isoflop/report/figures/allocation.py"), {"publish": 1}),
+    "a figure of choices": (_append("src/isoflop/report/figures/allocation.py"), {"report": 1}),
     "one policy's greedy answers": (
         _append("results/tiny/select/words/large/greedy.parquet"),
-        {"choose": 1, **ALL_CURVES},
+        {"allocate": 1, **ALL_CURVES},
     ),
 }
 
@@ -282,7 +282,7 @@ PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _append("models/large/model.safetensors"),
         {
             "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
-            "gather_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+            "gather_trees_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
         },
     ),
     "a part that is left": (
@@ -293,7 +293,7 @@ PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _all(_stopped_between_parts, _append("models/large/model.safetensors")),
         {
             "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
-            "gather_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+            "gather_trees_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
         },
     ),
 }  # fmt: skip

@@ -29,7 +29,7 @@ def test_lint_has_nothing_to_say(workspace: Path) -> None:
 def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n", "--configfile", config))
     assert jobs["problems"] >= 1
-    assert "publish" in jobs or "train" in jobs
+    assert "report" in jobs or "train" in jobs
 
 
 def test_what_is_not_pinned_is_planned_but_not_run(workspace: Path) -> None:
@@ -45,11 +45,11 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
     jobs = planned(snakemake(workspace, "-n"))
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
     pools = 3 * policies  # each policy decodes greedily, samples, and searches at two budgets
-    gathered = {name: jobs.pop(name) for name in list(jobs) if name.startswith("gather_wordproblems_")}
+    gathered = {name: jobs.pop(name) for name in list(jobs) if name.startswith("gather_trees_wordproblems_")}
     assert list(gathered.values()) == [1] * policies
     assert jobs == {
         "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
-        "select": pools, "difficulty": policies, "choose": 1, "fit": 1, "publish": 1,
+        "select": pools, "difficulty": policies, "allocate": 1, "fit": 1, "report": 1,
         "plan_comparison": 1,
     }  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> No
     finished_tiny_study(tmp_path)
     run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall")
     assert planned(run) == {
-        "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "publish": 1,
+        "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "report": 1,
         "plan_comparison": 1,
     }  # fmt: skip
     assert "results/shipped" not in run.output
@@ -100,7 +100,7 @@ def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> No
 
 def test_a_training_config_plans_training_in_order(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n", "--configfile", "configs/train-shipped.yaml"))
-    assert set(jobs) == {"problems", "train", "label"}
+    assert set(jobs) == {"problems", "train", "step_labels"}
 
 
 def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
     jobs = planned(snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall"))
     assert jobs == {
         "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
-        "revision_rates": 1, "difficulty": 1, "choose": 1, "fit": 1, "publish": 1,
+        "revision_rates": 1, "difficulty": 1, "allocate": 1, "fit": 1, "report": 1,
         "plan_comparison": 1,
     }  # fmt: skip
     sharded = planned(

@@ -14,7 +14,7 @@ from isoflop.config.loading import load_config
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,7 +123,7 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
     choice = ChoicePlan(plan)
     chosen = [*choice.difficulties(), *choice.tables()]
     made = [
-        *PublishPlan(plan).targets(),
+        *ReportPlan(plan).targets(),
         *plan.paths.evidence(),
         *plan.paths.credits(),
         *searched,

@@ -1,3 +1,76 @@
+rule step_labels:
+    input:
+        problems=lambda w: PLAN.label_problems(w.label),
+        models=lambda w: PLAN.label_models(w.label),
+    output:
+        LABELS,
+    log:
+        "logs/{experiment}/step_labels/{label}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        gpu=lambda w: PLAN.label_gpus(w.label),
+        mem_mb=4000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: PLAN.step_labels(w.label),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.step_labels"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+
+
+rule trajectories:
+    input:
+        problems=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[0],
+        model=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[1:],
+    output:
+        TRAJECTORIES,
+    log:
+        "logs/{experiment}/trajectories/{trajectories}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        gpu=lambda w: PLAN.models.gpus([CONFIG.revisions[w.trajectories].policy]),
+        mem_mb=4000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: REVISIONS.trajectories(w.trajectories),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.trajectories"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+
+
+rule chain_labels:
+    input:
+        problems=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[0],
+        model=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[1:],
+    output:
+        CHAIN_LABELS,
+        CHAIN_LABELS_ALONE,
+    log:
+        "logs/{experiment}/chain_labels/{chain_labels}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        gpu=lambda w: PLAN.models.gpus([CONFIG.chain_labels[w.chain_labels].policy]),
+        mem_mb=4000,
+        batch_size=CONFIG.engine_settings.batch_size,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: REVISIONS.chain_labels(w.chain_labels),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.chain_labels"
+        + runtime("gpus", "batch_size", "chunk_problems")
+        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+
+
 rule train:
     input:
         data=lambda w: PLAN.train_data(w.model),

@@ -17,7 +17,7 @@ from isoflop.allocation.study import Pair, Studied
 from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import known_interval
 from isoflop.fits.curves import fraction, number
-from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.specs import AllocateSpec, ExchangePair
 
 COLUMNS = (
     "experiment", "dataset", "small", "large", "family", "cost_model", "difficulty", "told_by", "bin",
@@ -44,7 +44,7 @@ class PairCurve:
     by_bin: Floats
 
 
-def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpec) -> list[PairCurve]:
+def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[PairCurve]:
     """The curve of every pair and family under both costs, in oracle bins."""
     by_name = {(pair.dataset, pair.policy): pair for pair in pairs}
     found: list[PairCurve] = []
@@ -57,7 +57,7 @@ def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseS
 
 
 def _curves(
-    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: ChooseSpec
+    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[PairCurve]:
     members = pair_members(one, own, match)
     for how, told_by in pair_bins(own, other, members, spec.bins):

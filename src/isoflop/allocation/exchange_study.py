@@ -27,7 +27,7 @@ from isoflop.allocation.study import FREE, Pair, Studied, Told, charge, told_apa
 from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
-from isoflop.specs import ChooseSpec, ExchangePair
+from isoflop.specs import AllocateSpec, ExchangePair
 from isoflop.strategy import NONE
 
 COST_MODELS = ("wu2024", "total")
@@ -66,7 +66,7 @@ class Exchanged:
     large: Floats
 
 
-def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpec) -> list[Exchanged]:
+def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[Exchanged]:
     """Every pair of models at every ratio under both costs, for all problems and for each bin.
 
     Raises UserError for a pair whose larger model is not the larger one, or has other problems.
@@ -82,7 +82,7 @@ def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: ChooseSpe
 
 
 def _compared(
-    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: ChooseSpec
+    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[Exchanged]:
     greedy = _greedy(one, other, match)
     size_ratio = other.parameters / one.parameters
@@ -138,7 +138,7 @@ def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:
     return members
 
 
-def pair_seed(one: Studied, other: Pair, spec: ChooseSpec) -> int:
+def pair_seed(one: Studied, other: Pair, spec: AllocateSpec) -> int:
     """What splits the problems for the choice of a pair."""
     return derive_seed("exchange", spec.seed, one.dataset, one.policy, other.policy, one.family)
 

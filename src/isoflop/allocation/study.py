@@ -20,7 +20,7 @@ from isoflop.errors import UserError
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.fits.curves import dataset_weights
 from isoflop.seeds import derive_seed
-from isoflop.specs import ChooseSpec
+from isoflop.specs import AllocateSpec
 
 COSTS = ("flops_wu2024", "flops_kaplan", "flops_total")
 FREE = dict.fromkeys((GENERATIONS, *COSTS), 0.0)
@@ -70,7 +70,9 @@ class Studied:
         return with_measurement(self.weights)
 
 
-def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | None = None) -> list[Studied]:
+def study_choice(
+    pairs: Sequence[Pair], spec: AllocateSpec, axes: Sequence[str] | None = None
+) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
     `axes`: of compute, those that the report needs if left out. Raises UserError for tables that do not fit
@@ -105,7 +107,7 @@ def study_choice(pairs: Sequence[Pair], spec: ChooseSpec, axes: Sequence[str] | 
     return found
 
 
-def _member(name: str, pair: Pair, spec: ChooseSpec) -> Member:
+def _member(name: str, pair: Pair, spec: AllocateSpec) -> Member:
     """`generator[+selector[+aggregation]]`; what is left out is the headline's."""
     generator, *how = name.split("+")
     verifier, usual = spec.judges.get(generator, (spec.verifier, spec.step_aggregation))

@@ -68,11 +68,11 @@ def light_jobs(plan: Plan) -> list[Job]:
         if not isinstance(entry, CountedSource)
     ]
     found += [Job("counts", f"counts/{name}.parquet", entry.dataset) for name, entry in config.counts.items()]
-    for stage, pools in (("gather", plan.pools.searches()), ("replay", plan.pools.replays())):
+    for stage, pools in (("gather_trees", plan.pools.searches()), ("replay", plan.pools.replays())):
         found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     selected = [pool for pool in plan.pools.picked() if pool.generator not in config.counts]
     for stage, pools in (("grade", plan.pools.all()), ("select", selected)):
         found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
-        found += [Job("fit", "tables/curves.csv"), Job("publish", "report.html")]
+        found += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]
     return found

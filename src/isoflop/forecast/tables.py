@@ -18,8 +18,8 @@ from isoflop.forecast.half_widths import Expected
 from isoflop.forecast.work import Job, Ranged
 
 STAGES = (
-    "problems", "trajectories", "chain_labels", "label", "train", "sample", "revise", "search", "gather",
-    "replay", "score", "grade", "select", "fit", "publish",
+    "problems", "trajectories", "chain_labels", "step_labels", "train", "sample", "revise", "search",
+    "gather_trees", "replay", "score", "grade", "select", "fit", "report",
 )  # fmt: skip
 _COUNTED = ("requests", "read", "written", "judged", "flops", "disk")
 _HEADER = (

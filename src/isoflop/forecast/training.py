@@ -106,7 +106,7 @@ def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -
         disk += solutions * length * planning.bytes_per_token
     models = [known.policies[one] for one in dict.fromkeys((*entry.policies, entry.completer))]
     return Job(
-        "label",
+        "step_labels",
         f"label/{name}.parquet",
         entry.problems,
         entry.completer,

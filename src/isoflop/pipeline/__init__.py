@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from isoflop.pipeline.jobs import StageJob, needed_jobs
     from isoflop.pipeline.plan import Plan
     from isoflop.pipeline.plan_allocation import ChoicePlan
-    from isoflop.pipeline.plan_publishing import PublishPlan
+    from isoflop.pipeline.plan_report import ReportPlan
     from isoflop.pipeline.plan_revisions import RevisionPlan
     from isoflop.pipeline.pools import Pool
 
-__all__ = ["ChoicePlan", "Plan", "Pool", "PublishPlan", "RevisionPlan", "StageJob", "needed_jobs"]
+__all__ = ["ChoicePlan", "Plan", "Pool", "ReportPlan", "RevisionPlan", "StageJob", "needed_jobs"]
 
 face(__name__)

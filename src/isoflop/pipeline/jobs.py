@@ -22,7 +22,8 @@ from isoflop.pipeline.paths import (
 )
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_counts import CountsPlan
+from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
 
@@ -65,7 +66,7 @@ def needed_jobs(plan: Plan, comparison: str | None) -> list[StageJob]:
                 add(job.inputs)
                 ordered[job.name] = job
 
-    add([*PublishPlan(plan).targets(), *choice.difficulties(), *choice.tables(), *revisions.table()])
+    add([*ReportPlan(plan).targets(), *choice.difficulties(), *choice.tables(), *revisions.table()])
     return list(ordered.values())
 
 
@@ -73,9 +74,10 @@ def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
     yield from _data_and_models(plan)
     for pool in plan.pools.all():
         yield from _candidates(plan, pool)
+    counts = CountsPlan(plan)
     for name in plan.config.counts:
-        read = [*plan.counts_inputs(name), *plan.counts_files(name)]
-        yield _job("counts", plan.counts(name), read, plan.paths.counted(name))
+        read = [*counts.inputs(name), *counts.files(name)]
+        yield _job("counts", counts.counts(name), read, plan.paths.counted(name))
     yield from _picked(plan)
     if comparison is not None:
         yield from _study(plan, comparison)
@@ -92,7 +94,7 @@ def _data_and_models(plan: Plan) -> Iterator[StageJob]:
         yield _job("train", plan.train(name), read, [plan.paths.trained(name)])
     for name in config.labels:
         read = [plan.label_problems(name), *plan.label_models(name)]
-        yield _job("label", plan.label(name), read, [plan.paths.at(LABELS, label=name)])
+        yield _job("step_labels", plan.step_labels(name), read, [plan.paths.at(LABELS, label=name)])
     for name in config.revisions:
         made = [plan.paths.at(TRAJECTORIES, trajectories=name)]
         yield _job("trajectories", revisions.trajectories(name), revisions.trajectories_inputs(name), made)
@@ -115,7 +117,7 @@ def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
         for number, budget in enumerate(plan.pools.budgets(policy, generator)):
             made = trees[2 * number : 2 * number + 2]
             yield _job("search", plan.search(policy, generator, budget), read, made)
-        yield _job("gather", plan.gather(policy, generator), trees, plan.paths.gathered(pool))
+        yield _job("gather_trees", plan.gather_trees(policy, generator), trees, plan.paths.gathered(pool))
     else:
         read = [problems, *plan.models.policy_files(policy)]
         if generator in config.chains:
@@ -153,7 +155,7 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
 
 def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
     """What is made of all pools together."""
-    choice, revisions, publish = ChoicePlan(plan), RevisionPlan(plan), PublishPlan(plan)
+    choice, revisions, report = ChoicePlan(plan), RevisionPlan(plan), ReportPlan(plan)
     results = plan.results
     for pool in choice.judged():
         read = [_problems(plan, pool.dataset), *choice.difficulty_inputs(pool.dataset, pool.policy)]
@@ -161,22 +163,23 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
         yield _job("difficulty", choice.difficulty(pool.dataset, pool.policy), read, made)
     if choice.tables():
         read = [*choice.credits(), *choice.difficulties()]
-        yield _job("choose", choice.choose(), read, choice.tables())
+        yield _job("allocate", choice.allocate(), read, choice.tables())
     if revisions.table():
         yield _job("revision_rates", revisions.rates(), revisions.rates_inputs(), revisions.table())
     fitted = [f"{results}/{name}" for name in _FIT_FILES]
     yield _job("fit", plan.fit(), plan.paths.credits(), fitted)
-    if plan.coverage_tables():
-        yield _job("coverage", plan.coverage(), plan.coverage_inputs(), plan.coverage_tables())
+    counts = CountsPlan(plan)
+    if counts.coverage_tables():
+        yield _job("coverage", counts.coverage(), counts.coverage_inputs(), counts.coverage_tables())
     read = [
         *fitted,
         *plan.paths.evidence(),
-        *plan.coverage_evidence(),
-        *publish.published_files(),
+        *counts.evidence(),
+        *report.published_files(),
         *choice.tables(),
         *revisions.table(),
     ]
-    yield _job("publish", publish.publish(), read, publish.published())
+    yield _job("report", report.report(), read, report.published())
     compared = [f"{results}/{name}" for name in _COMPARISON_FILES]
     yield _job("plan_comparison", comparison, [fitted[-1], *plan.paths.evidence()], compared)
 

@@ -76,7 +76,7 @@ class Paths:
         return shard_pattern(self._config.shards, self._config.engine_settings.chunk_problems)
 
     def trees(self, pool: Pool) -> list[str]:
-        """Trees and ledger of a search at every budget, in the order of gather's specification."""
+        """Trees and ledger of a search at every budget, in the order of gather_trees' specification."""
         return [
             self.at(path, **pool._asdict(), budget=budget)
             for budget in self._pools.budgets(pool.policy, pool.generator)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import CountedSource, FileSource
+from isoflop.config.datasets import FileSource
 from isoflop.config.generators import Greedy, Import, Sampling, TreeSearch
 from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
@@ -19,16 +19,13 @@ from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import (
     CHAIN_LABELS,
     CHAIN_LABELS_ALONE,
-    COUNTS,
     LABELS,
     PROBLEMS,
-    TABLE,
     TRAJECTORIES,
     Paths,
 )
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
-from isoflop.report.spec import COVERAGE_TABLES
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -37,17 +34,14 @@ from isoflop.specs import (
     SCORE_VERSION,
     SEARCH_VERSION,
     TRAIN_VERSION,
-    CountedPolicy,
-    CountsSpec,
-    CoverageSpec,
-    GatherSpec,
+    GatherTreesSpec,
     GradeSpec,
-    LabelSpec,
     ProblemsSpec,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
     SearchSpec,
+    StepLabelsSpec,
     TrainSpec,
     canonical,
 )
@@ -122,11 +116,11 @@ class Plan:
         gpus = self.config.training[model].gpus
         return gpus if gpus > 1 else usual
 
-    def label(self, label: str) -> str:
+    def step_labels(self, label: str) -> str:
         """Specification of a table of step labels."""
         entry = self.config.labels[label]
         return canonical(
-            LabelSpec(
+            StepLabelsSpec(
                 name=label,
                 label=entry,
                 policies={name: self.models.policy(name) for name in self._label_policies(label)},
@@ -185,10 +179,10 @@ class Plan:
         """Files and folders of the policy and of the verifier that guides it."""
         return self.models.all_files([policy], self.pools.verifiers(generator))
 
-    def gather(self, policy: str, generator: str) -> str:
+    def gather_trees(self, policy: str, generator: str) -> str:
         """Specification of one search's candidate set."""
         budgets = self.pools.budgets(policy, generator)
-        return canonical(GatherSpec(budgets=budgets, code=code_digest("isoflop.stages.gather")))
+        return canonical(GatherTreesSpec(budgets=budgets, code=code_digest("isoflop.stages.gather_trees")))
 
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
@@ -202,69 +196,9 @@ class Plan:
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
-                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,))),
             )
         )
-
-    def counts(self, generator: str) -> str:
-        """Specification of an import of counts: of all its policies."""
-        entry = self.config.counts[generator]
-        sizes = [(name, self.config.policies[name].size) for name in self._counted_policies(generator)]
-        return canonical(
-            CountsSpec(
-                generator=entry,
-                policies=tuple(
-                    CountedPolicy(name=name, size=size) for name, size in sizes if size is not None
-                ),
-                texts=not isinstance(self.config.datasets[entry.dataset], CountedSource),
-                budgets=self.config.budgets,
-                mirror=self.config.mirror,
-                files=tuple(self.counts_files(generator)),
-                code=code_digest("isoflop.stages.counts"),
-                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
-            )
-        )
-
-    def coverage(self) -> str:
-        """Specification of what is made of all imports of counts."""
-        config = self.config
-        return canonical(
-            CoverageSpec(
-                experiment=config.experiment,
-                generators=tuple(config.counts),
-                families=self.families(),
-                fitted_to=config.coverage.fitted_to,
-                seed=config.seed,
-                code=code_digest("isoflop.stages.coverage"),
-            )
-        )
-
-    def coverage_inputs(self) -> list[str]:
-        """All credits, then the counts of every import."""
-        counts = [self.paths.at(COUNTS, generator=name) for name in self.config.counts]
-        return [f"{self.results}/fit/credits.parquet", *counts]
-
-    def coverage_evidence(self) -> list[str]:
-        """What a report reads of counts."""
-        return [*self.coverage_tables(), *self.coverage_inputs()[1:]]
-
-    def coverage_tables(self) -> list[str]:
-        """Crossings and backtests, where there are counts."""
-        return [self.paths.at(TABLE, table=name) for name in COVERAGE_TABLES if self.config.counts]
-
-    def counts_files(self, generator: str) -> list[str]:
-        """Local files that counts are imported from, each once."""
-        names = self._counted_policies(generator)
-        return list(dict.fromkeys(path for name in names for path in self.replay_files(name, generator)))
-
-    def counts_inputs(self, generator: str) -> list[str]:
-        """The table of problems, where the data set has one, and the local files."""
-        dataset = self.config.counts[generator].dataset
-        known = not isinstance(self.config.datasets[dataset], CountedSource)
-        return [self.paths.at(PROBLEMS, dataset=dataset)] * known
-
-    def _counted_policies(self, generator: str) -> list[str]:
-        return [pool.policy for pool in self.pools.counted(generator)]
 
     def replay_files(self, policy: str, generator: str) -> list[str]:
         """Local files that a policy's work is imported from, and the local tokenizer that counts it."""
@@ -345,7 +279,7 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
+                plugins=plugin_digests(
                     (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
                 ),
             )
@@ -399,7 +333,7 @@ class Plan:
         )
 
 
-def _plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+def plugin_digests(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
     """Digests of the files that define what is asked for and comes from other packages, by its name."""
     sources = {name: registry.source(name) for registry, names in asked for name in names}
     return {name: file_digest(path) for name, path in sources.items() if path is not None}

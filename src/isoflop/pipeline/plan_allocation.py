@@ -7,7 +7,7 @@ from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import CANDIDATES, CREDITS, DIFFICULTY, GRADES, SCORES, TABLE, ledger_of
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.pools import Pool
-from isoflop.specs import ChooseSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
+from isoflop.specs import AllocateSpec, DifficultySpec, ExchangePair, StudiedPool, canonical
 from isoflop.strategy import NONE
 
 TABLES = (
@@ -95,17 +95,17 @@ class ChoicePlan:
         return [path for pool in self.pools() for path in self._plan.paths.of(pool, CREDITS)]
 
     def tables(self) -> list[str]:
-        """What the choose stage writes."""
+        """What the allocate stage writes."""
         names: Sequence[str] = TABLES if self._config.compute_optimal is not None else ()
         return [self._plan.paths.at(TABLE, table=name) for name in names]
 
-    def choose(self) -> str:
+    def allocate(self) -> str:
         """Specification of the choice."""
         config, exchange = self._config, self._config.exchange
         assert config.compute_optimal is not None  # the rule is there only with the entry
         assert config.headline is not None  # checked for every config that studies
         return canonical(
-            ChooseSpec(
+            AllocateSpec(
                 experiment=config.experiment,
                 pools=tuple(
                     StudiedPool(
@@ -131,7 +131,7 @@ class ChoicePlan:
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,
-                code=code_digest("isoflop.stages.choose"),
+                code=code_digest("isoflop.stages.allocate"),
             )
         )
 

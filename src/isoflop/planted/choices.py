@@ -23,7 +23,7 @@ from isoflop.arrays import Floats
 from isoflop.claims.snell2024 import snell_claims
 from isoflop.planted.bench import Told
 from isoflop.planted.worlds import Planted, PlantedPolicy, World
-from isoflop.specs import ChooseSpec, ExchangePair, StudiedPool
+from isoflop.specs import AllocateSpec, ExchangePair, StudiedPool
 from isoflop.verdicts.judge import ClaimJudged
 
 DATASET, TELLING, GREEDY = "planted", "sampling", "greedy"
@@ -167,7 +167,7 @@ def _difficulty_rows(
         )
 
 
-def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: int) -> ChooseSpec:
+def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: int) -> AllocateSpec:
     """A study of choices between `families`, exchanging every policy with the next."""
     kinds = {name: name.partition("/")[0] for names in families.values() for name in names}
     pools = tuple(
@@ -176,7 +176,7 @@ def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: in
         for name, kind in kinds.items()
     )
     names = [policy.name for policy in world.policies]
-    return ChooseSpec(
+    return AllocateSpec(
         experiment="planted", pools=pools, bins=BINS, families=families, selector="best_of_n",
         difficulties=tuple((DATASET, name, TELLING) for name in names),
         verifier="prm", step_aggregation="last", cost_model="total", splits=2,
@@ -188,19 +188,19 @@ def choice_spec(world: World, families: Mapping[str, tuple[str, ...]], draws: in
     )  # fmt: skip
 
 
-def choice_study(pairs: Sequence[Pair], spec: ChooseSpec) -> ChoiceStudy:
-    """What the choose stage makes of the tables, choices at equal samples and total compute."""
+def choice_study(pairs: Sequence[Pair], spec: AllocateSpec) -> ChoiceStudy:
+    """What the allocate stage makes of the tables, choices at equal samples and total compute."""
     studied = study_choice(pairs, spec, (GENERATIONS, "flops_total"))
     return ChoiceStudy(studied, exchanges(studied, pairs, spec))
 
 
-def choice_claims(found: ChoiceStudy, spec: ChooseSpec) -> list[ClaimJudged]:
+def choice_claims(found: ChoiceStudy, spec: AllocateSpec) -> list[ClaimJudged]:
     """Snell et al.'s claims on the tables."""
     kinds = {pool.generator.partition("/")[0]: pool.kind for pool in spec.pools}
     return snell_claims(found.studied, found.exchanged, kinds, spec.level)
 
 
-def told_choices(studied: Sequence[Studied], spec: ChooseSpec) -> dict[str, dict[str, Told]]:
+def told_choices(studied: Sequence[Studied], spec: AllocateSpec) -> dict[str, dict[str, Told]]:
     """What the report tells of choosing, in a sentence for each difficulty: the gain by policy and family."""
     table = compute_optimal(studied, spec.experiment, spec.level)
     numbers = ("budget", "options", "gain", "gain_low", "gain_high")
@@ -214,7 +214,7 @@ def told_choices(studied: Sequence[Studied], spec: ChooseSpec) -> dict[str, dict
 
 
 def expected_gains(
-    world: World, problems: int, spec: ChooseSpec, studies: int
+    world: World, problems: int, spec: AllocateSpec, studies: int
 ) -> dict[str, dict[str, float]]:
     """What choosing on so many problems gains, as `told_choices` names it: the mean over other studies.
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from isoflop.report.html_table import Cell, HtmlTable, markdown
     from isoflop.report.lookup import Tables
     from isoflop.report.paper_tables import table1, table3, table4
-    from isoflop.report.spec import Headline, PublishSpec
+    from isoflop.report.spec import Headline, ReportSpec
 
 __all__ = [
     "Cell",
     "Headline",
     "HtmlTable",
-    "PublishSpec",
+    "ReportSpec",
     "Tables",
     "finished",
     "headline_markdown",

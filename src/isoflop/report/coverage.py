@@ -10,7 +10,7 @@ from isoflop.claims.coverage import ALL, CROSSES, OK
 from isoflop.estimate import Estimate, scientific
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
-from isoflop.report.spec import PublishSpec, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, cost_column, cost_label
 
 WHAT_IT_IS = (
     "Coverage is the share of problems with a right answer among so many samples. Nobody has that answer in "
@@ -22,7 +22,7 @@ NO_TEXTS = (
 )
 
 
-def coverage_sentences(tables: Tables, spec: PublishSpec, dataset: str) -> Iterator[str]:
+def coverage_sentences(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
     """What coverage is, and what it is with the most samples of each policy; then the best sizes."""
     yield WHAT_IT_IS
     strategy = headline_strategy(tables.curves, spec)
@@ -35,7 +35,7 @@ def coverage_sentences(tables: Tables, spec: PublishSpec, dataset: str) -> Itera
     yield from _best_sizes(tables, spec, dataset)
 
 
-def coverage_findings(tables: Tables, spec: PublishSpec, dataset: str) -> Iterator[str]:
+def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
     """Where sizes cross, what was foretold, and which counts may be too high."""
     if tables.coverage is None:
         return
@@ -70,7 +70,7 @@ def coverage_findings(tables: Tables, spec: PublishSpec, dataset: str) -> Iterat
         )
 
 
-def _best_sizes(tables: Tables, spec: PublishSpec, dataset: str) -> Iterator[str]:
+def _best_sizes(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
     """Which size has the highest coverage at equal compute, a sentence per family of several."""
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     for family, policies in spec.sizes.items():
@@ -94,7 +94,7 @@ def _best_sizes(tables: Tables, spec: PublishSpec, dataset: str) -> Iterator[str
         )
 
 
-def forecast_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """A row per policy: coverage with its most samples, as foretold and as measured."""
     rows = []
     told = pd.DataFrame() if tables.coverage is None else _last_forecasts(tables.coverage.forecast, dataset)
@@ -118,7 +118,7 @@ def forecast_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable
     return HtmlTable(f"{dataset}: coverage foretold", note, header, rows)
 
 
-def crossings_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def crossings_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """A row per two sizes of a family, under the headline's cost model."""
     rows = []
     if tables.coverage is not None:

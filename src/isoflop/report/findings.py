@@ -38,7 +38,7 @@ from isoflop.report.lookup import (
     of_strategy,
     setting,
 )
-from isoflop.report.spec import PublishSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
 
@@ -52,7 +52,7 @@ class Headlines:
     findings: tuple[str, ...]
 
 
-def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
+def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
     """The sentences for every data set, in the specification's order."""
     about = setting(tables, spec)
     found = []
@@ -80,7 +80,7 @@ def headlines(tables: Tables, spec: PublishSpec) -> list[Headlines]:
     return found
 
 
-def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str) -> str:
+def headline_markdown(found: list[Headlines], spec: ReportSpec, intervals: str) -> str:
     """The sentences as Markdown, for `tables/headline.md` and the terminal."""
     lines = [
         f"# {spec.title}",
@@ -94,7 +94,7 @@ def headline_markdown(found: list[Headlines], spec: PublishSpec, intervals: str)
     return "\n".join(lines)
 
 
-def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+def over_greedy(evidence: Evidence, about: Setting, spec: ReportSpec) -> str:
     """What the headline's strategy at its largest budget gains over one greedy answer of the same model."""
     gains = over_greedy_gains(evidence, about)
     if not gains:
@@ -102,13 +102,13 @@ def over_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
     return f"{_at_most(gains, about, spec, 'one greedy answer of the same model')}."
 
 
-def over_next_greedy(evidence: Evidence, about: Setting, spec: PublishSpec) -> str:
+def over_next_greedy(evidence: Evidence, about: Setting, spec: ReportSpec) -> str:
     """The same against one greedy answer of the next size."""
     gains = over_next_greedy_gains(evidence, about)
     return f"{_at_most(gains, about, spec, 'one greedy answer of the next size')}." if gains else ""
 
 
-def _at_most(gains: Sequence[Gain], about: Setting, spec: PublishSpec, baseline: str) -> str:
+def _at_most(gains: Sequence[Gain], about: Setting, spec: ReportSpec, baseline: str) -> str:
     """The gains of the largest budgets, each with its price under the headline's cost model."""
     cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
     budgets = {one.budget for one in gains}
@@ -172,7 +172,7 @@ def difference(
     return Estimate(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
-def _gain_of_verifier(tables: Tables, spec: PublishSpec, evidence: Evidence, about: Setting) -> str:
+def _gain_of_verifier(tables: Tables, spec: ReportSpec, evidence: Evidence, about: Setting) -> str:
     budget = largest_common_budget(tables.curves, spec)
     gains = weighted_gains(evidence, about, budget) if budget > 1 else []
     if not gains:
@@ -216,7 +216,7 @@ def saturation(evidence: Evidence, about: Setting) -> str:
     )
 
 
-def _optimal_size(tables: Tables, spec: PublishSpec, dataset: str) -> str:
+def _optimal_size(tables: Tables, spec: ReportSpec, dataset: str) -> str:
     """The law of the best size, of every family: under the strategy alone, and with greedy answers
     allowed.
     """

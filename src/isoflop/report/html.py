@@ -35,7 +35,7 @@ from isoflop.report.lookup import (
 from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
-from isoflop.report.spec import COST_LABELS, PublishSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import COST_LABELS, ReportSpec, assumption, cost_column, cost_label
 from isoflop.strategy import NONE, needs_verifier, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
@@ -79,7 +79,7 @@ class Provenance:
 
 def render(
     tables: Tables,
-    spec: PublishSpec,
+    spec: ReportSpec,
     table4: pd.DataFrame,
     found: Sequence[Headlines],
     tested: pd.DataFrame,
@@ -151,7 +151,7 @@ def _width(svg: bytes) -> float:
     return float(found[1])
 
 
-def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> list[HtmlTable]:
+def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> list[HtmlTable]:
     """The papers' tables, then for each data set the curves, the gain of the verifier and the fits."""
     shown = [table4_html(table4, spec, measure="Coverage" if spec.covers else "Accuracy")]
     if spec.searches:
@@ -170,7 +170,7 @@ def report_tables(tables: Tables, spec: PublishSpec, table4: pd.DataFrame) -> li
     return [table for table in shown if table.rows]
 
 
-def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+def table1_html(table: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
     """Search at a lower budget against sampling at its largest."""
     note = (
         "The layout of Wu et al. 2024, Table 1: sampling at its largest budget, and of every search the "
@@ -180,7 +180,7 @@ def table1_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
     return replace(table4_html(table, spec), title="Search at a lower budget against sampling", note=note)
 
 
-def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
+def table3_html(table: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
     """Pass rates of programs, sampling against REBASE."""
     note = (
         "The layout of Wu et al. 2024, Table 3: the share of problems of which any sample passes the tests, "
@@ -192,7 +192,7 @@ def table3_html(table: pd.DataFrame, spec: PublishSpec) -> HtmlTable:
 
 
 def table4_html(
-    table: pd.DataFrame, spec: PublishSpec, *, measure: str = "Accuracy", by: Sequence[str] = ("model",)
+    table: pd.DataFrame, spec: ReportSpec, *, measure: str = "Accuracy", by: Sequence[str] = ("model",)
 ) -> HtmlTable:
     """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
     best = best_cells(table, spec.datasets, by)
@@ -218,7 +218,7 @@ def table4_html(
     return HtmlTable("All models and strategies", note, header, rows, text_columns=2)
 
 
-def curves_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def curves_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """Accuracy by policy and number of samples, a column per selector, and the headline's cost."""
     shown = [
         strategy
@@ -248,7 +248,7 @@ def _accuracy(row: pd.Series) -> str:
     return Estimate(float(row["accuracy"]), float(row["ci_low"]), float(row["ci_high"])).in_percent
 
 
-def differences_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def differences_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """Weighted minus majority voting by number of samples, a column per policy; empty without a verifier."""
     strategy = existing(tables.curves, spec, "weighted")
     paired = tables.differences[tables.differences["dataset"] == dataset]
@@ -268,7 +268,7 @@ def differences_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTa
     return HtmlTable(f"{dataset}: weighted minus majority voting", note, ["Samples", *spec.policies], rows)
 
 
-def fits_table(tables: Tables, spec: PublishSpec, dataset: str) -> HtmlTable:
+def fits_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """One row per fit of the headline's strategy, with its parameters, status and fit."""
     strategy = headline_strategy(tables.curves, spec)
     x_names = {cost_column(spec): "FLOPs", "samples": "samples", "none": "–"}

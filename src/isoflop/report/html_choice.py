@@ -11,7 +11,7 @@ from isoflop.report.figures.allocation import KIND_LABELS
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Choice
-from isoflop.report.spec import COST_LABELS, PublishSpec
+from isoflop.report.spec import COST_LABELS, ReportSpec
 from isoflop.verdicts.judge import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
@@ -20,7 +20,7 @@ _CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
 _MOST = 1e5
 
 
-def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, HtmlTable]]:
+def claim_tables(choice: Choice, spec: ReportSpec) -> list[tuple[HtmlTable, HtmlTable]]:
     """For each data set the verdicts, and the evidence."""
     costs = {
         cost: _CLAIM_COSTS.get(cost, cost) for cost in choice.claims["cost_model"].unique() if cost != ANY
@@ -35,7 +35,7 @@ def claim_tables(choice: Choice, spec: PublishSpec) -> list[tuple[HtmlTable, Htm
     ]
 
 
-def choice_tables(choice: Choice, spec: PublishSpec) -> list[HtmlTable]:
+def choice_tables(choice: Choice, spec: ReportSpec) -> list[HtmlTable]:
     """The choice at every number of samples, what was chosen per bin, and the exchange; those with rows."""
     tables = [_chosen_table(choice.compute_optimal), _bins_table(choice.compute_optimal)]
     tables.append(_exchange_table(choice.exchange))

@@ -10,13 +10,13 @@ from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
 from isoflop.registries import SELECTORS
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the choose stage published, as read; bins are text."""
+    """What the allocate stage published, as read; bins are text."""
 
     by_difficulty: pd.DataFrame
     compute_optimal: pd.DataFrame
@@ -65,7 +65,7 @@ class Tables:
     coverage: Coverage | None = None
 
 
-def setting(tables: Tables, spec: PublishSpec) -> Setting:
+def setting(tables: Tables, spec: ReportSpec) -> Setting:
     """What the claims of a study are about. Raises UserError where nothing leaves something to pick."""
     return Setting(
         policies=spec.policies,
@@ -78,7 +78,7 @@ def setting(tables: Tables, spec: PublishSpec) -> Setting:
     )
 
 
-def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
+def intervals_note(curves: pd.DataFrame, spec: ReportSpec) -> str:
     """What every interval is: its level, its kind and the number of problems."""
     whole = curves[curves["subset"] == "all"]
     counts = [int(whole.loc[whole["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
@@ -88,7 +88,7 @@ def intervals_note(curves: pd.DataFrame, spec: PublishSpec) -> str:
     )
 
 
-def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy | None:
+def existing(curves: pd.DataFrame, spec: ReportSpec, selector: str) -> Strategy | None:
     """The headline's strategy with `selector`, where the curves have it."""
     generator = sampled_generators(curves, spec)[0]
     for strategy in strategies(curves, spec, oracle=True):
@@ -97,7 +97,7 @@ def existing(curves: pd.DataFrame, spec: PublishSpec, selector: str) -> Strategy
     return None
 
 
-def sampled_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def sampled_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators that leave something to pick, in the specification's order, tree searches last.
 
     Raises UserError where there is none, since no curve over budgets can be drawn then.
@@ -117,13 +117,13 @@ def without_length(generators: pd.Series) -> pd.Series:
     return generators.str.replace(r"/\d+$", "", regex=True)
 
 
-def greedy_generators(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def greedy_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators with one candidate and nothing to pick, in the specification's order."""
     single = set(curves.loc[curves["selector"] == NONE, "generator"])
     return [name for name in spec.generators if name in single]
 
 
-def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False) -> list[Strategy]:
+def strategies(curves: pd.DataFrame, spec: ReportSpec, *, oracle: bool = False) -> list[Strategy]:
     """The strategies found in the curves: greedy, then every selector of each sampled generator.
 
     Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
@@ -145,7 +145,7 @@ def strategies(curves: pd.DataFrame, spec: PublishSpec, *, oracle: bool = False)
     return found
 
 
-def headline_strategy(curves: pd.DataFrame, spec: PublishSpec, selector: str | None = None) -> Strategy:
+def headline_strategy(curves: pd.DataFrame, spec: ReportSpec, selector: str | None = None) -> Strategy:
     """The headline's strategy, or the same one with another `selector`.
 
     Raises UserError where the selector needs a verifier and the specification names none.
@@ -221,7 +221,7 @@ def of_generator(strategy: Strategy, generator: str) -> Strategy:
     return replace(strategy, generator=generator)
 
 
-def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int:
+def shown_budget(curves: pd.DataFrame, spec: ReportSpec, generator: str) -> int:
     """The budget at which tables show a generator: the largest common one where it has it, else its largest.
 
     Common to all that are sampled and to the searches that share a budget with those. Its largest is that of
@@ -234,7 +234,7 @@ def shown_budget(curves: pd.DataFrame, spec: PublishSpec, generator: str) -> int
     return max(common) if max(common) in own else max(own)
 
 
-def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
+def largest_common_budget(curves: pd.DataFrame, spec: ReportSpec) -> int:
     """The largest number of samples that every sampled generator of every policy and data set has.
 
     Tree searches, whose budgets are their own, count where nothing is sampled. Raises UserError where the
@@ -243,13 +243,13 @@ def largest_common_budget(curves: pd.DataFrame, spec: PublishSpec) -> int:
     return max(_shared_budgets(curves, spec, _sampling(curves, spec)))
 
 
-def _sampling(curves: pd.DataFrame, spec: PublishSpec) -> list[str]:
+def _sampling(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators of which smaller budgets are subsets; the first search where there is none."""
     generators = sampled_generators(curves, spec)
     return [name for name in generators if name not in spec.searches] or generators[:1]
 
 
-def _shared_budgets(curves: pd.DataFrame, spec: PublishSpec, generators: Sequence[str]) -> set[int]:
+def _shared_budgets(curves: pd.DataFrame, spec: ReportSpec, generators: Sequence[str]) -> set[int]:
     """The budgets that these generators have for every policy and data set."""
     rows = curves[
         (curves["subset"] == "all")
@@ -274,7 +274,7 @@ def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
     return sorted(found, key=lambda level: (len(level), level))
 
 
-def check_curves(curves: pd.DataFrame, spec: PublishSpec, columns: Sequence[str]) -> None:
+def check_curves(curves: pd.DataFrame, spec: ReportSpec, columns: Sequence[str]) -> None:
     """Refuse curves that lack a column, a data set or a policy of the specification, by name."""
     missing = [name for name in columns if name not in curves.columns]
     if missing:

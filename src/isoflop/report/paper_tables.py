@@ -21,7 +21,7 @@ from isoflop.report.lookup import (
     shown_budget,
     strategies,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
@@ -40,7 +40,7 @@ _LATEX = str.maketrans(
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
 
 
-def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table4(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """The table as data: model, strategy, samples, then flops, accuracy, ci_low, ci_high per data set.
 
     Strategies with several samples are shown at the largest budget that all policies have, a search without
@@ -67,7 +67,7 @@ def table4(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table1(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Search at a lower budget against sampling at its largest, under the headline's selector, as `table4`.
 
     The layout of Wu et al. 2024, Table 1. Of every search the smallest budget that reaches sampling's
@@ -92,7 +92,7 @@ def table1(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_table_columns(spec))
 
 
-def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def table3(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Pass rates of programs, sampling against REBASE, a row per number of samples, as `table4`.
 
     The layout of Wu et al. 2024, Table 3: the data sets whose answers are programs, the share of problems of
@@ -116,7 +116,7 @@ def table3(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
 
 def _table_row(
     curves: pd.DataFrame,
-    spec: PublishSpec,
+    spec: ReportSpec,
     policy: str,
     strategy: Strategy,
     samples: int,
@@ -137,12 +137,12 @@ def _table_row(
     return {"model": policy, "strategy": name, "samples": samples, **cells} if cells else {}
 
 
-def _table_columns(spec: PublishSpec) -> list[str]:
+def _table_columns(spec: ReportSpec) -> list[str]:
     figures = [f"{d}_{c}" for d in spec.datasets for c in ("flops", "accuracy", "ci_low", "ci_high")]
     return ["model", "strategy", "samples", *figures]
 
 
-def _strategy_names(curves: pd.DataFrame, spec: PublishSpec) -> dict[Strategy, str]:
+def _strategy_names(curves: pd.DataFrame, spec: ReportSpec) -> dict[Strategy, str]:
     """The strategies by name; the verifier is part of the name only where there are several."""
     several = len(spec.verifiers) > 1
     return {

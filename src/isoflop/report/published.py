@@ -15,7 +15,7 @@ from isoflop.estimate import Estimate, percent, scientific
 from isoflop.report.html_table import Cell, HtmlTable, pipe_table
 from isoflop.report.lookup import curve
 from isoflop.report.paper_tables import markdown_escape
-from isoflop.report.spec import PublishedTables, PublishSpec
+from isoflop.report.spec import PublishedTables, ReportSpec
 from isoflop.strategy import NONE, Strategy, needs_verifier, selector_order
 
 COLUMNS = ("model", "dataset", "generator", "selector", "samples", "flops", "accuracy")
@@ -56,7 +56,7 @@ def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def compare(curves: pd.DataFrame, spec: PublishSpec, published: pd.DataFrame) -> pd.DataFrame:
+def compare(curves: pd.DataFrame, spec: ReportSpec, published: pd.DataFrame) -> pd.DataFrame:
     """Every published row with what was measured at the same number of samples.
 
     Columns: names, accuracies as fractions, `difference` (measured minus published) with its interval, FLOPs
@@ -71,7 +71,7 @@ def compare(curves: pd.DataFrame, spec: PublishSpec, published: pd.DataFrame) ->
 
 
 def _compared(
-    curves: pd.DataFrame, spec: PublishSpec, mapped: PublishedTables, row: Mapping[str, Any]
+    curves: pd.DataFrame, spec: ReportSpec, mapped: PublishedTables, row: Mapping[str, Any]
 ) -> dict[str, object]:
     model, selector, samples = str(row["model"]), str(row["selector"]), int(row["samples"])
     policy = mapped.policies.get(model)
@@ -116,7 +116,7 @@ def _compared(
     }
 
 
-def _strategy(spec: PublishSpec, generator: str, selector: str) -> Strategy:
+def _strategy(spec: ReportSpec, generator: str, selector: str) -> Strategy:
     """The study's strategy of this selector: the first verifier and the headline's step aggregation."""
     if not needs_verifier(selector):
         return Strategy(generator, selector)

@@ -1,4 +1,4 @@
-"""What the publish stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
+"""What the report stage shows: its specification, the names of its outputs, and pure look-ups in the curves.
 
 Every figure, table and sentence of the report takes its numbers from `curves.csv` through this module, so
 that "the headline strategy" or "the largest common budget" means the same thing everywhere.
@@ -135,7 +135,7 @@ class PublishedTables(BaseModel):
     generators: Mapping[str, str]
 
 
-class PublishSpec(BaseModel):
+class ReportSpec(BaseModel):
     """All that decides the published tables, figures and report, next to the tables they are made from.
 
     `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
@@ -221,7 +221,7 @@ class PublishSpec(BaseModel):
         return tuple(name for name in self.generators if name in self.searches)
 
 
-def assumption(spec: PublishSpec) -> str:
+def assumption(spec: ReportSpec) -> str:
     """Which models are named by the config alone, if any are."""
     parts = [
         f"imported {what} are those of {' and '.join(names)}"
@@ -234,12 +234,12 @@ def assumption(spec: PublishSpec) -> str:
     return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
 
 
-def cost_label(spec: PublishSpec) -> str:
+def cost_label(spec: ReportSpec) -> str:
     """What the headline's FLOPs count, and on what estimate they rest."""
     label = COST_LABELS[spec.headline.cost_model]
     return f"{label}, tokens estimated" if spec.tokens_estimated else label
 
 
-def cost_column(spec: PublishSpec) -> str:
+def cost_column(spec: ReportSpec) -> str:
     """The column of `curves.csv` that holds the headline's cost, in FLOPs per problem."""
     return f"flops_{spec.headline.cost_model}"

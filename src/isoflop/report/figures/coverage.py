@@ -11,13 +11,13 @@ from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import flops_label, handle, message, policy_label, policy_panels
 from isoflop.report.figures.sizes import grid_of, panel_names, size_panels
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 
 _FORETOLD: dict[str, Any] = {"color": "#b04a4a", "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
 _KNOWN: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.7, "linestyle": (0, (1, 2))}
 
 
-def coverage_by_size(tables: Tables, spec: PublishSpec) -> Figure:
+def coverage_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     """Coverage against FLOPs, a line per size; a panel per data set and family (Wu et al. 2024, Figure 1)."""
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
@@ -45,7 +45,7 @@ def coverage_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def coverage_forecast(tables: Tables, spec: PublishSpec) -> Figure:
+def coverage_forecast(tables: Tables, spec: ReportSpec) -> Figure:
     """Measured coverage by samples, and what a power law of the first ones foretells; a panel per policy."""
     assert tables.coverage is not None  # there are counts
     told = tables.coverage.forecast

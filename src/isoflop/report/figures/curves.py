@@ -64,13 +64,13 @@ from isoflop.report.lookup import (
     of_strategy,
     strategies,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 
-def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
+def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
     """Every figure of the study by name, one at a time."""
-    functions: dict[str, Callable[[Tables, PublishSpec], Figure]] = {
+    functions: dict[str, Callable[[Tables, ReportSpec], Figure]] = {
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
         "optimal_size": optimal_size,
@@ -111,7 +111,7 @@ def draw_all(tables: Tables, spec: PublishSpec) -> Iterable[tuple[str, Figure]]:
         yield name, figure
 
 
-def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
+def error_by_strategy(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs by strategy, a panel per policy (Wu et al. 2024, Figures 4 to 7)."""
     cost = cost_column(spec)
     shown = [
@@ -133,7 +133,7 @@ def error_by_strategy(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
+def majority_weighted(tables: Tables, spec: ReportSpec) -> Figure:
     """Majority against weighted voting by budget, a panel per policy (Wu et al. 2024, Figures 9 to 12).
 
     Between greedy (a level line) and pass@k, the oracle that no selector can pass.
@@ -161,7 +161,7 @@ def majority_weighted(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
+def accuracy_by_level(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy by difficulty level at one sample and at the largest common budget (Wu et al. 2024, Figure 8).
 
     A data set without levels has no row; where none has levels the figure says so.
@@ -204,7 +204,7 @@ def accuracy_by_level(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def saturation(tables: Tables, spec: PublishSpec) -> Figure:
+def saturation(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy by samples beside its limit for infinitely many (Wu et al. 2024, Theorems 1 and 2).
 
     Points with intervals are measured, dashes the fitted exponential approach; the mark at the infinity sign
@@ -250,7 +250,7 @@ def saturation(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def _step(most: float, spec: PublishSpec) -> float:
+def _step(most: float, spec: ReportSpec) -> float:
     """How far marks of neighbouring sizes are set apart: `most` for up to four sizes, then less."""
     return most * min(1.0, 4 / len(spec.policies))
 
@@ -266,11 +266,11 @@ def _accuracy_band(axes: Axes, line: pd.DataFrame, look: fs.LineStyle) -> None:
     axes.plot(line["budget"], line["accuracy"], **look.plot())
 
 
-def _headline_verifiers(spec: PublishSpec) -> set[str]:
+def _headline_verifiers(spec: ReportSpec) -> set[str]:
     return {NONE, *spec.verifiers[:1]}
 
 
-def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs.LineStyle:
+def _strategy_style(strategy: Strategy, tables: Tables, spec: ReportSpec) -> fs.LineStyle:
     """The selector's colour; a second generator has its own markers and dash."""
     look = fs.selector_style(strategy.selector)
     order = [s.generator for s in strategies(tables.curves, spec) if s.selector != NONE]
@@ -280,7 +280,7 @@ def _strategy_style(strategy: Strategy, tables: Tables, spec: PublishSpec) -> fs
     return fs.LineStyle(look.color, ("D", "P", "*", "<")[(index - 1) % 4], (0, (1, 1)))
 
 
-def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSpec) -> list[Line2D]:
+def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: ReportSpec) -> list[Line2D]:
     several = len({s.generator for s in shown if s.selector != NONE}) > 1
     handles = []
     for strategy in shown:
@@ -292,11 +292,11 @@ def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: PublishSp
     return handles
 
 
-def _existing(tables: Tables, spec: PublishSpec, selectors: Sequence[str]) -> list[Strategy]:
+def _existing(tables: Tables, spec: ReportSpec, selectors: Sequence[str]) -> list[Strategy]:
     found = [existing(tables.curves, spec, selector) for selector in selectors]
     return [strategy for strategy in found if strategy is not None]
 
 
-def _budgets(tables: Tables, spec: PublishSpec) -> list[int]:
+def _budgets(tables: Tables, spec: ReportSpec) -> list[int]:
     rows = tables.curves[tables.curves["selector"] != NONE]
     return sorted({int(budget) for budget in rows["budget"]})

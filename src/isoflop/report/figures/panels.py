@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.lookup import Tables
-from isoflop.report.spec import COST_LABELS, PublishSpec
+from isoflop.report.spec import COST_LABELS, ReportSpec
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
@@ -25,7 +25,7 @@ _SAYS_SIZE = re.compile(r"\d[kmbt]\b", re.IGNORECASE)
 
 
 def policy_panels(
-    tables: Tables, spec: PublishSpec, x_label: str, y_label: str
+    tables: Tables, spec: ReportSpec, x_label: str, y_label: str
 ) -> tuple[Figure, list[tuple[Axes, str, str]]]:
     """A panel per data set and policy, at most four in a row, on common axes with labels at the edges."""
     columns = min(len(spec.policies), _MOST_COLUMNS)
@@ -84,7 +84,7 @@ def grouped_panels(
     return figure, found
 
 
-def flops_label(spec: PublishSpec) -> str:
+def flops_label(spec: ReportSpec) -> str:
     """What an axis of FLOPs counts."""
     counted = COST_LABELS[spec.headline.cost_model]
     if spec.tokens_estimated:

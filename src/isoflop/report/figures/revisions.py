@@ -20,7 +20,7 @@ from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message
 from isoflop.report.lookup import without_length
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import needs_verifier, selector_name
 
 _ROWS = ("dataset", "generator")
@@ -60,7 +60,7 @@ def revision_chain(rates: pd.DataFrame) -> Figure:
     return figure
 
 
-def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_sequential(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the number of answers, in the longest chains and in parallel (Figure 6, right).
 
     `curves`: rows of curves.csv of the chains. Under a verifier's selection and majority.
@@ -84,7 +84,7 @@ def revision_sequential(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     return figure
 
 
-def revision_ratio(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_ratio(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the ratio of sequential to parallel, a line per number of answers (Figure 7, left).
 
     `curves`: rows of curves.csv of the chains. The ratio is the chains' length over their number.
@@ -105,7 +105,7 @@ def revision_ratio(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
     return figure
 
 
-def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the ratio of sequential to parallel by oracle bin, at one number of answers (Figure 7).
 
     `by_difficulty`: by_difficulty.csv. Of each policy, the largest number with at least three lengths.
@@ -134,7 +134,7 @@ def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: PublishSpec) -> Fig
     return figure
 
 
-def revision_verifiers(curves: pd.DataFrame, spec: PublishSpec) -> Figure:
+def revision_verifiers(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     """Accuracy over the number of answers in the longest chains, by the verifier that picks.
 
     `curves`: rows of curves.csv of the chains. Snell et al. 2024, appendix: with and without the history.
@@ -162,7 +162,7 @@ def by_length(curves: pd.DataFrame) -> pd.DataFrame:
     return _with_ratio(rows, rows["generator"])
 
 
-def judged(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def judged(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Rows under the headline's selector, by every verifier that scores a generator's chains.
 
     Best-of-n weighted, or else best-of-n, where the headline's selector asks no verifier.
@@ -175,7 +175,7 @@ def judged(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
     return rows[rows["step_aggregation"] == rows["verifier"].map(spec.aggregation)]
 
 
-def compared_selections(curves: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def compared_selections(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Rows under what the first verifier of each generator selects, then majority, as `selection` says."""
     scored, rows = judged(curves, spec), by_length(curves)
     first = {name: verifiers[0] for name, verifiers in spec.revisions.items() if verifiers}
@@ -196,7 +196,7 @@ def _with_ratio(rows: pd.DataFrame, generators: pd.Series) -> pd.DataFrame:
     return rows.assign(generator=without_length(generators), length=length, ratio=length**2 / rows["budget"])
 
 
-def _binned(by_difficulty: pd.DataFrame, spec: PublishSpec) -> pd.DataFrame:
+def _binned(by_difficulty: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """The chains within oracle bins: under the headline's selector as every family has them, and majority."""
     generators = by_difficulty["strategy"].str.replace(r"\+.*$", "", regex=True)
     how = by_difficulty["strategy"].str.extract(r"\+(.*)$")[0].fillna(spec.headline.selector)

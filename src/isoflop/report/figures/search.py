@@ -33,7 +33,7 @@ from isoflop.report.lookup import (
     sampled_generators,
     shown_budget,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy, selector_name
 
 # Levels up to this one are easy problems (Wu et al. 2024, Figure 8).
@@ -41,13 +41,13 @@ _LAST_EASY = 2
 _MOST_TITLE_LETTERS = 40
 
 
-def _series(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
+def _series(tables: Tables, spec: ReportSpec) -> dict[str, Strategy]:
     """The headline's strategy of every generator that leaves something to pick; sampling first."""
     chosen = headline_strategy(tables.curves, spec)
     return {name: of_generator(chosen, name) for name in sampled_generators(tables.curves, spec)}
 
 
-def search_methods(tables: Tables, spec: PublishSpec) -> Figure:
+def search_methods(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs by generator under the headline's selector, a panel per policy.
 
     Wu et al. 2024, Figures 4 to 7; Snell et al. 2024, Figure 3, left.
@@ -65,7 +65,7 @@ def search_methods(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def search_by_size(tables: Tables, spec: PublishSpec) -> Figure:
+def search_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs of the sizes of a family on one axis, a panel per selector of a verifier.
 
     Wu et al. 2024, Figures 4 and 5: sampling, REBASE and MCTS, with weighted voting and with best-of-n.
@@ -112,7 +112,7 @@ def search_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def search_generations(tables: Tables, spec: PublishSpec) -> Figure:
+def search_generations(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy over generations by generator, a panel per policy (Snell et al. 2024, Figure 3, left).
 
     Under weighted voting where that is measured, else the headline's selector, and by majority over samples.
@@ -144,7 +144,7 @@ def search_generations(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def search_easy_hard(tables: Tables, spec: PublishSpec) -> Figure:
+def search_easy_hard(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs on easy and on hard problems, REBASE against sampling (Wu et al. 2024, Figure 8).
 
     Easy are levels 1 and 2, hard 3 and above, pooled as `pooled_levels` says. Two panels per policy and data
@@ -222,7 +222,7 @@ def pooled_levels(
     return pooled.rename_axis("budget").reset_index()
 
 
-def _of_kinds(tables: Tables, spec: PublishSpec, kinds: Sequence[str]) -> list[str]:
+def _of_kinds(tables: Tables, spec: ReportSpec, kinds: Sequence[str]) -> list[str]:
     """The generators that sample, then the searches of these kinds, or all searches where there is none."""
     generators = sampled_generators(tables.curves, spec)
     searches = [name for name in generators if name in spec.searches]
@@ -230,7 +230,7 @@ def _of_kinds(tables: Tables, spec: PublishSpec, kinds: Sequence[str]) -> list[s
     return [name for name in generators if name not in spec.searches] + wanted
 
 
-def search_voting(tables: Tables, spec: PublishSpec) -> Figure:
+def search_voting(tables: Tables, spec: ReportSpec) -> Figure:
     """Majority against weighted voting, over samples and over the first search (Wu et al., Figures 9-12)."""
     cost = cost_column(spec)
     generators = sampled_generators(tables.curves, spec)
@@ -260,7 +260,7 @@ def search_voting(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def search_by_level(tables: Tables, spec: PublishSpec) -> Figure:
+def search_by_level(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy by difficulty level and generator, each at its budget of the tables, a panel per policy.
 
     Wu et al. 2024, Figure 8; Snell et al. 2024, Figure 3, right.

@@ -38,7 +38,7 @@ from isoflop.report.lookup import (
     headline_strategy,
     of_strategy,
 )
-from isoflop.report.spec import PublishSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 # Wu et al. 2024, section 4.1: the regression of the compute-optimal size for Pythia on GSM8K.
@@ -66,7 +66,7 @@ class SizePanel:
     policies: tuple[str, ...]
 
 
-def size_panels(tables: Tables, spec: PublishSpec) -> list[SizePanel]:
+def size_panels(tables: Tables, spec: ReportSpec) -> list[SizePanel]:
     """The families with several sizes on each data set; all families where none has."""
     strategy = headline_strategy(tables.curves, spec)
     found = []
@@ -80,7 +80,7 @@ def size_panels(tables: Tables, spec: PublishSpec) -> list[SizePanel]:
     return found
 
 
-def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
+def error_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     """Error against FLOPs by model size under the headline strategy (Wu et al. 2024, Figure 1 left).
 
     Dashed: of the fits that hold, the one with the largest Akaike weight. Crosses: greedy answers. Grey,
@@ -122,7 +122,7 @@ def error_by_size(tables: Tables, spec: PublishSpec) -> Figure:
     return figure
 
 
-def optimal_size(tables: Tables, spec: PublishSpec) -> Figure:
+def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     """The size with the lowest error at each compute budget (Wu et al. 2024, Figure 1 right).
 
     Points with the bootstrap interval of the best size; the line is log10 C = alpha log10 N + beta. Where the

@@ -5,11 +5,11 @@ from matplotlib.figure import Figure
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, handle, message, policy_panels
 from isoflop.report.lookup import Tables, curve, headline_strategy
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.strategy import Strategy, needs_verifier, selector_name
 
 
-def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
+def compared(tables: Tables, spec: ReportSpec) -> dict[str, Strategy]:
     """Every verifier and step aggregation of the headline's generator, by what a legend calls it.
 
     Under the headline's selector, or best-of-n where that asks no verifier.
@@ -27,7 +27,7 @@ def compared(tables: Tables, spec: PublishSpec) -> dict[str, Strategy]:
     return found
 
 
-def verifiers(tables: Tables, spec: PublishSpec) -> Figure:
+def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
     """Accuracy over the number of samples by verifier and step aggregation, a panel per policy."""
     series = compared(tables, spec)
     if len(series) < 2:

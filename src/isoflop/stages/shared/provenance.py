@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isoflop.files import read_ledger
 from isoflop.report.html import Provenance, StageCost
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 
 _PACKAGES = (
     "isoflop", "torch", "transformers", "tokenizers", "datasets", "math-verify", "numpy", "scipy", "pandas",
@@ -18,7 +18,7 @@ _PACKAGES = (
 _CHARGED = ("prompt_tokens_reused", "generated_tokens", "verifier_tokens")
 
 
-def own_ledgers(results: Path, spec: PublishSpec) -> list[Path]:
+def own_ledgers(results: Path, spec: ReportSpec) -> list[Path]:
     """The ledgers of this experiment's jobs, not those that an earlier config left in the folder."""
     shown = product(spec.datasets, spec.policies, spec.generators)
     pools = {*shown, *spec.pools}
@@ -35,7 +35,7 @@ def own_ledgers(results: Path, spec: PublishSpec) -> list[Path]:
     ]
 
 
-def read_provenance(results: Path, spec: PublishSpec) -> Provenance:
+def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
     """What the results under `results` rest on, by the ledgers of their jobs."""
     costs, machines = [], [f"report: {platform.platform()}, Python {platform.python_version()}"]
     for path in own_ledgers(results, spec):

@@ -14,7 +14,7 @@ from isoflop.report.html import StageCost
 from isoflop.report.lookup import Tables, headline_strategy, without_length
 from isoflop.report.sample_counts import PoolCounts, counted
 from isoflop.report.samples import Pool, Sample, choose_samples
-from isoflop.report.spec import PublishSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.search.tree import STOP
 from isoflop.stages.shared.study_tables import read_csv
 from isoflop.strategy import NO_ANSWER
@@ -64,7 +64,7 @@ def read_counts(
     return found
 
 
-def read_samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str) -> list[Sample]:
+def read_samples(results: Path, tables: Tables, spec: ReportSpec, dataset: str) -> list[Sample]:
     """Samples of the middle-sized policy, and of the others where it lacks a kind."""
     if not spec.verifiers:
         return []
@@ -85,7 +85,7 @@ def read_samples(results: Path, tables: Tables, spec: PublishSpec, dataset: str)
     return samples
 
 
-def read_trees(results: Path, tables: Tables, spec: PublishSpec) -> list[DrawnTree]:
+def read_trees(results: Path, tables: Tables, spec: ReportSpec) -> list[DrawnTree]:
     """A tree of every search, of the first data set and the policy in the middle, at the smallest budget."""
     dataset, policy = spec.datasets[0], spec.policies[len(spec.policies) // 2]
     base = Path(dataset) / policy

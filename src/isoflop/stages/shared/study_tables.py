@@ -9,7 +9,7 @@ from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import parameters, read_evidence
 from isoflop.report.lookup import Choice, Coverage, Revised, Tables, without_length
-from isoflop.report.spec import COVERAGE_TABLES, PublishSpec
+from isoflop.report.spec import COVERAGE_TABLES, ReportSpec
 from isoflop.tables import COUNTS, MEASURED
 
 _KEYS = (
@@ -21,7 +21,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def read_tables(results: Path, spec: PublishSpec) -> Tables:
+def read_tables(results: Path, spec: ReportSpec) -> Tables:
     """The tables under `results`, of the stages that the study has; chains of revisions are on their own."""
     curves = read_csv(results / "tables" / "curves.csv")
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
@@ -46,7 +46,7 @@ def read_tables(results: Path, spec: PublishSpec) -> Tables:
     )
 
 
-def _coverage(results: Path, spec: PublishSpec) -> Coverage:
+def _coverage(results: Path, spec: ReportSpec) -> Coverage:
     """The tables that the coverage stage wrote, and what those of the counts say beside them."""
     crossings, forecast = (read_csv(results / "tables" / name) for name in COVERAGE_TABLES)
     counts = (read_table(results / "counts" / f"{name}.parquet", COUNTS) for name in spec.counted)
@@ -56,7 +56,7 @@ def _coverage(results: Path, spec: PublishSpec) -> Coverage:
 
 
 def _choice(results: Path) -> Choice:
-    """The tables that the choose stage wrote."""
+    """The tables that the allocate stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     return Choice(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
 

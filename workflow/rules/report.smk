@@ -1,4 +1,4 @@
-rule publish:
+rule report:
     input:
         curves="results/{experiment}/tables/curves.csv",
         fits="results/{experiment}/tables/fits.csv",
@@ -6,9 +6,9 @@ rule publish:
         draws="results/{experiment}/fit/draws.parquet",
         credits="results/{experiment}/fit/credits.parquet",
         evidence=PLAN.paths.evidence(),
-        published=PUBLISH.published_files(),
+        published=REPORT_PLAN.published_files(),
         choice=CHOICE.tables(),
-        coverage=PLAN.coverage_evidence(),
+        coverage=COUNTED.evidence(),
         revisions=REVISIONS.table(),
     output:
         report(
@@ -39,7 +39,10 @@ rule publish:
             category="Tables",
             labels={"table": "the claims of Wu et al. 2024, tested"},
         ),
-        [f"results/{{experiment}}/tables/{name}" for name in PUBLISH.further_tables()],
+        [
+            f"results/{{experiment}}/tables/{name}"
+            for name in REPORT_PLAN.further_tables()
+        ],
         [
             report(
                 f"results/{{experiment}}/figures/{name}.svg",
@@ -47,11 +50,11 @@ rule publish:
                 category="Figures",
                 labels={"figure": name.replace("_", " ")},
             )
-            for name in PUBLISH.figures()
+            for name in REPORT_PLAN.figures()
         ],
-        [f"results/{{experiment}}/figures/{name}.png" for name in PUBLISH.figures()],
+        [f"results/{{experiment}}/figures/{name}.png" for name in REPORT_PLAN.figures()],
     log:
-        "logs/{experiment}/publish.log",
+        "logs/{experiment}/report.log",
     group:
         "study"
     conda:
@@ -59,7 +62,7 @@ rule publish:
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: PUBLISH.publish(),
+        spec=lambda w: REPORT_PLAN.report(),
     shell:
-        "python -m isoflop.stages.publish - results/{wildcards.experiment} results/{wildcards.experiment} "
+        "python -m isoflop.stages.report - results/{wildcards.experiment} results/{wildcards.experiment} "
         "2> {log} <<< {params.spec:q}"

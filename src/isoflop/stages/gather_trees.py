@@ -1,6 +1,6 @@
 """One search's trees, a table per budget, as one candidate set with its scores and its usage.
 
-SPEC is the JSON of `isoflop.specs.GatherSpec`; one pair of trees and ledger per budget it names, in
+SPEC is the JSON of `isoflop.specs.GatherTreesSpec`; one pair of trees and ledger per budget it names, in
 its order. The candidates of a problem are numbered on over budgets and runs.
 """
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
-from isoflop.specs import GatherSpec
+from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
@@ -23,7 +23,7 @@ _POLICY_TOTALS = ("candidates", "generated_tokens", "looked_tokens", "prompt_tok
 _VERIFIER_TOTALS = ("candidates", "verifier_tokens", "verifier_tokens_reused")
 
 _COMMAND = StageCommand(
-    "gather",
+    "gather_trees",
     __doc__,
     File("trees", "each budget's trees and their ledger, in turn", many="+", shown="TREES LEDGER"),
     File("candidates", "table of candidates to write"),
@@ -100,7 +100,7 @@ def usage_rows(budget: int, rows: Sequence[Row], seconds: float) -> Iterator[Row
 
 def main(arguments: Sequence[str]) -> None:
     """Read all trees and write the five outputs; raises UserError on bad input."""
-    given = _COMMAND.read(GatherSpec, arguments)
+    given = _COMMAND.read(GatherTreesSpec, arguments)
     spec, files, pairs = given.spec, given.files, given.files.trees
     if len(pairs) % 2:
         raise _COMMAND.fault("every table of trees comes with its ledger")

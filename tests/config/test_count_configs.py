@@ -9,7 +9,7 @@ import pytest
 from isoflop.config.loading import build_config
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan
-from isoflop.pipeline.plan_publishing import PublishPlan
+from isoflop.pipeline.plan_report import ReportPlan
 
 SIZE = {"parameters": 1000, "layers": 1, "attention_width": 8}
 GOOD: dict[str, Any] = {
@@ -56,7 +56,7 @@ def test_a_study_of_counts_needs_no_texts_and_no_headline_but_coverage(tmp_path:
     plan = Plan(config, tmp_path)
     assert plan.pools.all() == []
     assert [tuple(pool) for pool in plan.pools.picked()] == [("d", "p", "samples")]
-    assert PublishPlan(plan).figures() == ("coverage_by_size", "coverage_forecast")
+    assert ReportPlan(plan).figures() == ("coverage_by_size", "coverage_forecast")
 
 
 SAMPLING = {"kind": "sampling", "samples": 4, "max_tokens": 8}

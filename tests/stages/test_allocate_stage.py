@@ -1,4 +1,4 @@
-"""The choose stage and Snell et al.'s claims on invented worlds whose truth is known."""
+"""The allocate stage and Snell et al.'s claims on invented worlds whose truth is known."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import pytest
 from isoflop.allocation.tables import last_choices
 from isoflop.errors import UserError
 from isoflop.files import write_table
-from isoflop.stages import choose
+from isoflop.stages import allocate
 from isoflop.tables import CREDITS, DIFFICULTY
 
 PROBLEMS = 500
@@ -147,7 +147,7 @@ class World:
             paths.append(str(path))
         names = ("by_difficulty", "compute_optimal", "exchange", "claims", "exchange_curves")
         outputs = [str(self.folder / f"{name}.csv") for name in names]
-        choose.main([json.dumps(self.spec), *paths, *outputs])
+        allocate.main([json.dumps(self.spec), *paths, *outputs])
         return {
             name: pd.read_csv(path, dtype={"bin": str}) for name, path in zip(names, outputs, strict=True)
         }

@@ -15,7 +15,7 @@ from isoflop.report.spec import (
     TABLES,
     Headline,
     PublishedTables,
-    PublishSpec,
+    ReportSpec,
     family_members,
     figure_names,
     judgements,
@@ -24,7 +24,7 @@ from isoflop.search.registry import nominal_samples
 from isoflop.specs import canonical
 
 
-class PublishPlan:
+class ReportPlan:
     """The job that writes tables, figures and report, and all that the experiment is for."""
 
     def __init__(self, plan: Plan) -> None:
@@ -77,12 +77,12 @@ class PublishPlan:
         """Files of published numbers."""
         return list(self._config.published.files) if self._config.published else []
 
-    def publish(self) -> str:
+    def report(self) -> str:
         """Specification of the tables, figures and report."""
         config = self._config
         assert config.headline is not None  # checked for every config that studies
         return canonical(
-            PublishSpec(
+            ReportSpec(
                 experiment=config.experiment,
                 title=config.title or config.experiment,
                 datasets=config.studied_datasets,
@@ -114,7 +114,7 @@ class PublishPlan:
                 config_yaml=config_yaml(config),
                 pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self._plan.pools.all()),
                 seed=config.seed,
-                code=code_digest("isoflop.stages.publish", "report/templates"),
+                code=code_digest("isoflop.stages.report", "report/templates"),
             )
         )
 

@@ -1,6 +1,6 @@
 """Compute-optimal choice per difficulty, and pretraining against test-time compute.
 
-SPEC is the JSON of `isoflop.specs.ChooseSpec`, with one credits table per pool and one difficulty
+SPEC is the JSON of `isoflop.specs.AllocateSpec`, with one credits table per pool and one difficulty
 table per policy and data set that it names, in that order.
 """
 
@@ -19,13 +19,13 @@ from isoflop.claims.snell2024 import snell_claims
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
-from isoflop.specs import ChooseSpec
+from isoflop.specs import AllocateSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CREDITS, DIFFICULTY
 from isoflop.verdicts.judge import claims_csv
 
 _COMMAND = StageCommand(
-    "choose",
+    "allocate",
     __doc__,
     File("tables", "all credits tables, then all tables of difficulty", many="*", shown="TABLE"),
     File("by_difficulty", "accuracy by bin, to write as CSV"),
@@ -38,7 +38,7 @@ _COMMAND = StageCommand(
 
 def main(arguments: Sequence[str]) -> None:
     """Read every table and write the five outputs; raises UserError on bad input."""
-    given = _COMMAND.read(ChooseSpec, arguments)
+    given = _COMMAND.read(AllocateSpec, arguments)
     spec, files = given.spec, given.files
     expected = len(spec.pools) + len(spec.difficulties)
     if len(files.tables) != expected:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _credits(
-    spec: ChooseSpec, paths: Sequence[str]
+    spec: AllocateSpec, paths: Sequence[str]
 ) -> tuple[dict[tuple[str, str], dict[str, CreditsTable]], dict[str, int]]:
     """Credits by data set and policy, then generator; and the parameters of every policy."""
     found: dict[tuple[str, str], dict[str, CreditsTable]] = {}

@@ -1,8 +1,8 @@
 """Tables in the layout of Wu et al. 2024, figures, and the one-file report.
 
-SPEC is the JSON of `isoflop.report.spec.PublishSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
+SPEC is the JSON of `isoflop.report.spec.ReportSpec`. Reads `tables/`, `fit/draws.parquet`, the ledgers, how
 all candidates end and, for the report's samples, what a few say, under RESULTS; writes `tables/`
-(publishing.TABLES), `figures/` (publishing.FIGURES as PNG and SVG) and `report.html` under OUT, usually
+(report.spec.TABLES), `figures/` (report.spec.FIGURES as PNG and SVG) and `report.html` under OUT, usually
 the same folder.
 """
 
@@ -26,7 +26,7 @@ from isoflop.report.lookup import Tables, check_curves, intervals_note, largest_
 from isoflop.report.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
 from isoflop.report.published import compare, published_csv, published_markdown, read_published
 from isoflop.report.sample_counts import counts_table, samples_csv, unread_sentences
-from isoflop.report.spec import PublishSpec, cost_label
+from isoflop.report.spec import ReportSpec, cost_label
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
@@ -35,7 +35,7 @@ from isoflop.tables import CURVES_COLUMNS
 from isoflop.verdicts.judge import claims_csv
 
 _COMMAND = StageCommand(
-    "publish",
+    "report",
     __doc__,
     File("results", "the experiment's folder"),
     File("out", "folder to write to"),
@@ -44,7 +44,7 @@ _COMMAND = StageCommand(
 
 def main(arguments: Sequence[str]) -> None:
     """Write everything; raises UserError on bad input."""
-    given = _COMMAND.read(PublishSpec, arguments)
+    given = _COMMAND.read(ReportSpec, arguments)
     spec, results, out = given.spec, Path(given.files.results), Path(given.files.out)
     tables = read_tables(results, spec)
     check_curves(tables.curves, spec, CURVES_COLUMNS)
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     write_text(out / "report.html", html)
 
 
-def _gains(tables: Tables, spec: PublishSpec) -> str:
+def _gains(tables: Tables, spec: ReportSpec) -> str:
     """The gains of the headlines as CSV."""
     about, budget = setting(tables, spec), largest_common_budget(tables.curves, spec)
     gains = {

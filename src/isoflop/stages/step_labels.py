@@ -17,7 +17,7 @@ from isoflop.errors import run_main
 from isoflop.files import read_table, table_metadata, write_columns
 from isoflop.grading.grader import Grader, is_right, make_grader
 from isoflop.seeds import derive_seed
-from isoflop.specs import LabelSpec
+from isoflop.specs import StepLabelsSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
 from isoflop.stages.shared.chunks import ProgressLine
 from isoflop.stages.shared.command import File, StageCommand
@@ -39,7 +39,7 @@ Problem = dict[str, str]
 _CHUNK = 100
 
 _COMMAND = StageCommand(
-    "label",
+    "step_labels",
     __doc__,
     File("problems", "table of problems"),
     File("out", "table of labels to write"),
@@ -49,7 +49,7 @@ _COMMAND = StageCommand(
 class Labeller:
     """The policies of a spec, and what is asked of them."""
 
-    def __init__(self, spec: LabelSpec, checkable: bool, grader: Grader, runtime: Runtime) -> None:
+    def __init__(self, spec: StepLabelsSpec, checkable: bool, grader: Grader, runtime: Runtime) -> None:
         self._spec = spec
         self._checkable = checkable
         self._grader = grader
@@ -148,7 +148,7 @@ class Labeller:
 
 def main(arguments: Sequence[str]) -> None:
     """Label what SPEC says."""
-    given = _COMMAND.read(LabelSpec, arguments)
+    given = _COMMAND.read(StepLabelsSpec, arguments)
     spec, files = given.spec, given.files
     table = read_table(files.problems, PROBLEMS)
     checkable = table_metadata(table).get("source") == "wordproblems"

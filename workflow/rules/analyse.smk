@@ -1,0 +1,171 @@
+rule fit:
+    input:
+        PLAN.paths.credits(),
+    output:
+        report(
+            "results/{experiment}/tables/curves.csv",
+            caption="../report/curves.rst",
+            category="Tables",
+            labels={"table": "curves"},
+        ),
+        report(
+            "results/{experiment}/tables/fits.csv",
+            caption="../report/fits.rst",
+            category="Tables",
+            labels={"table": "fits"},
+        ),
+        report(
+            "results/{experiment}/tables/differences.csv",
+            caption="../report/differences.rst",
+            category="Tables",
+            labels={"table": "differences"},
+        ),
+        "results/{experiment}/fit/draws.parquet",
+        "results/{experiment}/fit/credits.parquet",
+    log:
+        "logs/{experiment}/fit.log",
+    group:
+        "study"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: PLAN.fit(),
+    shell:
+        "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+if CONFIG.counts:
+
+    rule coverage:
+        input:
+            COUNTED.coverage_inputs(),
+        output:
+            [
+                report(
+                    table,
+                    caption=f"../report/{Path(table).stem}.rst",
+                    category="Tables",
+                    labels={"table": Path(table).stem.replace("_", " ")},
+                )
+                for table in COUNTED.coverage_tables()
+            ],
+        log:
+            f"logs/{CONFIG.experiment}/coverage.log",
+        group:
+            "study"
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: COUNTED.coverage(),
+        shell:
+            "python -m isoflop.stages.coverage - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+if PLAN.pools.chains():
+
+    rule revision_rates:
+        input:
+            REVISIONS.rates_inputs(),
+        output:
+            report(
+                "results/{experiment}/tables/revisions.csv",
+                caption="../report/revisions.rst",
+                category="Tables",
+                labels={"table": "right and wrong answers along chains of revisions"},
+            ),
+        log:
+            "logs/{experiment}/revision_rates.log",
+        group:
+            "study"
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: REVISIONS.rates(),
+        shell:
+            "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+if CONFIG.compute_optimal is not None:
+
+    rule allocate:
+        input:
+            CHOICE.credits(),
+            CHOICE.difficulties(),
+        output:
+            report(
+                "results/{experiment}/tables/by_difficulty.csv",
+                caption="../report/by_difficulty.rst",
+                category="Tables",
+                labels={"table": "accuracy by difficulty"},
+            ),
+            report(
+                "results/{experiment}/tables/compute_optimal.csv",
+                caption="../report/compute_optimal_table.rst",
+                category="Tables",
+                labels={"table": "compute-optimal choice"},
+            ),
+            report(
+                "results/{experiment}/tables/exchange.csv",
+                caption="../report/exchange_table.rst",
+                category="Tables",
+                labels={"table": "pretraining against test-time compute"},
+            ),
+            report(
+                "results/{experiment}/tables/claims_snell2024.csv",
+                caption="../report/claims_snell2024.rst",
+                category="Tables",
+                labels={"table": "the claims of Snell et al. 2024, tested"},
+            ),
+            report(
+                "results/{experiment}/tables/exchange_curves.csv",
+                caption="../report/exchange_curves_table.rst",
+                category="Tables",
+                labels={"table": "the small model's curve in bins of the pair"},
+            ),
+        log:
+            "logs/{experiment}/allocate.log",
+        group:
+            "study"
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: CHOICE.allocate(),
+        shell:
+            "python -m isoflop.stages.allocate - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+rule plan_comparison:
+    input:
+        credits="results/{experiment}/fit/credits.parquet",
+        evidence=PLAN.paths.evidence(),
+    output:
+        report(
+            "results/{experiment}/tables/plan.csv",
+            caption="../report/plan.rst",
+            category="Tables",
+            labels={"table": "plan and measurement"},
+        ),
+        "results/{experiment}/tables/plan.md",
+    log:
+        "logs/{experiment}/plan_comparison.log",
+    group:
+        "study"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: comparison_spec(PLAN),
+    shell:
+        "python -m isoflop.stages.plan_comparison"
+        + runtime("chunk_problems")
+        + "- results/{wildcards.experiment} {input.credits} {output} 2> {log} <<< {params.spec:q}"

@@ -1,0 +1,127 @@
+rule score:
+    input:
+        problems=part_input(SCORES, PROBLEMS),
+        candidates=part_input(SCORES, CANDIDATES),
+        model=part_input(SCORES, lambda w: PLAN.models.verifier_files(w.verifier)),
+    output:
+        scores=part(SCORES),
+        ledger=part(ledger_of(SCORES)),
+    log:
+        "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
+    wildcard_constraints:
+        generator=any_of([*PLAN.pools.sampled(), *CONFIG.chains]),
+    conda:
+        "../../envs/torch.yaml"
+    threads: CONFIG.engine_settings.threads
+    resources:
+        gpu=lambda w: PLAN.models.gpus(verifiers=[w.verifier]),
+        mem_mb=2000,
+        batch_tokens=CONFIG.engine_settings.batch_tokens,
+        chunk_problems=CONFIG.engine_settings.chunk_problems,
+    params:
+        spec=lambda w: PLAN.score(w.policy, w.verifier),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
+        + runtime("gpus", "batch_tokens", "chunk_problems")
+        + "- {input.problems} {input.candidates} {output} 2> {log} <<< {params.spec:q}"
+
+
+rule grade:
+    input:
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
+    output:
+        GRADES,
+    log:
+        "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
+    group:
+        "tables"
+    conda:
+        "../../envs/analysis.yaml"
+    # Comparisons of LaTeX, and programs, run in a process per thread.
+    threads: lambda w: PLAN.graders(w.dataset)
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: PLAN.grade(w.dataset, w.policy),
+    shell:
+        "python -m isoflop.stages.grade"
+        + runtime("graders")
+        + "- {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+rule select:
+    input:
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
+        grades=GRADES,
+        ledger=lambda w: PLAN.paths.usage(pool_of(w)),
+        scores=lambda w: PLAN.paths.scores(pool_of(w)),
+    output:
+        CREDITS,
+    log:
+        "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
+    wildcard_constraints:
+        # Counts have their credits from their own rule.
+        generator=any_of(
+            name for name in CONFIG.generators if name not in CONFIG.counts
+        ),
+    group:
+        "tables"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: PLAN.select(w.policy, w.generator),
+    shell:
+        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+# Chains of one length are picked from like a pool of their own.
+rule select_revisions:
+    input:
+        problems=PROBLEMS,
+        candidates=CANDIDATES,
+        grades=GRADES,
+        ledger=ledger_of(CANDIDATES),
+        scores=lambda w: PLAN.paths.scores(pool_of(w)),
+    output:
+        CHAIN_CREDITS,
+    log:
+        "logs/{experiment}/select/{dataset}/{policy}/{generator}/{length}.log",
+    wildcard_constraints:
+        generator=any_of(CONFIG.chains),
+        length=r"\d+",
+    group:
+        "tables"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: REVISIONS.select(w.generator, int(w.length)),
+    shell:
+        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
+if CONFIG.difficulty is not None:
+
+    rule difficulty:
+        input:
+            problems=PROBLEMS,
+            pool=lambda w: CHOICE.difficulty_inputs(w.dataset, w.policy),
+        output:
+            DIFFICULTY,
+        log:
+            "logs/{experiment}/difficulty/{dataset}/{policy}.log",
+        group:
+            "tables"
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
+        shell:
+            "python -m isoflop.stages.difficulty - {input} {output} 2> {log} <<< {params.spec:q}"
