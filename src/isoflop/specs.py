@@ -18,7 +18,8 @@ from isoflop.config.generators import Import, Revisions, Sampled, Searched
 from isoflop.config.models import ModelSize, Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
-from isoflop.registries import SelectorName
+from isoflop.costs.shape import Terms
+from isoflop.registries import CostModelName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -88,21 +89,23 @@ class ReplaySpec(Spec):
 
 
 class CountedPolicy(Spec):
-    """A policy whose samples were counted."""
+    """A policy whose samples were counted, and what they are charged by beside its size."""
 
     name: str
-    size: ModelSize
+    size: ModelSize | Literal["unknown"]
+    terms: Terms = Terms()
 
 
 class CountsSpec(Spec):
     """Imported counts of several policies on the same problems, and coverage from them.
 
-    `policies`: one per credits table, in their order. `texts`: the data set has a table of
-    problems. `files` and `plugins` are as for replay.
+    `policies`: one per credits table, in their order. `costs`: cost models beyond those of every study.
+    `texts`: the data set has a table of problems. `files` and `plugins` are as for replay.
     """
 
     generator: Import
     policies: tuple[CountedPolicy, ...]
+    costs: tuple[CostModelName, ...] = ()
     texts: bool
     budgets: tuple[int, ...]
     mirror: str | None
@@ -114,12 +117,14 @@ class CountsSpec(Spec):
 class CoverageSpec(Spec):
     """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
 
-    `generators`: one per table of counts, in their order. `families`: of the policies.
+    `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
+    models at equal cost of which sizes are compared.
     """
 
     experiment: str
     generators: tuple[str, ...]
     families: Mapping[str, str]
+    costs: tuple[CostModelName, ...]
     fitted_to: int
     seed: int
     code: str
@@ -145,7 +150,8 @@ class DifficultySpec(Spec):
     """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
     `chains`: the pool is one of chains of revisions, whose first answers tell.
 
-    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    `costs`, `terms`: as SelectSpec has them. A product of step scores is known up to a factor of the
+    problem's own, so it cannot compare problems.
     """
 
     bins: int
@@ -154,7 +160,10 @@ class DifficultySpec(Spec):
     step_aggregation: Literal["last", "min", "mean"] = "last"
     imported: bool = False
     chains: bool = False
+    costs: tuple[CostModelName, ...] = ()
+    terms: Mapping[str, Terms] = {}
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 class TrainSpec(Spec):
@@ -256,7 +265,7 @@ class AllocateSpec(Spec):
     table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
     generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
     baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
-    and `step_aggregation`.
+    and `step_aggregation`. `costs`: cost models beyond those of every study.
     """
 
     experiment: str
@@ -268,7 +277,8 @@ class AllocateSpec(Spec):
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}
-    cost_model: str
+    cost_model: CostModelName
+    costs: tuple[CostModelName, ...] = ()
     splits: int
     exchange: tuple[ExchangePair, ...] = ()
     ratios: tuple[float, ...] = ()

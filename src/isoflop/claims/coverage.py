@@ -277,18 +277,17 @@ def crossings(
     """The crossings of every two sizes of a family, with the family and the cost model."""
     strategy = Strategy(generator, COVERAGE)
     ordered = sorted(parameters, key=lambda name: parameters[name])
-    found = (evidence.get(policy, strategy) for policy in ordered)
-    pairs = [
-        (small, large)
-        for small, large in combinations((series for series in found if series is not None), 2)
-        if parameters[small.policy] < parameters[large.policy]
-        and families.get(small.policy, "all") == families.get(large.policy, "all")
-    ]
     for cost in costs:
-        for small, large in pairs:
+        known = evidence.under(cost)
+        found = (known.get(policy, strategy) for policy in ordered)
+        for small, large in combinations((series for series in found if series is not None), 2):
+            family = families.get(small.policy, "all")
+            others = families.get(large.policy, "all")
+            if parameters[small.policy] == parameters[large.policy] or family != others:
+                continue
             where = crossing(small, large, evidence, cost)
             if where is not None:
-                yield families.get(small.policy, "all"), cost, where
+                yield family, cost, where
 
 
 def forecast_rows(found: Sequence[Forecast], experiment: str, dataset: str, generator: str) -> pd.DataFrame:

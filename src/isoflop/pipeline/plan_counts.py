@@ -1,11 +1,13 @@
 """The jobs of imports of counts: coverage of every policy, and what is made of it."""
 
 from isoflop.config.datasets import CountedSource
+from isoflop.costs.shape import Terms
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
 from isoflop.pipeline.plan import Plan, plugin_digests
-from isoflop.registries import IMPORT_FORMATS
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS
 from isoflop.report.spec import COVERAGE_TABLES
+from isoflop.selection.pool import POLICY
 from isoflop.specs import CountedPolicy, CountsSpec, CoverageSpec, canonical
 
 
@@ -18,19 +20,24 @@ class CountsPlan:
     def counts(self, generator: str) -> str:
         """Specification of an import of counts: of all its policies."""
         entry = self._config.counts[generator]
-        sizes = [(name, self._config.policies[name].size) for name in self._policies(generator)]
+        costs = self._config.further_costs
+        policies = []
+        for name in self._policies(generator):
+            size = self._config.policies[name].size
+            assert size is not None  # checked with the config
+            terms = self._plan.models.terms(name, ())[POLICY] if costs else Terms()
+            policies.append(CountedPolicy(name=name, size=size, terms=terms))
         return canonical(
             CountsSpec(
                 generator=entry,
-                policies=tuple(
-                    CountedPolicy(name=name, size=size) for name, size in sizes if size is not None
-                ),
+                policies=tuple(policies),
+                costs=costs,
                 texts=self._has_texts(entry.dataset),
                 budgets=self._config.budgets,
                 mirror=self._config.mirror,
                 files=tuple(self.files(generator)),
                 code=code_digest("isoflop.stages.counts"),
-                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,)), (COST_MODELS, costs)),
             )
         )
 
@@ -51,6 +58,7 @@ class CountsPlan:
                 experiment=self._config.experiment,
                 generators=tuple(self._config.counts),
                 families=self._plan.families(),
+                costs=self._config.claim_costs,
                 fitted_to=self._config.coverage.fitted_to,
                 seed=self._config.seed,
                 code=code_digest("isoflop.stages.coverage"),

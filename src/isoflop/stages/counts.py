@@ -8,24 +8,28 @@ says that there is one, then those to write: all counts, and the credits of ever
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
-from isoflop.costs import ModelShape, Usage, expected_costs
+from isoflop.costs.pools import expected_costs
+from isoflop.costs.shape import ModelShape
+from isoflop.costs.work import Usage
 from isoflop.data.counts import CountedPool, ProblemCount, check_problems, pool_counts
 from isoflop.data.format import count_format
 from isoflop.data.problems import Row, read_rows, rows_where
 from isoflop.data.sources import read_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, write_table
+from isoflop.registries import cost_columns, measured_costs
 from isoflop.selection.best_of_k import coverage_of_counts
-from isoflop.specs import CountsSpec
+from isoflop.specs import CountedPolicy, CountsSpec
 from isoflop.stages.replay import source_files
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.strategy import NONE
-from isoflop.tables import COUNTS, CREDITS, PROBLEMS
+from isoflop.tables import COUNTS, CREDITS, PROBLEMS, with_columns
 
 _COMMAND = StageCommand(
     "counts",
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
                 f"budgets: the smallest, {spec.budgets[0]}, is more than the {pool.least} samples that every "
                 f"problem of policy {policy.name} has; give smaller ones"
             )
-        _write_credits(path, spec.generator, policy.size, pool, budgets, levels)
+        _write_credits(path, spec, policy, pool, budgets, levels)
         print(
             f"counts: {policy.name}, {len(names)} problems with {pool.least} samples or more, budgets up to "
             f"{budgets[-1]}",
@@ -124,7 +128,12 @@ def _write_counts(path: str, spec: CountsSpec, pools: Mapping[str, CountedPool],
 
 
 def _write_credits(
-    path: str, generator: Import, size: ModelSize, pool: CountedPool, budgets: Sequence[int], levels: Levels
+    path: str,
+    spec: CountsSpec,
+    policy: CountedPolicy,
+    pool: CountedPool,
+    budgets: Sequence[int],
+    levels: Levels,
 ) -> None:
     """Coverage at every budget that all problems have, with what so many samples cost."""
     counts = [pool.counts[name] for name in levels]
@@ -132,12 +141,13 @@ def _write_credits(
         np.array([getattr(one, name) for one in counts], dtype=np.int64) for name in ("samples", "correct")
     )
     credit = coverage_of_counts(samples, correct, budgets)
-    shape = _shape(size)
+    generator, shape = spec.generator, _shape(policy.size)
     tokens = np.array([_tokens(one, generator) for one in counts])
     prompts = np.full(len(counts), float(generator.prompt_tokens or 0))
     # One sample stands for all of a problem, with the mean tokens; nobody measured seconds.
-    usage = Usage(shape, np.nan, tokens)
-    costs = expected_costs(budgets, np.ones(len(counts), dtype=np.int64), prompts, usage, None)
+    usage = Usage(shape, np.nan, tokens, policy.terms)
+    ones = np.ones(len(counts), dtype=np.int64)
+    costs = expected_costs(budgets, ones, prompts, usage, None, spec.costs)
     rows = credit.size
     # Objects, as tables have them: lists of numbers are no lists of objects.
     values: dict[str, Iterable[object]] = {
@@ -152,7 +162,9 @@ def _write_credits(
         **{name: cost.ravel().tolist() for name, cost in costs.items()},
     }
     columns = {name: list(column) for name, column in values.items()}
-    write_table(path, columns, CREDITS, {"policy": shape.model_dump(), "unequal_samples": not pool.equal})
+    known = None if shape is None else shape.model_dump()
+    schema = with_columns(CREDITS, cost_columns(measured_costs(spec.costs)))
+    write_table(path, columns, schema, {"policy": known, "unequal_samples": not pool.equal})
 
 
 _PICKING: dict[str, object] = {"verifier": NONE, "selector": _COVERAGE, "step_aggregation": NONE, "half": 0}
@@ -165,13 +177,9 @@ def _tokens(one: ProblemCount, generator: Import) -> float:
     return found
 
 
-def _shape(size: ModelSize) -> ModelShape:
-    return ModelShape(
-        parameters=size.parameters,
-        embedding_parameters=0,
-        layers=size.layers,
-        attention_width=size.attention_width,
-    )
+def _shape(size: ModelSize | Literal["unknown"]) -> ModelShape | None:
+    """The shape of the model; None where nobody knows it."""
+    return None if size == "unknown" else ModelShape(embedding_parameters=0, **size.model_dump())
 
 
 if __name__ == "__main__":

@@ -20,16 +20,16 @@ from isoflop.claims.coverage import (
     forecasts,
     mean_forecasts,
 )
-from isoflop.claims.wu2024 import COST_MODELS
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
 from isoflop.fits.evidence import Evidence
-from isoflop.fits.evidence_table import parameters, read_evidence
+from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
+from isoflop.registries import FITTED_COSTS
 from isoflop.seeds import derive_seed
 from isoflop.specs import CoverageSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.strategy import Strategy
-from isoflop.tables import COUNTS, MEASURED
+from isoflop.tables import COUNTS
 
 _COMMAND = StageCommand(
     "coverage",
@@ -47,14 +47,15 @@ def main(arguments: Sequence[str]) -> None:
     spec, files = given.spec, given.files
     if len(files.counts) != len(spec.generators):
         raise _COMMAND.fault(f"{len(spec.generators)} generators have as many tables of counts")
-    credits = read_table(files.credits, MEASURED)
-    evidence = read_evidence(credits, table_metadata(credits), files.credits)
+    further = [name for name in spec.costs if name not in FITTED_COSTS]
+    credits = read_table(files.credits, measured_schema(further))
+    evidence = read_evidence(credits, table_metadata(credits), files.credits, further)
     sizes = parameters(credits)
     crossed, foretold = [], []
     for generator, path in zip(spec.generators, files.counts, strict=True):
         table = read_table(path, COUNTS)
         here = evidence[str(table_metadata(table)["dataset"])]
-        found = list(crossings(here, generator, sizes, spec.families, COST_MODELS))
+        found = list(crossings(here, generator, sizes, spec.families, spec.costs))
         crossed.append(crossing_rows(found, spec.experiment, here.dataset, generator))
         policies: list[list[Forecast]] = []
         for policy, own in table.to_pandas().groupby("policy", sort=False):
