@@ -85,7 +85,8 @@ def test_differences_are_paired_over_the_problems(study: Study) -> None:
     """Those between two measured points; at equal compute one side lies between two."""
     rows = study.committed("differences")
     rows = rows[rows["cost_model"] == ""]
-    assert len(rows) > 300
+    # Of counts there are only those between budgets and between sizes.
+    assert len(rows) > (10 if study.spec.covers else 300)
     for row in rows.to_dict("records"):
         evidence = study.evidence[row["dataset"]]
         sides = []
