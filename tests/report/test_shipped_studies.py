@@ -124,7 +124,8 @@ def test_the_headlines_gains_follow_from_the_credits(study: Study) -> None:
     }
     again, committed = gains_csv(gains, study.spec.experiment), study.committed("headline")
     texts = ["sentence", "strategy", "budget", "part", "cost_model"]
-    pd.testing.assert_frame_equal(again[texts], committed[texts])
+    # A table without gains has no types.
+    pd.testing.assert_frame_equal(again[texts], committed[texts], check_dtype=len(again) > 0)
     for name in ("gain", "gain_low", "gain_high"):
         assert np.allclose(again[name].astype(float), committed[name].astype(float), atol=2e-6)
 
