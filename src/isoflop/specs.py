@@ -118,13 +118,16 @@ class CoverageSpec(Spec):
     """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
 
     `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
-    models at equal cost of which sizes are compared.
+    models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining, by policy;
+    `problems`: numbers of problems that share them.
     """
 
     experiment: str
     generators: tuple[str, ...]
     families: Mapping[str, str]
     costs: tuple[CostModelName, ...]
+    pretrained: Mapping[str, float] = {}
+    problems: tuple[float, ...] = ()
     fitted_to: int
     seed: int
     code: str

@@ -89,6 +89,10 @@ IMPORTED = {
         ({"generators.more": SAMPLING}, "generators.more needs texts; source counted has only identifiers"),
         ({"generators.more": IMPORTED}, "headline.selector: 'pass' knows the reference answer"),
         ({"difficulty": {"generator": "samples"}}, "difficulty.generator: 'samples' imports counts, without"),
+        (
+            {"coverage": {"pretraining": {"tokens": {"q": 1e9}, "problems": [10]}}},
+            "coverage.pretraining.tokens: 'q' is not an entry of the policies with counts",
+        ),
         ({"coverage": {"fitted_to": 2}}, "coverage.fitted_to: 2 is not allowed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
