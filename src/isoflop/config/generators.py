@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text, template
-from isoflop.config.datasets import Where
-from isoflop.registries import IMPORT_FORMATS, ImportFormatName
+from isoflop.config.base import Count, Entry, Name, template
+from isoflop.config.imports.entries import Import
 
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
@@ -140,120 +139,6 @@ class Revisions(Scored, ChainWriting):
             max(length for length in self.compared if chain < self.parallel(length))
             for chain in range(self.parallel(1))
         )
-
-
-class TokenizerSource(Entry):
-    """A tokenizer (tokenizer.json) to count with."""
-
-    model: Text
-    """Folder that holds it, or hub id `owner/name` of a model."""
-    revision: Revision | None = None
-    """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
-
-
-class ImportFile(Entry):
-    """A file of solutions."""
-
-    path: Text
-    """Path: in the repository, or on disk, where `*` stands for any name."""
-    sha256: Sha256 | None = None
-    """SHA-256 the file must have; needed for files of a repository."""
-
-
-class ImportSource(Entry):
-    """Files of one model's solutions, on disk or of a repository at a pinned commit."""
-
-    policy: Name
-    """The model that wrote them: an entry of `policies` with a `size`."""
-    repo: Repository | None = None
-    """Repository, `owner/name`; without one, files are on disk."""
-    host: Literal["github", "hub"] = "github"
-    """Where the repository is: GitHub, or a data set of the Hugging Face hub."""
-    revision: Revision | None = None
-    """Commit of the repository: 40 hexadecimal digits."""
-    files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
-    """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
-    where: Where | None = None
-    """Keep only rows whose column has one of these values, such as one model's: `{Model: [Pythia 1B]}`."""
-
-    @model_validator(mode="after")
-    def _pinned(self) -> "ImportSource":
-        if (self.repo is None) != (self.revision is None):
-            raise ValueError("repo and revision go together")
-        for file in self.files:
-            if self.repo is not None and file.sha256 is None:
-                raise ValueError(f"files: {file.path!r} of a repository needs its sha256")
-            if "*" in file.path and (self.repo is not None or file.sha256 is not None):
-                raise ValueError(f"files: {file.path!r}: a pattern is for files on disk, without sha256")
-        return self
-
-
-CountColumn = Literal["problem", "samples", "correct", "tokens", "level"]
-
-
-class Import(Entry):
-    """Solutions that exist: written elsewhere, with a verifier's scores where there are any; or, of format
-    `counts`, only how many of them are right.
-    """
-
-    kind: Literal["import"]
-    """Published or earlier solutions."""
-    format: ImportFormatName
-    """What the files look like: see docs/how-to/replay-published-samples.md."""
-    dataset: Name
-    """The data set whose problems they solve."""
-    verifier: Name | None = None
-    """The model that scored them: an entry of `verifiers` with a `size`. None leaves scores out."""
-    sources: Annotated[tuple[ImportSource, ...], Field(min_length=1)]
-    """Where the files are; those of one policy are one pool."""
-    repetitions: Literal["across_files", "all"] = "across_files"
-    """Exact repetitions of a solution to drop: those in another file, which are the same samples published
-    twice; or all, such as the clones that a tree search leaves. Samples of one file may well be alike."""
-    tokenizer: TokenizerSource | None = None
-    """The policy's tokenizer, for prompts and for solutions without a token count."""
-    characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
-    """Instead of a tokenizer, an estimate; the results say that they rest on it."""
-    columns: dict[CountColumn, Text] | None = None
-    """Of format `counts`: what the files call the columns problem, samples and correct, and where they have
-    them tokens (of a sample, mean) and level; by these names if left out."""
-    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
-    """Of format `counts`: generated tokens of a sample, an estimate, where the files have no such column."""
-    prompt_tokens: Count | None = None
-    """Of format `counts`: tokens of a prompt, an estimate; prompts are not counted if left out."""
-    unequal_samples: bool = False
-    """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
-    went on until something was right, the share of right ones is too high, and the report says so."""
-    at_least: Count = 1
-    """Problems with fewer solutions are left out of the study; no less than the largest budget. Of format
-    `counts` they are refused, and budgets above what a policy has are left out of its curve."""
-
-    @property
-    def counted(self) -> bool:
-        """Whether the files count right samples, without their texts."""
-        return IMPORT_FORMATS[self.format].counted
-
-    @model_validator(mode="after")
-    def _tokens_known(self) -> "Import":
-        of_counts = ("columns", "tokens_per_sample", "prompt_tokens", "unequal_samples")
-        of_texts = ("verifier", "tokenizer", "characters_per_token", "repetitions")
-        given = [name for name in (of_texts if self.counted else of_counts) if name in self.model_fields_set]
-        if given:
-            raise ValueError(f"{given[0]} does not go with format {self.format}")
-        if not self.counted:
-            if (self.tokenizer is None) == (self.characters_per_token is None):
-                raise ValueError(
-                    "give one of tokenizer and characters_per_token: files leave tokens uncounted"
-                )
-            if any(source.where is not None for source in self.sources):
-                raise ValueError("sources.where: goes with format counts")
-        elif (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):
-            raise ValueError("give one of tokens_per_sample (an estimate) and columns.tokens (of the files)")
-        return self
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """The models that wrote the solutions, in the order of the sources."""
-        return tuple(dict.fromkeys(source.policy for source in self.sources))
 
 
 class TreeSearch(Entry):

@@ -4,11 +4,11 @@ A format is one object in a module of its own in `isoflop.data.formats`, or one 
 group `isoflop.import_formats` refers to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from isoflop.data.counts import ProblemCount
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution
 from isoflop.registries import IMPORT_FORMATS, FormatTraits
 
@@ -25,13 +25,13 @@ class ImportFormat(FormatTraits):
 
 @dataclass(frozen=True, kw_only=True)
 class CountFormat(FormatTraits):
-    """A format of counts. `read`: the counts in a file's rows, by the names of their columns in the file.
+    """A format of counts. `read`: the counts in a file's rows, each row with where it stands.
 
     `read` raises UserError naming the row at fault.
     """
 
     counted: bool = True
-    read: Callable[[Iterable[Row], Mapping[str, str]], Iterator[ProblemCount]]
+    read: Callable[[Iterable[Row]], Iterator[ProblemCount]]
 
 
 def count_format(name: str) -> CountFormat:

@@ -4,7 +4,8 @@ from itertools import chain
 from pathlib import Path
 
 from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
-from isoflop.data.problems import FieldMapping, Problem, build_problems, read_rows, rows_where
+from isoflop.data.problems import FieldMapping, Problem, build_problems
+from isoflop.data.rows import read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems
 

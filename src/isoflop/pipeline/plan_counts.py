@@ -33,6 +33,7 @@ class CountsPlan:
                 policies=tuple(policies),
                 costs=costs,
                 texts=self._has_texts(entry.dataset),
+                common=self._config.problems == "common",
                 budgets=self._config.budgets,
                 mirror=self._config.mirror,
                 files=tuple(self.files(generator)),

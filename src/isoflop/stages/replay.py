@@ -6,21 +6,24 @@ Token counts that the files lack are estimated from characters; the ledger says 
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from isoflop.config.generators import Import, ImportSource
+from isoflop.config.imports.entries import Import, ImportFile, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs.shape import ModelShape
+from isoflop.data.columns import Layout, Reading, laid_out, written
 from isoflop.data.format import import_format
-from isoflop.data.pooling import Demands, Pool, Target, pool
-from isoflop.data.problems import read_rows
+from isoflop.data.notes import pool_notes, reading_notes
+from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
+from isoflop.data.rows import read_rows
 from isoflop.data.solutions import Solution
-from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file
+from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import local_files, read_table, write_table, write_text
-from isoflop.specs import ReplaySpec
+from isoflop.specs import ReplayedVerifier, ReplaySpec
 from isoflop.stages.shared.chunks import ledger
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
@@ -31,40 +34,67 @@ _COMMAND = StageCommand(
     File("problems", "table of problems"),
     File("out", "table of candidates to write"),
     File("ledger", "what is known of their cost, to write as JSON"),
-    File("scores", "with a verifier: table of scores to write", many="?"),
-    File("scores_ledger", "and their ledger", many="?"),
+    File("scores", "each verifier's scores and their ledger, in turn", many="*", shown="SCORES LEDGER"),
 )
 
 
-def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[str, Path]]:
+def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[str, Path, ImportFile]]:
     """Every file of a source: what to call it, and where it lies, checked against its sha256."""
     for file in source.files:
+        if file.url is not None:
+            assert file.sha256 is not None
+            yield file.url, url_file(file.url, file.sha256, mirror), file
+            continue
+        assert file.path is not None  # one of the two is there
         if source.repo is not None:
             assert source.revision is not None
             assert file.sha256 is not None
-            yield (
-                f"{source.repo}/{file.path}",
-                repository_file(source.host, source.repo, source.revision, file.path, file.sha256, mirror),
-            )
+            local = repository_file(source.host, source.repo, source.revision, file.path, file.sha256, mirror)
+            yield f"{source.repo}/{file.path}", local, file
             continue
         found = local_files(file.path)
         if not found:
             raise UserError(f"{file.path}: no such file")
         for path in found:
             check_sha256(path, read_file(path), file.sha256)
-            yield str(path), path
+            yield str(path), path, file
 
 
-def _solutions(generator: Import, mirror: Path | None) -> Iterator[tuple[str, Iterator[Solution]]]:
-    read = import_format(generator.format).read
+def _solutions(
+    generator: Import,
+    verifiers: Sequence[ReplayedVerifier],
+    mirror: Path | None,
+    readings: dict[str, Reading],
+) -> Iterator[tuple[str, Iterator[Solution]]]:
+    format_ = import_format(generator.format)
     for source in generator.sources:
-        for name, path in source_files(source, mirror):
+        layout = Layout(
+            columns=generator.columns or {},
+            where={path: written(values) for path, values in (source.where or {}).items()},
+            verifiers={one.name: one.column for one in verifiers if one.column is not None},
+            ignore=generator.ignore,
+            step_separator=generator.step_separator,
+        )
+        for name, path, file in source_files(source, mirror):
             # The suffix decides how rows are read; the name is what messages call the file.
             rows = (
                 (f"{name}{place.removeprefix(str(path))}", values)
-                for place, values in read_rows(str(path), read_file(path))
+                for place, values in read_rows(str(path), read_file(path), generator.rows)
             )
-            yield name, read(rows)
+            reading = readings.setdefault(name, Reading())
+            yield name, _searched(format_.read(laid_out(rows, format_, layout, reading)), file)
+
+
+def _searched(solutions: Iterator[Solution], file: ImportFile) -> Iterator[Solution]:
+    """Solutions of the search and run that the config says their file is of."""
+    told = {name: value for name in ("budget", "run") if (value := getattr(file, name)) is not None}
+    for solution in solutions:
+        for name, value in told.items():
+            if getattr(solution, name) not in (None, value):
+                raise UserError(
+                    f"{solution.place}: its {name} is {getattr(solution, name)}, and {value} by the config"
+                )
+        yield replace(solution, **told) if told else solution
 
 
 def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
@@ -79,31 +109,50 @@ def main(arguments: Sequence[str]) -> None:
     """Import what SPEC says and write candidates, scores and ledgers; raises UserError on bad input."""
     given = _COMMAND.read(ReplaySpec, arguments)
     spec, files = given.spec, given.files
-    scored = [path for path in (files.scores, files.scores_ledger) if path is not None]
-    if len(scored) != (0 if spec.verifier is None else 2):
-        raise _COMMAND.fault("verifier: scores and their ledger are written with one, and only then")
-    generator, verifier = spec.generator, spec.verifier
+    if len(files.scores) != 2 * len(spec.verifiers):
+        raise _COMMAND.fault("a table of scores and a ledger are written for each of `verifiers`")
+    generator, mirror = spec.generator, Path(spec.mirror) if spec.mirror else None
     table = read_table(files.problems, PROBLEMS).select(["problem_id", "prompt", "answer"])
     problems = [Target(**row) for row in table.to_pylist()]
-    demands = Demands(
-        scored=verifier is not None,
-        probabilities=verifier is not None and verifier.scale == "probability",
-        at_least=generator.at_least,
-        distinct=generator.repetitions == "all",
-    )
-    found = pool(_solutions(generator, Path(spec.mirror) if spec.mirror else None), problems, demands)
-    _write(spec, problems, found, files)
+    readings: dict[str, Reading] = {}
+    found = pool(_solutions(generator, spec.verifiers, mirror, readings), problems, _demands(spec))
+    notes = [
+        *pool_notes(found, generator.at_least or 1, searched=generator.budgets is not None),
+        *reading_notes(readings),
+    ]
+    _write(spec, problems, found, notes, files)
     kept = sum(len(members) for members in found.solutions.values())
     print(
         f"replay: {kept} solutions to {len(found.solutions)} problems, {found.repeated} repetitions "
         f"dropped, {len(found.left_out)} problems left out",
+        *notes,
+        sep="\nreplay: ",
         file=sys.stderr,
     )
 
 
-def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Namespace) -> None:
+def _demands(spec: ReplaySpec) -> Demands:
+    asked = {one.name: Scored(one.model.scale == "probability", one.model.outcome) for one in spec.verifiers}
+    own = next((asked[one.name] for one in spec.verifiers if one.column is None), None)
+    generator = spec.generator
+    return Demands(
+        scored=own is not None,
+        probabilities=own is not None and own.probabilities,
+        outcome=own is not None and own.outcome,
+        named={one.name: asked[one.name] for one in spec.verifiers if one.column is not None},
+        at_least=generator.at_least or 1,
+        distinct=generator.repetitions == "all",
+        budgets=generator.budgets or (),
+        shuffled=generator.shuffled == "report",
+    )
+
+
+def _write(
+    spec: ReplaySpec, problems: Sequence[Target], found: Pool, notes: Sequence[str], files: Namespace
+) -> None:
     count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
-    prompts = {one.problem_id: count(one.prompt) for one in problems}
+    texts = {one.problem_id: one.prompt for one in problems}
+    prompts = {name: count(text) for name, text in texts.items()}
     rows = [
         (problem, number, solution)
         for problem, members in found.solutions.items()
@@ -112,23 +161,29 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
     tokens = [
         solution.tokens if solution.tokens is not None else count(solution.text) for *_, solution in rows
     ]
-    steps = [list(solution.steps) if spec.verifier is not None else [solution.text] for *_, solution in rows]
+    steps = [list(solution.steps) if spec.verifiers else [solution.text] for *_, solution in rows]
+    step_tokens = [_parts(parts, total) for parts, total in zip(steps, tokens, strict=True)]
+    if spec.generator.continuation:
+        steps = [
+            [texts[problem] + first, *rest] for (problem, *_), (first, *rest) in zip(rows, steps, strict=True)
+        ]
     policy = _shape(spec.policy.size)
     keys: dict[str, list[object]] = {
         "problem_id": [problem for problem, *_ in rows],
         "candidate": [number for _, number, _ in rows],
     }
+    searched = spec.generator.budgets is not None
     columns: dict[str, list[object]] = {
         **keys,
         "steps": list(steps),
-        "step_tokens": [_parts(parts, total) for parts, total in zip(steps, tokens, strict=True)],
+        "step_tokens": list(step_tokens),
         "finish": ["length" if solution.truncated else "stop" for *_, solution in rows],
         "prompt_tokens": [prompts[problem] for problem, *_ in rows],
         "tokens": list(tokens),
         "logprob": [None] * len(rows),
         "source": [solution.place for *_, solution in rows],
-        "budget": [None] * len(rows),
-        "run": [None] * len(rows),
+        "budget": [solution.budget if searched else None for *_, solution in rows],
+        "run": [solution.run if searched else None for *_, solution in rows],
     }
     write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
@@ -139,19 +194,21 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         "repetitions_dropped": found.repeated,
         "problems_left_out": len(found.left_out),
     }
-    write_text(files.ledger, ledger(totals, policy))
-    if spec.verifier is None:
-        return
+    write_text(files.ledger, ledger(totals, policy, notes))
     read = [prompts[problem] + total for (problem, *_), total in zip(rows, tokens, strict=True)]
-    scores = [list(solution.scores or ()) for *_, solution in rows]
-    model = _shape(spec.verifier.size)
-    write_table(
-        files.scores,
-        {**keys, "step_scores": list(scores), "verifier_tokens": list(read)},
-        SCORES,
-        {"model": model},
-    )
-    write_text(files.scores_ledger, ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
+    for one, path, ledger_path in zip(spec.verifiers, files.scores[::2], files.scores[1::2], strict=True):
+        scores = [
+            list((solution.scores if one.column is None else solution.named_scores[one.name]) or ())
+            for *_, solution in rows
+        ]
+        model = _shape(one.model.size)
+        columns = {**keys, "step_scores": list(scores), "verifier_tokens": list(read)}
+        write_table(path, columns, SCORES, {"model": model})
+        took: dict[str, float] = {"candidates": len(rows), "verifier_tokens": sum(read)}
+        # Nothing was said, so there was nothing to score.
+        if unscored := scores.count([]):
+            took["too_long"] = unscored
+        write_text(ledger_path, ledger(took, model))
 
 
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
@@ -177,7 +234,7 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
 
 def _parts(steps: Sequence[str], total: int) -> list[int]:
     """`total` tokens shared between steps by their characters, exactly."""
-    characters = sum(map(len, steps))
+    characters = sum(map(len, steps)) or 1
     ends, seen = [0], 0
     for step in steps:
         seen += len(step)

@@ -59,6 +59,7 @@ def read_counts(
                 too_long=too_long.get(base, 0),
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
+                problems=pc.count_distinct(candidates["problem_id"]).as_py(),
             )
         )
     return found
