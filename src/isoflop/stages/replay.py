@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from isoflop.config.imports.entries import Import, ImportFile, ImportSource
 from isoflop.config.models import ModelSize
@@ -97,10 +97,9 @@ def _searched(solutions: Iterator[Solution], file: ImportFile) -> Iterator[Solut
         yield replace(solution, **told) if told else solution
 
 
-def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
+def _shape(size: ModelSize | None) -> dict[str, Any] | None:
     """The shape of a model whose work is imported, as metadata have it; None where nobody knows it."""
-    assert size is not None  # checked with the config
-    if size == "unknown":
+    if size is None:
         return None
     return ModelShape(embedding_parameters=0, **size.model_dump()).model_dump()
 
@@ -184,6 +183,7 @@ def _write(
         "source": [solution.place for *_, solution in rows],
         "budget": [solution.budget if searched else None for *_, solution in rows],
         "run": [solution.run if searched else None for *_, solution in rows],
+        "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
     write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {

@@ -7,8 +7,7 @@ from isoflop.config.check_models import checkpoint_faults
 from isoflop.config.datasets import CountedSource
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
-from isoflop.config.study import Config
-from isoflop.config.verifiers import AnyVerifier
+from isoflop.config.study import Config, Verifier
 from isoflop.files import local_files
 from isoflop.messages import unknown_entry
 from isoflop.registries import SELECTORS
@@ -74,18 +73,18 @@ def _weights(config: Config, place: str, entry: Import) -> Iterator[str]:
 
 
 def _by(
-    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
+    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, Verifier]
 ) -> Iterator[str]:
     """Imported work is by a model that does not run here."""
     if name not in models:
         yield unknown_entry(place, name, section, models)
     elif models[name].runs:
-        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size instead"
+        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size, or a hosted one"
 
 
 def _idle(
     section: str,
-    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
+    models: Mapping[str, Policy] | Mapping[str, Verifier],
     used: Collection[str | None],
     config: Config,
 ) -> Iterator[str]:
@@ -93,6 +92,6 @@ def _idle(
     sampled = len(config.generators) > len(config.imports)
     for name, model in models.items():
         if not model.runs and name not in used:
-            yield f"{section}.{name}: has a size and no checkpoint, but no generator imports its work"
+            yield f"{section}.{name}: has no checkpoint, and no generator imports its work"
         elif model.runs and not sampled:
             yield f"{section}.{name}: has a checkpoint, but every generator imports; nothing would run it"
