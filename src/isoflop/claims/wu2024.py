@@ -8,18 +8,17 @@ each verdict is false in worlds whose truth is known is in docs/design/verdicts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isoflop.arrays import Floats
-from isoflop.families import next_sizes
+from isoflop.claims.setting import Setting
 from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS
-from isoflop.strategy import NONE, Strategy
+from isoflop.registries import COST_MODELS
+from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
 from isoflop.verdicts.statements import (
@@ -55,57 +54,6 @@ _WITHOUT_COST = (5, 8)
 _OF_PICKED = (5, 8, 9)
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the claims are about.
-
-    `policies`: from small to large. `families`: of the policies (`all` where one is not named). `parameters`:
-    of the policies whose size is known. `searches`: kinds of tree searches by generator. `strategies`: all
-    that can be used in practice (not the oracle), greedy decoding among them. `headline`: one of them, over
-    samples. `margin`: how much worse still counts as no worse. `costs`: the cost models under which claims
-    are tested.
-    """
-
-    policies: Sequence[str]
-    families: Mapping[str, str]
-    parameters: Mapping[str, int]
-    searches: Mapping[str, str]
-    strategies: Sequence[Strategy]
-    headline: Strategy
-    margin: float
-    costs: Sequence[str] = CLAIM_COSTS
-
-    @property
-    def covers(self) -> bool:
-        """Whether the headline is coverage, as in a study of counts: an answer is found, not picked."""
-        return self.headline.selector != NONE and SELECTORS[self.headline.selector].oracle
-
-    def family(self, policy: str) -> str:
-        """The family of a policy."""
-        return self.families.get(policy, "all")
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every policy with those of the next size of its family, smaller and larger."""
-        sizes = {name: self.parameters[name] for name in self.policies if name in self.parameters}
-        return next_sizes(sizes, self.families)
-
-    def search(self, kind: str) -> Strategy | None:
-        """The headline's selection over the first search of a kind."""
-        name = next((name for name, searched in self.searches.items() if searched == kind), None)
-        return None if name is None else replace(self.headline, generator=name)
-
-    def selecting(self, selector: str, generator: str | None = None) -> Strategy | None:
-        """The strategy of a generator (the headline's) with another selector, the headline's verifier."""
-        wanted = generator or self.headline.generator
-        candidates = [
-            strategy
-            for strategy in self.strategies
-            if (strategy.generator, strategy.selector) == (wanted, selector)
-        ]
-        same = [strategy for strategy in candidates if strategy.verifier == self.headline.verifier]
-        return next(iter(same or candidates), None)
 
 
 def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None = None) -> list[ClaimJudged]:

@@ -26,7 +26,7 @@ from isoflop.claims.gains import (
     voting,
     weighted_gains,
 )
-from isoflop.claims.wu2024 import Setting
+from isoflop.claims.setting import Setting
 from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from isoflop.claims.wu2024 import Setting
+from isoflop.claims.setting import Setting
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
