@@ -241,7 +241,17 @@ def _refusal(x: Floats, y: Floats, draws: Floats) -> str:
 
 
 def point_weights(draws: Floats) -> Floats:
-    """1 / variance of each point, bounded so that none counts more than 100 times the average one."""
+    """What every point of a fit counts.
+
+    Parameters
+    ----------
+    draws
+        The curve in every bootstrap replicate, [draws, points].
+
+    Returns
+    -------
+    1 / variance of each point, bounded so that no point counts more than 100 times the average one; mean 1.
+    """
     variances = draws.var(axis=0)
     mean = float(variances.mean())
     if mean <= 0.0:
