@@ -101,16 +101,18 @@ class SelectorTraits(Registered):
 
 @dataclass(frozen=True, kw_only=True)
 class FormatTraits(Registered):
-    """What the config knows of a format of published solutions.
+    """What the config and the plan know of a format of published work.
 
     `reads`: the columns it reads, those that can stand for one another together; none where it does not say.
     `knows`: others that its files have, as patterns (`pred_*`). `maps_rows`: a row is one or more solutions
-    in columns that others may be mapped to, with the scores of several verifiers and budgets.
+    in columns that others may be mapped to, with the scores of several verifiers and budgets. `counted`:
+    a row counts samples and right ones of a problem, without any texts.
     """
 
     reads: tuple[tuple[str, ...], ...] = ()
     knows: tuple[str, ...] = ()
     maps_rows: bool = False
+    counted: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -336,8 +338,6 @@ def practical_selectors() -> tuple[str, ...]:
 
 SelectorName = Annotated[str, _Among(lambda: SELECTORS.names)]
 """A selector, checked when it is read."""
-PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
-"""A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
 GraderName = Annotated[str, _Among(lambda: GRADERS.names)]

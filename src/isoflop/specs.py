@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from isoflop.config.datasets import Choices, Dataset
 from isoflop.config.generators import Revisions, Sampled
 from isoflop.config.imports.entries import Import
-from isoflop.config.models import Policy
+from isoflop.config.models import ModelSize, Policy
 from isoflop.config.study import Running, Searched
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier
@@ -108,6 +108,53 @@ class ReplaySpec(Spec):
     files: tuple[str, ...] = ()
     code: str
     plugins: Mapping[str, str] = {}
+
+
+class CountedPolicy(Spec):
+    """A policy whose samples were counted, its size (None: of a hosted model), and what else they cost by."""
+
+    name: str
+    size: ModelSize | None
+    terms: Terms = Terms()
+
+
+class CountsSpec(Spec):
+    """Imported counts of several policies on the same problems, and coverage from them.
+
+    `policies`: one per credits table, in their order. `costs`: cost models beyond those of every study.
+    `texts`: the data set has a table of problems. `common`: policies may have problems that others lack.
+    `files` and `plugins` are as for replay.
+    """
+
+    generator: Import
+    policies: tuple[CountedPolicy, ...]
+    costs: tuple[CostModelName, ...] = ()
+    texts: bool
+    common: bool = False
+    budgets: tuple[int, ...]
+    mirror: str | None
+    files: tuple[str, ...] = ()
+    code: str
+    plugins: Mapping[str, str] = {}
+
+
+class CoverageSpec(Spec):
+    """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
+
+    `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
+    models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining, by policy;
+    `problems`: numbers of problems that share them.
+    """
+
+    experiment: str
+    generators: tuple[str, ...]
+    families: Mapping[str, str]
+    costs: tuple[CostModelName, ...]
+    pretrained: Mapping[str, float] = {}
+    problems: tuple[float, ...] = ()
+    fitted_to: int
+    seed: int
+    code: str
 
 
 class ScoreSpec(Spec):

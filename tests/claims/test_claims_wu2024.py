@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isoflop.claims.wu2024 import CLAIMS, Setting, wu_claims
+from isoflop.claims.setting import Setting
+from isoflop.claims.wu2024 import CLAIMS, wu_claims
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.planted.cases import HEADLINE, MAJORITY, POLICIES, setting, world
 from isoflop.planted.worlds import Lift, PlantedPolicy, Vote

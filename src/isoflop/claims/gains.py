@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from isoflop.arrays import Floats
-from isoflop.claims.wu2024 import Setting
+from isoflop.claims.setting import Setting
 from isoflop.estimate import Estimate, number
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES

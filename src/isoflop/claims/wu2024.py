@@ -8,17 +8,16 @@ each verdict is false in worlds whose truth is known is in docs/design/verdicts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isoflop.arrays import Floats
-from isoflop.families import next_sizes
+from isoflop.claims.setting import Setting
 from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.registries import CLAIM_COSTS, COST_MODELS
+from isoflop.registries import COST_MODELS
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
@@ -51,54 +50,10 @@ CLAIMS = {
     9: "The smaller of two sizes needs less compute for the same error.",
 }
 _WITHOUT_COST = (5, 8)
+# What coverage, which goes on rising, says nothing of.
+_OF_PICKED = (5, 8, 9)
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the claims are about.
-
-    `policies`: from small to large. `families`: of the policies (`all` where one is not named). `parameters`:
-    of the policies whose size is known. `searches`: kinds of tree searches by generator. `strategies`: all
-    that can be used in practice (not the oracle), greedy decoding among them. `headline`: one of them, over
-    samples. `margin`: how much worse still counts as no worse. `costs`: the cost models under which claims
-    are tested.
-    """
-
-    policies: Sequence[str]
-    families: Mapping[str, str]
-    parameters: Mapping[str, int]
-    searches: Mapping[str, str]
-    strategies: Sequence[Strategy]
-    headline: Strategy
-    margin: float
-    costs: Sequence[str] = CLAIM_COSTS
-
-    def family(self, policy: str) -> str:
-        """The family of a policy."""
-        return self.families.get(policy, "all")
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every policy with those of the next size of its family, smaller and larger."""
-        sizes = {name: self.parameters[name] for name in self.policies if name in self.parameters}
-        return next_sizes(sizes, self.families)
-
-    def search(self, kind: str) -> Strategy | None:
-        """The headline's selection over the first search of a kind."""
-        name = next((name for name, searched in self.searches.items() if searched == kind), None)
-        return None if name is None else replace(self.headline, generator=name)
-
-    def selecting(self, selector: str, generator: str | None = None) -> Strategy | None:
-        """The strategy of a generator (the headline's) with another selector, the headline's verifier."""
-        wanted = generator or self.headline.generator
-        candidates = [
-            strategy
-            for strategy in self.strategies
-            if (strategy.generator, strategy.selector) == (wanted, selector)
-        ]
-        same = [strategy for strategy in candidates if strategy.verifier == self.headline.verifier]
-        return next(iter(same or candidates), None)
 
 
 def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None = None) -> list[ClaimJudged]:
@@ -117,8 +72,11 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None 
     judged = []
     for number, sentence in CLAIMS.items():
         for cost in (ANY,) if number in _WITHOUT_COST else costs or setting.costs:
+            finding: Found
             known = evidence if cost == ANY else evidence.under(cost)
-            if known.series or not evidence.series:
+            if setting.covers and number in _OF_PICKED:
+                finding = "is about answers that are picked, and this study has coverage alone"
+            elif known.series or not evidence.series:
                 finding = tests[number](known, setting, cost)
             else:
                 finding = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
@@ -146,7 +104,12 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
         return "needs two sizes of one family whose compute overlaps"
-    return (Statement("some two sizes cross", "there is", tuple(parts)),)
+    return (Statement("some two sizes cross" + _in_coverage(setting), "there is", tuple(parts)),)
+
+
+def _in_coverage(setting: Setting) -> str:
+    """What to add to a statement about accuracy where only coverage was measured."""
+    return ", in coverage" if setting.covers else ""
 
 
 def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -162,14 +125,14 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
         sizes = [setting.parameters[measured.policy] for measured in series]
         if len(set(sizes)) < 2 or min(measured.budgets.size for measured in series) < 2:
             continue
-        law = optimal_size(series, sizes, evidence, cost)
+        law = optimal_size(series, sizes, evidence, cost, ended=setting.covers)
         if law.alpha is None or law.fit.status != "ok":
             missing.append(f"{family}: {law.fit.status} ({law.fit.note})")
             continue
         parts.append(Part(f"family {family}", "alpha", (_element(law.alpha, evidence.level),)))
     if not parts:
         return "; ".join(missing) or "needs two sizes of one family"
-    return (mean_of_parts("alpha is above 0", parts, evidence.level),)
+    return (mean_of_parts("alpha is above 0" + _in_coverage(setting), parts, evidence.level),)
 
 
 def _element(draws: Floats, level: float) -> Element:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from isoflop.config.datasets import CountedSource
 from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.imports.faults import import_faults
@@ -147,6 +148,7 @@ def _selection(config: Config) -> Iterator[str]:
     yield from repeated("selectors", config.selectors)
     yield from repeated("step_aggregations", config.step_aggregations)
     scored = [selector for selector in config.selectors if needs_verifier(selector)]
+    yield from _of_counts(config)
     if scored and not config.verifiers:
         yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
     confident = [name for name in config.selectors if SELECTORS[name].needs_logprob]
@@ -164,3 +166,24 @@ def _selection(config: Config) -> Iterator[str]:
         for name, verifier in config.verifiers.items():
             if verifier.outcome:
                 yield f"step_aggregations: verifiers.{name} scores whole solutions; last must be among them"
+
+
+def _of_counts(config: Config) -> Iterator[str]:
+    """Counts say how often a sample is right, and not what would be picked."""
+    counted = {policy for entry in config.counts.values() for policy in entry.policies}
+    for name in config.coverage.pretraining.tokens if config.coverage.pretraining else ():
+        if name not in counted:
+            yield unknown_entry(
+                "coverage.pretraining.tokens", name, "the policies with counts", sorted(counted)
+            )
+    oracles = [name for name in config.selectors if SELECTORS[name].oracle]
+    for name in config.counts:
+        if not oracles:
+            yield f"selectors: generators.{name} imports counts, which have coverage alone; add pass"
+    others = [name for name in config.selectors if name not in oracles]
+    if others and config.counts and len(config.counts) == len(config.generators):
+        yield f"selectors: {', '.join(others)} pick among answers, and counts have none; leave pass alone"
+    for name, dataset in config.datasets.items():
+        users = [one for one, entry in config.generators.items() if not isinstance(entry, Import)]
+        if isinstance(dataset, CountedSource) and users:
+            yield f"datasets.{name}: generators.{users[0]} needs texts; source counted has only identifiers"

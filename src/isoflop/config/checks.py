@@ -6,7 +6,7 @@ from pathlib import Path
 from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
-from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Revisions, Sampling
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
@@ -66,6 +66,8 @@ def _sources(config: Config, root: Path) -> Iterator[str]:
             yield f"datasets.{name}.path: there is no file {dataset.path!r} (seen from where snakemake runs)"
         if isinstance(dataset, WordproblemsSource):
             yield from repeated(f"datasets.{name}.levels", dataset.levels)
+        if isinstance(dataset, CountedSource):
+            continue
         tests = None if isinstance(dataset, WordproblemsSource) else dataset.fields.tests
         kind = GRADERS[dataset.grader]
         if kind.tests != (tests is not None):
@@ -105,7 +107,13 @@ def _headline(config: Config) -> Iterator[str]:
         yield "headline: missing; name the selector of the headline figures, for example {selector: majority}"
         return
     chosen = config.headline
-    if chosen.selector not in config.selectors:
+    if SELECTORS[chosen.selector].oracle and len(config.counts) < len(config.generators):
+        yield (
+            f"headline.selector: {chosen.selector!r} knows the reference answer, which nobody has in "
+            "practice; it heads a study of counts alone "
+            f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
+        )
+    elif chosen.selector not in config.selectors:
         yield (
             f"headline.selector: {chosen.selector!r} is not among the experiment's selectors "
             f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
@@ -240,7 +248,9 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
         yield unknown_entry(place, name, "generators", config.generators)
         return
     entry = config.generators[name]
-    if isinstance(entry, Import) and entry.budgets is not None:
+    if name in config.counts:
+        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
+    elif isinstance(entry, Import) and entry.budgets is not None:
         yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
     elif not isinstance(entry, Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {entry.kind}; it must sample or import"

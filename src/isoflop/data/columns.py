@@ -107,6 +107,11 @@ def as_written(value: object) -> str:
     return str(value)
 
 
+def written(values: str | int | bool | Sequence[str | int | bool]) -> tuple[str, ...]:
+    """The values that a config allows, one or several, as text."""
+    return (as_written(values),) if isinstance(values, str | int) else tuple(map(as_written, values))
+
+
 def _top(path: str, values: Mapping[str, object]) -> str:
     """The column that a path begins with."""
     return path if path in values else path.partition(".")[0]

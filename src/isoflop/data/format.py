@@ -1,4 +1,4 @@
-"""What a format of published solutions is, and how one is looked up by its name in the config.
+"""What a format of published work is, solutions or counts, and how one is looked up by its name.
 
 A format is one object in a module of its own in `isoflop.data.formats`, or one that an entry point of the
 group `isoflop.import_formats` refers to.
@@ -7,6 +7,7 @@ group `isoflop.import_formats` refers to.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from isoflop.data.counts import ProblemCount
 from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution
 from isoflop.registries import IMPORT_FORMATS, FormatTraits
@@ -14,7 +15,7 @@ from isoflop.registries import IMPORT_FORMATS, FormatTraits
 
 @dataclass(frozen=True, kw_only=True)
 class ImportFormat(FormatTraits):
-    """A format. `read`: the solutions in a file's rows, each row with where it stands.
+    """A format of solutions. `read`: the solutions in a file's rows, each row with where it stands.
 
     `read` raises UserError naming the row at fault.
     """
@@ -22,8 +23,26 @@ class ImportFormat(FormatTraits):
     read: Callable[[Iterable[Row]], Iterator[Solution]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CountFormat(FormatTraits):
+    """A format of counts. `read`: the counts in a file's rows, each row with where it stands.
+
+    `read` raises UserError naming the row at fault.
+    """
+
+    counted: bool = True
+    read: Callable[[Iterable[Row]], Iterator[ProblemCount]]
+
+
+def count_format(name: str) -> CountFormat:
+    """A format of counts by its name. Raises UserError for a name that nothing has."""
+    found = IMPORT_FORMATS[name]
+    assert isinstance(found, CountFormat)  # what is counted is one
+    return found
+
+
 def import_format(name: str) -> ImportFormat:
-    """A format by its name. Raises UserError for a name that nothing has."""
+    """A format of solutions by its name. Raises UserError for a name that nothing has."""
     found = IMPORT_FORMATS[name]
     assert isinstance(found, ImportFormat)  # every module and entry point has one
     return found

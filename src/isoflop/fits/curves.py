@@ -30,6 +30,8 @@ class CreditsInput(BaseModel):
         Names in the config.
     tokens_estimated
         Whether its tokens were not all counted.
+    counted
+        Whether it has counts of right samples alone, without texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class CreditsInput(BaseModel):
     policy: str = Field(min_length=1)
     generator: str = Field(min_length=1)
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 class FitSpec(BaseModel):
@@ -169,6 +172,8 @@ class Curve:
         At infinitely many samples; None where it was not estimated.
     tokens_estimated
         Whether tokens were not all counted.
+    counted
+        Whether it is coverage from counts, whose policies may have very different numbers of samples.
     """
 
     key: CurveKey
@@ -183,6 +188,7 @@ class Curve:
     measured: dict[str, Floats]
     limit: Limit | None
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 def build_curves(
@@ -254,7 +260,7 @@ def build_curves(
                     measured=measured,
                     weights=weights,
                     level=level,
-                    tokens_estimated=about.tokens_estimated,
+                    about=about,
                 )
             )
     return curves
@@ -361,7 +367,7 @@ def _curve(
     measured: Sequence[str],
     weights: Floats,
     level: float,
-    tokens_estimated: bool,
+    about: CreditsInput,
 ) -> Curve:
     credits = columns["credit"]
     accuracy, draws = credits.mean(axis=1), weights @ credits.T
@@ -389,5 +395,6 @@ def _curve(
         draws=draws[:, finite],
         measured={name: columns[name][finite].mean(axis=1) for name in measured},
         limit=limit,
-        tokens_estimated=tokens_estimated,
+        tokens_estimated=about.tokens_estimated,
+        counted=about.counted,
     )

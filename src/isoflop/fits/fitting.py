@@ -177,7 +177,7 @@ def fit_form(form: Form, x: ArrayLike, y: ArrayLike, draws: ArrayLike, level: fl
     if y.size < 2 or y.size < form.family(x).parameters + 2:
         return Fit(form.name, "too few points", f"{y.size} budgets", y.size)
     family = form.family(x)
-    weights = _weights(draws)
+    weights = point_weights(draws)
     solution = solve(family, x, np.vstack([y, draws]), weights)
     fitted = evaluate(family, solution, x)[0]
     named = form.named(solution, float(x[0]))
@@ -223,7 +223,7 @@ def _backtest(form: Form, x: Floats, y: Floats, draws: Floats, level: float) -> 
         return None
     family = form.family(x[early])
     every = np.vstack([y, draws])
-    solution = solve(family, x[early], every[:, early], _weights(draws[:, early]))
+    solution = solve(family, x[early], every[:, early], point_weights(draws[:, early]))
     missed = form.shown(evaluate(family, solution, x[-1:]))[:, 0] - form.shown(every[:, -1])
     low, high = interval(missed[1:], level)
     return Estimate(float(missed[0]), float(low), float(high))
@@ -240,8 +240,18 @@ def _refusal(x: Floats, y: Floats, draws: Floats) -> str:
     return ""
 
 
-def _weights(draws: Floats) -> Floats:
-    """1 / variance of each point, bounded so that none counts more than 100 times the average one."""
+def point_weights(draws: Floats) -> Floats:
+    """What every point of a fit counts.
+
+    Parameters
+    ----------
+    draws
+        The curve in every bootstrap replicate, [draws, points].
+
+    Returns
+    -------
+    1 / variance of each point, bounded so that no point counts more than 100 times the average one; mean 1.
+    """
     variances = draws.var(axis=0)
     mean = float(variances.mean())
     if mean <= 0.0:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isoflop.arrays import Floats
-from isoflop.fits.fitting import MOST_DRAWS_AT_BOUND, Fit, Form, fit_form, floats
-from isoflop.fits.variable_projection import Solution, exponential, power_law
+from isoflop.fits.fitting import MOST_DRAWS_AT_BOUND, Fit, Form, fit_form, floats, point_weights
+from isoflop.fits.variable_projection import Solution, evaluate, exponential, power_law, solve
 
 
 def fit_power_law_with_floor(cost: ArrayLike, error: ArrayLike, draws: ArrayLike, level: float) -> Fit:
@@ -205,6 +205,42 @@ def fit_coverage_power_law(samples: ArrayLike, coverage: ArrayLike, draws: Array
     if left_out > MOST_DRAWS_AT_BOUND and fit.status == "ok":
         fit = replace(fit, status="undetermined", note=f"coverage is 0 in {left_out:.0%} of the draws")
     return fit
+
+
+def extrapolate_coverage(samples: ArrayLike, coverage: ArrayLike, ahead: ArrayLike) -> Floats:
+    """Coverage with more samples by the exponentiated power law of the first, refitted to every row.
+
+    Parameters
+    ----------
+    samples
+        Numbers of samples k fitted to, increasing, [m].
+    coverage
+        pass@k, fractions: the measurement, then its draws, [1 + draws, m].
+    ahead
+        Numbers of samples to foretell, [a].
+
+    Returns
+    -------
+    Coverage, [1 + draws, a]; nan in a row with a coverage of 0, which has no logarithm.
+
+    Notes
+    -----
+    The form of `fit_coverage_power_law`. Points are weighted by 1 / variance over the draws that have a fit.
+
+    References
+    ----------
+    Brown et al. 2024, Large Language Monkeys, section 3.1. doi:10.48550/arXiv.2407.21787
+    """
+    x, rows, places = floats(samples), floats(coverage), floats(ahead)
+    found = np.full((rows.shape[0], places.size), np.nan)
+    usable = np.all(rows > 0.0, axis=1)
+    if np.count_nonzero(usable[1:]) < 2:
+        return found
+    logs = -np.log(rows[usable])
+    family = power_law(1.0, floor=False)
+    solution = solve(family, x, logs, point_weights(-np.log(rows[1:][usable[1:]])))
+    found[usable] = np.exp(-evaluate(family, solution, places))
+    return found
 
 
 def akaike_weights(fits: Sequence[Fit]) -> list[float | None]:

@@ -17,7 +17,14 @@ from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
-from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
+from isoflop.pipeline.paths import (
+    CHAIN_LABELS,
+    CHAIN_LABELS_ALONE,
+    LABELS,
+    PROBLEMS,
+    TRAJECTORIES,
+    Paths,
+)
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import (
     COST_MODELS,
@@ -216,7 +223,7 @@ class Plan:
         )
 
     def replay_files(self, policy: str, generator: str) -> list[str]:
-        """Local files that candidates are imported from, and the local tokenizer that counts them."""
+        """Local files that a policy's work is imported from, and the local tokenizer that counts it."""
         entry = self.config.imports[generator]
         files = [
             str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
@@ -337,7 +344,11 @@ class Plan:
             FitSpec(
                 experiment=config.experiment,
                 inputs=tuple(
-                    CreditsInput(**pool._asdict(), tokens_estimated=self.estimated(pool.generator))
+                    CreditsInput(
+                        **pool._asdict(),
+                        tokens_estimated=self.estimated(pool.generator),
+                        counted=pool.generator in config.counts,
+                    )
                     for pool in self.pools.picked()
                 ),
                 families=self.families(),
@@ -362,6 +373,8 @@ class Plan:
         Those of a published search are: what it wrote and did not keep is in no file.
         """
         entry = self.config.imports.get(generator)
+        if entry is not None and entry.counted:
+            return entry.tokens_per_sample is not None
         return entry is not None and (entry.tokenizer is None or entry.budgets is not None)
 
     def _label_policies(self, label: str) -> list[str]:

@@ -23,7 +23,8 @@ from isoflop.claims.gains import (
     voting,
     weighted_gains,
 )
-from isoflop.claims.wu2024 import Setting, wu_claims
+from isoflop.claims.setting import Setting
+from isoflop.claims.wu2024 import wu_claims
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.fitting import Fit
 from isoflop.fits.revision_rates import PASS

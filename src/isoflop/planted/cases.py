@@ -7,7 +7,7 @@ its gains vary from problem to problem also where it gains nothing on average.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from isoflop.claims.wu2024 import Setting
+from isoflop.claims.setting import Setting
 from isoflop.planted.worlds import Best, Greedy, Lift, Planted, PlantedPolicy, Rule, Vote, World
 from isoflop.strategy import NONE, Strategy
 

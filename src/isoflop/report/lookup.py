@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from isoflop.claims.wu2024 import Setting
+from isoflop.claims.setting import Setting
 from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
@@ -26,6 +26,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """What counts say: coverage_crossings.csv, coverage_forecast.csv, and with it coverage_pretraining.csv.
+
+    `unequal`: the policies whose problems have different numbers of samples.
+    """
+
+    crossings: pd.DataFrame
+    forecast: pd.DataFrame
+    unequal: tuple[str, ...] = ()
+    pretraining: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
 class Revised:
     """Chains of revisions: their rows of curves.csv, by generators `NAME/LENGTH`, and revisions.csv."""
 
@@ -39,7 +52,7 @@ class Tables:
 
     `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
     policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
-    revisions, which `curves` is then without.
+    revisions, which `curves` is then without. `coverage`: where there are counts of right samples.
     """
 
     curves: pd.DataFrame
@@ -50,6 +63,7 @@ class Tables:
     parameters: Mapping[str, int] = field(default_factory=dict)
     choice: Choice | None = None
     revised: Revised | None = None
+    coverage: Coverage | None = None
 
 
 def setting(tables: Tables, spec: ReportSpec) -> Setting:

@@ -97,7 +97,6 @@ def counted(
     tokens_estimated: bool,
     imported: bool = False,
     thinking: NDArray[np.float64] | None = None,
-    problems: int = 0,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
@@ -123,7 +122,7 @@ def counted(
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
         thinking_tokens=math.nan if thinking is None else float(thinking.mean()),
-        problems=problems,
+        problems=sizes.size,
     )
 
 
@@ -149,7 +148,8 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
             }
             for pool in pools
-        ]
+        ],
+        columns=["experiment", *_KEYS, "candidates", *_SHARES, "tokens", "tokens_estimated"],
     )
     return rows.to_csv(index=False, lineterminator="\n")
 

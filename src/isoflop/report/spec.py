@@ -12,9 +12,10 @@ from isoflop.registries import (
     CLAIM_COSTS,
     COST_MODELS,
     FITTED_COSTS,
+    SELECTORS,
     CostModelName,
     CostTraits,
-    PracticalSelectorName,
+    SelectorName,
     StepAggregationName,
 )
 
@@ -36,6 +37,11 @@ FIGURES = (
 # Those that compare the sizes of a family.
 SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
+# Of a study of counts, in which nothing is picked.
+COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", "coverage_forecast")
+PRETRAINING_FIGURES = ("coverage_pretraining",)
+PRETRAINING_TABLES = ("coverage_pretraining.csv",)
+COVERAGE_TABLES = ("coverage_crossings.csv", "coverage_forecast.csv")
 REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
 REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
 REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
@@ -63,6 +69,9 @@ def figure_names(
     sizes: int,
     searches: int,
     *,
+    covers: bool = False,
+    levels: bool = True,
+    pretraining: bool = False,
     judgements: int = 0,
     revisions: Sequence[int] = (),
     choice: bool = False,
@@ -70,10 +79,15 @@ def figure_names(
 ) -> tuple[str, ...]:
     """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
+    `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels;
+    `pretraining`: whether models are compared with their pretraining too.
     `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
     of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
     difficulty, and models exchanged.
     """
+    if covers:
+        of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
+        return (*of_sizes, *PRETRAINING_FIGURES * pretraining, *("accuracy_by_level",) * levels)
     always = tuple(
         name
         for name in FIGURES
@@ -110,7 +124,7 @@ class Headline(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    selector: PracticalSelectorName
+    selector: SelectorName
     step_aggregation: StepAggregationName
     cost_model: CostModelName
 
@@ -136,6 +150,8 @@ class ReportSpec(BaseModel):
     (imported, without their trees) coming after all others.
     `generations`: how many samples one of a search's
     budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
+    `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
+    levels; `pretraining`: whether models are compared with their pretraining too.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
@@ -158,6 +174,9 @@ class ReportSpec(BaseModel):
     searches: Mapping[str, str] = Field(default_factory=dict)
     published_searches: tuple[str, ...] = ()
     generations: Mapping[str, int] = Field(default_factory=dict)
+    counted: tuple[str, ...] = ()
+    levels: bool = True
+    pretraining: bool = False
     program_datasets: tuple[str, ...] = ()
     choice: bool = False
     exchange: bool = False
@@ -183,11 +202,19 @@ class ReportSpec(BaseModel):
         return figure_names(
             max(map(len, self.sizes.values())),
             len(self.searches),
+            covers=self.covers,
+            levels=self.levels,
+            pretraining=self.pretraining,
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,
         )
+
+    @property
+    def covers(self) -> bool:
+        """Whether only coverage is known: the headline's selector is the oracle."""
+        return SELECTORS[self.headline.selector].oracle
 
     @property
     def further_costs(self) -> tuple[str, ...]:

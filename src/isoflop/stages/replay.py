@@ -14,7 +14,7 @@ from typing import Any
 from isoflop.config.imports.entries import Import, ImportFile, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs.shape import ModelShape
-from isoflop.data.columns import Layout, Reading, as_written, laid_out
+from isoflop.data.columns import Layout, Reading, laid_out, written
 from isoflop.data.format import import_format
 from isoflop.data.notes import pool_notes, reading_notes
 from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
@@ -70,7 +70,7 @@ def _solutions(
     for source in generator.sources:
         layout = Layout(
             columns=generator.columns or {},
-            where={path: _texts(values) for path, values in (source.where or {}).items()},
+            where={path: written(values) for path, values in (source.where or {}).items()},
             verifiers={one.name: one.column for one in verifiers if one.column is not None},
             ignore=generator.ignore,
             step_separator=generator.step_separator,
@@ -83,10 +83,6 @@ def _solutions(
             )
             reading = readings.setdefault(name, Reading())
             yield name, _searched(format_.read(laid_out(rows, format_, layout, reading)), file)
-
-
-def _texts(values: str | int | bool | tuple[str | int | bool, ...]) -> tuple[str, ...]:
-    return tuple(map(as_written, values if isinstance(values, tuple) else (values,)))
 
 
 def _searched(solutions: Iterator[Solution], file: ImportFile) -> Iterator[Solution]:

@@ -14,6 +14,14 @@ Chosen = Annotated[tuple[Text | int | bool, ...], Field(min_length=1)]
 Where = Annotated[dict[Text, Text | int | bool | Chosen], Field(min_length=1)]
 
 
+# Keys that go with counts alone, and with texts alone.
+_OF_COUNTS = ("tokens_per_sample", "prompt_tokens", "unequal_samples")
+_OF_TEXTS = (
+    "verifier", "verifiers", "tokenizer", "characters_per_token", "repetitions", "shuffled", "continuation",
+    "step_separator", "budgets",
+)  # fmt: skip
+
+
 class TokenizerSource(Entry):
     """A tokenizer (tokenizer.json) to count with."""
 
@@ -81,7 +89,9 @@ class ImportSource(Entry):
 
 
 class Import(Entry):
-    """Solutions that exist: written elsewhere, with verifiers' scores where there are any."""
+    """Solutions that exist: written elsewhere, with verifiers' scores where there are any; or, of format
+    `counts`, only how many of them are right.
+    """
 
     kind: Literal["import"]
     """Published or earlier solutions."""
@@ -127,11 +137,27 @@ class Import(Entry):
     """Largest budget by policy, for models with fewer solutions than the others."""
     at_least: Count | None = None
     """Problems with fewer solutions are left out of the study; the policy's largest budget if left out, and
-    no less than that."""
+    no less than that. Of format `counts` they are refused, and budgets above what a policy has are left out
+    of its curve."""
+    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    """Of format `counts`: generated tokens of a sample, an estimate, where the files have no such column."""
+    prompt_tokens: Count | None = None
+    """Of format `counts`: tokens of a prompt, an estimate; prompts are not counted if left out."""
+    unequal_samples: bool = False
+    """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
+    went on until something was right, the share of right ones is too high, and the report says so."""
 
     @model_validator(mode="after")
-    def _counted(self) -> "Import":
-        if (self.tokenizer is None) == (self.characters_per_token is None):
+    def _tokens_known(self) -> "Import":
+        for name in _OF_TEXTS if self.counted else _OF_COUNTS:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does not go with format {self.format}")
+        if self.counted:
+            if (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):
+                raise ValueError(
+                    "give one of tokens_per_sample (an estimate) and columns.tokens (of the files)"
+                )
+        elif (self.tokenizer is None) == (self.characters_per_token is None):
             raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
         return self
 
@@ -169,6 +195,11 @@ class Import(Entry):
     def traits(self) -> FormatTraits:
         """What is known of the format."""
         return IMPORT_FORMATS[self.format]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the files count right samples, without their texts."""
+        return self.traits.counted
 
     @property
     def policies(self) -> tuple[str, ...]:

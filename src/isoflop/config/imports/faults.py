@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from isoflop.config.check_models import checkpoint_faults
+from isoflop.config.datasets import CountedSource
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
@@ -29,6 +30,8 @@ def import_faults(config: Config, root: Path) -> Iterator[str]:
             yield unknown_entry(
                 f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
             )
+        elif isinstance(config.datasets[entry.dataset], CountedSource) and not entry.counted:
+            yield f"{place}.dataset: {entry.dataset!r} has no texts; format counts alone goes with that"
         on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
         for path in on_disk:
             if path is not None and not local_files(str(root / path)):
@@ -50,7 +53,7 @@ def _budgets(config: Config, place: str, entry: Import) -> Iterator[str]:
         own = entry.budgets_of(policy, config.budgets)
         if not own:
             yield f"{place}.at_most.{policy}: less than every budget; leave it out, or the policy"
-        elif entry.at_least is not None and entry.at_least < own[-1]:
+        elif entry.at_least is not None and entry.at_least < own[-1] and not entry.counted:
             yield (
                 f"{place}.at_least: {entry.at_least} is less than the largest budget, {own[-1]}; "
                 "a problem with fewer solutions than a budget says nothing about it"
