@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
-from isoflop.tables import PROBLEMS
+from isoflop.tables import PROBLEMS, PUBLISHED_CORRECT
 
 Model = TypeVar("Model", bound=BaseModel)
 Problem = tuple[str, str]
@@ -62,11 +62,16 @@ def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata
 def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet table, or some of its columns, and check it against `schema`.
 
-    Raises UserError naming the file and what differs.
+    The column that only imported candidates have is read where it is asked for. Raises UserError naming the
+    file and what differs.
     """
     try:
         file = pq.ParquetFile(path)
-        table, found_schema = file.read(columns), file.schema_arrow
+        found_schema = file.schema_arrow
+        further = found_schema.get_field_index(PUBLISHED_CORRECT.name)
+        if further >= 0 and PUBLISHED_CORRECT.name not in schema.names:
+            found_schema = found_schema.remove(further)
+        table = file.read(columns or found_schema.names)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if not found_schema.equals(schema, check_metadata=False):

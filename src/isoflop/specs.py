@@ -96,9 +96,13 @@ class ScoreSpec(Spec):
 
 
 class GradeSpec(Spec):
-    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
+    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's.
+
+    `imported`: what is right is what the files of imported candidates say.
+    """
 
     grader: Grader
+    imported: bool = False
     step_tag: str | None = None
     code: str
 

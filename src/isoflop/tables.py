@@ -38,6 +38,10 @@ CANDIDATES = pa.schema(
     ]
 )
 
+# Imported candidates whose files grade them have one column more; readers of CANDIDATES pass over it.
+PUBLISHED_CORRECT = pa.field("published_correct", pa.bool_())
+GRADED_CANDIDATES = CANDIDATES.append(PUBLISHED_CORRECT)
+
 # What a search took for one problem at one budget in one run, in tokens (isoflop.search.driver.Usage), and
 # how many samples it counts as by its paper's rule. Seconds are the job's, shared by generated tokens.
 _USAGE = [

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text, template
-from isoflop.registries import ImportFormatName
+from isoflop.registries import ImportFormatName, SelectorName
 
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
@@ -159,6 +159,19 @@ class ImportFile(Entry):
     """SHA-256 the file must have; needed for files of a repository."""
 
 
+class LogDemands(Entry):
+    """What logs of inspect_ai must be, and which of their scores counts."""
+
+    model: Text | None = None
+    """The model that their headers name; needed where the policy does not go by its name."""
+    settings: dict[Text, str | int | float | bool] = Field(default_factory=dict)
+    """How it was asked, as their headers say: `{reasoning_effort: low}`."""
+    scorer: Text | None = None
+    """The scorer whose grades, and in summaries answers, are read; needed where they have several."""
+    errors: Literal["refuse", "leave_out"] = "refuse"
+    """What becomes of samples that ended in an error."""
+
+
 class ImportSource(Entry):
     """Files of one model's solutions, on disk or of a repository at a pinned commit."""
 
@@ -172,6 +185,8 @@ class ImportSource(Entry):
     """Commit of the repository: 40 hexadecimal digits."""
     files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
     """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
+    log: LogDemands | None = None
+    """With format `inspect`: what the logs must be."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "ImportSource":
@@ -207,6 +222,18 @@ class Import(Entry):
     """Instead of a tokenizer, an estimate; the results say that they rest on it."""
     at_least: Count = 1
     """Problems with fewer solutions are left out of the study; no less than the largest budget."""
+    grades: Literal["graded", "imported"] = "graded"
+    """Whether solutions are graded here, or as their files grade them; the report has how often the two
+    differ."""
+    selectors: Annotated[tuple[SelectorName, ...], Field(min_length=1)] | None = None
+    """What picks among these solutions: some of the study's `selectors`, all if left out. `[pass]` where the
+    files say what is right, but not what was answered."""
+
+    @model_validator(mode="after")
+    def _logs(self) -> "Import":
+        if self.format != "inspect" and any(source.log is not None for source in self.sources):
+            raise ValueError("sources: log is for format inspect")
+        return self
 
     @model_validator(mode="after")
     def _counted(self) -> "Import":

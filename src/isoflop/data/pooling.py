@@ -23,13 +23,17 @@ class Target:
 class Demands:
     """What is asked of the solutions: scores (`scored`), in [0, 1] (`probabilities`), a number of them.
 
-    `distinct`: drop every exact repetition, not only those in another file.
+    `distinct`: drop every exact repetition, not only those in another file. `graded`: that their texts are
+    whole, to be graded here; else their files must say which are right. `voted`: that their answers are
+    known, to be picked from.
     """
 
     scored: bool
     probabilities: bool
     at_least: int
     distinct: bool = False
+    graded: bool = True
+    voted: bool = True
 
 
 @dataclass
@@ -70,7 +74,7 @@ def pool(
         here: Counter[tuple[int, str]] = Counter()
         for solution, place in zip(read, filed, strict=True):
             _check(solution, demands)
-            key = (place, solution.text)
+            key = (place, solution.text if solution.identity is None else solution.identity)
             here[key] += 1
             if kept[key] >= (1 if demands.distinct else here[key]):
                 result.repeated += 1
@@ -160,7 +164,8 @@ def _certainly_other(reference: str, answer: str) -> bool:
 
 
 def _check(solution: Solution, demands: Demands) -> None:
-    if not solution.text.strip():
+    _check_known(solution, demands)
+    if not solution.text.strip() and solution.correct is None:
         raise UserError(f"{solution.place}: the solution is empty; leave it out of the file, or correct it")
     scores = solution.scores
     if not demands.scored:
@@ -179,6 +184,25 @@ def _check(solution: Solution, demands: Demands) -> None:
         raise UserError(
             f"{solution.place}: the score {wrong:g} is no probability; "
             "set the verifier's scale to unbounded if it is not meant to be one"
+        )
+
+
+def _check_known(solution: Solution, demands: Demands) -> None:
+    """What the file leaves out is nothing that is asked for."""
+    if not demands.graded and solution.correct is None:
+        raise UserError(f"{solution.place}: the file does not say whether it is right; leave out `grades: imported`")
+    if not solution.partial:
+        return
+    if demands.graded:
+        raise UserError(
+            f"{solution.place}: the file has only a part of the text, so it cannot be graded here; take the "
+            "files' own grades with `grades: imported` and `selectors: [pass]`, or give the whole texts"
+        )
+    if demands.voted:
+        raise UserError(
+            f"{solution.place}: the file has only a part of the text, so what was answered is not known and "
+            "cannot be voted on; count these solutions with `selectors: [pass]` in an import of their own, or "
+            "give the whole texts"
         )
 
 

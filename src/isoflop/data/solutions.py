@@ -18,6 +18,11 @@ class Solution:
         scores: one per step, or a single one for the whole, which is then one step.
         tokens: generated tokens.
         truncated: whether it was cut off.
+        correct: whether the file itself calls it right.
+        thinking: how many of the tokens were written before the solution; `prompt_tokens`: read;
+            `seconds`: how long it took.
+        partial: whether the file has only a part of its text, so that its answer is not known.
+        identity: what it is called wherever it is published; its text if left out.
     """
 
     place: str
@@ -28,6 +33,12 @@ class Solution:
     scores: tuple[float, ...] | None
     tokens: int | None
     truncated: bool = False
+    correct: bool | None = None
+    thinking: int | None = None
+    prompt_tokens: int | None = None
+    seconds: float | None = None
+    partial: bool = False
+    identity: str | None = None
 
     @property
     def text(self) -> str:

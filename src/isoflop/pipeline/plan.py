@@ -217,11 +217,13 @@ class Plan:
             )
         )
 
-    def grade(self, dataset: str, policy: str) -> str:
+    def grade(self, dataset: str, policy: str, generator: str) -> str:
         """Specification of a table of grades."""
+        entry = self.config.imports.get(generator)
         return canonical(
             GradeSpec(
                 grader=self.config.datasets[dataset].grader,
+                imported=entry is not None and entry.grades == "imported",
                 step_tag=self.config.policies[policy].step_tag,
                 code=code_digest("isoflop.stages.grade"),
             )
@@ -258,10 +260,11 @@ class Plan:
         `length`: of chains. `halves`: the pool tells difficulty.
         """
         config = self.config
+        selectors = self.pools.selectors(generator)
         return canonical(
             SelectSpec(
                 budgets=budgets,
-                selectors=config.selectors,
+                selectors=selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pools.verifiers(generator),
                 outcome_verifiers=tuple(
@@ -273,7 +276,7 @@ class Plan:
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
                 plugins=_plugins(
-                    (SELECTORS, config.selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                    (SELECTORS, selectors), (STEP_AGGREGATIONS, config.step_aggregations)
                 ),
             )
         )

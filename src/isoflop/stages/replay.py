@@ -5,7 +5,7 @@ Token counts that the files lack are estimated from characters; the ledger says 
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from isoflop.config.models import ModelSize
 from isoflop.costs import ModelShape
 from isoflop.data.format import import_format
 from isoflop.data.pooling import Demands, Pool, Target, pool
-from isoflop.data.problems import read_rows
+from isoflop.data.problems import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import local_files, read_table, write_table, write_text
+from isoflop.registries import SELECTORS
 from isoflop.specs import ReplaySpec
 from isoflop.stages.shared.chunks import ledger
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, PROBLEMS, PUBLISHED_CORRECT, SCORES
 
 _COMMAND = StageCommand(
     "replay",
@@ -55,15 +56,19 @@ def source_files(source: ImportSource, mirror: Path | None) -> Iterator[tuple[st
 
 
 def _solutions(generator: Import, mirror: Path | None) -> Iterator[tuple[str, Iterator[Solution]]]:
-    read = import_format(generator.format).read
+    chosen = import_format(generator.format)
     for source in generator.sources:
-        for name, path in source_files(source, mirror):
-            # The suffix decides how rows are read; the name is what messages call the file.
-            rows = (
-                (f"{name}{place.removeprefix(str(path))}", values)
-                for place, values in read_rows(str(path), read_file(path))
-            )
-            yield name, read(rows)
+        files = source_files(source, mirror)
+        opened = _by_ending(files) if chosen.open is None else chosen.open(source, list(files))
+        for name, rows in opened:
+            yield name, chosen.read(rows)
+
+
+def _by_ending(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Name and rows of each file. Its suffix decides how rows are read; messages call it by its name."""
+    for name, path in files:
+        rows = read_rows(str(path), read_file(path))
+        yield name, ((f"{name}{place.removeprefix(str(path))}", values) for place, values in rows)
 
 
 def _shape(size: ModelSize | None) -> ModelShape:
@@ -91,6 +96,8 @@ def main(arguments: Sequence[str]) -> None:
         probabilities=verifier is not None and verifier.scale == "probability",
         at_least=generator.at_least,
         distinct=generator.repetitions == "all",
+        graded=generator.grades == "graded",
+        voted=generator.selectors is None or any(not SELECTORS[name].oracle for name in generator.selectors),
     )
     found = pool(_solutions(generator, Path(spec.mirror) if spec.mirror else None), problems, demands)
     _write(spec, problems, found, files)
@@ -104,16 +111,20 @@ def main(arguments: Sequence[str]) -> None:
 
 def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Namespace) -> None:
     count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
-    prompts = {one.problem_id: count(one.prompt) for one in problems}
+    counted = {one.problem_id: count(one.prompt) for one in problems}
     rows = [
         (problem, number, solution)
         for problem, members in found.solutions.items()
         for number, (_, solution) in enumerate(members)
     ]
+    prompts = [
+        counted[problem] if solution.prompt_tokens is None else solution.prompt_tokens
+        for problem, _, solution in rows
+    ]
     tokens = [
         solution.tokens if solution.tokens is not None else count(solution.text) for *_, solution in rows
     ]
-    steps = [list(solution.steps) if spec.verifier is not None else [solution.text] for *_, solution in rows]
+    steps = [_texts(solution, scored=spec.verifier is not None) for *_, solution in rows]
     policy = _shape(spec.policy.size).model_dump()
     keys: dict[str, list[object]] = {
         "problem_id": [problem for problem, *_ in rows],
@@ -124,26 +135,31 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         "steps": list(steps),
         "step_tokens": [_parts(parts, total) for parts, total in zip(steps, tokens, strict=True)],
         "finish": ["length" if solution.truncated else "stop" for *_, solution in rows],
-        "prompt_tokens": [prompts[problem] for problem, *_ in rows],
+        "prompt_tokens": list(prompts),
         "tokens": list(tokens),
         "logprob": [None] * len(rows),
         "source": [solution.place for *_, solution in rows],
         "budget": [None] * len(rows),
         "run": [None] * len(rows),
     }
-    write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
+    schema = CANDIDATES
+    if any(solution.correct is not None for *_, solution in rows):
+        schema = GRADED_CANDIDATES
+        columns[PUBLISHED_CORRECT.name] = [solution.correct for *_, solution in rows]
+    write_table(files.out, columns, schema, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
         "candidates": len(rows),
         "generated_tokens": sum(tokens),
-        "prompt_tokens": sum(prompts[problem] for problem, *_ in rows),
+        "prompt_tokens": sum(prompts),
         "counts_not_in_files": sum(solution.tokens is None for *_, solution in rows),
         "repetitions_dropped": found.repeated,
         "problems_left_out": len(found.left_out),
     }
+    totals |= _known(rows)
     write_text(files.ledger, ledger(totals, policy))
     if spec.verifier is None:
         return
-    read = [prompts[problem] + total for (problem, *_), total in zip(rows, tokens, strict=True)]
+    read = [prompt + total for prompt, total in zip(prompts, tokens, strict=True)]
     scores = [list(solution.scores or ()) for *_, solution in rows]
     model = _shape(spec.verifier.size).model_dump()
     write_table(
@@ -153,6 +169,26 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         {"model": model},
     )
     write_text(files.scores_ledger, ledger({"candidates": len(rows), "verifier_tokens": sum(read)}, model))
+
+
+def _texts(solution: Solution, *, scored: bool) -> list[str]:
+    """The steps of a candidate. What a file has only a part of is left out: a grader would read it."""
+    if solution.partial:
+        return [""]
+    return list(solution.steps) if scored else [solution.text]
+
+
+def _known(rows: Sequence[tuple[str, int, Solution]]) -> dict[str, float]:
+    """Seconds, and tokens of thinking, where the files have them of every solution."""
+    found: dict[str, float] = {}
+    for name, values in (
+        ("seconds", [solution.seconds for *_, solution in rows]),
+        ("thinking_tokens", [solution.thinking for *_, solution in rows]),
+    ):
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            found[name] = sum(known)
+    return found
 
 
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
@@ -178,7 +214,10 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
 
 def _parts(steps: Sequence[str], total: int) -> list[int]:
     """`total` tokens shared between steps by their characters, exactly."""
-    characters = sum(map(len, steps))
+    # An empty solution has its tokens all the same: of thinking.
+    characters = sum(map(len, steps)) or 1
+    if not any(steps):
+        return [total, *([0] * (len(steps) - 1))]
     ends, seen = [0], 0
     for step in steps:
         seen += len(step)
