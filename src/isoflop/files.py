@@ -59,21 +59,26 @@ def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None, *, further: bool = False
+) -> pa.Table:
     """Read a Parquet table, or some of its columns, and check it against `schema`.
 
-    The column that only imported candidates have is read where it is asked for. Raises UserError naming the
-    file and what differs.
+    `further`: whether it may have columns after those, such as costs that a study asks for. The column that
+    only imported candidates have is read where it is asked for. Raises UserError naming the file and what
+    differs.
     """
     try:
         file = pq.ParquetFile(path)
         found_schema = file.schema_arrow
-        further = found_schema.get_field_index(PUBLISHED_CORRECT.name)
-        if further >= 0 and PUBLISHED_CORRECT.name not in schema.names:
-            found_schema = found_schema.remove(further)
+        of_files = found_schema.get_field_index(PUBLISHED_CORRECT.name)
+        if of_files >= 0 and PUBLISHED_CORRECT.name not in schema.names:
+            found_schema = found_schema.remove(of_files)
         table = file.read(columns or found_schema.names)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if further:
+        found_schema = pa.schema(list(found_schema)[: len(schema)])
     if not found_schema.equals(schema, check_metadata=False):
         found = {field.name: str(field.type) for field in found_schema}
         wanted = {field.name: str(field.type) for field in schema}

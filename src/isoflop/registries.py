@@ -1,4 +1,4 @@
-"""What goes by a name in the config and may come from any package: selectors, aggregations, formats.
+"""What goes by a name in the config and may come from any package: selectors, aggregations, formats, costs.
 
 A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
 other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -23,7 +23,9 @@ from pydantic_core import CoreSchema, core_schema
 from isoflop.errors import UserError
 from isoflop.messages import suggest
 
-_NAME = re.compile(r"[a-z][a-z_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# What curves.csv calls so, since before other costs were in it.
+_PER_PROBLEM = ("tokens", "seconds")
 # Members that do not say where they belong in reports come after those that do.
 LAST = 1000
 
@@ -64,6 +66,32 @@ class SelectorTraits(Registered):
     def needs_logprob(self) -> bool:
         """Whether it picks by the policy's log-probabilities of its own solutions."""
         return self.reads == "logprob"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostTraits(Registered):
+    """What the config, the tables and the report know of a cost model.
+
+    `column`: in tables of credits, small letters, digits and underscores. `unit`: of what is counted
+    ("FLOPs"). `label`: what is counted, in parentheses beside an axis. `of_tokens`: whether it rests on
+    numbers of tokens, which may be an estimate. `needs`: what must be known for it besides them.
+    """
+
+    column: str
+    unit: str
+    label: str
+    of_tokens: bool = True
+    needs: str = "the sizes of all models"
+
+    @property
+    def curves_column(self) -> str:
+        """The column of `curves.csv`, where everything is per problem."""
+        return curves_column(self.column)
+
+
+def curves_column(column: str) -> str:
+    """The column of `curves.csv` of a column of costs."""
+    return f"{column}_per_problem" if column in _PER_PROBLEM else column
 
 
 _Member = TypeVar("_Member", bound=Registered)
@@ -159,6 +187,28 @@ STEP_AGGREGATIONS = Registry(
 IMPORT_FORMATS = Registry(
     "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
 )
+COST_MODELS = Registry("cost model", "isoflop.cost_models", "isoflop.costs.models", "COST_MODEL", CostTraits)
+
+# The cost models that curves of every study are fitted against, and those its claims are tested under.
+FITTED_COSTS = ("wu2024", "kaplan", "total")
+CLAIM_COSTS = ("wu2024", "total")
+# What every table of credits has, in the order of its columns.
+_MEASURED_COSTS = ("tokens", *FITTED_COSTS, "seconds")
+
+
+def fitted_costs(asked: Iterable[str] = ()) -> tuple[str, ...]:
+    """The cost models of a study that asks for some besides those of every study."""
+    return tuple(dict.fromkeys((*FITTED_COSTS, *asked)))
+
+
+def measured_costs(asked: Iterable[str] = ()) -> tuple[str, ...]:
+    """The cost models that the tables of such a study have columns of."""
+    return tuple(dict.fromkeys((*_MEASURED_COSTS, *asked)))
+
+
+def cost_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """The columns of cost models in tables of credits."""
+    return tuple(COST_MODELS[name].column for name in names)
 
 
 def not_among(name: str, allowed: Sequence[str]) -> str:
@@ -198,5 +248,7 @@ PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
 """A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
+CostModelName = Annotated[str, _Among(lambda: COST_MODELS.names)]
+"""A cost model."""
 StepAggregationName = Annotated[str, _Among(lambda: STEP_AGGREGATIONS.names)]
 """A step aggregation."""

@@ -18,7 +18,8 @@ from isoflop.config.generators import Import, Revisions, Sampled, Searched
 from isoflop.config.models import Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
-from isoflop.registries import SelectorName
+from isoflop.costs.shape import Terms
+from isoflop.registries import CostModelName, SelectorName
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -111,7 +112,8 @@ class DifficultySpec(Spec):
     """How hard a data set's problems are for a policy; `outcome`: the verifier scores whole solutions.
     `chains`: the pool is one of chains of revisions, whose first answers tell.
 
-    A product of step scores is known up to a factor of the problem's own, so it cannot compare problems.
+    `costs`, `terms`: as SelectSpec has them. A product of step scores is known up to a factor of the
+    problem's own, so it cannot compare problems.
     """
 
     bins: int
@@ -120,7 +122,10 @@ class DifficultySpec(Spec):
     step_aggregation: Literal["last", "min", "mean"] = "last"
     imported: bool = False
     chains: bool = False
+    costs: tuple[CostModelName, ...] = ()
+    terms: Mapping[str, Terms] = {}
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 class TrainSpec(Spec):
@@ -222,7 +227,7 @@ class AllocateSpec(Spec):
     table, in theirs, and the generator that tells; `bins`: how many, of pairs of policies too. Families name
     generators (`sampling`, or with what picks: `sampling+majority`, `sampling+best_of_n+product`), the
     baseline first. `judges`: verifier and step aggregation of the generators that have others than `verifier`
-    and `step_aggregation`.
+    and `step_aggregation`. `costs`: cost models beyond those of every study.
     """
 
     experiment: str
@@ -234,7 +239,8 @@ class AllocateSpec(Spec):
     verifier: str
     step_aggregation: str
     judges: Mapping[str, tuple[str, str]] = {}
-    cost_model: str
+    cost_model: CostModelName
+    costs: tuple[CostModelName, ...] = ()
     splits: int
     exchange: tuple[ExchangePair, ...] = ()
     ratios: tuple[float, ...] = ()

@@ -4,6 +4,8 @@ These are the project's internal contracts: a stage that reads a table checks it
 here, so a stale or foreign file is refused by name instead of failing three stages later.
 """
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 PROBLEMS = pa.schema(
@@ -19,7 +21,7 @@ PROBLEMS = pa.schema(
 
 # One row per candidate; rows sorted by (order of the problem in PROBLEMS, candidate).
 # The concatenation of `steps` is the candidate's text, separators included.
-# Schema metadata key b"isoflop": JSON of what the model was (see isoflop.costs.ModelShape).
+# Schema metadata key b"isoflop": JSON of what the model was (see isoflop.costs.shape.ModelShape).
 CANDIDATES = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
@@ -112,6 +114,20 @@ GRADES = pa.schema(
     ]
 )
 
+
+def with_columns(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
+    """A schema with numbers of its own at the end: the costs that a study asks for, those it lacks."""
+    further = [name for name in dict.fromkeys(columns) if name not in schema.names]
+    return pa.schema([*schema, *(pa.field(name, pa.float64(), nullable=False) for name in further)])
+
+
+def verified(column: str) -> str:
+    """The column of DIFFICULTY with that cost when the verifier read the samples that tell."""
+    return f"{column}_verified"
+
+
+# Costs are nan where nobody knows them. Tables of credits and what is made from them have further columns of
+# costs where a study asks for some (`with_columns`).
 # One row per (strategy, half, budget, problem): the expected credit over all subsets of that size, of the
 # whole pool (half 0) or of its candidates at even (1) or odd (2) places, where it tells difficulty too.
 CREDITS = pa.schema(

@@ -95,7 +95,7 @@ rule select_revisions:
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: REVISIONS.select(w.generator, int(w.length)),
+        spec=lambda w: REVISIONS.select(w.policy, w.generator, int(w.length)),
     shell:
         "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
 

@@ -5,10 +5,15 @@ that a verifier gives to the samples, which needs no reference answer. Both are 
 finds other problems hard.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import pyarrow as pa
 
 from isoflop.arrays import Bools, Floats, Ints
 from isoflop.errors import UserError
+from isoflop.registries import cost_columns
+from isoflop.tables import DIFFICULTY, verified, with_columns
 
 
 def pass_rates(correct: Bools, sizes: Ints) -> Floats:
@@ -75,3 +80,9 @@ def _means(values: Floats, sizes: Ints) -> Floats:
 def _sums(values: Floats, sizes: Ints) -> Floats:
     result: Floats = np.add.reduceat(values, np.cumsum(sizes) - sizes)
     return result
+
+
+def difficulty_schema(costs: Sequence[str]) -> pa.Schema:
+    """DIFFICULTY of a study with these cost models beyond those of every study."""
+    further = cost_columns(costs)
+    return with_columns(DIFFICULTY, (*further, *map(verified, further)))

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from isoflop.allocation.choice import choose_in_views
-from isoflop.allocation.exchange_study import COST_MODELS, ToldBy, pair_bins, pair_members, pair_seed
+from isoflop.allocation.exchange_study import ToldBy, exchange_costs, pair_bins, pair_members, pair_seed
 from isoflop.allocation.options import affordable
 from isoflop.allocation.study import Pair, Studied
 from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import known_interval
 from isoflop.fits.curves import fraction, number
+from isoflop.registries import COST_MODELS
 from isoflop.specs import AllocateSpec, ExchangePair
 
 COLUMNS = (
@@ -65,8 +66,8 @@ def _curves(
             continue
         # The budgets of the baseline, and the greedy answer's, where the choice begins.
         marked = np.concatenate([how.options.of(name) for name in (one.baseline, match.greedy)])
-        for cost in COST_MODELS:
-            axis = f"flops_{cost}"
+        for cost in exchange_costs(spec.costs):
+            axis = COST_MODELS[cost].column
             budgets = np.unique(how.options.costs[axis][marked].mean(axis=1))
             payable = affordable(how.options, axis, budgets)
             seed = pair_seed(one, other, spec)

@@ -23,14 +23,14 @@ from isoflop.allocation.difficulty import join_singles, quantile_bins
 from isoflop.allocation.exchange import inference_multiplier
 from isoflop.allocation.halves import WHOLE
 from isoflop.allocation.options import Member, affordable, gather_options
-from isoflop.allocation.study import FREE, Pair, Studied, Told, charge, told_apart
+from isoflop.allocation.study import Pair, Studied, Told, charge, free, told_apart
 from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
+from isoflop.registries import CLAIM_COSTS, COST_MODELS
 from isoflop.seeds import derive_seed
 from isoflop.specs import AllocateSpec, ExchangePair
 from isoflop.strategy import NONE
 
-COST_MODELS = ("wu2024", "total")
 _WHOLE = 0
 
 ToldBy = Literal["both", "small", "level"]
@@ -66,8 +66,16 @@ class Exchanged:
     large: Floats
 
 
+def exchange_costs(costs: Sequence[str]) -> tuple[str, ...]:
+    """The cost models under which models are exchanged: those in FLOPs, as pretraining is counted.
+
+    `costs`: of the study, beyond those of every study.
+    """
+    return (*CLAIM_COSTS, *(name for name in costs if COST_MODELS[name].unit == COST_MODELS["total"].unit))
+
+
 def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[Exchanged]:
-    """Every pair of models at every ratio under both costs, for all problems and for each bin.
+    """Every pair of models at every ratio under every cost in FLOPs, for all problems and for each bin.
 
     Raises UserError for a pair whose larger model is not the larger one, or has other problems.
     """
@@ -85,11 +93,14 @@ def _compared(
     one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[Exchanged]:
     greedy = _greedy(one, other, match)
+    if other.parameters is None or one.parameters is None:
+        unknown = one.policy if one.parameters is None else other.policy
+        raise UserError(f"exchange: the size of {unknown} is not known; give its size or leave out the pair")
     size_ratio = other.parameters / one.parameters
     multipliers = [inference_multiplier(size_ratio, ratio, match.data_ratio) for ratio in spec.ratios]
     hows = list(pair_bins(own, other, pair_members(one, own, match), spec.bins))
-    for cost in COST_MODELS:
-        axis = f"flops_{cost}"
+    for cost in exchange_costs(spec.costs):
+        axis = COST_MODELS[cost].column
         per_answer = _single_answer(one, own, match, axis)
         for how, told_by in hows:
             mean = how.options.costs[axis].mean(axis=1)
@@ -156,7 +167,7 @@ def pair_bins(own: Pair, other: Pair, members: Sequence[Member], bins: int) -> I
         yield Bins(kind, views, charge([one.rows for one in told], kind)), "both" if both else "small"
     levels = _levels(own)
     if levels is not None:
-        yield Bins("level", (View(options, join_singles(levels)),), FREE), "level"
+        yield Bins("level", (View(options, join_singles(levels)),), free()), "level"
 
 
 def _view(told: Told, kind: str, larger: pd.DataFrame | None, bins: int, other: Pair) -> View:

@@ -7,7 +7,7 @@ Where difficulty is told by a pool that is measured too, one half of it tells an
 ways: options are then gathered twice, with that generator's credits from one half each time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +15,11 @@ import pandas as pd
 
 from isoflop.allocation.halves import WHOLE
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
+from isoflop.registries import COST_MODELS, cost_columns
 from isoflop.strategy import NONE, needs_verifier
 
 GENERATIONS = "generations"
-AXES = (GENERATIONS, *COST_MODELS)
 
 # A cost that a budget exceeds by rounding alone is still within it.
 _ROUNDING = 1e-9
@@ -75,6 +74,12 @@ class Options:
         return f"{self.members[option]}@{self.budgets[option]}"
 
 
+def cost_axes(columns: Iterable[str]) -> tuple[str, ...]:
+    """Those of a table's columns that are costs, in the order of cost models."""
+    there = set(columns)
+    return tuple(name for name in cost_columns(COST_MODELS.names) if name in there)
+
+
 def gather_options(members: Sequence[Member], telling: str | None = None, half: int = WHOLE) -> Options:
     """Every member at every budget, problems by identifier; the limit is none of them.
 
@@ -87,7 +92,8 @@ def gather_options(members: Sequence[Member], telling: str | None = None, half: 
     names: list[str] = []
     budgets: list[int] = []
     credits: list[Floats] = []
-    costs: dict[str, list[Floats]] = {axis: [] for axis in AXES}
+    axes = cost_axes(members[0].table.credits.columns)
+    costs: dict[str, list[Floats]] = {axis: [] for axis in (GENERATIONS, *axes)}
     for member in members:
         table, rows = member.table, _rows(member)
         rows = rows[rows["half"] == (half if table.made_by == telling else WHOLE)]
@@ -109,7 +115,7 @@ def gather_options(members: Sequence[Member], telling: str | None = None, half: 
             names.append(member.name)
             budgets.append(int(str(budget)))
             credits.append(ordered["credit"].to_numpy(np.float64))
-            for axis in COST_MODELS:
+            for axis in axes:
                 costs[axis].append(ordered[axis].to_numpy(np.float64))
             nominal = table.nominal.get(budgets[-1], float(budgets[-1]))
             costs[GENERATIONS].append(np.full(len(problems), nominal))
@@ -118,7 +124,7 @@ def gather_options(members: Sequence[Member], telling: str | None = None, half: 
 
 def mean_options(views: Sequence[Options]) -> Options:
     """Views of the same options as one: means of their credits and costs."""
-    costs = {axis: np.mean([view.costs[axis] for view in views], axis=0) for axis in AXES}
+    costs = {axis: np.mean([view.costs[axis] for view in views], axis=0) for axis in views[0].costs}
     return replace(views[0], credits=np.mean([view.credits for view in views], axis=0), costs=costs)
 
 
@@ -126,7 +132,7 @@ def affordable(options: Options, axis: str, targets: Floats) -> Bools:
     """Which options each budget can pay, [targets, options].
 
     In generations, those that count as exactly that many samples: strategies are compared at the same number.
-    In FLOPs, those whose mean cost is at most the target: what is left over is not spent.
+    At a cost, those whose mean is at most the target: what is left over is not spent.
     """
     mean = options.costs[axis].mean(axis=1)
     if axis == GENERATIONS:

@@ -14,21 +14,26 @@ import pandas as pd
 from isoflop.allocation.choice import NO_DIFFICULTY, Bins, ChoiceCurve, View, all_curves
 from isoflop.allocation.difficulty import join_singles
 from isoflop.allocation.halves import HALVES, WHOLE
-from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, gather_options
+from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, cost_axes, gather_options
 from isoflop.arrays import Floats
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import with_measurement
 from isoflop.fits.curves import dataset_weights
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, cost_columns
 from isoflop.seeds import derive_seed
 from isoflop.specs import AllocateSpec
+from isoflop.tables import verified
 
-COSTS = ("flops_wu2024", "flops_kaplan", "flops_total")
-FREE = dict.fromkeys((GENERATIONS, *COSTS), 0.0)
+
+def free() -> dict[str, float]:
+    """What telling costs where nothing tells, by axis."""
+    return dict.fromkeys((GENERATIONS, *cost_columns(COST_MODELS.names)), 0.0)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A policy's parameters and tables on one data set: its difficulty and its generators' credits.
+    """A policy's parameters (those that a token meets, None where nobody knows them) and tables on one data
+    set: its difficulty and its generators' credits.
 
     `telling`: the generator whose pool tells difficulty. Without difficulty nothing is chosen for it; it may
     be an exchange's larger model.
@@ -36,7 +41,7 @@ class Pair:
 
     dataset: str
     policy: str
-    parameters: int
+    parameters: int | None
     difficulty: pd.DataFrame | None
     telling: str | None
     credits: Mapping[str, CreditsTable]
@@ -51,7 +56,7 @@ class Studied:
 
     dataset: str
     policy: str
-    parameters: int
+    parameters: int | None
     family: str
     members: Sequence[Member]
     options: Options
@@ -75,11 +80,11 @@ def study_choice(
 ) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
-    `axes`: of compute, those that the report needs if left out. Raises UserError for tables that do not fit
-    together, and for bins of one problem.
+    `axes`: of compute, those that the report needs if left out; none that nobody knows. Raises UserError for
+    tables that do not fit together, and for bins of one problem.
     """
     # Generated tokens alone are what a paper's exchange counts.
-    needed = (GENERATIONS, *dict.fromkeys((f"flops_{spec.cost_model}", "flops_wu2024", "flops_total")))
+    needed = (GENERATIONS, *dict.fromkeys(cost_columns((spec.cost_model, *CLAIM_COSTS, *spec.costs))))
     found = []
     for pair in (one for one in pairs if one.difficulty is not None):
         for family, names in spec.families.items():
@@ -90,7 +95,8 @@ def study_choice(
             weights = dataset_weights(pair.dataset, len(options.problems), spec.draws, spec.seed)
             hows = difficulty_bins(pair, members, options)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
-            curves = all_curves(names[0], axes or needed, hows, weights, splits=spec.splits, seed=seed)
+            known = [axis for axis in axes or needed if np.isfinite(options.costs[axis]).all()]
+            curves = all_curves(names[0], known, hows, weights, splits=spec.splits, seed=seed)
             found.append(
                 Studied(
                     dataset=pair.dataset,
@@ -163,10 +169,10 @@ def difficulty_bins(pair: Pair, members: Sequence[Member], options: Options) -> 
     told = told_apart(pair, members, options)
     levels = _rows(pair, WHOLE, options.problems)["level"]
     whole = [View(options, np.ones(len(levels), dtype=np.int64))]
-    hows = [Bins(NO_DIFFICULTY, tuple(whole), FREE)]
+    hows = [Bins(NO_DIFFICULTY, tuple(whole), free())]
     if levels.notna().all():
         view = View(options, join_singles(levels.to_numpy(np.int64)))
-        hows.append(Bins("level", (view,), FREE))
+        hows.append(Bins("level", (view,), free()))
     for kind in ("predicted", "oracle"):
         if told and all(one.rows[f"{kind}_bin"].notna().all() for one in told):
             views = tuple(
@@ -178,7 +184,9 @@ def difficulty_bins(pair: Pair, members: Sequence[Member], options: Options) -> 
 
 def charge(rows: Sequence[pd.DataFrame], kind: str) -> dict[str, float]:
     """What the samples that told cost per problem, by axis; predicting had them read by the verifier."""
-    costs = {axis: float(np.mean([one[axis].mean() for one in rows])) for axis in COSTS}
+    there = rows[0].columns
+    axes = {axis: axis for axis in cost_axes(there)}
     if kind == "predicted":
-        costs["flops_total"] = float(np.mean([one["flops_total_verified"].mean() for one in rows]))
+        axes |= {axis: verified(axis) for axis in axes if verified(axis) in there}
+    costs = {axis: float(np.mean([one[name].mean() for one in rows])) for axis, name in axes.items()}
     return costs | {GENERATIONS: float(np.mean([one["samples"].mean() for one in rows]))}

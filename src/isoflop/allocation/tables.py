@@ -14,6 +14,7 @@ from isoflop.allocation.study import Studied
 from isoflop.arrays import Floats
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
 from isoflop.fits.curves import fraction, number
+from isoflop.registries import CLAIM_COSTS, cost_columns
 
 BY_DIFFICULTY = (
     "experiment", "dataset", "policy", "family", "strategy", "budget", "samples", "difficulty", "bin",
@@ -36,12 +37,17 @@ ALL = "all"
 STUDY = ("dataset", "family", "policy")
 
 
-def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
+def by_difficulty(
+    studied: Sequence[Studied], experiment: str, level: float, costs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as.
+
+    `costs`: cost models beyond those of every study.
 
     Where a pool is halved, numbers are means of both ways, the ends of intervals too: as wide as one way's.
     """
     rows = []
+    axes = cost_columns((*CLAIM_COSTS, *costs))
     for one in studied:
         for kind, how in one.bins.items():
             if kind == NO_DIFFICULTY:
@@ -55,20 +61,18 @@ def by_difficulty(studied: Sequence[Studied], experiment: str, level: float) -> 
                     found = []
                     for (view, members), weight in zip(views, weights, strict=True):
                         credit = view.options.credits[option, members]
-                        costs = [
-                            view.options.costs[axis][option, members].mean()
-                            for axis in ("flops_wu2024", "flops_total")
-                        ]
-                        found.append([credit.mean(), *accuracy_interval(credit, weight, level), *costs])
-                    *accuracy, wu, total = np.mean(found, axis=0).tolist()
+                        paid = [view.options.costs[axis][option, members].mean() for axis in axes]
+                        found.append([credit.mean(), *accuracy_interval(credit, weight, level), *paid])
+                    means = np.mean(found, axis=0).tolist()
                     rows.append(
                         [
                             experiment, one.dataset, one.policy, one.family, member,
                             str(how.options.budgets[option]), number(float(samples[option])), kind, str(name),
-                            number(float(count)), *map(fraction, accuracy), number(wu), number(total),
+                            number(float(count)), *map(fraction, means[:3]), *map(number, means[3:]),
                         ]
                     )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(BY_DIFFICULTY))
+    further = (name for name in axes if name not in BY_DIFFICULTY)
+    return pd.DataFrame(rows, columns=[*BY_DIFFICULTY, *further])
 
 
 def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:

@@ -78,8 +78,10 @@ class _Option:
 def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: int) -> Iterator[BestChoice]:
     """The choice at three budgets over the measured range of the cost model `cost`.
 
-    Policies in their order; a single problem allows no split, and nothing is told.
+    Policies in their order; a single problem allows no split, and nothing is told, nor where nobody knows
+    that cost.
     """
+    evidence = evidence.under(cost)
     options = [
         _Option(series, place)
         for policy in policies

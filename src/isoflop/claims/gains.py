@@ -13,8 +13,10 @@ import pandas as pd
 from isoflop.arrays import Floats
 from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate
+from isoflop.fits.curves import number
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES
+from isoflop.registries import CLAIM_COSTS
 from isoflop.strategy import NONE, Strategy
 from isoflop.verdicts.statements import critical_value, mean_element
 
@@ -29,10 +31,9 @@ OVER_MAJORITY = "over majority voting"
 NEAR = 0.01
 _VOTES = ("majority", "weighted")
 
-COST_MODELS = ("wu2024", "total")
 COLUMNS = (
     "experiment", "dataset", "sentence", "strategy", "budget", "part", "cost_model", "gain", "gain_low",
-    "gain_high", "price_wu2024", "price_total",
+    "gain_high",
 )  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def over_next_greedy_gains(evidence: Evidence, about: Setting) -> list[Gain]:
 
 def search_gains(evidence: Evidence, about: Setting, search: str, cost: str) -> list[Gain]:
     """A search at its largest budget against samples at equal compute, selected alike."""
-    strategy = replace(about.headline, generator=search)
+    strategy, evidence = replace(about.headline, generator=search), evidence.under(cost)
     values, found = {}, {}
     for policy in about.policies:
         searched, sampled = evidence.get(policy, strategy), evidence.get(policy, about.headline)
@@ -111,7 +112,7 @@ def weighted_gains(evidence: Evidence, about: Setting, budget: int) -> list[Gain
         values[policy] = credits[0] - credits[1]
         at = [int(np.searchsorted(one.budgets, budget)) for one in series if one is not None]
         prices[policy] = {
-            cost: float(series[0].costs[cost][at[0]] / series[1].costs[cost][at[1]]) for cost in COST_MODELS
+            cost: float(series[0].costs[cost][at[0]] / series[1].costs[cost][at[1]]) for cost in about.costs
         }
     name = "" if pair[0] is None else pair[0].short
     return [
@@ -132,7 +133,7 @@ def _over(
     gains = []
     for name, gain in jointly(values, evidence).items():
         most, greedy = found[name]
-        prices = {cost: float(most.costs[cost][-1] / greedy.costs[cost][0]) for cost in COST_MODELS}
+        prices = {cost: float(most.costs[cost][-1] / greedy.costs[cost][0]) for cost in about.costs}
         gains.append(Gain(sentence, about.headline.short, int(most.budgets[-1]), name, "", prices, gain))
     return gains
 
@@ -207,21 +208,23 @@ def all_gains(evidence: Evidence, about: Setting, searches: Sequence[str], budge
     yield from over_greedy_gains(evidence, about)
     yield from over_next_greedy_gains(evidence, about)
     for search in searches:
-        for cost in ("total", "wu2024"):
+        for cost in reversed(about.costs):
             yield from search_gains(evidence, about, search, cost)
     if budget > 1:  # one vote is the same vote under both
         yield from weighted_gains(evidence, about, budget)
 
 
-def gains_csv(gains: Mapping[str, Sequence[Gain]], experiment: str) -> pd.DataFrame:
-    """`headline.csv`. `gains`: by data set."""
+def gains_csv(
+    gains: Mapping[str, Sequence[Gain]], experiment: str, costs: Sequence[str] = CLAIM_COSTS
+) -> pd.DataFrame:
+    """`headline.csv`. `gains`: by data set. `costs`: the cost models that prices are told in."""
     rows = [
         [
             experiment, dataset, one.sentence, one.strategy, str(one.budget), one.part, one.cost_model,
             *(f"{value + 0.0:.6f}" for value in (one.gain.value, one.gain.low, one.gain.high)),
-            *(f"{one.prices[cost]:.6g}" if cost in one.prices else "" for cost in COST_MODELS),
+            *(number(one.prices.get(cost)) for cost in costs),
         ]
         for dataset, found in gains.items()
         for one in found
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[*COLUMNS, *(f"price_{cost}" for cost in costs)])

@@ -1,13 +1,12 @@
 """Snell et al. 2024's six claims as tests: parts with joint draws, quantifiers, verdicts
 (isoflop.verdicts.judge).
 
-Strategies are compared at equal numbers of samples, as in the paper, where a lookahead search counts as
-N (k + 1), and at equal total FLOPs. One of them is taken where it was measured, the other is read at that
-cost: linear between its budgets in the logarithm of the cost, and up to twice its largest, whose accuracy it
-keeps there.
-Every claim is about the mean over policies and families, each of which is a part. Bins are told by other
-samples than those measured in them (isoflop.allocation.choice), and choices are made on other problems than
-those they are measured on.
+Strategies are compared at equal numbers of samples, as in the paper, where a lookahead search counts as N (k
++ 1), at equal total FLOPs, and at equal cost by every further cost model of the study. One of them is taken
+where it was measured, the other is read at that cost: linear between its budgets in the logarithm of the
+cost, and up to twice its largest, whose accuracy it keeps there. Every claim is about the mean over policies
+and families, each of which is a part. Bins are told by other samples than those measured in them
+(isoflop.allocation.choice), and choices are made on other problems than those they are measured on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +18,13 @@ from numpy.typing import NDArray
 
 from isoflop.allocation.choice import Bins, ChoiceCurve
 from isoflop.allocation.elements import Vector, drawn_element, groups, half_difference, within
-from isoflop.allocation.exchange_study import COST_MODELS, Exchanged
+from isoflop.allocation.exchange_study import Exchanged, exchange_costs
 from isoflop.allocation.options import GENERATIONS, Options
 from isoflop.allocation.study import Studied
 from isoflop.arrays import Floats, Ints
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence
+from isoflop.registries import COST_MODELS
 from isoflop.verdicts.factors import Factor
 from isoflop.verdicts.judge import ClaimJudged, Found, Partly, judge_found
 from isoflop.verdicts.statements import FEWEST_PROBLEMS, Element, Part, Statement, mean_of_parts, mean_part
@@ -48,7 +48,7 @@ NEAR = 0.02
 _BINS = f"needs oracle bins of {FEWEST_PROBLEMS} problems each, told by samples that are not measured"
 
 # What strategies are compared at equal numbers of.
-AXES = {GENERATIONS: "samples", "flops_total": "FLOPs"}
+_USUAL_AXES = {GENERATIONS: "samples", "flops_total": "FLOPs"}
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9
 # How many times its largest budget a strategy may be given without making use of it.
@@ -57,11 +57,14 @@ _UNSPENT = 2.0
 
 @dataclass(frozen=True)
 class _Setting:
-    """Everything studied on one data set. `kinds`: of the generators."""
+    """Everything studied on one data set. `kinds`: of the generators. `axes`: what strategies are compared at
+    equal amounts of, columns of cost models or GENERATIONS, with what each is called.
+    """
 
     studied: Sequence[Studied]
     kinds: Mapping[str, str]
     evidence: Evidence
+    axes: Mapping[str, str]
 
     def drawn(self, draws: Floats, problems: float | None = None, rare: float = 0.0) -> Element:
         """An element of some problems, or of all (isoflop.allocation.elements)."""
@@ -74,35 +77,43 @@ class _Setting:
 
 
 def snell_claims(
-    studied: Sequence[Studied], exchanged: Sequence[Exchanged], kinds: Mapping[str, str], level: float
+    studied: Sequence[Studied],
+    exchanged: Sequence[Exchanged],
+    kinds: Mapping[str, str],
+    level: float,
+    costs: Sequence[str] = (),
 ) -> list[ClaimJudged]:
     """Every claim on every data set, under every cost that it depends on.
 
-    `kinds`: each generator's kind, by its entry in the config; `level`: of the intervals.
+    `kinds`: each generator's kind, by its entry in the config; `level`: of the intervals. `costs`: cost
+    models beyond those of every study.
     """
     judged = []
+    units = {COST_MODELS[name].column: COST_MODELS[name].unit for name in costs}
     for dataset in dict.fromkeys(one.dataset for one in studied):
         own = [one for one in studied if one.dataset == dataset]
         evidence = Evidence(dataset, own[0].options.problems, None, {}, own[0].weights, level)
-        setting = _Setting(own, kinds, evidence)
+        setting = _Setting(own, kinds, evidence, _USUAL_AXES | units)
         swaps = [one for one in exchanged if one.dataset == dataset]
-        for number, cost, found in _found(setting, swaps):
+        for number, cost, found in _found(setting, swaps, exchange_costs(costs)):
             judged.append(judge_found(number, CLAIMS[number], found, evidence, cost))
     return judged
 
 
-def _found(setting: _Setting, swaps: Sequence[Exchanged]) -> Iterator[tuple[int, str, Found]]:
+def _found(
+    setting: _Setting, swaps: Sequence[Exchanged], exchanged_at: Sequence[str]
+) -> Iterator[tuple[int, str, Found]]:
     """Number, cost and statements of every claim."""
     for number, test in ((1, _lead), (2, _lookahead), (3, _over_optimisation)):
-        for axis in AXES:
+        for axis in setting.axes:
             yield number, axis.removeprefix("flops_"), test(setting, axis)
-    for axis in AXES:
+    for axis in setting.axes:
         cost = axis.removeprefix("flops_")
         yield 4, cost, _saved(setting, axis, charged=False)
         yield 4, f"{cost}, {CHARGED}", _saved(setting, axis, charged=True)
-    for axis in AXES:
+    for axis in setting.axes:
         yield 5, axis.removeprefix("flops_"), _sequential(setting, axis)
-    for cost in COST_MODELS:
+    for cost in exchanged_at:
         yield 6, cost, _exchanged(setting, [one for one in swaps if one.cost_model == cost])
 
 
@@ -114,7 +125,7 @@ def _lead(setting: _Setting, axis: str) -> Found:
             if len(compared) < 2:
                 continue
             leads = [at.ahead(one.options) for at in (compared[0], compared[-1])]
-            low, high = (f"{at.cost:.3g} {AXES[axis]}" for at in (compared[0], compared[-1]))
+            low, high = (f"{at.cost:.3g} {setting.axes[axis]}" for at in (compared[0], compared[-1]))
             name = f"{_name(one)}, {beam}"
             first.append(mean_part(name, f"beam minus best-of-n at {low}", leads[0], setting.evidence))
             # Halved, so that it is a difference of accuracies, in [-1, 1].
@@ -353,8 +364,9 @@ def _compared(options: Options, left: str, right: str, axis: str) -> list[_Compa
     """Every option of one member at whose cost the other can be read, by rising cost."""
     costs = options.costs[axis].mean(axis=1)
     others = options.of(right)
+    others = others[np.argsort(costs[others], kind="stable")]
     x = np.log(costs[others])
-    return [
+    compared = [
         _Compared(
             float(costs[option]),
             int(option),
@@ -364,6 +376,8 @@ def _compared(options: Options, left: str, right: str, axis: str) -> list[_Compa
         for option in options.of(left)
         if others.size and costs[others[0]] * (1 - _ROUNDING) <= costs[option] < costs[others[-1]] * _UNSPENT
     ]
+    # By rising cost, which is that of the budgets except for measured times.
+    return sorted(compared, key=lambda at: at.cost)
 
 
 def _difference(left: int, right: int) -> Vector:

@@ -1,10 +1,10 @@
 """Wu et al. 2024's claims as tests: parts with joint draws, quantifiers, verdicts (isoflop.verdicts.judge).
 
-Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of FLOPs,
+Accuracies at the same compute are read off the curves by linear interpolation in the logarithm of the cost,
 within what was measured; beyond its largest budget a strategy keeps what that has, since compute can be left
-unspent. Where compute matters, a claim is tested under two cost models: `wu2024` (the paper's, generated
-tokens only) and `total`, which has prompts and the verifier in it. How often each verdict is false in worlds
-whose truth is known is in docs/design/verdicts.md.
+unspent. Where compute matters, a claim is tested under every cost model that the study names, usually
+`wu2024` (the paper's, generated tokens only) and `total`, which has prompts and the verifier in it. How often
+each verdict is false in worlds whose truth is known is in docs/design/verdicts.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
+from isoflop.registries import CLAIM_COSTS, COST_MODELS
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
@@ -33,7 +34,6 @@ from isoflop.verdicts.statements import (
     subset_element,
 )
 
-COST_MODELS = ("wu2024", "total")
 # Levels 1 and 2 are easy, those above hard (Wu et al. 2024, Figure 8).
 EASIEST_HARD_LEVEL = 3
 # What an accuracy may still gain from the second half of the budget where it counts as saturated.
@@ -60,9 +60,10 @@ class Setting:
     """What the claims are about.
 
     `policies`: from small to large. `families`: of the policies (`all` where one is not named). `parameters`:
-    of the policies. `searches`: kinds of tree searches by generator. `strategies`: all that can be used in
-    practice (not the oracle), greedy decoding among them. `headline`: one of them, over samples. `margin`:
-    how much worse still counts as no worse.
+    of the policies whose size is known. `searches`: kinds of tree searches by generator. `strategies`: all
+    that can be used in practice (not the oracle), greedy decoding among them. `headline`: one of them, over
+    samples. `margin`: how much worse still counts as no worse. `costs`: the cost models under which claims
+    are tested.
     """
 
     policies: Sequence[str]
@@ -72,6 +73,7 @@ class Setting:
     strategies: Sequence[Strategy]
     headline: Strategy
     margin: float
+    costs: Sequence[str] = CLAIM_COSTS
 
     def family(self, policy: str) -> str:
         """The family of a policy."""
@@ -79,7 +81,8 @@ class Setting:
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every policy with those of the next size of its family, smaller and larger."""
-        return next_sizes({name: self.parameters[name] for name in self.policies}, self.families)
+        sizes = {name: self.parameters[name] for name in self.policies if name in self.parameters}
+        return next_sizes(sizes, self.families)
 
     def search(self, kind: str) -> Strategy | None:
         """The headline's selection over the first search of a kind."""
@@ -94,8 +97,8 @@ class Setting:
         return next(iter(same or found), None)
 
 
-def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_MODELS) -> list[ClaimJudged]:
-    """Every claim on one data set, under every one of `costs` where it depends on them."""
+def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None = None) -> list[ClaimJudged]:
+    """Every claim on one data set, under every one of `costs` (the setting's) where it depends on them."""
     tests: Mapping[int, Callable[[Evidence, Setting, str], Found]] = {
         1: _sizes_cross,
         2: _power_law,
@@ -109,8 +112,12 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] = COST_
     }
     judged = []
     for number, sentence in CLAIMS.items():
-        for cost in (ANY,) if number in _WITHOUT_COST else costs:
-            found = tests[number](evidence, setting, cost)
+        for cost in (ANY,) if number in _WITHOUT_COST else costs or setting.costs:
+            own = evidence if cost == ANY else evidence.under(cost)
+            if own.series or not evidence.series:
+                found = tests[number](own, setting, cost)
+            else:
+                found = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
             judged.append(judge_found(number, sentence, found, evidence, cost))
     return judged
 
@@ -142,7 +149,8 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
         groups.setdefault(setting.family(policy), []).append(policy)
     parts, missing = [], []
     for family, policies in groups.items():
-        series = [one for policy in policies if (one := evidence.get(policy, setting.headline)) is not None]
+        sized = (policy for policy in policies if policy in setting.parameters)
+        series = [one for policy in sized if (one := evidence.get(policy, setting.headline)) is not None]
         sizes = [setting.parameters[one.policy] for one in series]
         if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
             continue
@@ -244,9 +252,8 @@ def _sooner(
             continue
         values[name] = method.credits[place] - bought
         factor = factor_saved(method, baseline, cost, evidence)
-        notes[name] = (
-            f"at {costs[place]:.2g} FLOPs; less compute to within a point of its best: {factor.text}"
-        )
+        spent = f"{costs[place]:.2g} {COST_MODELS[cost].unit}"
+        notes[name] = f"at {spent}; less compute to within a point of its best: {factor.text}"
     if not values:
         return ()
     statistic = (

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from isoflop.config.base import Count, Entry, Name, Text
-from isoflop.costs import CostModel
-from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.registries import CostModelName, PracticalSelectorName, StepAggregationName
 
 # R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
@@ -23,8 +22,9 @@ class HeadlineChoice(Entry):
     """How the answer is picked."""
     step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
-    cost_model: CostModel = "total"
-    """Which FLOPs are counted: 2N x generated tokens; with attention; prompts and verifier too."""
+    cost_model: CostModelName = "total"
+    """What is counted: FLOPs as 2N x generated tokens (`wu2024`), with attention (`kaplan`), of prompts and
+    verifier too (`total`); generated `tokens`, `seconds`, `dollars`, `kv_bytes` of keys and values read."""
 
 
 class Published(Entry):

@@ -30,6 +30,7 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
             *study_faults(config, root),
             *_published(config, root),
             *_headline(config),
+            *_costs(config),
             *_choice(config),
         ]
     elif config.training:
@@ -112,6 +113,21 @@ def _headline(config: Config) -> Iterator[str]:
             f"headline.step_aggregation: {chosen.step_aggregation!r} means nothing to the first verifier, an "
             "orm with one score per solution; set last"
         )
+
+
+def _costs(config: Config) -> Iterator[str]:
+    """What the cost models are told in is known of every model of the study."""
+    yield from repeated("costs", config.costs)
+    if "dollars" not in config.claim_costs:
+        return
+    key = "costs" if "dollars" in config.costs else "headline.cost_model"
+    for section, models in (("policies", config.policies), ("verifiers", config.verifiers)):
+        for name, model in models.items():
+            if model.prices is None:
+                yield (
+                    f"{section}.{name}.prices: missing, and {key} counts dollars; give dollars per million "
+                    "tokens, for example {input: 1.25, cached: 0.125, output: 10}"
+                )
 
 
 def _published(config: Config, root: Path) -> Iterator[str]:

@@ -25,6 +25,29 @@ class ModelSize(Entry):
     """Transformer blocks."""
     attention_width: Count
     """Query heads times their dimension."""
+    active_parameters: Count | None = None
+    """Of a mixture of experts, the parameters that one token meets; all of them if left out."""
+    kv_width: Count | None = None
+    """Numbers that a token leaves in one layer's cache: 2 times key-value heads times their dimension. What
+    `kv_bytes` needs."""
+
+    @model_validator(mode="after")
+    def _part_of_all(self) -> Self:
+        if self.active_parameters is not None and self.active_parameters > self.parameters:
+            raise ValueError("active_parameters are more than parameters")
+        return self
+
+
+class TokenPrices(Entry):
+    """What a model's tokens cost, in US dollars per million of them."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Tokens that the model reads."""
+    cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Tokens of a prompt that it has read before, as every sample after a problem's first has; as input if
+    left out."""
+    output: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Tokens that it writes, thinking included."""
 
 
 class Server(Entry):
@@ -113,8 +136,11 @@ class Chat(Entry):
 class Policy(Chat, Model):
     """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
 
-    size: ModelSize | None = None
-    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
+    size: ModelSize | Literal["unknown"] | None = None
+    """Size of a model that does not run here, instead of `model`; for generators of kind `import`. `unknown`
+    for a hosted model whose size nobody tells: it has no FLOPs, and is in no law of size."""
+    prices: TokenPrices | None = None
+    """What its tokens cost; for the cost model `dollars`."""
     prompt: Prompt = "{problem}\n"
     """What the model continues, with `{problem}` where the problem goes; in a chat, the user's part."""
     chat_template: Text | None = None

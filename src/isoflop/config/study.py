@@ -25,7 +25,7 @@ from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import Verifier
-from isoflop.registries import SelectorName, StepAggregationName
+from isoflop.registries import CLAIM_COSTS, FITTED_COSTS, CostModelName, SelectorName, StepAggregationName
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {
@@ -66,6 +66,10 @@ class Config(Entry):
     """How step scores become a solution's score, for the selectors that use a verifier."""
     headline: HeadlineChoice | None = None
     """The one strategy of the headline figures and sentences; needed unless the experiment only trains."""
+    costs: Annotated[tuple[CostModelName, ...], Field(min_length=1)] = CLAIM_COSTS
+    """Cost models that the papers' claims are tested under and gains are priced in; the headline's is added.
+    Curves are always measured in tokens, seconds and FLOPs; `dollars` needs prices of every policy and
+    verifier, `kv_bytes` the width of the policies' keys and values."""
     published: Published | None = None
     """Published numbers to put beside the measured ones."""
     difficulty: Difficulty | None = None
@@ -98,6 +102,17 @@ class Config(Entry):
     def studies(self) -> bool:
         """Whether there is something to sample, not only models to train."""
         return bool(self.generators)
+
+    @property
+    def claim_costs(self) -> tuple[str, ...]:
+        """The cost models that claims are tested under, the headline's among them."""
+        own = () if self.headline is None else (self.headline.cost_model,)
+        return tuple(dict.fromkeys((*self.costs, *own)))
+
+    @property
+    def further_costs(self) -> tuple[str, ...]:
+        """Those of them that the tables of every study are not fitted against anyway."""
+        return tuple(name for name in self.claim_costs if name not in FITTED_COSTS)
 
     @property
     def imports(self) -> dict[str, Import]:

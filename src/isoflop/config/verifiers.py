@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from isoflop.config.base import Entry, Prompt, Text
 from isoflop.config.generators import AttemptTexts
-from isoflop.config.models import Chat, Model, ModelSize
+from isoflop.config.models import Chat, Model, ModelSize, TokenPrices
 
 QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -16,8 +16,10 @@ class ImportedVerifier(Entry):
 
     kind: Literal["imported"]
     """Does not run here."""
-    size: ModelSize
-    """What its FLOPs depend on."""
+    size: ModelSize | Literal["unknown"]
+    """What its FLOPs depend on; `unknown` for a hosted model whose size nobody tells."""
+    prices: TokenPrices | None = None
+    """What its tokens cost; for the cost model `dollars`."""
     scale: Literal["probability", "unbounded"] = "probability"
     """What its scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
     assumed: bool = False
@@ -37,6 +39,8 @@ class RunningVerifier(Model):
     too_long: Literal["refuse", "mark"] = "refuse"
     """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
     takes no part in score-based selection (the ledger counts such solutions). Never cut."""
+    prices: TokenPrices | None = None
+    """What its tokens cost; for the cost model `dollars`."""
     runs: ClassVar[bool] = True
     outcome: ClassVar[bool] = False
     assumed: ClassVar[bool] = False

@@ -17,7 +17,7 @@ from transformers import (
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.engines.prefix_attention import NAME, attention
 from isoflop.errors import UserError
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
 
 

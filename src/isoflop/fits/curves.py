@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoflop.arrays import Floats
-from isoflop.costs import COST_MODELS
 from isoflop.errors import UserError
 from isoflop.fits.bootstrap import accuracy_interval, problem_weights
+from isoflop.registries import COST_MODELS, CostModelName, cost_columns, measured_costs
 from isoflop.seeds import derive_seed
 from isoflop.tables import CURVES_COLUMNS
 
 _NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]
 _BOUNDS = ("limit_low", "limit_high")
-_MEASURED = ("tokens", *COST_MODELS, "seconds")
 
 
 class CreditsInput(BaseModel):
@@ -38,7 +37,7 @@ class FitSpec(BaseModel):
 
     `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
     belongs to the family `all`. `draws`: bootstrap draws. `level`: confidence of all
-    intervals. `code`: digest of the stage's import closure.
+    intervals. `costs`: cost models beyond those of every study. `code`: digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +46,7 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int
@@ -100,12 +100,12 @@ class Curve:
     """Accuracy over budgets, m of them, for P problems.
 
     `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
-    subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: tokens, FLOPs by cost model and
-    seconds per problem, each [m].
+    subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: cost per problem by the column of
+    its cost model, [m]; nan where nobody knows it. `policy_params`: None where nobody knows them.
     """
 
     key: CurveKey
-    policy_params: int
+    policy_params: int | None
     budgets: NDArray[np.int64]
     credits: Floats
     weights: Floats
@@ -161,20 +161,23 @@ def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: 
 def build_curves(
     credits: pd.DataFrame,
     about: CreditsInput,
-    policy_params: int,
+    policy_params: int | None,
     resampling: Resampling,
     *,
     level: float,
     source: str,
+    costs: Sequence[str] = (),
 ) -> list[Curve]:
     """Every curve of one credits table, by verifier, selector, step aggregation, then subset (`all` first).
 
-    `credits`: columns of `isoflop.tables.CREDITS`. `level`: confidence. `source` names the table in errors.
+    `credits`: columns of `isoflop.tables.CREDITS`, and of `costs`, the cost models beyond those of every
+    study. `level`: confidence. `source` names the table in errors.
     Raises UserError where problems are missing, doubled or differ between tables, or a number is out of
     range.
     """
     credits = credits[credits["half"] == 0]
-    _check_numbers(credits, source)
+    measured = cost_columns(measured_costs(costs))
+    _check_numbers(credits, measured, source)
     problems = sorted(set(credits["problem_id"]))
     resampling.check(about.dataset, problems, source)
     ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
@@ -192,7 +195,7 @@ def build_curves(
         shape = (-1, len(problems))
         budgets = rows["budget"].to_numpy(np.int64).reshape(shape)[:, 0]
         columns = {
-            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *_MEASURED)
+            name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *measured)
         }
         for subset, mask in subsets.items():
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
@@ -204,6 +207,7 @@ def build_curves(
                     policy_params,
                     budgets,
                     chosen,
+                    measured=measured,
                     weights=weights,
                     level=level,
                     tokens_estimated=about.tokens_estimated,
@@ -212,18 +216,30 @@ def build_curves(
     return curves
 
 
-def curves_csv(curves: Sequence[Curve], experiment: str) -> str:
-    """`curves.csv`: one row per curve and budget, columns CURVES_COLUMNS."""
+def curves_columns(costs: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns of `curves.csv` of a study with these cost models beyond those of every study."""
+    further = (COST_MODELS[name].curves_column for name in costs)
+    return tuple(dict.fromkeys((*CURVES_COLUMNS, *further)))
+
+
+def curves_csv(curves: Sequence[Curve], experiment: str, costs: Sequence[str] = ()) -> str:
+    """`curves.csv`: one row per curve and budget, columns `curves_columns(costs)`."""
     rows = []
+    usual, columns = cost_columns(measured_costs()), cost_columns(measured_costs(costs))
     for curve in curves:
         key = curve.key
         for i, budget in enumerate(curve.budgets.tolist()):
             accuracies = [fraction(values[i]) for values in (curve.accuracy, curve.low, curve.high)]
-            measured = [number(curve.measured[name][i]) for name in _MEASURED]
-            head = [experiment, key.dataset, key.policy, str(curve.policy_params), *key[2:], str(budget)]
+            measured = {name: number(curve.measured[name][i]) for name in columns}
+            params = "" if curve.policy_params is None else str(curve.policy_params)
+            head = [experiment, key.dataset, key.policy, params, *key[2:], str(budget)]
+            paid, further = (
+                [measured[name] for name in usual],
+                [measured[name] for name in columns[len(usual) :]],
+            )
             estimated = "true" if curve.tokens_estimated else "false"
-            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *measured, estimated])
-    return csv_text(CURVES_COLUMNS, rows)
+            rows.append([*head, str(curve.credits.shape[1]), *accuracies, *paid, estimated, *further])
+    return csv_text(curves_columns(costs), rows)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -252,7 +268,7 @@ def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
     return levels
 
 
-def _check_numbers(credits: pd.DataFrame, source: str) -> None:
+def _check_numbers(credits: pd.DataFrame, measured: Sequence[str], source: str) -> None:
     if credits.empty:
         raise UserError(f"{source}: no rows; delete the file and run again")
     credit = credits["credit"].to_numpy(np.float64)
@@ -260,13 +276,17 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(f"{source}: row {row}: credit is {credit[row]:g}, but must lie in [0, 1]")
-    for name in _MEASURED:
-        # Infinitely many samples (budget 0) have no finite cost.
-        finite = credits["budget"].to_numpy() > 0
+    # Infinitely many samples (budget 0) have no finite cost.
+    finite = credits["budget"].to_numpy() > 0
+    verifiers = credits["verifier"].to_numpy()
+    for name in measured:
         values = credits[name].to_numpy(np.float64)
-        if name == "seconds" and np.isnan(values[finite]).all():
-            continue  # nobody measured them
-        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite
+        unknown = np.zeros_like(finite)
+        for verifier in dict.fromkeys(verifiers.tolist()):
+            # Who is of unknown size, price or speed is so at every budget and on every problem.
+            own = finite & (verifiers == verifier)
+            unknown |= own & np.isnan(values[own]).all()
+        wrong = ~(np.isfinite(values) & (values >= 0.0)) & finite & ~unknown
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(
@@ -276,10 +296,11 @@ def _check_numbers(credits: pd.DataFrame, source: str) -> None:
 
 def _curve(
     key: CurveKey,
-    policy_params: int,
+    policy_params: int | None,
     budgets: NDArray[np.int64],
     columns: dict[str, Floats],
     *,
+    measured: Sequence[str],
     weights: Floats,
     level: float,
     tokens_estimated: bool,
@@ -308,7 +329,7 @@ def _curve(
         low=bounds[finite, 0],
         high=bounds[finite, 1],
         draws=draws[:, finite],
-        measured={name: columns[name][finite].mean(axis=1) for name in _MEASURED},
+        measured={name: columns[name][finite].mean(axis=1) for name in measured},
         limit=limit,
         tokens_estimated=tokens_estimated,
     )

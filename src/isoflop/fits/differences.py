@@ -15,7 +15,7 @@ from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
 from isoflop.fits.curves import Curve, csv_text, fraction, number
 from isoflop.fits.tables import by_strategy
-from isoflop.registries import SELECTORS, practical_selectors
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS, cost_columns, practical_selectors
 from isoflop.strategy import NONE
 
 DIFFERENCES_COLUMNS = (
@@ -28,7 +28,6 @@ NEXT_GREEDY = "strategy - greedy of the next size"
 EQUAL_BUDGET = "search - sampling, equal budget"
 EQUAL_COMPUTE = "search - sampling, equal compute"
 CHAINS = "chains - parallel answers, equal number"
-COST_MODELS = ("wu2024", "total")
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
@@ -37,8 +36,8 @@ _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n",
 
 @dataclass(frozen=True)
 class Side:
-    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: FLOPs by cost
-    model.
+    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: by the column of the
+    cost model; nan where nobody knows them.
     """
 
     label: str
@@ -49,7 +48,7 @@ class Side:
     @classmethod
     def at(cls, curve: Curve, place: int) -> "Side":
         """A measured point."""
-        costs = {name: float(curve.measured[f"flops_{name}"][place]) for name in COST_MODELS}
+        costs = {name: float(values[place]) for name, values in curve.measured.items()}
         return cls(curve.key.label, str(curve.budgets[place]), curve.credits[place], costs)
 
 
@@ -71,29 +70,38 @@ def differences_csv(
     *,
     families: Mapping[str, str],
     searches: Collection[str],
+    costs: Sequence[str] = (),
 ) -> str:
     """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search.
+    search. `costs`: cost models beyond those of every study.
     """
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
-    for one in comparisons(whole, families, searches):
+    priced = (*CLAIM_COSTS, *costs)
+    for one in comparisons(whole, families, searches, priced):
         key, left, right = one.curve.key, one.left, one.right
         low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
         labels = [one.name, left.label, right.label, left.budget, right.budget, one.cost_model]
-        ratios = [number(left.costs[name] / right.costs[name]) for name in COST_MODELS]
+        ratios = [number(_ratio(left, right, column)) for column in cost_columns(priced)]
         values = [fraction(value) for value in (gap, low, high)]
         rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
-    return csv_text(DIFFERENCES_COLUMNS, rows)
+    return csv_text((*DIFFERENCES_COLUMNS, *(f"cost_ratio_{name}" for name in costs)), rows)
+
+
+def _ratio(left: Side, right: Side, column: str) -> float:
+    return left.costs[column] / right.costs[column] if right.costs[column] else np.nan
 
 
 def comparisons(
-    curves: Sequence[Curve], families: Mapping[str, str], searches: Collection[str]
+    curves: Sequence[Curve],
+    families: Mapping[str, str],
+    searches: Collection[str],
+    costs: Sequence[str] = CLAIM_COSTS,
 ) -> Iterator[Comparison]:
-    """Every comparison of curves of subset `all`."""
+    """Every comparison of curves of subset `all`. `costs`: cost models at which searches are compared."""
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches)
+    yield from _searches(curves, searches, costs)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -109,7 +117,11 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
     own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
     for dataset in dict.fromkeys(dataset for dataset, _ in own):
-        sizes = {policy: curve.policy_params for (name, policy), curve in own.items() if name == dataset}
+        sizes = {
+            policy: curve.policy_params
+            for (name, policy), curve in own.items()
+            if name == dataset and curve.policy_params is not None
+        }
         for small, large in next_sizes(sizes, families):
             larger.setdefault((dataset, small), own[dataset, large])
     for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
@@ -124,7 +136,9 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
 
 
-def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Comparison]:
+def _searches(
+    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str]
+) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
     sampling = [
@@ -146,16 +160,21 @@ def _searches(curves: Sequence[Curve], searches: Collection[str]) -> Iterator[Co
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
                 yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
-            for cost in COST_MODELS:
-                bought = at_cost(baseline, float(curve.measured[f"flops_{cost}"][place]), cost)
+            for cost in costs:
+                column = COST_MODELS[cost].column
+                bought = at_cost(baseline, float(curve.measured[column][place]), column)
                 if bought is not None:
                     yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)
 
 
-def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
-    """What `cost` FLOPs per problem buy, linear in their logarithm; None outside of what was measured."""
-    x = np.log(curve.measured[f"flops_{model}"])
-    at = np.log(cost)
+def at_cost(curve: Curve, cost: float, column: str) -> Side | None:
+    """What `cost` per problem buys, linear in its logarithm; None outside of what was measured.
+
+    `column`: of the cost model.
+    """
+    with np.errstate(divide="ignore"):
+        logs = {name: np.log(values) for name, values in curve.measured.items()}
+    x, at = logs[column], np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
         return None
     place = float(np.interp(at, x, np.arange(x.size)))
@@ -167,7 +186,7 @@ def at_cost(curve: Curve, cost: float, model: str) -> Side | None:
         mixed: Floats = (1 - share) * values[left] + share * values[after]
         return mixed
 
-    costs = {name: float(np.exp(between(np.log(curve.measured[f"flops_{name}"])))) for name in COST_MODELS}
+    costs = {name: float(np.exp(between(values))) for name, values in logs.items()}
     budget = float(np.exp(between(np.log(curve.budgets.astype(np.float64)))))
     return Side(curve.key.label, f"{budget:.4g}", between(curve.credits), costs)
 
@@ -212,7 +231,8 @@ def _sizes(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Com
             if (key.dataset, key.policy, key.generator) in done or len(group) < 2:
                 continue
             done.add((key.dataset, key.policy, key.generator))
-            for smaller, larger in pairwise(group):
+            sized = [curve for curve in group if curve.policy_params is not None]
+            for smaller, larger in pairwise(sized):
                 left, right = (Side.at(curve, _at(curve, 1)) for curve in (larger, smaller))
                 yield Comparison("policy - next smaller policy", larger, left, right)
 

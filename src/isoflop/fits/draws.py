@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from isoflop.costs import COST_MODELS
 from isoflop.fits.curves import Curve, CurveKey
 from isoflop.fits.frontier import pareto
 from isoflop.fits.scaling_laws import Fit, interval
 from isoflop.fits.tables import Frontier, NamedFit, Outcome, by_strategy
+from isoflop.registries import cost_columns, curves_column, fitted_costs
 from isoflop.strategy import NONE
 
 DRAWS = pa.schema(
@@ -35,9 +35,15 @@ Point = tuple[float | None, float | None, float | None, float | None]
 
 
 def draws_columns(
-    outcome: Outcome, curves: Sequence[Curve], level: float, families: Mapping[str, str]
+    outcome: Outcome,
+    curves: Sequence[Curve],
+    level: float,
+    families: Mapping[str, str],
+    costs: Sequence[str] = (),
 ) -> dict[str, list[object]]:
-    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies."""
+    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies. `costs`: cost models beyond
+    those of every study.
+    """
     table = _Columns()
     row = 0
     first_rows: dict[CurveKey, int] = {}
@@ -52,7 +58,7 @@ def draws_columns(
     for frontier in outcome.frontiers:
         _add_frontier(table, frontier, level)
     plain = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
-    _add_pareto(table, plain, first_rows, families)
+    _add_pareto(table, plain, first_rows, families, cost_columns(fitted_costs(costs)))
     return table.columns
 
 
@@ -72,7 +78,7 @@ class _Columns:
         row: int = -1,
     ) -> None:
         """One row per point (x, y, low, high)."""
-        shared = (kind, row, *key, cost_model, fit)
+        shared = (kind, row, *key, curves_column(cost_model), fit)
         for name, value in zip(DRAWS.names, shared, strict=False):
             self.columns[name] += [value] * len(points)
         for name, values in zip(("x", "y", "low", "high"), zip(*points, strict=True), strict=True):
@@ -137,6 +143,7 @@ def _add_pareto(
     curves: Sequence[Curve],
     first_rows: dict[CurveKey, int],
     families: Mapping[str, str],
+    costs: Sequence[str],
 ) -> None:
     """Measured points that no other beats: within a strategy over a family's policies, greedy answers among
     them, then over all strategies and policies but the oracle.
@@ -157,9 +164,9 @@ def _add_pareto(
             and key.selector not in (NONE, _ORACLE)
             and curve.key.subset == key.subset
         ]
-        _add_front(table, "pareto", [*group, *single], first_rows, key)
+        _add_front(table, "pareto", [*group, *single], first_rows, key, costs)
     for group in selectable.values():
-        _add_front(table, "pareto_all", group, first_rows, None)
+        _add_front(table, "pareto_all", group, first_rows, None, costs)
 
 
 def _add_front(
@@ -168,10 +175,13 @@ def _add_front(
     group: Sequence[Curve],
     first_rows: dict[CurveKey, int],
     strategy: CurveKey | None,
+    costs: Sequence[str],
 ) -> None:
-    members = [(curve, i) for curve in group for i in range(curve.budgets.size)]
-    error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
-    for cost_model in COST_MODELS:
+    everyone = [(curve, i) for curve in group for i in range(curve.budgets.size)]
+    for cost_model in costs:
+        # What nobody knows the cost of is on no frontier.
+        members = [(curve, i) for curve, i in everyone if np.isfinite(curve.measured[cost_model][i])]
+        error = np.array([1.0 - curve.accuracy[i] for curve, i in members])
         cost = np.array([curve.measured[cost_model][i] for curve, i in members])
         for at in np.flatnonzero(pareto(cost, error)).tolist():
             curve, i = members[at]

@@ -6,7 +6,7 @@ makes all of them paired.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,8 +23,9 @@ _ROUNDING = 1e-9
 class Series:
     """One strategy of one policy over its budgets.
 
-    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean FLOPs per problem by
-    cost model (`wu2024`, `kaplan`, `total`), [m], rising with the budget.
+    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean cost per problem by
+    cost model (`wu2024`, `kaplan`, `total` and those that the study asks for), [m], rising with the budget;
+    nan where nobody knows it. Seconds of searches need not rise: see `Evidence.under`.
     """
 
     policy: str
@@ -47,11 +48,24 @@ class Series:
         credits: Floats = self.credits[found[0]]
         return credits
 
-    def at_cost(self, cost: float, model: str) -> Floats | None:
-        """Credits that `cost` FLOPs per problem buy, [problems]; None below the cheapest budget.
+    def by_cost(self, model: str) -> "Series":
+        """The series by rising cost, which is that of the budgets where these have it."""
+        costs = self.costs[model]
+        if (np.diff(costs) >= 0).all():
+            return self
+        order = np.argsort(costs, kind="stable")
+        return replace(
+            self,
+            budgets=self.budgets[order],
+            credits=self.credits[order],
+            costs={name: values[order] for name, values in self.costs.items()},
+        )
 
-        Linear in the logarithm of FLOPs between two budgets; beyond the largest, what that has: more compute
-        can be left unspent.
+    def at_cost(self, cost: float, model: str) -> Floats | None:
+        """Credits that a `cost` per problem buys, [problems]; None below the cheapest budget.
+
+        Linear in the logarithm of the cost between two budgets; beyond the largest, what that has: more
+        compute can be left unspent.
         """
         costs = self.costs[model]
         if cost < costs[0] * (1 - _ROUNDING):
@@ -89,6 +103,15 @@ class Evidence:
     def drawn(self) -> Floats:
         """The weights with those of the measurement before them, [1 + draws, problems]."""
         return with_measurement(self.weights)
+
+    def under(self, cost: str) -> "Evidence":
+        """What can be compared at equal cost: series whose cost is known, each by rising cost."""
+        known = {
+            key: series.by_cost(cost)
+            for key, series in self.series.items()
+            if np.isfinite(series.costs[cost]).all()
+        }
+        return replace(self, series=known)
 
     def get(self, policy: str, strategy: Strategy | None) -> Series | None:
         """One series; None where it was not measured."""

@@ -12,15 +12,22 @@ import pyarrow as pa
 from isoflop.errors import UserError
 from isoflop.fits.curves import Curve, Resampling, dataset_weights
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.registries import COST_MODELS, cost_columns, fitted_costs
 from isoflop.strategy import Strategy
-from isoflop.tables import MEASURED
+from isoflop.tables import MEASURED, with_columns
 
-_COSTS = ("wu2024", "kaplan", "total")
+# Parameters of a policy of unknown size.
+_UNKNOWN = 0
 
 
-def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
-    """The columns of MEASURED: curves of subset `all` in their order, by rising budget."""
-    columns: dict[str, list[object]] = {name: [] for name in MEASURED.names}
+def measured_schema(costs: Sequence[str] = ()) -> pa.Schema:
+    """MEASURED of a study with these cost models beyond those of every study."""
+    return with_columns(MEASURED, cost_columns(fitted_costs(costs)))
+
+
+def measured_columns(curves: Sequence[Curve], costs: Sequence[str] = ()) -> dict[str, list[object]]:
+    """The columns of `measured_schema(costs)`: curves of subset `all` in their order, by rising budget."""
+    columns: dict[str, list[object]] = {name: [] for name in measured_schema(costs).names}
     for curve in curves:
         if curve.key.subset != "all":
             continue
@@ -28,10 +35,10 @@ def measured_columns(curves: Sequence[Curve]) -> dict[str, list[object]]:
         for name, value in curve.key._asdict().items():
             if name in columns:
                 columns[name] += [value] * count
-        columns["policy_params"] += [curve.policy_params] * count
+        columns["policy_params"] += [curve.policy_params or _UNKNOWN] * count
         columns["budget"] += curve.budgets.tolist()
-        for cost in _COSTS:
-            columns[f"flops_{cost}"] += curve.measured[f"flops_{cost}"].tolist()
+        for column in cost_columns(fitted_costs(costs)):
+            columns[column] += curve.measured[column].tolist()
         columns["credits"] += curve.credits.tolist()
     return columns
 
@@ -46,8 +53,13 @@ def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]
     return {"problems": problems, "bootstrap": bootstrap}
 
 
-def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> dict[str, Evidence]:
-    """The evidence of every data set. Raises UserError where credits and problems do not belong together."""
+def read_evidence(
+    table: pa.Table, metadata: Mapping[str, Any], source: str, costs: Sequence[str] = ()
+) -> dict[str, Evidence]:
+    """The evidence of every data set. `costs`: cost models beyond those of every study.
+
+    Raises UserError where credits and problems do not belong together.
+    """
     bootstrap = metadata["bootstrap"]
     found = {}
     for dataset, about in metadata["problems"].items():
@@ -66,7 +78,7 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
             dataset=dataset,
             problems=about["ids"],
             levels=None if (levels < 0).any() else levels,
-            series={key: _series(*key, own) for key, own in groups.items()},
+            series={key: _series(*key, own, fitted_costs(costs)) for key, own in groups.items()},
             weights=dataset_weights(dataset, len(about["ids"]), bootstrap["draws"], bootstrap["seed"]),
             level=bootstrap["level"],
         )
@@ -74,16 +86,19 @@ def read_evidence(table: pa.Table, metadata: Mapping[str, Any], source: str) -> 
 
 
 def parameters(table: pa.Table) -> dict[str, int]:
-    """Parameters of every policy."""
-    return dict(zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True))
+    """Parameters of every policy whose size is known."""
+    pairs = zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True)
+    return {policy: params for policy, params in pairs if params != _UNKNOWN}
 
 
-def _series(policy: str, strategy: Strategy, rows: Sequence[Mapping[str, Any]]) -> Series:
+def _series(
+    policy: str, strategy: Strategy, rows: Sequence[Mapping[str, Any]], costs: Sequence[str]
+) -> Series:
     ordered = sorted(rows, key=lambda row: int(row["budget"]))
     return Series(
         policy=policy,
         strategy=strategy,
         budgets=np.array([row["budget"] for row in ordered]),
         credits=np.array([row["credits"] for row in ordered]),
-        costs={cost: np.array([row[f"flops_{cost}"] for row in ordered]) for cost in _COSTS},
+        costs={cost: np.array([row[COST_MODELS[cost].column] for row in ordered]) for cost in costs},
     )

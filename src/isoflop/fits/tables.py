@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.arrays import Floats
-from isoflop.costs import COST_MODELS
 from isoflop.fits.curves import Curve, CurveKey, csv_text, number
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, with_single
 from isoflop.fits.optimal_size import size_law
@@ -25,7 +24,7 @@ from isoflop.fits.scaling_laws import (
     fit_power_law,
     fit_power_law_with_floor,
 )
-from isoflop.registries import practical_selectors
+from isoflop.registries import COST_MODELS, curves_column, fitted_costs, practical_selectors
 from isoflop.strategy import NONE
 
 FITS_COLUMNS = (
@@ -37,10 +36,16 @@ FITS_COLUMNS = (
 _MOST_OPEN = 0.1
 # The vote of fewer samples than this says little of the limit, however sure each vote is.
 FEWEST_SAMPLES = 16
+UNKNOWN_COST = "unknown cost"
+# What an unknown cost is told of, in place of all forms of error against it.
+_FORMS = ("power_law_with_floor",)
 
 
 class NamedFit(NamedTuple):
-    """A fit with what it is about; where it spans policies, `key.policy` is the name of their family."""
+    """A fit with what it is about; where it spans policies, `key.policy` is the name of their family.
+
+    `cost_model`: the column of the cost that it is against; `samples`, or `none`.
+    """
 
     key: CurveKey
     cost_model: str
@@ -70,21 +75,25 @@ class Outcome:
     frontiers: list[Frontier] = field(default_factory=list)
 
 
-def fit_all(curves: Sequence[Curve], level: float, families: Mapping[str, str]) -> Outcome:
+def fit_all(
+    curves: Sequence[Curve], level: float, families: Mapping[str, str], costs: Sequence[str] = ()
+) -> Outcome:
     """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers.
 
-    `families`: of the policies (`all` where one is not named); sizes are compared inside a family. Chains of
-    revisions are compared with one another (isoflop.allocation.study), not fitted.
+    `families`: of the policies (`all` where one is not named); sizes are compared inside a family. `costs`:
+    cost models beyond those of every study. Chains of revisions are compared with one another
+    (isoflop.allocation.study), not fitted.
     """
     outcome = Outcome()
+    needs = {COST_MODELS[name].column: COST_MODELS[name].needs for name in fitted_costs(costs)}
     whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
     for curve in whole:
         if curve.budgets.size > 1:
-            outcome.fits += _curve_fits(curve, level)
+            outcome.fits += _curve_fits(curve, level, needs)
     greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == NONE}
     for key, group in by_strategy(whole, families).items():
         if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
-            _fit_sizes(outcome, key, group, level, greedy)
+            _fit_sizes(outcome, key, group, level, greedy, needs)
     return outcome
 
 
@@ -106,13 +115,17 @@ def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
     return csv_text(FITS_COLUMNS, rows)
 
 
-def _curve_fits(curve: Curve, level: float) -> list[NamedFit]:
-    error, error_draws = 1.0 - curve.accuracy, 1.0 - curve.draws
+def _curve_fits(curve: Curve, level: float, needs: Mapping[str, str]) -> list[NamedFit]:
+    """`needs`: what must be known for a cost, by the column of its model."""
     found = []
-    for cost_model in COST_MODELS:
-        cost = curve.measured[cost_model]
+    for cost_model, needed in needs.items():
+        if not _is_known(curve, cost_model):
+            unknown = Fit(_FORMS[0], UNKNOWN_COST, f"{cost_model} needs {needed}", 0)
+            found.append(NamedFit(curve.key, cost_model, unknown))
+            continue
+        paid = _measured(curve, cost_model)
         forms = [
-            fit(cost, error, error_draws, level)
+            fit(paid.cost, paid.error, paid.draws, level)
             for fit in (fit_power_law_with_floor, fit_power_law, fit_exponential_in_compute)
         ]
         for form, share in zip(forms, akaike_weights(forms), strict=True):
@@ -136,7 +149,12 @@ def by_strategy(curves: Sequence[Curve], families: Mapping[str, str]) -> dict[Cu
     for curve in curves:
         family = families.get(curve.key.policy, "all")
         groups.setdefault(curve.key._replace(policy=family), []).append(curve)
-    return {key: sorted(group, key=lambda c: c.policy_params) for key, group in groups.items()}
+    return {key: sorted(group, key=_size) for key, group in groups.items()}
+
+
+def _size(curve: Curve) -> float:
+    """Parameters; those of unknown size come last."""
+    return np.inf if curve.policy_params is None else curve.policy_params
 
 
 def _fit_sizes(
@@ -145,19 +163,33 @@ def _fit_sizes(
     group: list[Curve],
     level: float,
     greedy: Mapping[tuple[str, str], Curve],
+    needs: Mapping[str, str],
 ) -> None:
-    """The strategy alone, as the paper has it, and with the choice to answer greedily instead."""
+    """The strategy alone, as the paper has it, and with the choice to answer greedily instead.
+
+    There is no law of size where a size is unknown.
+    """
+    unsized = [curve.key.policy for curve in group if curve.policy_params is None]
+    if unsized:
+        fit = Fit("optimal_size", "unknown size", f"the size of {', '.join(unsized)} is not known", 0)
+        outcome.fits.append(NamedFit(key, "none", fit))
+        return
     params = np.array([curve.policy_params for curve in group])
     names = tuple(curve.key.policy for curve in group)
     singles = [greedy.get((key.dataset, name)) for name in names]
-    for cost_model in COST_MODELS:
+    for cost_model, needed in needs.items():
+        unknown = [curve.key.policy for curve in group if not _is_known(curve, cost_model)]
+        if unknown:
+            note = f"{cost_model} needs {needed}; it is not known of {', '.join(unknown)}"
+            outcome.fits.append(NamedFit(key, cost_model, Fit("optimal_size", UNKNOWN_COST, note, 0)))
+            continue
         curves = [_measured(curve, cost_model) for curve in group]
         law = size_law(curves, names, params.tolist(), level)
         outcome.fits.append(NamedFit(key, cost_model, law.fit))
         if law.frontier is not None:
             least = np.array([curve.cost[0] for curve in curves])
             outcome.frontiers.append(Frontier(key, cost_model, names, params, least, law.frontier, law.fit))
-        if all(single is not None for single in singles):
+        if all(single is not None and _is_known(single, cost_model) for single in singles):
             either = [
                 with_single(curve, _measured(single, cost_model))
                 for curve, single in zip(curves, singles, strict=True)
@@ -167,13 +199,21 @@ def _fit_sizes(
             outcome.fits.append(NamedFit(key, cost_model, replace(fit, name="optimal_size_or_greedy")))
 
 
+def _is_known(curve: Curve, cost_model: str) -> bool:
+    return bool(np.isfinite(curve.measured[cost_model]).all())
+
+
 def _measured(curve: Curve, cost_model: str) -> MeasuredCurve:
-    return MeasuredCurve(curve.measured[cost_model], 1.0 - curve.accuracy, 1.0 - curve.draws)
+    """Errors by rising cost, which the seconds of searches need not do with the budget."""
+    order = np.argsort(curve.measured[cost_model], kind="stable")
+    return MeasuredCurve(
+        curve.measured[cost_model][order], 1.0 - curve.accuracy[order], 1.0 - curve.draws[:, order]
+    )
 
 
 def _fit_rows(named: NamedFit, experiment: str) -> list[list[str]]:
     fit = named.fit
-    head = [experiment, *named.key, named.cost_model, fit.name]
+    head = [experiment, *named.key, curves_column(named.cost_model), fit.name]
     tail = [fit.status, str(fit.points), number(fit.r_squared), number(fit.aicc), fit.note]
     if not fit.parameters:
         return [[*head, "", "", "", "", *tail]]

@@ -20,7 +20,7 @@ from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.config.verifiers import ImportedVerifier, Running
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_table

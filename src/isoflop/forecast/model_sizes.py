@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from isoflop.config.models import ModelSize
 from isoflop.config.training import LlamaShape
 from isoflop.config.verifiers import QwenPrm, Running, SkyworkPrm
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 
 # Layers and attention width of well-known models by millions of parameters, for sizes known by name only.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from isoflop.config.planning import Gpu, Planning
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 
 
 @dataclass(frozen=True)

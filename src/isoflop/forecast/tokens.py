@@ -15,7 +15,7 @@ from functools import cache
 
 from isoflop.config.generators import AnySearch
 from isoflop.config.planning import Planning
-from isoflop.costs import flops_kaplan, flops_total
+from isoflop.costs.flops import flops_kaplan, flops_total
 from isoflop.forecast.time import Placed, batch, read_seconds, write_seconds
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import ROOT, Grow, Question, Step, Tree

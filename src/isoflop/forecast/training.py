@@ -12,7 +12,7 @@ from isoflop.config.training import (
     PrmTraining,
     TrajectoryConfig,
 )
-from isoflop.costs import flops_kaplan
+from isoflop.costs.flops import flops_kaplan
 from isoflop.forecast.time import (
     batch,
     read_seconds,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.config.generators import AnySearch, Greedy, Revisions, Sampling
 from isoflop.config.planning import ModelUse, Planning
-from isoflop.costs import flops_kaplan, flops_of_positions, flops_total
+from isoflop.costs.flops import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast.comparisons import Comparison
 from isoflop.forecast.time import Placed, batch, read_seconds, start_seconds, write_seconds
 from isoflop.forecast.tokens import Lengths, Place, chain_work, expected_use, judged_texts, places

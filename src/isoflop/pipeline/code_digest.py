@@ -23,6 +23,7 @@ LOOKED_UP = {
     f"{PACKAGE}.selection.registry": (f"{PACKAGE}.selection.selectors",),
     f"{PACKAGE}.selection.aggregation": (f"{PACKAGE}.selection.aggregations",),
     f"{PACKAGE}.data.format": (f"{PACKAGE}.data.formats",),
+    f"{PACKAGE}.costs.registry": (f"{PACKAGE}.costs.models",),
 }
 
 

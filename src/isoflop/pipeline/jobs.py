@@ -136,7 +136,7 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
             *plan.paths.scores(whole),
         ]
         spec = (
-            RevisionPlan(plan).select(generator, int(length))
+            RevisionPlan(plan).select(pool.policy, generator, int(length))
             if length
             else plan.select(pool.policy, generator)
         )

@@ -10,12 +10,16 @@ from isoflop.config.check_models import is_local
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.verifiers import AnyVerifier, ImportedVerifier, Running
+from isoflop.costs.shape import Prices, Terms
 from isoflop.pipeline.paths import Paths
+from isoflop.selection.pool import POLICY
 
 _Model = TypeVar("_Model", Policy, Running)
 
 # What no result depends on, by the engine that it is for.
 _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
+
+_VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 # A model's card and pictures say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
@@ -45,7 +49,13 @@ class Models:
         """A verifier whose scores are imported."""
         entry = self._config.verifiers[name]
         assert isinstance(entry, ImportedVerifier)  # checked with the config
-        return entry
+        return entry.model_copy(update={"prices": None})
+
+    def terms(self, policy: str, verifiers: Iterable[str]) -> dict[str, Terms]:
+        """What cost models charge a policy (under POLICY) and verifiers by, by name."""
+        entries: dict[str, Policy | AnyVerifier] = {POLICY: self._config.policies[policy]}
+        entries |= {name: self._config.verifiers[name] for name in verifiers}
+        return {name: _terms(entry) for name, entry in entries.items()}
 
     def policy_files(self, name: str) -> list[str]:
         """Files or folder of a policy's checkpoint; none for a hub model."""
@@ -105,10 +115,23 @@ class Models:
             folder = {"model": self._paths.trained(entry.trained), "trained": None}
         # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
-        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family")
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family", "prices")
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _files(self, entry: Policy | AnyVerifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
         return [self._paths.trained(entry.trained)] if entry.trained else self.folder_files(entry.model)
+
+
+def _terms(entry: Policy | AnyVerifier) -> Terms:
+    """Prices, and bytes per number of the cache: those of the weights' type, 2 of a model that runs
+    elsewhere."""
+    prices = entry.prices
+    paid = None
+    if prices is not None:
+        cached = prices.input if prices.cached is None else prices.cached
+        paid = Prices(input=prices.input, cached=cached, output=prices.output)
+    if isinstance(entry, ImportedVerifier) or not entry.runs:
+        return Terms(prices=paid)
+    return Terms(prices=paid, value_bytes=_VALUE_BYTES[entry.dtype])

@@ -18,7 +18,7 @@ from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -239,15 +239,20 @@ class Plan:
         entry = config.generators[generator]
         if isinstance(entry, Greedy):
             code = code_digest("isoflop.stages.select")
-            return canonical(SelectSpec(seed=config.seed, generator_kind="greedy", code=code))
+            return canonical(
+                SelectSpec(seed=config.seed, generator_kind="greedy", code=code, **self.priced(policy, ()))
+            )
         kind: Literal["search", "import", "sampling"] = "sampling"
         if isinstance(entry, TreeSearch | Import):
             kind = "search" if isinstance(entry, TreeSearch) else "import"
         telling = config.difficulty is not None and config.difficulty.generator == generator
-        return self.select_from(generator, kind, self.pools.budgets(policy, generator), halves=telling)
+        return self.select_from(
+            policy, generator, kind, self.pools.budgets(policy, generator), halves=telling
+        )
 
     def select_from(
         self,
+        policy: str,
         generator: str,
         kind: Literal["sampling", "import", "search", "revisions"],
         budgets: tuple[int, ...],
@@ -275,11 +280,22 @@ class Plan:
                 length=length,
                 halves=halves,
                 code=code_digest("isoflop.stages.select"),
-                plugins=_plugins(
-                    (SELECTORS, selectors), (STEP_AGGREGATIONS, config.step_aggregations)
+                **self.priced(
+                    policy,
+                    self.pools.verifiers(generator),
+                    (SELECTORS, selectors),
+                    (STEP_AGGREGATIONS, config.step_aggregations),
                 ),
             )
         )
+
+    def priced(
+        self, policy: str, verifiers: Iterable[str], *asked: tuple[Registry[Any], Iterable[str]]
+    ) -> dict[str, Any]:
+        """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
+        costs = self.config.further_costs
+        terms = self.models.terms(policy, verifiers) if costs else {}
+        return {"costs": costs, "terms": terms, "plugins": _plugins(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -293,6 +309,7 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
                 seed=config.seed,

@@ -66,6 +66,7 @@ class ChoicePlan:
                 imported=isinstance(self._config.generators[generator], Import),
                 chains=generator in self._config.chains,
                 code=code_digest("isoflop.stages.difficulty"),
+                **self._plan.priced(policy, () if verifier is None else (verifier,)),
             )
         )
 
@@ -121,6 +122,7 @@ class ChoicePlan:
                 step_aggregation=config.headline.step_aggregation,
                 judges=self._judges(),
                 cost_model=config.headline.cost_model,
+                costs=config.further_costs,
                 splits=config.compute_optimal.splits,
                 exchange=()
                 if exchange is None

@@ -99,6 +99,7 @@ class ReportPlan:
                 outcome_verifiers=self._outcome_verifiers(),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
+                costs=config.claim_costs,
                 margin=config.claims.margin,
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._plan.estimated, config.generators)),

@@ -74,11 +74,11 @@ class RevisionPlan:
             )
         )
 
-    def select(self, generator: str, length: int) -> str:
+    def select(self, policy: str, generator: str, length: int) -> str:
         """Specification of the credits of chains of one length."""
         telling = any(pool.generator == generator for pool in ChoicePlan(self._plan).judged())
         budgets = self._chains(generator).budgets(length)
-        return self._plan.select_from(generator, "revisions", budgets, length, halves=telling)
+        return self._plan.select_from(policy, generator, "revisions", budgets, length, halves=telling)
 
     def table(self) -> list[str]:
         """The table of what becomes of answers along the chains, where there are any."""

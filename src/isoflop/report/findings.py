@@ -12,6 +12,7 @@ which that is not known: docs/design/verdicts.md.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from isoflop.claims.best_choice import BestChoice, best_choices
@@ -29,6 +30,7 @@ from isoflop.claims.wu2024 import Setting
 from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
+from isoflop.registries import COST_MODELS, FITTED_COSTS
 from isoflop.report.lookup import (
     Tables,
     fitted,
@@ -37,9 +39,11 @@ from isoflop.report.lookup import (
     of_strategy,
     setting,
 )
-from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
+
+_COUNTED = {"total": "prompts and verifier included", "wu2024": "generated tokens alone"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
         first = [
             over_greedy(evidence, about, spec),
             over_next_greedy(evidence, about, spec),
-            *map(_choice, best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed)),
+            *_choices(evidence, spec),
         ]
         rest = [
             *(search_over_sampling(evidence, about, name) for name in spec.search_names),
@@ -104,20 +108,22 @@ def over_next_greedy(evidence: Evidence, about: Setting, spec: ReportSpec) -> st
 
 def _at_most(gains: Sequence[Gain], about: Setting, spec: ReportSpec, baseline: str) -> str:
     """The gains of the largest budgets, each with its price under the headline's cost model."""
-    cost = "wu2024" if spec.headline.cost_model == "wu2024" else "total"
+    cost = spec.headline.cost_model
+    unit = "compute" if cost in FITTED_COSTS else COST_MODELS[cost].unit
     budgets = {one.budget for one in gains}
     samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
     listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the compute" for one in gains
+        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the {unit}" for one in gains
     )
     name = about.headline.name
     return f"{name[0].upper()}{name[1:]} over {samples} minus {baseline}, in points: {listed}"
 
 
 def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str:
-    """A search at its largest budget against samples, at equal compute under both cost models."""
+    """A search at its largest budget against samples, at equal compute under every cost model."""
     texts = []
-    for cost, name in (("total", "prompts and verifier included"), ("wu2024", "generated tokens alone")):
+    for cost in reversed(about.costs):
+        name = _COUNTED.get(cost, f"{COST_MODELS[cost].unit} counted")
         gains = search_gains(evidence, about, search, cost)
         if gains:
             listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
@@ -130,10 +136,16 @@ def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str
     )
 
 
-def _choice(choice: BestChoice) -> str:
+def _choices(evidence: Evidence, spec: ReportSpec) -> Iterator[str]:
+    """The choice at each of three budgets of the headline's cost."""
+    for choice in best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed):
+        yield _choice(choice, cost_traits(spec).unit)
+
+
+def _choice(choice: BestChoice, unit: str) -> str:
     """The choice at one budget, measured on other problems than it is made on."""
     text = (
-        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} FLOPs per problem: chosen "
+        f"{choice.name.capitalize()} budget, at most {scientific(choice.budget)} {unit} per problem: chosen "
         f"on half of the problems and measured on the other half, the best of {choice.options} choices is "
         f"right on {choice.accuracy.in_percent}; most often it is {choice.most_often} ({choice.share:.0%})."
     )
@@ -171,11 +183,17 @@ def _gain_of_verifier(tables: Tables, spec: ReportSpec, evidence: Evidence, abou
     gains = weighted_gains(evidence, about, budget) if budget > 1 else []
     if not gains:
         return ""
-    listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices['total'])} times the compute" for one in gains
+    known = "total" in about.costs and all(np.isfinite(one.prices["total"]) for one in gains)
+    cost = "total" if known else spec.headline.cost_model
+    unit, counted = (
+        ("compute", "prompts and verifier counted")
+        if cost == "total"
+        else (COST_MODELS[cost].unit, COST_MODELS[cost].label)
     )
-    costs = "prompts and verifier counted"
-    return f"Weighted minus majority voting at {budget} samples, in points, {costs}: {listed}."
+    listed = "; ".join(
+        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the {unit}" for one in gains
+    )
+    return f"Weighted minus majority voting at {budget} samples, in points, {counted}: {listed}."
 
 
 def over_optimisation(evidence: Evidence, about: Setting) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from isoflop.claims.wu2024 import COST_MODELS
 from isoflop.estimate import Estimate, scientific
+from isoflop.registries import COST_MODELS
 from isoflop.report.captions import FIGURE_CAPTIONS, FIGURE_TITLES
 from isoflop.report.findings import Headlines, difference
 from isoflop.report.html_choice import choice_tables, claim_tables, worth_telling
@@ -34,7 +34,7 @@ from isoflop.report.lookup import (
 from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
-from isoflop.report.spec import COST_LABELS, ReportSpec, assumption, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
 from isoflop.strategy import NONE, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
@@ -93,7 +93,7 @@ def render(
 
     `figures`: SVG by name; `samples`: by data set; `pools`: how solutions end; `published` as compared.
     """
-    costs = {cost: COST_LABELS[cost] for cost in COST_MODELS}
+    costs = {cost: COST_MODELS[cost].label for cost in spec.costs}
     environment = Environment(
         loader=PackageLoader("isoflop.report"),
         autoescape=True,
@@ -193,7 +193,8 @@ def table4_html(
     """The table in the layout of Wu et al. 2024, Table 4; the best of each policy in bold."""
     best = best_cells(table, spec.datasets, by)
     header = ["Model", "Strategy", "Samples"]
-    flops = "FLOPs (estimated)" if spec.tokens_estimated else "FLOPs"
+    unit = cost_traits(spec).unit
+    flops = f"{unit} (estimated)" if is_estimated(spec) else unit
     for dataset in spec.datasets:
         header += [f"{flops} {dataset}", f"{measure} {dataset}"]
     rows = []
@@ -234,7 +235,12 @@ def curves_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
                 here = line[line["budget"] == budget]
                 cells.append(Cell(_accuracy(here.iloc[0]) if len(here) else "–"))
             rows.append(cells)
-    header = ["Model", "Samples", f"FLOPs ({headline.name})", *(strategy.name for strategy in shown)]
+    header = [
+        "Model",
+        "Samples",
+        f"{cost_traits(spec).unit} ({headline.name})",
+        *(strategy.name for strategy in shown),
+    ]
     note = "Accuracy in percent with its interval. All rows are in tables/curves.csv."
     return HtmlTable(f"{dataset}: accuracy by number of samples", note, header, rows, folded=True)
 
@@ -266,7 +272,7 @@ def differences_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTab
 def fits_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """One row per fit of the headline's strategy, with its parameters, status and fit."""
     strategy = headline_strategy(tables.curves, spec)
-    x_names = {cost_column(spec): "FLOPs", "samples": "samples", "none": "–"}
+    x_names = {cost_column(spec): cost_traits(spec).unit, "samples": "samples", "none": "–"}
     chosen = [(strategy, policy) for policy in (*spec.policies, "all")]
     oracle = next((s for s in strategies(tables.curves, spec, oracle=True) if s.selector == "pass"), None)
     if oracle is not None:

@@ -7,15 +7,15 @@ import pandas as pd
 from isoflop.allocation.options import GENERATIONS
 from isoflop.allocation.tables import ALL, STUDY, last_choices
 from isoflop.estimate import Estimate, scientific
+from isoflop.registries import COST_MODELS
 from isoflop.report.figures.allocation import KIND_LABELS
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Choice
-from isoflop.report.spec import COST_LABELS, ReportSpec
+from isoflop.report.spec import ReportSpec
 from isoflop.verdicts.judge import ANY
 
 _CLAIMS_TITLE = "Claims of Snell et al. 2024 on these models"
-_CLAIM_COSTS = {"wu2024": COST_LABELS["wu2024"], "total": COST_LABELS["total"]}
 # Factors beyond this are told as such: nobody spends a hundred thousand times less.
 _MOST = 1e5
 
@@ -23,7 +23,9 @@ _MOST = 1e5
 def claim_tables(choice: Choice, spec: ReportSpec) -> list[tuple[HtmlTable, HtmlTable]]:
     """For each data set the verdicts, and the evidence."""
     costs = {
-        cost: _CLAIM_COSTS.get(cost, cost) for cost in choice.claims["cost_model"].unique() if cost != ANY
+        cost: COST_MODELS[cost].label if cost in COST_MODELS else cost
+        for cost in choice.claims["cost_model"].unique()
+        if cost != ANY
     }
     return [
         (
@@ -102,7 +104,7 @@ def _exchange_table(table: pd.DataFrame) -> HtmlTable:
         rows.append(
             [
                 *(Cell(str(row[name])) for name in ("dataset", "small", "large", "family")),
-                Cell(COST_LABELS[str(row["cost_model"])]),
+                Cell(COST_MODELS[str(row["cost_model"])].label),
                 Cell(f"{row['ratio']:g}"),
                 Cell(f"{row['multiplier']:.3g} × its answer{short}"),
                 Cell(str(row["bin"])),

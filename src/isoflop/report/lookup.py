@@ -10,7 +10,7 @@ from isoflop.errors import UserError
 from isoflop.estimate import Estimate
 from isoflop.fits.evidence import Evidence
 from isoflop.registries import SELECTORS
-from isoflop.report.spec import ReportSpec
+from isoflop.report.spec import ReportSpec, cost_column, cost_traits
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 
@@ -62,6 +62,7 @@ def setting(tables: Tables, spec: ReportSpec) -> Setting:
         strategies=strategies(tables.curves, spec),
         headline=headline_strategy(tables.curves, spec),
         margin=spec.margin,
+        costs=spec.costs,
     )
 
 
@@ -262,7 +263,9 @@ def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
 
 
 def check_curves(curves: pd.DataFrame, spec: ReportSpec, columns: Sequence[str]) -> None:
-    """Refuse curves that lack a column, a data set or a policy of the specification, by name."""
+    """Refuse curves that lack a column, a data set or a policy of the specification, or a headline's cost
+    that nobody knows, by name.
+    """
     missing = [name for name in columns if name not in curves.columns]
     if missing:
         raise UserError(f"tables/curves.csv: column {', '.join(missing)} is missing; delete it and run again")
@@ -273,3 +276,10 @@ def check_curves(curves: pd.DataFrame, spec: ReportSpec, columns: Sequence[str])
                 f"tables/curves.csv: {column} {', '.join(absent)} of the experiment has no rows; "
                 "delete the file and run again"
             )
+    unknown = curves[curves[cost_column(spec)].isna() & curves["policy"].isin(spec.policies)]
+    if len(unknown):
+        first, cost = unknown.iloc[0], spec.headline.cost_model
+        raise UserError(
+            f"tables/curves.csv: {cost} of {first['policy']}/{first['generator']} is not known: it needs "
+            f"{cost_traits(spec).needs}; choose another headline.cost_model"
+        )

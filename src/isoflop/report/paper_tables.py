@@ -21,7 +21,7 @@ from isoflop.report.lookup import (
     shown_budget,
     strategies,
 )
-from isoflop.report.spec import ReportSpec, cost_column
+from isoflop.report.spec import ReportSpec, cost_column, is_estimated
 from isoflop.strategy import NONE, Strategy, needs_verifier
 
 # Rows of Table 3 that are compared.
@@ -46,8 +46,8 @@ def table4(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     Strategies with several samples are shown at the largest budget that all policies have, a search without
     that budget at its own largest; greedy at 1.
     A strategy that a data set lacks has empty cells there, and a row without any cell is left out.
-    Accuracies are fractions in [0, 1], FLOPs per problem under the headline's cost model.
-    Where the FLOPs rest on estimated token counts, a last column says so.
+    Accuracies are fractions in [0, 1], cost per problem under the headline's cost model.
+    Where that rests on estimated token counts, a last column says so.
     Raises UserError where the policies share no budget.
     """
     cost = cost_column(spec)
@@ -61,7 +61,7 @@ def table4(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
             if row:
                 rows.append(row)
     columns = _table_columns(spec)
-    if spec.tokens_estimated:
+    if is_estimated(spec):
         columns.append("flops_estimated")
         rows = [row | {"flops_estimated": True} for row in rows]
     return pd.DataFrame(rows, columns=columns)
@@ -173,22 +173,27 @@ def table4_markdown(
     *,
     measure: str = "Accuracy",
     by: Sequence[str] = ("model",),
+    unit: str = "FLOPs",
 ) -> str:
-    """The table for a README: percentages with their interval, the best of each policy in bold."""
+    """The table for a README: percentages with their interval, the best of each policy in bold. `unit`: of
+    what is counted.
+    """
     header = ["Model", "Strategy", "Samples"]
-    flops = "FLOPs (estimated)" if "flops_estimated" in table else "FLOPs"
+    flops = f"{unit} (estimated)" if "flops_estimated" in table else unit
     for dataset in datasets:
         header += [f"{flops} {markdown_escape(dataset)}", f"{measure} {markdown_escape(dataset)} (%)"]
     return pipe_table(header, _cells(table, datasets, MARKDOWN, by), text_columns=2)
 
 
-def table3_markdown(table: pd.DataFrame, datasets: Sequence[str]) -> str:
+def table3_markdown(table: pd.DataFrame, datasets: Sequence[str], unit: str = "FLOPs") -> str:
     """The pass rates as `table4_markdown`, the better of sampling and REBASE at each number in bold."""
-    return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY)
+    return table4_markdown(table, datasets, measure="Pass rate", by=PASS_RATES_BY, unit=unit)
 
 
-def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str) -> str:
-    """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`."""
+def table4_latex(
+    table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str, unit: str = "FLOPs"
+) -> str:
+    """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`. `unit`: of what is counted."""
     columns = "llr" + "rr" * len(datasets)
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_escape(dataset)}}}" for dataset in datasets)
     rules = " ".join(rf"\cmidrule(lr){{{4 + 2 * i}-{5 + 2 * i}}}" for i in range(len(datasets)))
@@ -201,7 +206,7 @@ def table4_latex(table: pd.DataFrame, datasets: Sequence[str], caption: str, lab
         r"\toprule",
         rf"Model & Strategy & Samples & {groups} \\",
         rules,
-        " &  & " + r" & FLOPs & Accuracy (\%)" * len(datasets) + r" \\",
+        " &  & " + rf" & {unit} & Accuracy (\%)" * len(datasets) + r" \\",
         r"\midrule",
     ]
     previous = None

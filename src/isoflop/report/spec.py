@@ -8,8 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.costs import CostModel
-from isoflop.registries import PracticalSelectorName, StepAggregationName
+from isoflop.registries import (
+    CLAIM_COSTS,
+    COST_MODELS,
+    FITTED_COSTS,
+    CostModelName,
+    CostTraits,
+    PracticalSelectorName,
+    StepAggregationName,
+)
 
 FIGURES = (
     "error_by_size",
@@ -50,13 +57,6 @@ TABLES = (
 
 # What policies without a family of their own share.
 SHARED_FAMILY = "all"
-
-
-COST_LABELS = {
-    "wu2024": "2N × generated tokens",
-    "kaplan": "generated tokens, with attention",
-    "total": "prompts, samples and verifier",
-}
 
 
 def figure_names(
@@ -112,7 +112,7 @@ class Headline(BaseModel):
 
     selector: PracticalSelectorName
     step_aggregation: StepAggregationName
-    cost_model: CostModel
+    cost_model: CostModelName
 
 
 class PublishedTables(BaseModel):
@@ -138,7 +138,7 @@ class ReportSpec(BaseModel):
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
-    much less accurate still counts as no worse.
+    much less accurate still counts as no worse. `costs`: the cost models that claims are tested under.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
     beside the measured ones. `config_yaml` is printed as provenance, `pools` are data set,
@@ -164,6 +164,7 @@ class ReportSpec(BaseModel):
     outcome_verifiers: tuple[str, ...] = ()
     step_aggregations: tuple[StepAggregationName, ...] = ()
     headline: Headline
+    costs: tuple[CostModelName, ...] = CLAIM_COSTS
     margin: float = Field(default=0.01, ge=0.0)
     level: float = Field(gt=0.0, lt=1.0)
     tokens_estimated: bool = False
@@ -185,6 +186,11 @@ class ReportSpec(BaseModel):
             choice=self.choice,
             exchange=self.exchange,
         )
+
+    @property
+    def further_costs(self) -> tuple[str, ...]:
+        """The cost models beyond those of every study."""
+        return tuple(name for name in self.costs if name not in FITTED_COSTS)
 
     @property
     def sizes(self) -> dict[str, tuple[str, ...]]:
@@ -214,12 +220,22 @@ def assumption(spec: ReportSpec) -> str:
     return f"That {' and that '.join(parts)} {verb} assumed: the files do not say."
 
 
+def cost_traits(spec: ReportSpec) -> CostTraits:
+    """The headline's cost model."""
+    return COST_MODELS[spec.headline.cost_model]
+
+
+def is_estimated(spec: ReportSpec) -> bool:
+    """Whether the headline's cost rests on an estimate of tokens."""
+    return spec.tokens_estimated and cost_traits(spec).of_tokens
+
+
 def cost_label(spec: ReportSpec) -> str:
-    """What the headline's FLOPs count, and on what estimate they rest."""
-    label = COST_LABELS[spec.headline.cost_model]
-    return f"{label}, tokens estimated" if spec.tokens_estimated else label
+    """What the headline's cost counts, and on what estimate it rests."""
+    label = cost_traits(spec).label
+    return f"{label}, tokens estimated" if is_estimated(spec) else label
 
 
 def cost_column(spec: ReportSpec) -> str:
-    """The column of `curves.csv` that holds the headline's cost, in FLOPs per problem."""
-    return f"flops_{spec.headline.cost_model}"
+    """The column of `curves.csv` that holds the headline's cost per problem."""
+    return cost_traits(spec).curves_column

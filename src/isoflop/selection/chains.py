@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.arrays import Floats, Ints
-from isoflop.costs import revision_costs
+from isoflop.costs.pools import revision_costs
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.selection.pool import Group, PickingCredits, SelectSpec, groups
@@ -48,12 +48,11 @@ class ChainPool:
             for picking, weights in zip(group.pickings, group.weights, strict=True)
         ]
 
-    def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
-        """Expected cost of a random subset of chains: columns of CREDITS, [budgets, problems]."""
+    def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
+        """Expected cost of a random subset of chains by column, [budgets, problems]."""
         samples = self.samples
-        return revision_costs(
-            budgets, self.rows, samples.prompt, samples.policy, samples.verifiers.get(verifier)
-        )
+        read = samples.verifiers.get(verifier)
+        return revision_costs(budgets, self.rows, samples.prompt, samples.policy, read, asked)
 
     def _picking_credits(
         self, group: Group, picking: Picking, weights: Floats | None, spec: SelectSpec

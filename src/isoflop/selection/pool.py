@@ -9,12 +9,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import COST_MODELS
+from isoflop.costs.shape import Terms
 from isoflop.errors import UserError
-from isoflop.registries import SelectorName, StepAggregationName
+from isoflop.registries import CostModelName, SelectorName, StepAggregationName
 from isoflop.selection.aggregation import aggregate_steps
 from isoflop.selection.registry import Selector, selector
 from isoflop.strategy import NONE, Picking, needs_verifier
+
+# Whose terms are the policy's: no verifier is called so.
+POLICY = NONE
 
 
 class SelectSpec(BaseModel):
@@ -23,9 +26,11 @@ class SelectSpec(BaseModel):
     `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
     them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
     greedy, which has one candidate, budgets, selectors and step aggregations have no effect. `length`: of the
-    chains of revisions that are picked from. `halves`: the pool tells difficulty, so each of its halves is
-    measured too, while the other tells. `code`: digest of the stage's import closure; `plugins`: of the files
-    that define selectors and step aggregations of other packages, by name.
+    chains of revisions that are picked from. `costs`: cost models beyond those of every study; `terms`: what
+    they charge the policy (under POLICY) and verifiers by, by name. `halves`: the pool tells difficulty, so
+    each of its halves is measured too, while the other tells. `code`: digest of the stage's import closure;
+    `plugins`: of the files that define selectors, step aggregations and cost models of other packages, by
+    name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +40,8 @@ class SelectSpec(BaseModel):
     step_aggregations: tuple[StepAggregationName, ...] = ()
     verifiers: tuple[str, ...] = ()
     outcome_verifiers: tuple[str, ...] = ()
-    cost_models: tuple[str, ...] = COST_MODELS
+    costs: tuple[CostModelName, ...] = ()
+    terms: Mapping[str, Terms] = Field(default_factory=dict)
     seed: int
     generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
     length: int | None = None
@@ -45,11 +51,9 @@ class SelectSpec(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.cost_models != COST_MODELS:
-            raise ValueError(f"cost_models: the table has all of {', '.join(COST_MODELS)}, in this order")
         if not self.budgets or self.budgets[0] < 1 or any(a >= b for a, b in pairwise(self.budgets)):
             raise ValueError(f"budgets: {self.budgets} must start at 1 or above and rise")
-        for key in ("selectors", "step_aggregations", "verifiers"):
+        for key in ("selectors", "step_aggregations", "verifiers", "costs"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: a name is given twice")
@@ -129,8 +133,10 @@ class Pool(Protocol):
         """
         ...
 
-    def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
-        """Expected costs: columns of CREDITS, [budgets, problems]. `verifier`: "none" where none is used."""
+    def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
+        """Expected costs by column, [budgets, problems]. `verifier`: "none" where none is used. `asked`: cost
+        models beyond those of every study.
+        """
         ...
 
 

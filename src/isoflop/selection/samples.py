@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isoflop.arrays import Bools, Floats
-from isoflop.costs import Usage, expected_costs
+from isoflop.costs.pools import expected_costs
+from isoflop.costs.work import Usage
 from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 from isoflop.selection.pool import Candidates, Group, PickingCredits, SelectSpec, StepScores, groups
@@ -47,11 +48,10 @@ class SamplePool:
         asked = groups(self.candidates, self.scores, spec)
         return [credits for group in asked for credits in self._group_credits(group, spec)]
 
-    def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
-        """Expected cost of a random k-subset: columns of CREDITS, [budgets, problems]."""
-        return expected_costs(
-            budgets, self.candidates.sizes, self.prompt, self.policy, self.verifiers.get(verifier)
-        )
+    def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
+        """Expected cost of a random k-subset by column, [budgets, problems]."""
+        read = self.verifiers.get(verifier)
+        return expected_costs(budgets, self.candidates.sizes, self.prompt, self.policy, read, asked)
 
     def part(self, rows: Bools) -> "SamplePool":
         """The pool of some candidates, [candidates], at least one of each problem; seconds go by tokens."""

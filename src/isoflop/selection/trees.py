@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import ModelShape, search_costs
+from isoflop.costs.pools import search_costs
+from isoflop.costs.work import Party
 from isoflop.errors import UserError
 from isoflop.selection.pool import Candidates, PickingCredits, SelectSpec, StepScores, groups
 from isoflop.selection.registry import Answers, Selector
@@ -33,8 +34,8 @@ class TreePool:
     budgets: tuple[int, ...]
     runs: int
     usage: Mapping[str, Floats]
-    policy: ModelShape
-    verifier: ModelShape
+    policy: Party
+    verifier: Party
 
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
         """Credits of every picking, exact: [budgets, problems], means over runs, by `spec.selectors`.
@@ -51,13 +52,13 @@ class TreePool:
             for picking, weights in zip(group.pickings, group.weights, strict=True)
         ]
 
-    def costs(self, budgets: Sequence[int], verifier: str) -> dict[str, Floats]:
-        """Cost of the searches: columns of CREDITS, [budgets, problems], means over runs.
+    def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
+        """Cost of the searches by column, [budgets, problems], means over runs.
 
         `budgets` are the searches' own, and the verifier's reading belongs to the search, whatever picks the
         answer.
         """
-        return search_costs(self.usage, self.policy, self.verifier)
+        return search_costs(self.usage, self.policy, self.verifier, asked)
 
     def _picking_credits(
         self, selector: Selector, picking: Picking, weights: Floats | None

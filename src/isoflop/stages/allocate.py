@@ -10,18 +10,20 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pydantic import ValidationError
 
+from isoflop.allocation.difficulty import difficulty_schema
 from isoflop.allocation.exchange_curves import exchange_curves, pair_curves
 from isoflop.allocation.exchange_study import exchanges
 from isoflop.allocation.options import CreditsTable
 from isoflop.allocation.study import Pair, study_choice
 from isoflop.allocation.tables import by_difficulty, compute_optimal, exchange
 from isoflop.claims.snell2024 import snell_claims
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
+from isoflop.registries import cost_columns, measured_costs
 from isoflop.specs import AllocateSpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.tables import CREDITS, DIFFICULTY
+from isoflop.tables import CREDITS, with_columns
 from isoflop.verdicts.judge import claims_csv
 
 _COMMAND = StageCommand(
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str]) -> None:
     credits, parameters = _credits(spec, files.tables[: len(spec.pools)])
     tables = dict(zip(spec.difficulties, files.tables[len(spec.pools) :], strict=True))
     telling = {(dataset, policy): generator for dataset, policy, generator in spec.difficulties}
-    difficulties = {one[:2]: read_table(path, DIFFICULTY).to_pandas() for one, path in tables.items()}
+    schema = difficulty_schema(spec.costs)
+    difficulties = {one[:2]: read_table(path, schema).to_pandas() for one, path in tables.items()}
     pairs = [
         Pair(
             dataset=dataset,
@@ -61,9 +64,9 @@ def main(arguments: Sequence[str]) -> None:
     studied = study_choice(pairs, spec)
     swaps = exchanges(studied, pairs, spec)
     kinds = {pool.generator.partition("/")[0]: pool.kind for pool in spec.pools}
-    claims = claims_csv(snell_claims(studied, swaps, kinds, spec.level), spec.experiment)
+    claims = claims_csv(snell_claims(studied, swaps, kinds, spec.level, spec.costs), spec.experiment)
     written = {
-        files.by_difficulty: by_difficulty(studied, spec.experiment, spec.level),
+        files.by_difficulty: by_difficulty(studied, spec.experiment, spec.level, spec.costs),
         files.compute_optimal: compute_optimal(studied, spec.experiment, spec.level),
         files.exchange: exchange(swaps, spec.experiment, spec.level),
         files.claims: claims,
@@ -78,15 +81,18 @@ def main(arguments: Sequence[str]) -> None:
 
 def _credits(
     spec: AllocateSpec, paths: Sequence[str]
-) -> tuple[dict[tuple[str, str], dict[str, CreditsTable]], dict[str, int]]:
-    """Credits by data set and policy, then generator; and the parameters of every policy."""
+) -> tuple[dict[tuple[str, str], dict[str, CreditsTable]], dict[str, int | None]]:
+    """Credits by data set and policy, then generator; and the parameters of every policy that a token meets,
+    None where nobody knows them.
+    """
     found: dict[tuple[str, str], dict[str, CreditsTable]] = {}
-    parameters: dict[str, int] = {}
+    parameters: dict[str, int | None] = {}
     for pool, path in zip(spec.pools, paths, strict=True):
-        table = read_table(path, CREDITS)
+        table = read_table(path, with_columns(CREDITS, cost_columns(measured_costs(spec.costs))))
         metadata = table_metadata(table)
+        known = metadata.get("policy", "")
         try:
-            parameters[pool.policy] = ModelShape.model_validate(metadata.get("policy")).parameters
+            parameters[pool.policy] = None if known is None else ModelShape.model_validate(known).active
         except ValidationError as error:
             raise UserError(f"{path}: names no policy in its metadata; delete it and run again") from error
         nominal = metadata.get("nominal_samples", {})

@@ -4,24 +4,26 @@ SPEC is the JSON of `isoflop.specs.DifficultySpec`; the score table and its ledg
 names a verifier. OUT has the columns of `isoflop.tables.DIFFICULTY`.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from isoflop.allocation.difficulty import mean_scores, pass_rates, quantile_bins
+from isoflop.allocation.difficulty import difficulty_schema, mean_scores, pass_rates, quantile_bins
 from isoflop.allocation.halves import HALVES, WHOLE, halved
 from isoflop.arrays import Floats
 from isoflop.errors import run_main
 from isoflop.files import write_table
+from isoflop.registries import cost_columns, fitted_costs
 from isoflop.selection.pool import solution_scores
 from isoflop.selection.samples import SamplePool
 from isoflop.specs import DifficultySpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.pools import first_answers, read_samples
 from isoflop.strategy import NONE
-from isoflop.tables import DIFFICULTY
+from isoflop.tables import verified
 
 _COMMAND = StageCommand(
     "difficulty",
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         verifiers=[spec.verifier] if spec.verifier else [],
         outcome_verifiers=[spec.verifier] if spec.verifier and spec.outcome else [],
         imported=spec.imported,
+        terms=spec.terms,
     )
     problems, pool = read.problems, read.pool
     if spec.chains:
@@ -54,11 +57,13 @@ def main(arguments: Sequence[str]) -> None:
     parts = [pool]
     if pool.candidates.sizes.min() > 1:
         parts += [pool.part(halved(pool.candidates.sizes, half)) for half in HALVES]
-    columns: dict[str, list[object]] = {name: [] for name in DIFFICULTY.names}
+    schema = difficulty_schema(spec.costs)
+    columns: dict[str, list[object]] = {name: [] for name in schema.names}
     for half, part in enumerate(parts):
         for name, values in _columns(problems, part, half, spec).items():
             columns[name] += values
-    write_table(files.out, columns, DIFFICULTY, {"policy": pool.policy.model.model_dump()})
+    policy = pool.policy.model
+    write_table(files.out, columns, schema, {"policy": None if policy is None else policy.model_dump()})
     count = len(problems)
     sizes = np.bincount(columns["oracle_bin"][:count], minlength=spec.bins + 1)[1:]  # type: ignore[arg-type]
     print(f"{count} problems in bins of {', '.join(map(str, sizes.tolist()))}", file=sys.stderr)
@@ -81,8 +86,11 @@ def _columns(
         "predicted_bin": [None] * count,
         "flops_total_verified": [None] * count,
     }
-    for name in ("flops_wu2024", "flops_kaplan", "flops_total"):
-        columns[name] = _whole(pool, NONE)[name].tolist()
+    plain, further = _whole(pool, NONE, spec.costs), cost_columns(spec.costs)
+    for name in cost_columns(fitted_costs(spec.costs)):
+        columns[name] = plain[name].tolist()
+    for name in further:
+        columns[verified(name)] = [math.nan] * count
     if spec.verifier is not None:
         aggregation = "last" if spec.outcome else spec.step_aggregation
         scores = solution_scores(pool.candidates.sizes, pool.scores[spec.verifier], aggregation)
@@ -90,13 +98,15 @@ def _columns(
         predicted = mean_scores(scores, pool.candidates.sizes, whole=half == WHOLE)
         columns["predicted"] = predicted.tolist()
         columns["predicted_bin"] = quantile_bins(predicted, spec.bins).tolist()
-        columns["flops_total_verified"] = _whole(pool, spec.verifier)["flops_total"].tolist()
+        read = _whole(pool, spec.verifier, spec.costs)
+        for name in ("flops_total", *further):
+            columns[verified(name)] = read[name].tolist()
     return columns
 
 
-def _whole(pool: SamplePool, verifier: str) -> dict[str, Floats]:
-    """What sampling each problem's whole pool cost, columns of CREDITS, [problems]."""
-    two = pool.costs((1, 2), verifier)
+def _whole(pool: SamplePool, verifier: str, costs: Sequence[str]) -> dict[str, Floats]:
+    """What sampling each problem's whole pool cost, by column, [problems]."""
+    two = pool.costs((1, 2), verifier, costs)
     # Costs are linear in the number of samples, which may differ between problems.
     return {name: cost[0] + (pool.candidates.sizes - 1) * (cost[1] - cost[0]) for name, cost in two.items()}
 

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pydantic import ValidationError
 
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_table, write_text
 from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
-from isoflop.fits.evidence_table import measured_columns, measured_metadata
+from isoflop.fits.evidence_table import measured_columns, measured_metadata, measured_schema
 from isoflop.fits.tables import fit_all, fits_csv
+from isoflop.registries import cost_columns, measured_costs
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.tables import CREDITS, MEASURED
+from isoflop.tables import CREDITS, with_columns
 
 _COMMAND = StageCommand(
     "fit",
@@ -43,26 +44,44 @@ def main(arguments: Sequence[str]) -> None:
     resampling = Resampling(spec.draws, spec.seed)
     curves: list[Curve] = []
     for about, path in zip(spec.inputs, files.pools, strict=True):
-        table = read_table(path, CREDITS)
-        params = _policy(table, path).parameters
-        credits = table.to_pandas()
-        curves += build_curves(credits, about, params, resampling, level=spec.level, source=path)
-    outcome = fit_all(curves, spec.level, spec.families)
-    write_text(files.curves, curves_csv(curves, spec.experiment))
+        table = read_table(path, with_columns(CREDITS, cost_columns(measured_costs(spec.costs))))
+        policy = _policy(table, path)
+        curves += build_curves(
+            table.to_pandas(),
+            about,
+            None if policy is None else policy.parameters,
+            resampling,
+            level=spec.level,
+            source=path,
+            costs=spec.costs,
+        )
+    outcome = fit_all(curves, spec.level, spec.families, spec.costs)
+    write_text(files.curves, curves_csv(curves, spec.experiment, spec.costs))
     write_text(files.fits, fits_csv(outcome, curves, spec.experiment))
     write_text(
         files.differences,
-        differences_csv(curves, spec.experiment, spec.level, families=spec.families, searches=spec.searches),
+        differences_csv(
+            curves,
+            spec.experiment,
+            spec.level,
+            families=spec.families,
+            searches=spec.searches,
+            costs=spec.costs,
+        ),
     )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}
-    write_table(files.draws, draws_columns(outcome, curves, spec.level, spec.families), DRAWS, metadata)
+    drawn = draws_columns(outcome, curves, spec.level, spec.families, spec.costs)
+    write_table(files.draws, drawn, DRAWS, metadata)
     behind = {"experiment": spec.experiment, **measured_metadata(resampling, spec.level)}
-    write_table(files.credits, measured_columns(curves), MEASURED, behind)
+    write_table(files.credits, measured_columns(curves, spec.costs), measured_schema(spec.costs), behind)
     _report(curves, [named.fit.status for named in outcome.fits])
 
 
-def _policy(table: pa.Table, path: str) -> ModelShape:
+def _policy(table: pa.Table, path: str) -> ModelShape | None:
+    """The shape of the policy; None where the table says that nobody knows it."""
     metadata = table_metadata(table)
+    if "policy" in metadata and metadata["policy"] is None:
+        return None
     try:
         return ModelShape.model_validate(metadata.get("policy"))
     except ValidationError as error:

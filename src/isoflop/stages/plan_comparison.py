@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from isoflop.config.models import checkpoint_name
 from isoflop.config.planning import ModelUse
-from isoflop.costs import ModelShape, flops_kaplan, flops_total, search_flops
+from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata, write_text
 from isoflop.fits.evidence_table import read_evidence
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write both tables; raises UserError on bad input."""
     given = _COMMAND.read(PlanComparisonSpec, arguments)
     spec, files = given.spec, given.files
-    credits = read_table(files.credits, MEASURED)
+    credits = read_table(files.credits, MEASURED, further=True)
     jobs = compared(Path(files.results), spec.work, given.runtime)
     intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), files.credits))
     write_text(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))

@@ -8,10 +8,11 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 
 from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.data.format import import_format
 from isoflop.data.pooling import Demands, Pool, Target, pool
 from isoflop.data.problems import Row, read_rows
@@ -71,14 +72,12 @@ def _by_ending(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Iterato
         yield name, ((f"{name}{place.removeprefix(str(path))}", values) for place, values in rows)
 
 
-def _shape(size: ModelSize | None) -> ModelShape:
+def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
+    """The shape of a model whose work is imported, as metadata have it; None where nobody knows it."""
     assert size is not None  # checked with the config
-    return ModelShape(
-        parameters=size.parameters,
-        embedding_parameters=0,
-        layers=size.layers,
-        attention_width=size.attention_width,
-    )
+    if size == "unknown":
+        return None
+    return ModelShape(embedding_parameters=0, **size.model_dump()).model_dump()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -125,7 +124,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         solution.tokens if solution.tokens is not None else count(solution.text) for *_, solution in rows
     ]
     steps = [_texts(solution, scored=spec.verifier is not None) for *_, solution in rows]
-    policy = _shape(spec.policy.size).model_dump()
+    policy = _shape(spec.policy.size)
     keys: dict[str, list[object]] = {
         "problem_id": [problem for problem, *_ in rows],
         "candidate": [number for _, number, _ in rows],
@@ -161,7 +160,7 @@ def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Nam
         return
     read = [prompt + total for prompt, total in zip(prompts, tokens, strict=True)]
     scores = [list(solution.scores or ()) for *_, solution in rows]
-    model = _shape(spec.verifier.size).model_dump()
+    model = _shape(spec.verifier.size)
     write_table(
         files.scores,
         {**keys, "step_scores": list(scores), "verifier_tokens": list(read)},

@@ -17,6 +17,7 @@ from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
 from isoflop.errors import run_main
 from isoflop.files import atomic_path, write_text
+from isoflop.fits.curves import curves_columns
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.figures.trees import draw_trees
@@ -26,12 +27,11 @@ from isoflop.report.lookup import Tables, check_curves, intervals_note, largest_
 from isoflop.report.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
 from isoflop.report.published import compare, published_csv, published_markdown, read_published
 from isoflop.report.sample_counts import counts_table, samples_csv, unread_sentences
-from isoflop.report.spec import ReportSpec, cost_label
+from isoflop.report.spec import ReportSpec, cost_label, cost_traits
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
 from isoflop.stages.shared.study_tables import read_csv, read_tables
-from isoflop.tables import CURVES_COLUMNS
 from isoflop.verdicts.judge import claims_csv
 
 _COMMAND = StageCommand(
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     given = _COMMAND.read(ReportSpec, arguments)
     spec, results, out = given.spec, Path(given.files.results), Path(given.files.out)
     tables = read_tables(results, spec)
-    check_curves(tables.curves, spec, CURVES_COLUMNS)
+    check_curves(tables.curves, spec, curves_columns(spec.further_costs))
 
     provenance = read_provenance(results, spec)
     counts = read_counts(results, provenance.costs)
@@ -57,19 +57,20 @@ def main(arguments: Sequence[str]) -> None:
     ]
     paper = table4(tables.curves, spec)
     about_intervals = intervals_note(tables.curves, spec)
-    caption = f"{spec.title}. FLOPs per problem: {cost_label(spec)}. {about_intervals}."
+    unit = cost_traits(spec).unit
+    caption = f"{spec.title}. {unit} per problem: {cost_label(spec)}. {about_intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets))
-    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}")
+    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets, unit=unit))
+    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", unit)
     write_text(out / "tables" / "table4.tex", latex)
     if spec.searches:
         lower = table1(tables.curves, spec)
         write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
-        write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets))
+        write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets, unit=unit))
     if spec.program_datasets:
         passed = table3(tables.curves, spec)
         write_text(out / "tables" / "table3.csv", passed.to_csv(index=False, lineterminator="\n"))
-        write_text(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets))
+        write_text(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets, unit))
     published = None
     if spec.published:
         numbers = [read_published(path, read_csv(Path(path))) for path in spec.published.files]
@@ -115,7 +116,7 @@ def _gains(tables: Tables, spec: ReportSpec) -> str:
         dataset: list(all_gains(tables.evidence[dataset], about, spec.search_names, budget))
         for dataset in spec.datasets
     }
-    return gains_csv(gains, spec.experiment).to_csv(index=False, lineterminator="\n")
+    return gains_csv(gains, spec.experiment, spec.costs).to_csv(index=False, lineterminator="\n")
 
 
 def _saved(figure: Figure, base: Path) -> bytes:

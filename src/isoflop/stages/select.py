@@ -8,17 +8,17 @@ shapes of the policy and the verifiers, and how exact the estimates are.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
 
 from isoflop.allocation.halves import HALVES, WHOLE, halved, halved_chains
 from isoflop.arrays import Bools, Ints
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import write_table
-from isoflop.registries import SELECTORS
+from isoflop.registries import SELECTORS, cost_columns, measured_costs
 from isoflop.seeds import derive_seed
 from isoflop.selection.chains import ChainPool
 from isoflop.selection.pool import PickingCredits, Pool, SelectSpec
@@ -33,7 +33,7 @@ from isoflop.stages.shared.pools import (
     read_searches,
 )
 from isoflop.strategy import NO_ANSWER
-from isoflop.tables import CREDITS
+from isoflop.tables import CREDITS, with_columns
 
 _COMMAND = StageCommand(
     "select",
@@ -60,8 +60,8 @@ class _Input:
     problems: pa.Table
     pool: AnyPool
     picked: tuple[Ints, Bools]
-    policy: ModelShape
-    verifiers: dict[str, ModelShape]
+    policy: ModelShape | None
+    verifiers: dict[str, ModelShape | None]
     first: Bools | None
 
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     read = _read(spec, [files.problems, files.candidates, files.grades, files.ledger, *files.scores])
     credits = read.pool.credits(spec)
-    columns = _columns(credits, read.problems, read.pool, WHOLE)
+    columns = _columns(credits, read.problems, read.pool, WHOLE, spec.costs)
     for half in HALVES if spec.halves else ():
         for name, values in _half_columns(read, half, spec).items():
             columns[name] += values
@@ -89,18 +89,27 @@ def main(arguments: Sequence[str]) -> None:
         "unfinished": int(np.count_nonzero(~finished)),
     }
     metadata: dict[str, object] = {
-        "policy": read.policy.model_dump(),
-        "verifiers": {name: shape.model_dump() for name, shape in read.verifiers.items()},
+        "policy": _dumped(read.policy),
+        "verifiers": {name: _dumped(shape) for name, shape in read.verifiers.items()},
         **counts,
         **_notes(read.pool, credits, spec),
     }
-    write_table(files.out, columns, CREDITS, metadata)
+    write_table(files.out, columns, _schema(spec.costs), metadata)
     print(
         f"{len(credits)} strategies on {len(read.problems)} problems, {counts['candidates']} candidates, "
         f"{counts['unfinished']} of them unfinished; largest Monte Carlo standard error of an accuracy: "
         f"{_largest_error(credits):.2g}",
         file=sys.stderr,
     )
+
+
+def _dumped(shape: ModelShape | None) -> dict[str, object] | None:
+    return None if shape is None else shape.model_dump()
+
+
+def _schema(costs: Sequence[str]) -> pa.Schema:
+    """The columns of the table, those of the costs that are asked for among them."""
+    return with_columns(CREDITS, cost_columns(measured_costs(costs)))
 
 
 def _notes(pool: AnyPool, credits: Sequence[PickingCredits], spec: SelectSpec) -> dict[str, object]:
@@ -138,14 +147,16 @@ def _read(spec: SelectSpec, paths: Sequence[str]) -> _Input:
 def _read_searches(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _Input:
     # The ledger is the table of the searches' usage.
     verifier = spec.verifiers[0]
-    read = read_searches(paths[:5], budgets=spec.budgets, verifier=verifier, logprobs=logprobs)
+    read = read_searches(
+        paths[:5], budgets=spec.budgets, verifier=verifier, logprobs=logprobs, terms=spec.terms
+    )
     pool = read.pool
     return _Input(
         problems=read.problems,
         pool=pool,
         picked=(pool.candidates.answer_class, pool.finished),
-        policy=pool.policy,
-        verifiers={verifier: pool.verifier},
+        policy=pool.policy.shape,
+        verifiers={verifier: pool.verifier.shape},
         first=None,
     )
 
@@ -158,6 +169,7 @@ def _read_samples(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _In
         outcome_verifiers=spec.outcome_verifiers,
         imported=spec.generator_kind == "import",
         logprobs=logprobs,
+        terms=spec.terms,
     )
     samples = read.pool
     pool: SamplePool | ChainPool = samples
@@ -185,7 +197,7 @@ def _half_columns(read: _Input, half: int, spec: SelectSpec) -> dict[str, list[o
         return {}
     seed = derive_seed("half", spec.seed, half)
     half_spec = spec.model_copy(update={"budgets": budgets, "seed": seed})
-    return _columns(part.credits(half_spec), read.problems, part, half)
+    return _columns(part.credits(half_spec), read.problems, part, half, spec.costs)
 
 
 def _half(read: _Input, half: int) -> tuple[Pool, int]:
@@ -205,10 +217,11 @@ def _columns(
     problems: pa.Table,
     pool: Pool,
     half: int,
+    costs: Sequence[str],
 ) -> dict[str, list[object]]:
-    """The columns of CREDITS: by strategy, then budget, then problem."""
-    columns: dict[str, list[object]] = {name: [] for name in CREDITS.names}
-    count, costs_of = len(problems), cache(pool.costs)
+    """The columns of CREDITS and of `costs`: by strategy, then budget, then problem."""
+    columns: dict[str, list[object]] = {name: [] for name in _schema(costs).names}
+    count, costs_of = len(problems), cache(partial(pool.costs, asked=costs))
     for row in credits:
         for name in ("problem_id", "level"):
             columns[name] += problems[name].to_pylist() * len(row.budgets)

@@ -27,7 +27,7 @@ from isoflop.config.verifiers import (
     TokenClass,
     TokenPair,
 )
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.engines.checkpoints import load_output_embeddings, load_tensors
 from isoflop.errors import UserError
 from isoflop.verifiers.layouts import token_id

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.lookup import Tables
-from isoflop.report.spec import COST_LABELS, ReportSpec
+from isoflop.report.spec import ReportSpec, cost_traits, is_estimated
 
 _MOST_COLUMNS = 4
 _MOST_TITLE_LETTERS = 24
@@ -85,11 +85,11 @@ def grouped_panels(
 
 
 def flops_label(spec: ReportSpec) -> str:
-    """What an axis of FLOPs counts."""
-    counted = COST_LABELS[spec.headline.cost_model]
-    if spec.tokens_estimated:
-        return f"FLOPs per problem, tokens estimated\n({counted})"
-    return f"FLOPs per problem ({counted})"
+    """What an axis of the headline's cost counts, usually FLOPs."""
+    cost = cost_traits(spec)
+    if is_estimated(spec):
+        return f"{cost.unit} per problem, tokens estimated\n({cost.label})"
+    return f"{cost.unit} per problem ({cost.label})"
 
 
 def error_band(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle, *, joined: bool = False) -> None:
@@ -157,13 +157,13 @@ def handle(look: fs.LineStyle, label: str, *, line: bool = True) -> Line2D:
 
 def policy_label(tables: Tables, policy: str) -> str:
     """The policy's name, with its size where the name does not already say it."""
-    if _SAYS_SIZE.search(policy):
+    if _SAYS_SIZE.search(policy) or np.isnan(parameters_of(tables, policy)):
         return policy
     return f"{policy} ({size_label(parameters_of(tables, policy))})"
 
 
 def parameters_of(tables: Tables, policy: str) -> float:
-    """The policy's number of parameters."""
+    """The policy's number of parameters; nan where nobody knows it."""
     return float(tables.curves.loc[tables.curves["policy"] == policy, "policy_params"].iloc[0])
 
 

@@ -4,8 +4,8 @@ A panel per data set and family of policies. A family of one size has a panel on
 family has several, and then beside all others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,9 +132,9 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
-    panels = [one for one in size_panels(tables, spec) if len(one.policies) > 1]
+    panels = [one for one in _sized(tables, spec) if len(one.policies) > 1]
     if not panels:
-        return message("No data set has several sizes of one family to compare.")
+        return message("No data set has several known sizes of one family to compare.")
     figure, grid = _grid(len(panels), 2.3, 0.85)
     for axes, one in zip(grid, panels, strict=False):
         sizes = [parameters_of(tables, policy) for policy in one.policies]
@@ -173,6 +173,13 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     handles.append(Line2D([], [], label="change at a price", **_AT_PRICE))
     fs.legend_above(figure, handles)
     return figure
+
+
+def _sized(tables: Tables, spec: ReportSpec) -> Iterator[SizePanel]:
+    """The panels of `size_panels` with the policies whose size is known."""
+    for one in size_panels(tables, spec):
+        known = tuple(name for name in one.policies if np.isfinite(parameters_of(tables, name)))
+        yield replace(one, policies=known) if known else one
 
 
 def entry_prices(tables: Tables, one: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:

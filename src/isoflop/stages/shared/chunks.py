@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.costs import ModelShape
+from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import atomic_path, write_columns, write_text
 from isoflop.pipeline.shards import Shard, shard_of
@@ -188,7 +188,7 @@ class ProgressLine:
         )
 
 
-def ledger(totals: dict[str, float], model: dict[str, Any]) -> str:
+def ledger(totals: dict[str, float], model: dict[str, Any] | None) -> str:
     """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
     whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
     machine = {

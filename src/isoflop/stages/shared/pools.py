@@ -1,7 +1,7 @@
 """A pool of candidates as the stages that pick from it read it: its tables and ledgers, checked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.arrays import Bools, Floats, Ints
-from isoflop.costs import ModelShape, Usage
+from isoflop.costs.shape import ModelShape, Terms
+from isoflop.costs.work import Party, Usage
 from isoflop.errors import UserError
 from isoflop.files import check_aligned, read_json, read_table, table_metadata
 from isoflop.search.tree import STOP
 from isoflop.selection.chains import arrange_chains
-from isoflop.selection.pool import Candidates, StepScores
+from isoflop.selection.pool import POLICY, Candidates, StepScores
 from isoflop.selection.samples import SamplePool
 from isoflop.selection.trees import TreePool, arranged
 from isoflop.strategy import NO_ANSWER
@@ -34,7 +35,7 @@ class _SampleLedger(BaseModel):
     seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     generated_tokens: int = Field(ge=0)
     candidates: int = Field(ge=1)
-    model: ModelShape
+    model: ModelShape | None
 
 
 class _ScoreLedger(BaseModel):
@@ -45,7 +46,7 @@ class _ScoreLedger(BaseModel):
     seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     verifier_tokens: int = Field(ge=0)
     too_long: int = Field(ge=0, default=0)
-    model: ModelShape
+    model: ModelShape | None
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -80,12 +81,13 @@ def read_samples(
     outcome_verifiers: Sequence[str] = (),
     imported: bool = False,
     logprobs: bool = False,
+    terms: Mapping[str, Terms] | None = None,
 ) -> ReadSamples:
     """Read and check everything about a pool of samples, or of the answers of chains.
 
     `paths`: problems, candidates, grades, ledger. `pairs`: score table and ledger of each verifier in turn.
     `imported`: problems without candidates are left out, as the replay's ledger counts them. `logprobs`:
-    whether a selector reads them.
+    whether a selector reads them. `terms`: what costs charge by, as SelectSpec has it.
     Raises UserError naming the file and row of what does not fit.
     """
     problems_path, candidates_path, grades_path, ledger_path = paths
@@ -106,13 +108,14 @@ def read_samples(
         confidence=_mean_logprobs(candidates, candidates_path) if logprobs else None,
     )
     _check_classes(graded, grades_path)
-    policy = _policy_usage(ledger_path, candidates, candidates_path)
+    terms = terms or {}
+    policy = _policy_usage(ledger_path, candidates, candidates_path, terms.get(POLICY, Terms()))
     scores: dict[str, StepScores] = {}
     read: dict[str, Usage] = {}
     for name, scores_path, ledger in zip(verifiers, pairs[::2], pairs[1::2], strict=True):
         table = read_table(scores_path, SCORES)
         check_aligned(table, scores_path, candidates, candidates_path)
-        read[name], too_long = _verifier_usage(ledger, table, scores_path)
+        read[name], too_long = _verifier_usage(ledger, table, scores_path, terms.get(name, Terms()))
         scores[name] = _step_scores(table, scores_path, candidates, name in outcome_verifiers, too_long)
     prompt = candidates["prompt_tokens"].to_numpy().astype(np.float64)
     finished = pc.equal(candidates["finish"], STOP).to_numpy()
@@ -120,13 +123,18 @@ def read_samples(
 
 
 def read_searches(
-    paths: Sequence[str], *, budgets: tuple[int, ...], verifier: str, logprobs: bool = False
+    paths: Sequence[str],
+    *,
+    budgets: tuple[int, ...],
+    verifier: str,
+    logprobs: bool = False,
+    terms: Mapping[str, Terms] | None = None,
 ) -> ReadSearches:
     """Read and check everything about the searches of one generator on one data set.
 
     `paths`: problems, candidates, grades, usage, scores. `budgets`: of the searches; `verifier`: what guided
-    them. `logprobs`: whether a selector reads them. Raises UserError naming the file and row of what does not
-    fit.
+    them. `logprobs`: whether a selector reads them. `terms`: as for samples. Raises UserError naming the file
+    and row of what does not fit.
     """
     problems_path, candidates_path, grades_path, usage_path, scores_path = paths
     problems = read_table(problems_path, PROBLEMS)
@@ -142,7 +150,7 @@ def read_searches(
     if np.any(np.diff(of_candidates) < 0):
         raise UserError(f"{candidates_path}: solutions are not in the order of their searches; run again")
     order, shape = np.argsort(of_usage), (len(ids), len(budgets), runs)
-    models = table_metadata(usage)
+    models, terms = table_metadata(usage), terms or {}
     pool = TreePool(
         Candidates(
             problem_ids=ids,
@@ -160,8 +168,8 @@ def read_searches(
             for column in USAGE.names
             if column not in _SEARCH_KEY
         },
-        policy=ModelShape.model_validate(models["model"]),
-        verifier=ModelShape.model_validate(models["verifier"]),
+        policy=Party(ModelShape.model_validate(models["model"]), terms.get(POLICY, Terms())),
+        verifier=Party(ModelShape.model_validate(models["verifier"]), terms.get(verifier, Terms())),
     )
     return ReadSearches(problems, pool)
 
@@ -258,7 +266,7 @@ def _check_classes(candidates: Candidates, path: str) -> None:
         )
 
 
-def _policy_usage(path: str, candidates: pa.Table, candidates_path: str) -> Usage:
+def _policy_usage(path: str, candidates: pa.Table, candidates_path: str, terms: Terms) -> Usage:
     ledger = _read_ledger(_SampleLedger, path)
     tokens = candidates["tokens"].to_numpy().astype(np.float64)
     measured = (ledger.candidates, ledger.generated_tokens)
@@ -267,7 +275,7 @@ def _policy_usage(path: str, candidates: pa.Table, candidates_path: str) -> Usag
             f"{path}: {measured[0]} candidates with {measured[1]} generated tokens, but {candidates_path} "
             f"has {tokens.size} with {int(tokens.sum())}; delete both and sample again"
         )
-    return Usage(ledger.model, _seconds(ledger), tokens)
+    return Usage(ledger.model, _seconds(ledger), tokens, terms)
 
 
 def _seconds(ledger: _SampleLedger | _ScoreLedger) -> float:
@@ -275,7 +283,7 @@ def _seconds(ledger: _SampleLedger | _ScoreLedger) -> float:
     return math.nan if ledger.seconds is None else ledger.seconds
 
 
-def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> tuple[Usage, int]:
+def _verifier_usage(path: str, table: pa.Table, scores_path: str, terms: Terms) -> tuple[Usage, int]:
     """What scoring took, and how many candidates were too long for it."""
     ledger = _read_ledger(_ScoreLedger, path)
     tokens = table["verifier_tokens"].to_numpy().astype(np.float64)
@@ -284,7 +292,7 @@ def _verifier_usage(path: str, table: pa.Table, scores_path: str) -> tuple[Usage
             f"{path}: {ledger.verifier_tokens} verifier tokens, but {scores_path} has {int(tokens.sum())}; "
             "delete both and score again"
         )
-    return Usage(ledger.model, _seconds(ledger), tokens), ledger.too_long
+    return Usage(ledger.model, _seconds(ledger), tokens, terms), ledger.too_long
 
 
 def _step_scores(

@@ -7,10 +7,9 @@ import pandas as pd
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
-from isoflop.fits.evidence_table import parameters, read_evidence
+from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Revised, Tables, without_length
 from isoflop.report.spec import ReportSpec
-from isoflop.tables import MEASURED
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
@@ -26,7 +25,7 @@ def read_tables(results: Path, spec: ReportSpec) -> Tables:
     curves = read_csv(results / "tables" / "curves.csv")
     draws = read_table(results / "fit" / "draws.parquet", DRAWS)
     path = str(results / "fit" / "credits.parquet")
-    measured = read_table(path, MEASURED)
+    measured = read_table(path, measured_schema(spec.further_costs))
     revised = None
     if spec.revisions:
         chains = without_length(curves["generator"]).isin(list(spec.revisions))
@@ -38,7 +37,7 @@ def read_tables(results: Path, spec: ReportSpec) -> Tables:
         fits=read_csv(results / "tables" / "fits.csv"),
         differences=read_csv(results / "tables" / "differences.csv"),
         draws=draws.to_pandas(),
-        evidence=read_evidence(measured, table_metadata(measured), path),
+        evidence=read_evidence(measured, table_metadata(measured), path, spec.further_costs),
         parameters=parameters(measured),
         choice=_choice(results) if spec.choice else None,
         revised=revised,

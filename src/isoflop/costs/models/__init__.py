@@ -1,0 +1,1 @@
+"""The cost models of isoflop, one a module: `COST_MODEL`."""

@@ -1,0 +1,143 @@
+"""The costs of whole pools: a random subset of samples, of chains of revisions, and searches.
+
+Every cost model prices the same works, so that pools know nothing of cost models, nor they of pools. Results
+are by column of `isoflop.tables.CREDITS`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from isoflop.arrays import Floats, Ints
+from isoflop.costs.registry import CostModel, cost_model
+from isoflop.costs.work import Party, Usage, Work, attended_after
+from isoflop.registries import measured_costs
+from isoflop.strategy import LIMIT
+
+
+def expected_costs(
+    budgets: Sequence[int],
+    sizes: Ints,
+    prompt: Floats,
+    policy: Usage,
+    verifier: Usage | None,
+    asked: Sequence[str] = (),
+) -> dict[str, Floats]:
+    """Expected cost of a random k-subset of each problem's pool, [budgets, problems] by column.
+
+    `sizes`: candidates per problem. `prompt`: prompt tokens, [candidates]. `verifier`: None where the
+    strategy uses none. `asked`: cost models beyond those of every study. The policy's prompt is processed
+    once per problem whatever the budget; seconds are shared between candidates by their tokens. The limit
+    k -> infinity costs infinitely much.
+    """
+    further = _candidates(prompt, policy, verifier)
+    further = replace(further, kept=prompt)
+    first = Work(policy.party, prompt=prompt, kept=-prompt)
+    samples = np.array(budgets, dtype=np.float64)[:, None]
+    costs = {}
+    for model in _models(asked):
+        once = _pool_means(_charged(model, first, prompt.shape), sizes)
+        cost = samples * _pool_means(_charged(model, further, prompt.shape), sizes) + once
+        # Set apart, for infinitely many samples of cost 0 would not be a number.
+        costs[model.column] = np.where(samples == LIMIT, np.inf, cost)
+    return costs
+
+
+def revision_costs(
+    budgets: Sequence[int],
+    rows: Ints,
+    prompt: Floats,
+    policy: Usage,
+    verifier: Usage | None,
+    asked: Sequence[str] = (),
+) -> dict[str, Floats]:
+    """Expected cost of a random subset of chains, [budgets, problems] by column.
+
+    `budgets`: numbers of answers. `rows`: of the candidates in the chains, [problems, P, S]. `prompt`: prompt
+    tokens, [candidates]. `asked`: as for samples. First answers share one reading of the problem's prompt;
+    every revision reads its own, attempts included. Seconds are shared between candidates by their tokens.
+    """
+    shared = np.zeros(prompt.size, dtype=np.bool_)
+    firsts = rows[:, :, 0]
+    shared[firsts] = True
+    each = replace(
+        _candidates(prompt, policy, verifier),
+        prompt=np.where(shared, 0.0, prompt),
+        kept=np.where(shared, prompt, 0.0),
+    )
+    own = prompt[firsts[:, 0]]
+    first = Work(policy.party, prompt=own, kept=-own)
+    chains = np.array(budgets, dtype=np.float64)[:, None] / rows.shape[2]
+    costs = {}
+    for model in _models(asked):
+        values = _charged(model, each, prompt.shape)
+        # In rising order, so that the order of the chains changes no last bit.
+        mean = np.sort(values[rows].sum(axis=2), axis=1).mean(axis=1)
+        costs[model.column] = chains * mean + _charged(model, first, own.shape)
+    return costs
+
+
+def search_costs(
+    usage: Mapping[str, Floats], policy: Party, verifier: Party, asked: Sequence[str] = ()
+) -> dict[str, Floats]:
+    """Cost of a search by its usage, [budgets, problems] by column, means over runs.
+
+    `usage`: columns of USAGE, each [problems, budgets, runs]. `asked`: as for samples. The verifier's reading
+    belongs to the search, whatever picks the answer. Paths are read once, by either model: what a step
+    follows is kept.
+    """
+    work = Work(
+        policy,
+        verifier,
+        prompt=usage["prompt"],
+        generated=usage["generated"],
+        attended=usage["attended"],
+        read=usage["scored"],
+        read_attended=usage["scored_attended"],
+        seconds=usage["seconds"],
+    )
+    shape = usage["generated"].shape
+    return {model.column: _charged(model, work, shape).mean(axis=2).T for model in _models(asked)}
+
+
+def _models(asked: Sequence[str]) -> list[CostModel]:
+    return [cost_model(name) for name in measured_costs(asked)]
+
+
+def _candidates(prompt: Floats, policy: Usage, verifier: Usage | None) -> Work:
+    """What every candidate takes, its prompt left out, [candidates]."""
+    work = Work(
+        policy.party,
+        generated=policy.tokens,
+        attended=attended_after(prompt, policy.tokens),
+        seconds=policy.seconds * _shares(policy.tokens),
+    )
+    if verifier is None:
+        return work
+    return replace(
+        work,
+        verifier=verifier.party,
+        read=verifier.tokens,
+        read_attended=attended_after(np.zeros(()), verifier.tokens),
+        seconds=work.seconds + verifier.seconds * _shares(verifier.tokens),
+    )
+
+
+def _charged(model: CostModel, work: Work, shape: tuple[int, ...]) -> Floats:
+    """The cost of work by one model, of `shape`."""
+    return np.array(np.broadcast_to(model.charge(work), shape))
+
+
+def _shares(tokens: Floats) -> Floats:
+    """Each candidate's share of all tokens; equal shares where there are none."""
+    total = float(tokens.sum())
+    return tokens / total if total > 0 else np.full(tokens.size, 1.0 / tokens.size)
+
+
+def _pool_means(values: Floats, sizes: Ints) -> Floats:
+    """Mean over each problem's pool, summed in rising order: the same whatever the order of samples."""
+    problem = np.repeat(np.arange(sizes.size), sizes)
+    ranked = values[np.lexsort((values, problem))]
+    means: Floats = np.add.reduceat(ranked, np.cumsum(sizes) - sizes) / sizes
+    return means

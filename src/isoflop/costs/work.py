@@ -1,0 +1,68 @@
+"""The one input of all cost models: what was done, in counts, and by whom."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from isoflop.arrays import Floats
+from isoflop.costs.shape import ModelShape, Terms
+
+_NONE: Floats = np.zeros(())
+
+
+@dataclass(frozen=True)
+class Party:
+    """A policy or a verifier as costs know it. `shape`: None where nobody knows it, as of a hosted model."""
+
+    shape: ModelShape | None
+    terms: Terms = field(default_factory=Terms)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one model's work on all candidates took: who did it, seconds in all, and tokens per candidate.
+
+    `model`: its shape, None where that is not known. `seconds`: nan where nobody measured them. `tokens`:
+    [candidates]; generated ones of the policy, read ones of a verifier.
+    """
+
+    model: ModelShape | None
+    seconds: float
+    tokens: Floats
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def party(self) -> Party:
+        """Who did it."""
+        return Party(self.model, self.terms)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done, in counts of shapes that broadcast.
+
+    `prompt`: tokens of prompts that the policy reads. `kept`: tokens of prompts that it need not read, since
+    the same prompt was read before (its keys and values are kept). `generated`: tokens it writes, thinking
+    included. `attended`: the sum of the positions that generated tokens attend to, themselves included.
+    `read`, `read_attended`: the same of the verifier's tokens. `seconds`: measured, of both; nan where nobody
+    did. `verifier`: None where none is used.
+
+    Of what the first candidate of a problem takes beyond every further one, `kept` is negative: it reads the
+    prompt that the others find read.
+    """
+
+    policy: Party
+    verifier: Party | None = None
+    prompt: Floats = field(default_factory=lambda: _NONE)
+    kept: Floats = field(default_factory=lambda: _NONE)
+    generated: Floats = field(default_factory=lambda: _NONE)
+    attended: Floats = field(default_factory=lambda: _NONE)
+    read: Floats = field(default_factory=lambda: _NONE)
+    read_attended: Floats = field(default_factory=lambda: _NONE)
+    seconds: Floats = field(default_factory=lambda: _NONE)
+
+
+def attended_after(before: Floats, tokens: Floats) -> Floats:
+    """The sum of the positions that `tokens` tokens attend to after `before` others, themselves included."""
+    positions: Floats = tokens * before + tokens * (tokens + 1.0) / 2.0
+    return positions
