@@ -157,6 +157,10 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
             yield unknown_entry(
                 f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
             )
+        for selector in entry.selectors or ():
+            if selector not in config.selectors:
+                yield unknown_entry(f"{place}.selectors", selector, "selectors", config.selectors)
+        yield from repeated(f"{place}.selectors", entry.selectors or ())
         on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
         for path in on_disk:
             if not local_files(str(root / path)):
@@ -167,8 +171,21 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
                 "a problem with fewer solutions than a budget says nothing about it"
             )
     writers = {policy for one in config.imports.values() for policy in one.policies}
+    yield from _thinking(config)
     yield from _idle("policies", config.policies, writers, config)
     yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
+
+
+def _thinking(config: Config) -> Iterator[str]:
+    """Models at several lengths of thought: of policies that there are, each of one model only."""
+    seen: dict[str, str] = {}
+    for model, policies in config.thinking.items():
+        for policy in policies:
+            if policy not in config.policies:
+                yield unknown_entry(f"thinking.{model}", policy, "policies", config.policies)
+            if policy in seen:
+                yield f"thinking.{model}: {policy!r} is in thinking.{seen[policy]} too; name it once"
+            seen[policy] = model
 
 
 def _by(

@@ -219,7 +219,8 @@ class Import(Entry):
     tokenizer: TokenizerSource | None = None
     """The policy's tokenizer, for prompts and for solutions without a token count."""
     characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
-    """Instead of a tokenizer, an estimate; the results say that they rest on it."""
+    """Instead of a tokenizer, an estimate; the results say that they rest on it. Neither is needed where the
+    files count all tokens, those of prompts too."""
     at_least: Count = 1
     """Problems with fewer solutions are left out of the study; no less than the largest budget."""
     grades: Literal["graded", "imported"] = "graded"
@@ -237,9 +238,15 @@ class Import(Entry):
 
     @model_validator(mode="after")
     def _counted(self) -> "Import":
-        if (self.tokenizer is None) == (self.characters_per_token is None):
+        counting = (self.tokenizer, self.characters_per_token).count(None)
+        if counting == 0 or (counting == 2 and self.format != "inspect"):
             raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
         return self
+
+    @property
+    def estimates_tokens(self) -> bool:
+        """Whether tokens that files do not count are estimated."""
+        return self.characters_per_token is not None
 
     @property
     def policies(self) -> tuple[str, ...]:

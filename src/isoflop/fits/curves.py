@@ -36,8 +36,8 @@ class FitSpec(BaseModel):
     """All that decides the fit stage's tables, next to the credits they are made from.
 
     `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
-    belongs to the family `all`. `draws`: bootstrap draws. `level`: confidence of all
-    intervals. `costs`: cost models beyond those of every study. `code`: digest of the stage's import closure.
+    belongs to the family `all`. `thinking`: of each model that thinks, the policies by how long. `draws`:
+    bootstrap draws. `level`: confidence of all intervals. `costs`: cost models beyond those of every study. `code`: digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +46,7 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    thinking: tuple[tuple[str, ...], ...] = ()
     costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)

@@ -28,6 +28,8 @@ NEXT_GREEDY = "strategy - greedy of the next size"
 EQUAL_BUDGET = "search - sampling, equal budget"
 EQUAL_COMPUTE = "search - sampling, equal compute"
 CHAINS = "chains - parallel answers, equal number"
+THINKING = "longer thinking - more votes, equal cost"
+THINKING_ONCE = "longer thinking once - most votes"
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
@@ -71,14 +73,17 @@ def differences_csv(
     families: Mapping[str, str],
     searches: Collection[str],
     costs: Sequence[str] = (),
+    thinking: Collection[Sequence[str]] = (),
 ) -> str:
     """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search. `costs`: cost models beyond those of every study.
+    search. `costs`: cost models beyond those of every study. `thinking`: of models that think, the policies,
+    by how long they think.
     """
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
-    for one in comparisons(whole, families, searches, priced):
+    compared = [*comparisons(whole, families, searches, priced), *thought_comparisons(whole, thinking, priced)]
+    for one in compared:
         key, left, right = one.curve.key, one.left, one.right
         low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
@@ -203,6 +208,35 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
             if budget in parallel.budgets:
                 right = Side.at(parallel, _at(parallel, budget))
                 yield Comparison(CHAINS, curve, Side.at(curve, place), right)
+
+
+def thought_comparisons(
+    curves: Sequence[Curve], thinking: Collection[Sequence[str]], costs: Sequence[str]
+) -> Iterator[Comparison]:
+    """A model that thinks longer against the same that thinks less and is asked more often, picked from alike.
+
+    At equal cost: every number of answers of the one that thinks longer against as many of the other as cost
+    the same, under each of `costs`. And one answer of the one that thinks longer against the most of the
+    other. `thinking`: of each model, its policies by how long they think.
+    """
+    by_key = {curve.key: curve for curve in curves if curve.key.selector in practical_selectors()}
+    for key, longer in by_key.items():
+        for policies in thinking:
+            if key.policy not in policies:
+                continue
+            for policy in policies[: list(policies).index(key.policy)]:
+                shorter = by_key.get(key._replace(policy=policy))
+                if shorter is None:
+                    continue
+                if longer.budgets[0] == 1:
+                    most = Side.at(shorter, shorter.budgets.size - 1)
+                    yield Comparison(THINKING_ONCE, longer, Side.at(longer, 0), most)
+                for cost in costs:
+                    column = COST_MODELS[cost].column
+                    for place in range(longer.budgets.size):
+                        bought = at_cost(shorter, float(longer.measured[column][place]), column)
+                        if bought is not None:
+                            yield Comparison(THINKING, longer, Side.at(longer, place), bought, cost)
 
 
 def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:

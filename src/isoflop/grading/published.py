@@ -10,7 +10,7 @@ from isoflop.strategy import NO_ANSWER
 class Agreement:
     """How often two gradings of the same solutions differ.
 
-    `compared`: solutions that both grade, and whose answer is known; `only_here`, `only_there`: how many of
+    `compared`: solutions that both grade, of a text that is known; `only_here`, `only_there`: how many of
     them are right here alone, and by the file alone; `examples`: their rows, in order.
     """
 
@@ -26,17 +26,16 @@ class Agreement:
 
 
 def agreement(
-    correct: Sequence[bool], published: Sequence[bool | None], answered: Sequence[bool], most: int
+    correct: Sequence[bool], published: Sequence[bool | None], known: Sequence[bool], most: int
 ) -> Agreement:
-    """Compare our grades with a file's; all are [candidates].
+    """Compare our grades with a file's where it has one; all are [candidates].
 
-    A solution without an answer that the file calls right has one that is not known here, and is not
-    compared. `most`: examples to give.
+    `known`: whether there is a text to grade. `most`: examples to give.
     """
     both = [
         (row, ours, theirs)
-        for row, (ours, theirs, known) in enumerate(zip(correct, published, answered, strict=True))
-        if theirs is not None and (known or not theirs)
+        for row, (ours, theirs, has_text) in enumerate(zip(correct, published, known, strict=True))
+        if theirs is not None and has_text
     ]
     differing = [(row, ours) for row, ours, theirs in both if ours != theirs]
     here = sum(ours for _, ours in differing)

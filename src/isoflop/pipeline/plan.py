@@ -309,6 +309,7 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                thinking=tuple(config.thinking.values()),
                 costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
@@ -324,7 +325,7 @@ class Plan:
     def estimated(self, generator: str) -> bool:
         """Whether the tokens of a generator's solutions are an estimate."""
         entry = self.config.imports.get(generator)
-        return entry is not None and entry.tokenizer is None
+        return entry is not None and entry.estimates_tokens
 
     def _label_policies(self, label: str) -> list[str]:
         entry = self.config.labels[label]

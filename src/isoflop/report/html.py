@@ -20,6 +20,7 @@ from isoflop.report.html_choice import choice_tables, claim_tables, worth_tellin
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_revisions import rates_table
 from isoflop.report.html_table import Cell, HtmlTable
+from isoflop.report.html_thinking import thinking_table
 from isoflop.report.lookup import (
     Fitted,
     Tables,
@@ -160,6 +161,8 @@ def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> lis
     if tables.choice is not None:
         shown += choice_tables(tables.choice, spec)
     for dataset in spec.datasets:
+        if spec.thinking:
+            shown.append(thinking_table(tables, spec, dataset))
         shown.append(curves_table(tables, spec, dataset))
         shown.append(differences_table(tables, spec, dataset))
         shown.append(fits_table(tables, spec, dataset))

@@ -28,7 +28,8 @@ class PoolCounts:
     `unfinished`: cut off at the token limit, or left by a search; NaN where nobody knows, as for imported
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
-    whether that rests on an estimate.
+    whether that rests on an estimate. `published`: how the files' own grades compare with ours; None where
+    they have none.
     """
 
     dataset: str
@@ -41,6 +42,28 @@ class PoolCounts:
     too_long: float
     tokens: float
     tokens_estimated: bool
+    published: "PublishedGrades | None" = None
+
+
+@dataclass(frozen=True)
+class PublishedGrades:
+    """Grades that files carry beside ours. `imported`: whether they are those that count.
+
+    `compared`: solutions whose answer is known; `only_here`, `only_there`: how many of them are right by our
+    grader alone, and by the files alone. `answers_unknown`: solutions that the files call right without
+    saying what was answered.
+    """
+
+    imported: bool
+    compared: int
+    only_here: int
+    only_there: int
+    answers_unknown: int
+
+    @property
+    def differ(self) -> int:
+        """How many of those compared are graded otherwise."""
+        return self.only_here + self.only_there
 
 
 def counted(
@@ -52,21 +75,25 @@ def counted(
     too_long: int,
     tokens_estimated: bool,
     imported: bool = False,
+    published: PublishedGrades | None = None,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
-    Where an `imported` pool marks no candidate as unfinished, its files did not say.
+    Where an `imported` pool marks no candidate as unfinished, its files did not say; nor what was answered
+    where they call solutions right without an answer.
     """
     unknown = imported and bool(finished.all())
+    unanswered = published is not None and published.answers_unknown > 0
     return PoolCounts(
         *key,
         candidates=tokens.size,
-        no_answer=float(np.mean(~answered)),
+        no_answer=math.nan if unanswered else float(np.mean(~answered)),
         unfinished=math.nan if unknown else float(np.mean(~finished)),
-        finished_no_answer=float(np.mean(finished & ~answered)),
+        finished_no_answer=math.nan if unanswered else float(np.mean(finished & ~answered)),
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
+        published=published,
     )
 
 
@@ -80,11 +107,21 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 **{name: _text(getattr(pool, name), "{:.6f}", "") for name in _SHARES},
                 "tokens": f"{pool.tokens:.6g}",
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
+                **_published_columns(pool, shown=any(one.published is not None for one in pools)),
             }
             for pool in pools
         ]
     )
     return rows.to_csv(index=False, lineterminator="\n")
+
+
+def _published_columns(pool: PoolCounts, *, shown: bool) -> dict[str, object]:
+    """How a pool's own grades compare; empty for one without, no columns where no pool has any."""
+    names = ("imported", "compared", "only_here", "only_there", "answers_unknown")
+    values = [getattr(pool.published, name, "") for name in names] if shown else []
+    return {
+        f"published_{name}": str(value).lower() for name, value in zip(names, values, strict=False)
+    }
 
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
@@ -102,6 +139,29 @@ def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]
         )
     if too_long := _told(own, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
+    yield from _published_sentences(own)
+
+
+def _published_sentences(pools: Sequence[PoolCounts]) -> Iterator[str]:
+    """How the files' own grades compare with ours."""
+    graded = [(pool, pool.published) for pool in pools if pool.published is not None]
+    compared = sum(one.compared for _, one in graded)
+    if compared:
+        differ = sum(one.differ for _, one in graded)
+        here, there = (sum(getattr(one, name) for _, one in graded) for name in ("only_here", "only_there"))
+        yield (
+            f"Of {compared:,} solutions that the files grade too, {differ:,} ({percent(differ / compared, 2)}%) "
+            f"are graded otherwise here: {here:,} right here alone, {there:,} right by the files alone."
+        )
+    imported = [f"{pool.policy} ({pool.generator})" for pool, one in graded if one.imported]
+    if imported:
+        yield f"What is right is what the files say of {', '.join(imported)}."
+    unknown = [f"{pool.policy} ({pool.generator})" for pool, one in graded if one.answers_unknown]
+    if unknown:
+        yield (
+            f"The files do not say what was answered by {', '.join(unknown)}, only what was right: their "
+            "solutions are counted (pass@k), not voted on."
+        )
 
 
 def _told(pools: Sequence[PoolCounts], name: str) -> str:

@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
             families=spec.families,
             searches=spec.searches,
             costs=spec.costs,
+            thinking=spec.thinking,
         ),
     )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}

@@ -135,7 +135,8 @@ def main(arguments: Sequence[str]) -> None:
         ]
         graded = grade(references, candidates, graders, files.candidates, spec.step_tag)
     columns = graded.columns(candidates.column("candidate").to_pylist())
-    published = _published(files.candidates, columns, imported=spec.imported)
+    known = [any(step.strip() for step in steps) for steps in candidates.column("steps").to_pylist()]
+    published = _published(files.candidates, columns, known, imported=spec.imported)
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)
     metadata: dict[str, object] = {
@@ -155,10 +156,12 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _published(path: str, columns: dict[str, list[Any]], *, imported: bool) -> dict[str, object]:
+def _published(
+    path: str, columns: dict[str, list[Any]], known: Sequence[bool], *, imported: bool
+) -> dict[str, object]:
     """How a file's grades compare with ours, for the metadata; with `imported`, they take their place.
 
-    Raises UserError where they are wanted and there are none.
+    `known`: whether there is a text to grade, [candidates]. Raises UserError where they are wanted and there are none.
     """
     schema = pq.read_schema(path)
     if PUBLISHED_CORRECT.name not in schema.names:
@@ -166,9 +169,8 @@ def _published(path: str, columns: dict[str, list[Any]], *, imported: bool) -> d
             raise UserError(f"{path}: has no grades of its files; delete it and run again")
         return {}
     theirs = read_table(path, GRADED_CANDIDATES, [PUBLISHED_CORRECT.name])[PUBLISHED_CORRECT.name].to_pylist()
-    answered = [answer is not None for answer in columns["answer"]]
-    found = agreement(columns["correct"], theirs, answered, _EXAMPLES)
-    unknown = sum(bool(right) and not known for right, known in zip(theirs, answered, strict=True))
+    found = agreement(columns["correct"], theirs, known, _EXAMPLES)
+    unknown = sum(bool(right) and not has_text for right, has_text in zip(theirs, known, strict=True))
     if imported:
         columns["answer_class"] = regraded(
             columns["problem_id"], columns["answer_class"], columns["correct"], theirs

@@ -6,6 +6,7 @@ Token counts that the files lack are estimated from characters; the ledger says 
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -109,15 +110,15 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write(spec: ReplaySpec, problems: Sequence[Target], found: Pool, files: Namespace) -> None:
-    count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
-    counted = {one.problem_id: count(one.prompt) for one in problems}
+    count = cache(_counter(spec.generator, Path(spec.mirror) if spec.mirror else None))
+    asked = {one.problem_id: one.prompt for one in problems}
     rows = [
         (problem, number, solution)
         for problem, members in found.solutions.items()
         for number, (_, solution) in enumerate(members)
     ]
     prompts = [
-        counted[problem] if solution.prompt_tokens is None else solution.prompt_tokens
+        count(asked[problem]) if solution.prompt_tokens is None else solution.prompt_tokens
         for problem, _, solution in rows
     ]
     tokens = [
@@ -193,8 +194,9 @@ def _known(rows: Sequence[tuple[str, int, Solution]]) -> dict[str, float]:
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
     """What counts the tokens that the files do not; raises UserError if the tokenizer cannot be loaded."""
     rate, named = generator.characters_per_token, generator.tokenizer
+    if named is None and rate is None:
+        return _uncounted
     if named is None:
-        assert rate is not None  # one of the two is there
         return lambda text: max(1, round(len(text) / rate))
     if named.revision is None:
         path = Path(named.model) / "tokenizer.json"
@@ -209,6 +211,13 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
         raise UserError(f"{path}: cannot be read as a tokenizer ({error})") from error
     # Of a text alone: what a model puts around it is not known.
     return lambda text: max(1, len(tokenizer.encode(text, add_special_tokens=False).ids))
+
+
+def _uncounted(text: str) -> int:
+    raise UserError(
+        f"the files do not count the tokens of '{text.strip():.60}'; say how they are counted with `tokenizer`, "
+        "or estimate them with `characters_per_token`"
+    )
 
 
 def _parts(steps: Sequence[str], total: int) -> list[int]:

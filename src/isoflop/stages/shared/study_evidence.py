@@ -1,6 +1,7 @@
 """What a report quotes beside the curves: how solutions end, samples worth reading, trees of searches."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isoflop.files import check_aligned, read_table
+from isoflop.files import check_aligned, read_table, table_metadata
 from isoflop.report.figures.trees import DrawnTree, worth_drawing
 from isoflop.report.html import StageCost
 from isoflop.report.lookup import Tables, headline_strategy, without_length
-from isoflop.report.sample_counts import PoolCounts, counted
+from isoflop.report.sample_counts import PoolCounts, PublishedGrades, counted
 from isoflop.report.samples import Pool, Sample, choose_samples
 from isoflop.report.spec import ReportSpec
 from isoflop.search.tree import STOP
@@ -43,6 +44,7 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
         candidates = read_table(paths[0], CANDIDATES, columns)
         grades = read_table(paths[1], GRADES, ["problem_id", "candidate", "answer_class"])
         check_aligned(grades, paths[1], candidates, paths[0])
+        published = table_metadata(grades).get("published")
         found.append(
             counted(
                 (dataset, policy, generator),
@@ -52,9 +54,15 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
                 too_long=too_long.get(base, 0),
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
+                published=_published_grades(published) if isinstance(published, dict) else None,
             )
         )
     return found
+
+
+def _published_grades(found: dict[str, Any]) -> PublishedGrades:
+    """What the grade stage says of the files' own grades."""
+    return PublishedGrades(**{field.name: found[field.name] for field in fields(PublishedGrades)})
 
 
 def read_samples(results: Path, tables: Tables, spec: ReportSpec, dataset: str) -> list[Sample]:
