@@ -38,6 +38,13 @@ class ModelShape(BaseModel):
         """N of 2 N FLOPs per token: the parameters that a token meets."""
         return self.parameters if self.active_parameters is None else self.active_parameters
 
+    def with_more(self, parameters: int, layers: int = 0) -> Self:
+        """The shape with further parameters that every token meets, and the layers that they are in."""
+        more: dict[str, int] = {"parameters": self.parameters + parameters, "layers": self.layers + layers}
+        if self.active_parameters is not None:
+            more["active_parameters"] = self.active_parameters + parameters
+        return self.model_copy(update=more)
+
     @model_validator(mode="after")
     def _parts_are_parameters(self) -> Self:
         for name in ("embedding_parameters", "active_parameters"):

@@ -1,6 +1,7 @@
 """Loading Hugging Face checkpoints, and counting what is in them."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,11 @@ from transformers.utils import logging as transformers_logging
 from isoflop.costs.shape import ModelShape
 from isoflop.engines.prefix_attention import NAME, attention
 from isoflop.errors import UserError
+
+# What configs call the experts of a layer, and those of them that read a token.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_CHOSEN = ("num_experts_per_tok", "moe_topk", "moe_k")
+_OF_EXPERT = re.compile(r"(^|\.)experts\.")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,17 +71,66 @@ def load_model(
 
 
 def model_shape(model: Any) -> ModelShape:
-    """Sizes counted from the loaded weights; tensors that are shared count once."""
+    """Sizes counted from the loaded weights; tensors that are shared count once.
+
+    Of a mixture of experts, what a token meets is counted too: all but the experts that it is not routed to.
+    Raises UserError where its config does not say to how many it is.
+    """
     # parameters() names a shared tensor once; two tensors on the same memory are one as well.
     distinct = {parameter.data_ptr() or id(parameter): parameter.numel() for parameter in model.parameters()}
     config = model.config
-    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    parameters, idle = sum(distinct.values()), _idle_parameters(model)
+    keys, values = _head_widths(config)
     return ModelShape(
-        parameters=sum(distinct.values()),
+        parameters=parameters,
         embedding_parameters=model.get_input_embeddings().weight.numel(),
         layers=config.num_hidden_layers,
-        attention_width=config.num_attention_heads * head_width,
+        attention_width=config.num_attention_heads * (keys + values) // 2,
+        active_parameters=parameters - idle if idle else None,
+        kv_width=_kv_width(config, keys, values),
     )
+
+
+def _idle_parameters(model: Any) -> int:
+    """Parameters of the experts that a token is not routed to; 0 of a dense model."""
+    config = model.config
+    experts = next((count for key in _EXPERTS if (count := getattr(config, key, None))), 0)
+    routed = sum(
+        weights.numel()
+        for name, weights in model.named_parameters()
+        # Experts are modules of their own, or stacked in one tensor.
+        if _OF_EXPERT.search(name) or (weights.ndim == 3 and weights.shape[0] == experts)
+    )
+    if not routed:
+        return 0
+    chosen = next((count for key in _CHOSEN if (count := getattr(config, key, None))), 0)
+    if not 0 < chosen <= experts:
+        raise UserError(
+            f"architecture {type(model).__name__}: has experts, but its config does not say how many there "
+            f"are and how many read a token ({', '.join((*_EXPERTS, *_CHOSEN))}), so its FLOPs are not known"
+        )
+    return int(routed * (experts - chosen) // experts)
+
+
+def _head_widths(config: Any) -> tuple[int, int]:
+    """Width of a head's keys and of its values, which differ under latent attention (DeepSeek-V2)."""
+    if getattr(config, "kv_lora_rank", None):
+        return config.qk_nope_head_dim + config.qk_rope_head_dim, config.v_head_dim
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return width, width
+
+
+def _kv_width(config: Any, keys: int, values: int) -> int | None:
+    """Numbers that a token leaves in one layer's cache; None where layers differ in what they keep or read.
+
+    Latent attention keeps what keys and values are made from, and the part of the keys that has positions.
+    """
+    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
+        return None
+    if getattr(config, "kv_lora_rank", None):
+        return int(config.kv_lora_rank + config.qk_rope_head_dim)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return int(heads * (keys + values))
 
 
 def empty_model(model: str, revision: str | None, kind: Any = AutoModelForCausalLM) -> Any:

@@ -50,13 +50,9 @@ def size_of_name(name: str) -> Size | None:
 
 def size_of_plan(size: ModelSize) -> Size:
     """The size that planning.sizes gives."""
-    shape = ModelShape(
-        parameters=size.parameters,
-        embedding_parameters=0,
-        layers=size.layers,
-        attention_width=size.attention_width,
-    )
-    return Size(shape, size.attention_width, "of planning.sizes")
+    shape = ModelShape(embedding_parameters=0, **size.model_dump())
+    width = size.attention_width if size.kv_width is None else size.kv_width // 2
+    return Size(shape, width, "of planning.sizes")
 
 
 def counted_size(
@@ -80,9 +76,9 @@ def counted_size(
     shape = model_shape(empty)
     hidden = int(empty.config.hidden_size)
     if isinstance(entry, QwenPrm):
-        shape = _with(shape, hidden * hidden + hidden + 2 * hidden + 2)
+        shape = shape.with_more(hidden * hidden + hidden + 2 * hidden + 2)
     elif isinstance(entry, SkyworkPrm):
-        shape = _with(shape, hidden + 1)
+        shape = shape.with_more(hidden + 1)
     return Size(shape, key_width(empty.config.to_dict()), "counted from its config.json")
 
 
@@ -103,11 +99,6 @@ def with_layers(size: Size, extra: int) -> Size:
     """With so many more layers of the mean size of those there are."""
     shape = size.shape
     each = (shape.parameters - shape.embedding_parameters) / shape.layers
-    grown = shape.model_copy(
-        update={"parameters": round(shape.parameters + extra * each), "layers": shape.layers + extra}
-    )
+    grown = shape.with_more(round(extra * each), extra)
     return Size(grown, size.key_width, size.source)
 
-
-def _with(shape: ModelShape, parameters: int) -> ModelShape:
-    return shape.model_copy(update={"parameters": shape.parameters + parameters})

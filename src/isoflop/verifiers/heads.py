@@ -130,7 +130,7 @@ def qwen_head(entry: QwenPrm, device: torch.device) -> Head:
 
 def with_head(shape: ModelShape, head: Head) -> ModelShape:
     """The shape with the parameters of a head that the transformers model does not hold."""
-    return shape.model_copy(update={"parameters": shape.parameters + head.parameters})
+    return shape.with_more(head.parameters)
 
 
 def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:

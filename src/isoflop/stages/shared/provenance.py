@@ -45,7 +45,8 @@ def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
         counted = [ledger.get(name) for name in _CHARGED]
         tokens = [value for value in counted if isinstance(value, int)]
         seconds, model = ledger.get("seconds"), ledger.get("model")
-        size = model.get("parameters") if isinstance(model, dict) else None
+        sizes = model if isinstance(model, dict) else {}
+        size = sizes.get("active_parameters", sizes.get("parameters"))
         costs.append(
             StageCost(
                 stage=stage,
