@@ -179,7 +179,7 @@ def _sized(tables: Tables, spec: ReportSpec) -> Iterator[SizePanel]:
     """The panels of `size_panels` with the policies whose size is known."""
     for one in size_panels(tables, spec):
         known = tuple(name for name in one.policies if np.isfinite(parameters_of(tables, name)))
-        yield replace(one, policies=known) if known else one
+        yield replace(one, policies=known)
 
 
 def entry_prices(tables: Tables, one: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:
