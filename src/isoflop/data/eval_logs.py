@@ -102,7 +102,9 @@ def asked(value: object, place: str) -> str:
     if not isinstance(value, list):
         raise UserError(f"{place}: input is {type(value).__name__}; a text or messages are needed")
     messages = [mapping(one, f"{place}, input") for one in value]
-    return "\n".join(said(one.get("content"), f"{place}, input") for one in messages if one.get("role") == "user")
+    return "\n".join(
+        said(one.get("content"), f"{place}, input") for one in messages if one.get("role") == "user"
+    )
 
 
 def said(content: object, place: str) -> str:

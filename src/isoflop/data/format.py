@@ -23,7 +23,9 @@ class ImportFormat(Registered):
     """
 
     read: Callable[[Iterable[Row]], Iterator[Solution]]
-    open: Callable[[ImportSource, Sequence[tuple[str, Path]]], Iterator[tuple[str, Iterable[Row]]]] | None = None
+    open: Callable[[ImportSource, Sequence[tuple[str, Path]]], Iterator[tuple[str, Iterable[Row]]]] | None = (
+        None
+    )
 
 
 def import_format(name: str) -> ImportFormat:

@@ -190,7 +190,9 @@ def _check(solution: Solution, demands: Demands) -> None:
 def _check_known(solution: Solution, demands: Demands) -> None:
     """What the file leaves out is nothing that is asked for."""
     if not demands.graded and solution.correct is None:
-        raise UserError(f"{solution.place}: the file does not say whether it is right; leave out `grades: imported`")
+        raise UserError(
+            f"{solution.place}: the file does not say whether it is right; leave out `grades: imported`"
+        )
     if not solution.partial:
         return
     if demands.graded:

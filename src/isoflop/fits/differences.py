@@ -82,7 +82,10 @@ def differences_csv(
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
-    compared = [*comparisons(whole, families, searches, priced), *thought_comparisons(whole, thinking, priced)]
+    compared = [
+        *comparisons(whole, families, searches, priced),
+        *thought_comparisons(whole, thinking, priced),
+    ]
     for one in compared:
         key, left, right = one.curve.key, one.left, one.right
         low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)

@@ -101,4 +101,3 @@ def with_layers(size: Size, extra: int) -> Size:
     each = (shape.parameters - shape.embedding_parameters) / shape.layers
     grown = shape.with_more(round(extra * each), extra)
     return Size(grown, size.key_width, size.source)
-

@@ -20,7 +20,6 @@ from isoflop.report.html_choice import choice_tables, claim_tables, worth_tellin
 from isoflop.report.html_claims import claims_table, evidence_table, several
 from isoflop.report.html_revisions import rates_table
 from isoflop.report.html_table import Cell, HtmlTable
-from isoflop.report.html_thinking import thinking_table
 from isoflop.report.lookup import (
     Fitted,
     Tables,
@@ -36,6 +35,7 @@ from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
 from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
+from isoflop.report.thinking import thinking_table
 from isoflop.strategy import NONE, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"

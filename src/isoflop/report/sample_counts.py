@@ -119,9 +119,7 @@ def _published_columns(pool: PoolCounts, *, shown: bool) -> dict[str, object]:
     """How a pool's own grades compare; empty for one without, no columns where no pool has any."""
     names = ("imported", "compared", "only_here", "only_there", "answers_unknown")
     values = [getattr(pool.published, name, "") for name in names] if shown else []
-    return {
-        f"published_{name}": str(value).lower() for name, value in zip(names, values, strict=False)
-    }
+    return {f"published_{name}": str(value).lower() for name, value in zip(names, values, strict=False)}
 
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:

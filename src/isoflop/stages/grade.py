@@ -161,7 +161,8 @@ def _published(
 ) -> dict[str, object]:
     """How a file's grades compare with ours, for the metadata; with `imported`, they take their place.
 
-    `known`: whether there is a text to grade, [candidates]. Raises UserError where they are wanted and there are none.
+    `known`: whether there is a text to grade, [candidates]. Raises UserError where they are wanted and there
+    are none.
     """
     schema = pq.read_schema(path)
     if PUBLISHED_CORRECT.name not in schema.names:

@@ -215,8 +215,8 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
 
 def _uncounted(text: str) -> int:
     raise UserError(
-        f"the files do not count the tokens of '{text.strip():.60}'; say how they are counted with `tokenizer`, "
-        "or estimate them with `characters_per_token`"
+        f"the files do not count the tokens of '{text.strip():.60}'; say how they are counted with "
+        "`tokenizer`, or estimate them with `characters_per_token`"
     )
 
 

@@ -152,9 +152,7 @@ def _with_text(
     return replace(solution, steps=(f"\\boxed{{{answer}}}",))
 
 
-def _with_usage(
-    solution: Solution, sample: Mapping[str, object], reading: _Reading, place: str
-) -> Solution:
+def _with_usage(solution: Solution, sample: Mapping[str, object], reading: _Reading, place: str) -> Solution:
     """The tokens of the model that is studied; a scorer's own model is another's work."""
     usage = sample.get("model_usage")
     if not isinstance(usage, dict) or not usage:
