@@ -66,57 +66,52 @@ class HubFile(Entry):
     """SHA-256 of the file, checked wherever it comes from."""
 
 
-class HubSource(Entry):
+class _Table(Entry):
+    """What every source that has columns is told."""
+
+    fields: FieldMap
+    """Which column is which."""
+    grader: Grader
+    """How answers are read and compared."""
+    where: Where | None = None
+    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leave out so many of the first problems."""
+    limit: Count | None = None
+    """Keep only the first of the others."""
+
+
+class _Repository(_Table):
+    """A source of files that are downloaded from a pinned commit."""
+
+    repo: Repository
+    """Repository, `owner/name`."""
+    revision: Revision
+    """Commit of the repository: 40 hexadecimal digits."""
+    files: Annotated[tuple[HubFile, ...], Field(min_length=1)]
+    """JSONL, JSON, CSV or Parquet files, of a hub data set those of the split; in a mirror they are under
+    `<mirror>/<repo>/`."""
+
+
+class HubSource(_Repository):
     """A data set of the Hugging Face hub at a pinned revision."""
 
     source: Literal["hub"]
     """Downloaded, or taken from the folder `mirror`."""
-    repo: Repository
-    """Repository, `owner/name`."""
     config: Text | None = None
     """Configuration of the data set, where it has several."""
     split: Text
     """Split of the data set."""
-    revision: Revision
-    """Commit of the repository: 40 hexadecimal digits."""
-    files: Annotated[tuple[HubFile, ...], Field(min_length=1)]
-    """The split's files; in a mirror they are under `<mirror>/<repo>/`."""
-    fields: FieldMap
-    """Which column is which."""
-    grader: Grader
-    """How answers are read and compared."""
-    where: Where | None = None
-    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
-    skip: Annotated[int, Field(ge=0)] = 0
-    """Leave out so many of the first problems."""
-    limit: Count | None = None
-    """Keep only the first of the others."""
 
 
-class GithubSource(Entry):
+class GithubSource(_Repository):
     """Files of a GitHub repository at a pinned commit."""
 
     source: Literal["github"]
     """Downloaded, or taken from the folder `mirror`."""
-    repo: Repository
-    """Repository, `owner/name`."""
-    revision: Revision
-    """Commit of the repository: 40 hexadecimal digits."""
-    files: Annotated[tuple[HubFile, ...], Field(min_length=1)]
-    """JSONL, JSON, CSV or Parquet files; in a mirror they are under `<mirror>/<repo>/`."""
-    fields: FieldMap
-    """Which column is which."""
-    grader: Grader
-    """How answers are read and compared."""
-    where: Where | None = None
-    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
-    skip: Annotated[int, Field(ge=0)] = 0
-    """Leave out so many of the first problems."""
-    limit: Count | None = None
-    """Keep only the first of the others."""
 
 
-class FileSource(Entry):
+class FileSource(_Table):
     """A local JSONL, CSV or Parquet file."""
 
     source: Literal["file"]
@@ -125,16 +120,6 @@ class FileSource(Entry):
     """Path of the file; its ending names the format."""
     sha256: Sha256 | None = None
     """SHA-256 the file must have."""
-    fields: FieldMap
-    """Which column is which."""
-    grader: Grader
-    """How answers are read and compared."""
-    where: Where | None = None
-    """Keep only rows whose column has one of these values: `{type: [GSM_AnsAug, GSM_SV]}`."""
-    skip: Annotated[int, Field(ge=0)] = 0
-    """Leave out so many of the first problems."""
-    limit: Count | None = None
-    """Keep only the first of the others."""
 
 
 Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]

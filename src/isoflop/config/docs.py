@@ -107,7 +107,8 @@ def _references(node: Any) -> Iterator[str]:
 def _table(entry: Schema, definitions: Schema) -> list[str]:
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     required = entry.get("required", [])
-    for key, value in entry["properties"].items():
+    # The key that says which entry this is stands before those it inherits.
+    for key, value in sorted(entry["properties"].items(), key=lambda item: "const" not in item[1]):
         default = "**required**" if key in required else _default(value)
         meaning = value.get("description", "").replace("\n", " ")
         cells = (f"`{key}`", _type(value, definitions), default, meaning)
