@@ -112,11 +112,11 @@ class GithubSource(_Repository):
 
 
 class FileSource(_Table):
-    """A local JSONL, CSV or Parquet file."""
+    """A local JSONL, CSV or Parquet file, or a log of inspect_ai (.eval)."""
 
     source: Literal["file"]
     """Read from disk."""
-    path: Annotated[str, StringConstraints(pattern=r"\.(jsonl|csv|parquet)$")]
+    path: Annotated[str, StringConstraints(pattern=r"\.(jsonl|csv|parquet|eval)$")]
     """Path of the file; its ending names the format."""
     sha256: Sha256 | None = None
     """SHA-256 the file must have."""
