@@ -19,7 +19,7 @@ _PATTERNS = {
         "must be a generator, or one with what picks: generator+selector, generator+selector+aggregation"
     ),
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",
-    r"\.(jsonl|csv|parquet)$": "must end in .jsonl, .csv or .parquet",
+    r"\.(jsonl|csv|parquet|eval)$": "must end in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "must be an address http://… or https://…, without a key (see key_variable)",
     r"\S": "must be more than spaces",
     "^[A-Za-z_][A-Za-z0-9_]*$": "must be the name of an environment variable",

@@ -1,7 +1,7 @@
-"""Logs of inspect_ai: a true one, hostile and broken ones, and 14 published ones with independent values.
+"""Logs of inspect_ai: a true one, hostile and broken ones, and published ones with independent values.
 
-`cases/inspect/sums.eval` was written by inspect_ai 0.3.285 with its model mockllm: two problems, three epochs,
-two scorers, thoughts that hold another answer, and one answer of four cut off at the token limit.
+`cases/inspect/sums.eval` was written by inspect_ai 0.3.285 with its model mockllm: two problems, three
+epochs, two scorers, thoughts that hold another answer, and one answer of four cut off at the token limit.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ import os
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from isoflop.data import eval_logs
 from isoflop.data.eval_logs import zip_members
 from isoflop.data.format import import_format
 from isoflop.data.loading import file_rows
+from isoflop.data.pooling import Demands, Target, pool
 from isoflop.data.problems import FieldMapping, build_problems, rows_where
 from isoflop.data.solutions import Solution
 from isoflop.errors import UserError
@@ -40,7 +42,9 @@ def source(log: dict[str, Any] | None = None, policy: str = "mock") -> ImportSou
 def read(*files: Path, log: dict[str, Any] | None = None, policy: str = "mock") -> list[Solution]:
     chosen = import_format("inspect")
     assert chosen.open is not None
-    named = [(f"{path.parent.name}/{path.name}" if path.name in _HALVES else path.name, path) for path in files]
+    named = [
+        (f"{path.parent.name}/{path.name}" if path.name in _HALVES else path.name, path) for path in files
+    ]
     parts = chosen.open(source(log, policy), named)
     return [solution for _, rows in parts for solution in chosen.read(rows)]
 
@@ -73,7 +77,8 @@ def test_a_true_archive() -> None:
     ]  # fmt: skip
     first = solutions[0]
     assert (first.prompt, first.reference) == ("What is 2 + 3?", "5")
-    assert first.text.startswith("Because of the sum") and first.text.endswith("ANSWER: 5")
+    assert first.text.startswith("Because of the sum")
+    assert first.text.endswith("ANSWER: 5")
     assert "99" not in first.text  # the thought's answer
     assert [one.tokens for one in solutions] == [300, 301, 302, 303, 304, 305]
     assert {(one.thinking, one.prompt_tokens) for one in solutions} == {(200, 12)}
@@ -103,7 +108,17 @@ def test_the_library_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     own = read(LOG)
     assert [one.text for one in by_library] == [one.text for one in own]
-    key = ("problem", "prompt", "reference", "tokens", "thinking", "seconds", "correct", "truncated", "identity")
+    key = (
+        "problem",
+        "prompt",
+        "reference",
+        "tokens",
+        "thinking",
+        "seconds",
+        "correct",
+        "truncated",
+        "identity",
+    )
     assert [[getattr(one, name) for name in key] for one in by_library] == [
         [getattr(one, name) for name in key] for one in own
     ]
@@ -114,7 +129,9 @@ def summaries(folder: Path, change: Callable[[dict[str, Any]], object] = lambda 
     log = content()
     samples = []
     for sample in log.pop("samples"):
-        kept = {key: sample[key] for key in sample if key not in ("output", "messages", "attachments", "events")}
+        kept = {
+            key: sample[key] for key in sample if key not in ("output", "messages", "attachments", "events")
+        }
         for score in kept["scores"].values():
             answer = score.get("answer", "")
             score["answer"] = answer if len(answer) <= 60 else answer[:57] + "..."
@@ -141,7 +158,7 @@ def test_a_scorer_that_finds_nothing_and_one_that_says_nothing(tmp_path: Path) -
             sample["scores"]["exact"].pop("answer")
 
     none = [one for one in read(*summaries(tmp_path, no_answer)) if not one.text]
-    assert len(none) == 2 and not any(one.partial or one.correct for one in none)
+    assert [(one.partial, one.correct) for one in none] == [(False, False)] * 2
 
     def never(sample: dict[str, Any]) -> None:
         sample["scores"]["exact"].pop("answer")
@@ -164,7 +181,10 @@ def test_tokens_of_the_whole_log_are_shared_out(tmp_path: Path) -> None:
 def test_messages_limits_and_several_targets(tmp_path: Path) -> None:
     log = content()
     first = log["samples"][0]
-    first["input"] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 3?"}]
+    first["input"] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What is 2 + 3?"},
+    ]
     first["target"] = ["5", "five"]
     first["limit"] = {"type": "message", "limit": 6}
     [read_first] = [one for one in read(written(tmp_path, log)) if one.identity == first["uuid"]]
@@ -204,7 +224,11 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, Any], str]] 
         {},
         "sample 1: ended in an error (service gone)",
     ),
-    "model": (lambda _: None, {"model": None}, "is of the model 'mockllm/model', and the policy is called 'mock'"),
+    "model": (
+        lambda _: None,
+        {"model": None},
+        "is of the model 'mockllm/model', and the policy is called 'mock'",
+    ),
     "other model": (lambda _: None, {"model": "a/b"}, "log.model is 'a/b'"),
     "setting": (lambda _: None, {"settings": {"reasoning_effort": "low"}}, "reasoning_effort is 'low'"),
     "scorers": (lambda _: None, {"scorer": None}, "has scores by exact, includes; say which counts"),
@@ -260,7 +284,9 @@ def test_a_policy_that_goes_by_the_models_name_needs_no_model() -> None:
 def test_two_ways_of_asking_are_not_one_policy(tmp_path: Path) -> None:
     log = content()
     log["plan"]["config"] = {"reasoning_effort": "high", "max_retries": 3}
-    with pytest.raises(UserError, match=r"was asked otherwise \(reasoning_effort: high\) than sums.eval \(no set"):
+    with pytest.raises(
+        UserError, match=r"was asked otherwise \(reasoning_effort: high\) than sums.eval \(no set"
+    ):
         read(LOG, written(tmp_path, log))
     log["plan"]["config"] = {"max_retries": 3}
     assert len(read(LOG, written(tmp_path, log))) == 12
@@ -274,7 +300,7 @@ def test_half_a_log_and_another_file_are_refused(tmp_path: Path) -> None:
         read(header, header, samples)
     other = tmp_path / "a.csv"
     other.write_text("a,b\n")
-    with pytest.raises(UserError, match="is no log of inspect_ai; give .eval or .json"):
+    with pytest.raises(UserError, match=r"is no log of inspect_ai; give \.eval or \.json"):
         read(other)
     samples.write_text("{}")
     with pytest.raises(UserError, match="a list of samples is needed"):
@@ -300,7 +326,9 @@ def test_hostile_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     sound = archive(header, ("samples/a_epoch_1.json", b"{}"))
     cases = {
         "more than 10,000 bytes unpacked": archive(header, ("samples/a.json", b" " * 20_000)),
-        "more than 25,000 bytes": archive(header, *((f"samples/{n}.json", b"{}" + b" " * 9000) for n in range(4))),
+        "more than 25,000 bytes": archive(
+            header, *((f"samples/{n}.json", b"{}" + b" " * 9000) for n in range(4))
+        ),
         "more than 40": archive(*((f"{n}", b"") for n in range(50))),
         "cannot be unpacked": sound[: len(sound) // 2],
         "has no header.json": archive(("samples/a.json", b"{}")),
@@ -335,7 +363,7 @@ def test_problems_are_read_from_the_log() -> None:
 
 
 # pass@1 and the mean tokens of an answer (thinking included), by the run, scorer and effort of its header.
-# Calculated by another program from the same files; where a sample was refused by the service, its tokens are 0.
+# Calculated by another program from the same files; a sample that the service refused has 0 tokens.
 PUBLISHED = {
     "6J9aPwieMfq2eSse8ZknBW": (0.639, 0.759, 4328),
     "k7inKYrGDT2LFcCiQhGfTP": (0.856, 0.889, 11280),
@@ -358,7 +386,7 @@ def of_run(run: str, scorer: str | None) -> list[Solution]:
 @pytest.mark.parametrize("run", PUBLISHED)
 def test_published_logs_have_the_independent_values(run: str) -> None:
     solutions = of_run(run, "model_extracted_exact_match")
-    assert len(solutions) == 360 and not any(one.partial for one in solutions)
+    assert [one.partial for one in solutions] == [False] * 360
     accuracy, majority, tokens = PUBLISHED[run]
     assert np.mean([bool(one.correct) for one in solutions]) == pytest.approx(accuracy, abs=0.0005)
     assert np.mean([one.tokens for one in solutions]) == pytest.approx(tokens, abs=0.6)
@@ -395,3 +423,46 @@ def test_our_grader_agrees_with_the_published_grades() -> None:
                 assert one.reference is not None
                 right = answer is not None and answer in grader.classes([answer], one.reference).correct
                 assert right == one.correct, one.place
+
+
+PROBLEMS = [Target("s1", "What is 2 + 3?", "5"), Target("s2", "What is 4 + 5?", "9")]
+
+
+def demands(**asked: bool) -> Demands:
+    return Demands(scored=False, probabilities=False, at_least=1, **asked)
+
+
+def test_answers_that_are_not_known_are_neither_graded_nor_voted_on(tmp_path: Path) -> None:
+    cut = read(*summaries(tmp_path), log={"scorer": "includes"})
+    with pytest.raises(
+        UserError, match=r"cannot be graded here; .* `grades: imported` and `selectors: \[pass"
+    ):
+        pool([("f", cut)], PROBLEMS, demands())
+    with pytest.raises(
+        UserError, match=r"cannot be voted on; .* `selectors: \[pass\]` in an import of their"
+    ):
+        pool([("f", cut)], PROBLEMS, demands(graded=False))
+    found = pool([("f", cut)], PROBLEMS, demands(graded=False, voted=False))
+    assert [len(members) for members in found.solutions.values()] == [3, 3]
+    ungraded = [replace(one, correct=None, partial=False) for one in cut]
+    with pytest.raises(UserError, match="the file does not say whether it is right; leave out `grades"):
+        pool([("f", ungraded)], PROBLEMS, demands(graded=False))
+
+
+def test_samples_are_the_same_by_their_name_not_by_their_answer(tmp_path: Path) -> None:
+    """Two runs often answer alike; a sample that a later log repeats keeps its uuid."""
+    once = read(*summaries(tmp_path))
+    alike = [replace(one, identity=f"again/{one.identity}") for one in once]
+    assert pool([("f", once), ("g", alike)], PROBLEMS, demands()).repeated == 0
+    assert pool([("f", once), ("g", once)], PROBLEMS, demands()).repeated == 6
+
+
+def test_problems_and_targets_must_be_the_data_sets(tmp_path: Path) -> None:
+    solutions = read(LOG)
+    assert pool([("f", solutions)], PROBLEMS, demands()).solutions
+    for target, said in (
+        (Target("s1", "What is 2 + 2?", "5"), "has another text"),
+        (Target("s1", "What is 2 + 3?", "6"), "is '5' there and '6' in the data set"),
+    ):
+        with pytest.raises(UserError, match=said):
+            pool([("f", solutions)], [target, PROBLEMS[1]], demands())

@@ -69,7 +69,7 @@ def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
 
 
 def file_rows(name: str, data: bytes) -> Iterator[Row]:
-    """The rows of a file's content: of an `.eval` file, the samples of that log; raises UserError as readers do."""
+    """The rows of a file, of an `.eval` file the samples of the log; raises UserError naming the row."""
     return problem_rows(name, data) if name.lower().endswith(".eval") else read_rows(name, data)
 
 

@@ -203,8 +203,8 @@ def _check_known(solution: Solution, demands: Demands) -> None:
     if demands.voted:
         raise UserError(
             f"{solution.place}: the file has only a part of the text, so what was answered is not known and "
-            "cannot be voted on; count these solutions with `selectors: [pass]` in an import of their own, or "
-            "give the whole texts"
+            "cannot be voted on; count these solutions with `selectors: [pass]` in an import of their own, "
+            "or give the whole texts"
         )
 
 

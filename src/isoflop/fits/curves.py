@@ -37,7 +37,8 @@ class FitSpec(BaseModel):
 
     `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
     belongs to the family `all`. `thinking`: of each model that thinks, the policies by how long. `draws`:
-    bootstrap draws. `level`: confidence of all intervals. `costs`: cost models beyond those of every study. `code`: digest of the stage's import closure.
+    bootstrap draws. `level`: confidence of all intervals. `costs`: cost models beyond those of every study.
+    `code`: digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -47,8 +47,8 @@ def regraded(
 ) -> list[int]:
     """Classes of answers under a file's grades, [candidates]: those it calls right are one of their own.
 
-    Answers of one class that it grades differently do not vote together: those it calls wrong, though they are
-    equivalent to the reference, are another class. `classes` and `correct` are ours, numbered from 0 per
+    Answers of one class that it grades differently do not vote together: those it calls wrong, though they
+    are equivalent to the reference, are another class. `classes` and `correct` are ours, numbered from 0 per
     problem, and NO_ANSWER for none; a right solution without an answer has one that is not known here.
     """
     found: list[int] = []

@@ -148,8 +148,9 @@ def _published_sentences(pools: Sequence[PoolCounts]) -> Iterator[str]:
         differ = sum(one.differ for _, one in graded)
         here, there = (sum(getattr(one, name) for _, one in graded) for name in ("only_here", "only_there"))
         yield (
-            f"Of {compared:,} solutions that the files grade too, {differ:,} ({percent(differ / compared, 2)}%) "
-            f"are graded otherwise here: {here:,} right here alone, {there:,} right by the files alone."
+            f"Of {compared:,} solutions that the files grade too, {differ:,} "
+            f"({percent(differ / compared, 2)}%) are graded otherwise here: "
+            f"{here:,} right here alone, {there:,} right by the files alone."
         )
     imported = [f"{pool.policy} ({pool.generator})" for pool, one in graded if one.imported]
     if imported:

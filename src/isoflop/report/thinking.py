@@ -59,8 +59,8 @@ def thinking_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     header = ["One answer of", "Against votes of", "Votes", f"{unit}, ratio", "Difference (points)"]
     note = (
         "Accuracy of one answer that was thought about longer, minus that of votes over shorter thoughts: "
-        f"at equal {unit}, and against all votes there are, whatever they cost. Votes in between are read off "
-        "those measured, linear in the logarithm of the cost. Each interval is its own, paired over the "
+        f"at equal {unit}, and against all votes there are, whatever they cost. Votes in between are read "
+        "off those measured, linear in the logarithm of the cost. Each interval is its own, paired over the "
         "problems. More answers of the longer thoughts, and other costs, are in tables/differences.csv."
     )
     return HtmlTable(f"{dataset}: thinking longer or voting more", note, header, rows, text_columns=2)

@@ -194,10 +194,8 @@ def _known(rows: Sequence[tuple[str, int, Solution]]) -> dict[str, float]:
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
     """What counts the tokens that the files do not; raises UserError if the tokenizer cannot be loaded."""
     rate, named = generator.characters_per_token, generator.tokenizer
-    if named is None and rate is None:
-        return _uncounted
     if named is None:
-        return lambda text: max(1, round(len(text) / rate))
+        return _uncounted if rate is None else lambda text: max(1, round(len(text) / rate))
     if named.revision is None:
         path = Path(named.model) / "tokenizer.json"
     else:

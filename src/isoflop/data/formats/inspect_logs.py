@@ -40,8 +40,8 @@ def open_logs(source: ImportSource, files: Sequence[tuple[str, Path]]) -> Iterat
         _check_settings(log, settings, demands)
         if before is not None and before[1] != settings:
             raise UserError(
-                f"{log.name}: was asked otherwise ({_shown(settings)}) than {before[0]} ({_shown(before[1])}), "
-                f"and both are given as policy {source.policy}; make them two policies"
+                f"{log.name}: was asked otherwise ({_shown(settings)}) than {before[0]} "
+                f"({_shown(before[1])}), and both are given as policy {source.policy}; make them two policies"
             )
         before = (log.name, settings)
         yield log.name, _of_log(log, demands)

@@ -1,6 +1,7 @@
 """Thinking longer against voting more: accuracy over cost, a panel per model that thinks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import Strategy
 
 _COLUMNS = 2
-_ONCE = {"color": fs.INK, "linestyle": (0, (1, 1)), "linewidth": 1.0}
+_ONCE: dict[str, Any] = {"color": fs.INK, "linestyle": (0, (1, 1)), "linewidth": 1.0}
 
 
 def thinking_figure(tables: Tables, spec: ReportSpec) -> Figure:
