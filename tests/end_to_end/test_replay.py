@@ -84,6 +84,21 @@ def small_study(folder: Path) -> str:
     return str(folder / "small.yaml")
 
 
+def hosted_study(folder: Path) -> str:
+    """The same, the smaller model and the judge hosted: prices of all, and sizes of some."""
+    config = yaml.safe_load(Path(small_study(folder)).read_text())
+    policies = config["policies"]
+    policies["less"] = {"hosted": True, "prices": {"input": 0.25, "cached": 0.025, "output": 2.0}}
+    policies["theirs"]["prices"] = {"input": 1.0, "output": 4.0}
+    config["verifiers"]["judge"] = {
+        "kind": "imported", "hosted": True, "prices": {"input": 0.1, "output": 0.1}
+    }  # fmt: skip
+    config |= {"experiment": "hosted", "costs": ["total", "tokens", "dollars"]}
+    config["headline"]["cost_model"] = "dollars"
+    (folder / "hosted.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return str(folder / "hosted.yaml")
+
+
 def programs_study(folder: Path) -> str:
     """Two tasks, four programs each: two that are right, one that is wrong and one that never ends."""
     tasks = {"double": (2, ["2 * x", "x + x", "x"]), "triple": (3, ["3 * x", "x + x + x", "x"])}
@@ -138,6 +153,35 @@ def curves(folder: Path, experiment: str) -> pd.DataFrame:
 def accuracies(table: pd.DataFrame, selector: str, aggregation: str) -> list[float]:
     chosen = table[(table["selector"] == selector) & (table["step_aggregation"] == aggregation)]
     return [float(value) for value in chosen.sort_values("budget")["accuracy"]]
+
+
+def test_models_of_unknown_size_are_studied_in_dollars(tmp_path: Path) -> None:
+    outcome = run(tmp_path, hosted_study(tmp_path))
+    assert outcome.returncode == 0, outcome.stderr
+    tables = tmp_path / "results" / "hosted" / "tables"
+    both = curves(tmp_path, "hosted").set_index(["policy", "selector", "budget"])
+    hosted, sized = both.loc["less"], both.loc["theirs"]
+    assert set(hosted["policy_params"]) == set(hosted["flops_wu2024"]) == set(hosted["flops_total"]) == {""}
+    # Of the other model FLOPs are known where the judge of unknown size has no part.
+    assert sized.loc["majority", "flops_total"].ne("").all()
+    assert set(sized.loc["weighted", "flops_total"]) == {""}
+    # A prompt of 4 tokens ("What is 11 + 14?"), answers of 10, and what the judge reads: 14.
+    paid = hosted["dollars"].astype(float) * 1e6
+    assert paid.loc["majority", 1] == pytest.approx(0.25 * 4 + 2 * 10)
+    assert paid.loc["majority", 4] == pytest.approx(0.25 * 4 + 3 * 0.025 * 4 + 4 * 2 * 10)
+    assert paid.loc["weighted", 4] == pytest.approx(paid.loc["majority", 4] + 4 * 0.1 * 14)
+    fits = pd.read_csv(tables / "fits.csv", keep_default_na=False)
+    unknown = fits[fits["status"] == "unknown cost"]
+    assert set(unknown["note"]) == {
+        f"flops_{name} needs the sizes of all models" for name in ("wu2024", "kaplan", "total")
+    }
+    assert set(fits.loc[fits["status"] == "unknown size", "note"]) == {"the size of less is not known"}
+    assert {"dollars", "tokens_per_problem"} <= set(fits["cost_model"])
+    claims = pd.read_csv(tables / "claims.csv", keep_default_na=False)
+    assert set(claims["cost_model"]) == {"total", "tokens", "dollars", "any"}
+    report = (tables.parent / "report.html").read_text()
+    assert "US dollars" in report
+    assert "times the US dollars" in (tables / "headline.md").read_text()
 
 
 def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:

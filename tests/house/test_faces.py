@@ -17,8 +17,8 @@ WITH_TORCH = {"engines", "verifiers", "training"}
 
 def test_the_rooms_that_one_can_use_have_faces() -> None:
     assert FACES == [
-        "allocation", "claims", "config", "data", "engines", "fits", "forecast", "grading", "pipeline",
-        "report", "search", "selection", "training", "verdicts", "verifiers",
+        "allocation", "claims", "config", "costs", "data", "engines", "fits", "forecast", "grading",
+        "pipeline", "report", "search", "selection", "training", "verdicts", "verifiers",
     ]  # fmt: skip
 
 

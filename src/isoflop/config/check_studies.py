@@ -195,7 +195,7 @@ def _by(
     if name not in models:
         yield unknown_entry(place, name, section, models)
     elif models[name].runs:
-        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size instead"
+        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size, or a hosted one"
 
 
 def _idle(
@@ -208,7 +208,7 @@ def _idle(
     sampled = len(config.generators) > len(config.imports)
     for name, model in models.items():
         if not model.runs and name not in used:
-            yield f"{section}.{name}: has a size and no checkpoint, but no generator imports its work"
+            yield f"{section}.{name}: has no checkpoint, and no generator imports its work"
         elif model.runs and not sampled:
             yield f"{section}.{name}: has a checkpoint, but every generator imports; nothing would run it"
 

@@ -10,7 +10,7 @@ from isoflop.config.datasets import FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Import, Revisions, Sampling
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
-from isoflop.registries import SELECTORS
+from isoflop.registries import COST_MODELS, SELECTORS
 from isoflop.strategy import needs_verifier
 
 
@@ -118,6 +118,14 @@ def _headline(config: Config) -> Iterator[str]:
 def _costs(config: Config) -> Iterator[str]:
     """What the cost models are told in is known of every model of the study."""
     yield from repeated("costs", config.costs)
+    unsized = [f"policies.{name}" for name, entry in config.policies.items() if entry.hosted]
+    if unsized and config.headline is not None:
+        counted = COST_MODELS[config.headline.cost_model]
+        if counted.unit == COST_MODELS["total"].unit:
+            yield (
+                f"headline.cost_model: {counted.name} counts FLOPs, which nobody knows of "
+                f"{', '.join(unsized)}; choose tokens, or seconds or dollars where these are known"
+            )
     if "dollars" not in config.claim_costs:
         return
     key = "costs" if "dollars" in config.costs else "headline.cost_model"
@@ -208,8 +216,11 @@ def _exchange(config: Config) -> Iterator[str]:
         yield f"exchange.greedy: {config.exchange.greedy!r} is not an entry of generators of kind greedy"
     for number, pair in enumerate(config.exchange.pairs):
         for key, name in (("small", pair.small), ("large", pair.large)):
+            place = f"exchange.pairs[{number}].{key}"
             if name not in config.policies:
-                yield unknown_entry(f"exchange.pairs[{number}].{key}", name, "policies", config.policies)
+                yield unknown_entry(place, name, "policies", config.policies)
+            elif config.policies[name].hosted:
+                yield f"{place}: {name!r} is hosted and of unknown size, so its pretraining cannot be counted"
         if pair.small == pair.large:
             yield f"exchange.pairs[{number}]: {pair.small!r} twice; name a smaller and a larger policy"
 

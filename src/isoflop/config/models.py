@@ -136,9 +136,11 @@ class Chat(Entry):
 class Policy(Chat, Model):
     """A model that writes solutions: a checkpoint, or the size of one whose solutions are imported."""
 
-    size: ModelSize | Literal["unknown"] | None = None
-    """Size of a model that does not run here, instead of `model`; for generators of kind `import`. `unknown`
-    for a hosted model whose size nobody tells: it has no FLOPs, and is in no law of size."""
+    size: ModelSize | None = None
+    """Size of a model that does not run here, instead of `model`; for generators of kind `import`."""
+    hosted: bool = False
+    """Instead of all three: a hosted model whose size nobody tells, whose solutions are imported. It has no
+    FLOPs, and is in no law of size."""
     prices: TokenPrices | None = None
     """What its tokens cost; for the cost model `dollars`."""
     prompt: Prompt = "{problem}\n"
@@ -161,15 +163,15 @@ class Policy(Chat, Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if [self.model, self.trained, self.size].count(None) != 2:
+        if [self.model, self.trained, self.size, self.hosted or None].count(None) != 3:
             raise ValueError(
                 "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
-                "whose work is imported)"
+                "whose work is imported; hosted: true where nobody tells it)"
             )
         if self.model is None and self.revision is not None:
             raise ValueError("revision goes with a hub model; a trained or imported one has none")
         if self.runs and self.assumed:
-            raise ValueError("assumed is for imported solutions, of a policy with a size")
+            raise ValueError("assumed is for imported solutions, of a policy with a size, or a hosted one")
         if self.chat_template is not None and not self.chat:
             raise ValueError("chat_template goes with chat: true")
         return self
@@ -177,4 +179,4 @@ class Policy(Chat, Model):
     @property
     def runs(self) -> bool:
         """Whether there is a checkpoint to run."""
-        return self.size is None
+        return self.size is None and not self.hosted

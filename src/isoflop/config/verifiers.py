@@ -16,8 +16,10 @@ class ImportedVerifier(Entry):
 
     kind: Literal["imported"]
     """Does not run here."""
-    size: ModelSize | Literal["unknown"]
-    """What its FLOPs depend on; `unknown` for a hosted model whose size nobody tells."""
+    size: ModelSize | None = None
+    """What its FLOPs depend on."""
+    hosted: bool = False
+    """Instead of a size: nobody tells that of this model."""
     prices: TokenPrices | None = None
     """What its tokens cost; for the cost model `dollars`."""
     scale: Literal["probability", "unbounded"] = "probability"
@@ -29,6 +31,12 @@ class ImportedVerifier(Entry):
     model: ClassVar[str | None] = None
     revision: ClassVar[str | None] = None
     trained: ClassVar[str | None] = None
+
+    @model_validator(mode="after")
+    def _sized(self) -> Self:
+        if (self.size is None) != self.hosted:
+            raise ValueError("give its size, or hosted: true where nobody tells it")
+        return self
 
 
 class RunningVerifier(Model):

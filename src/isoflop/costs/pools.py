@@ -15,6 +15,8 @@ from isoflop.costs.work import Party, Usage, Work, attended_after
 from isoflop.registries import measured_costs
 from isoflop.strategy import LIMIT
 
+_ZERO: Floats = np.zeros(())
+
 
 def expected_costs(
     budgets: Sequence[int],
@@ -33,7 +35,7 @@ def expected_costs(
     """
     further = _candidates(prompt, policy, verifier)
     further = replace(further, kept=prompt)
-    first = Work(policy.party, prompt=prompt, kept=-prompt)
+    first = _reading(policy.party, prompt)
     samples = np.array(budgets, dtype=np.float64)[:, None]
     costs = {}
     for model in _models(asked):
@@ -61,13 +63,15 @@ def revision_costs(
     shared = np.zeros(prompt.size, dtype=np.bool_)
     firsts = rows[:, :, 0]
     shared[firsts] = True
+    fresh = np.where(shared, 0.0, prompt)
     each = replace(
         _candidates(prompt, policy, verifier),
-        prompt=np.where(shared, 0.0, prompt),
+        prompt=fresh,
+        prompt_attended=attended_after(_ZERO, fresh),
         kept=np.where(shared, prompt, 0.0),
     )
     own = prompt[firsts[:, 0]]
-    first = Work(policy.party, prompt=own, kept=-own)
+    first = _reading(policy.party, own)
     chains = np.array(budgets, dtype=np.float64)[:, None] / rows.shape[2]
     costs = {}
     for model in _models(asked):
@@ -91,6 +95,7 @@ def search_costs(
         policy,
         verifier,
         prompt=usage["prompt"],
+        prompt_attended=attended_after(_ZERO, usage["prompt"]),
         generated=usage["generated"],
         attended=usage["attended"],
         read=usage["scored"],
@@ -103,6 +108,11 @@ def search_costs(
 
 def _models(asked: Sequence[str]) -> list[CostModel]:
     return [cost_model(name) for name in measured_costs(asked)]
+
+
+def _reading(policy: Party, prompt: Floats) -> Work:
+    """What the first candidate takes beyond every further one: it reads the prompt that those find read."""
+    return Work(policy, prompt=prompt, prompt_attended=attended_after(_ZERO, prompt), kept=-prompt)
 
 
 def _candidates(prompt: Floats, policy: Usage, verifier: Usage | None) -> Work:
@@ -119,7 +129,7 @@ def _candidates(prompt: Floats, policy: Usage, verifier: Usage | None) -> Work:
         work,
         verifier=verifier.party,
         read=verifier.tokens,
-        read_attended=attended_after(np.zeros(()), verifier.tokens),
+        read_attended=attended_after(_ZERO, verifier.tokens),
         seconds=work.seconds + verifier.seconds * _shares(verifier.tokens),
     )
 

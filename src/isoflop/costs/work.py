@@ -41,11 +41,11 @@ class Usage:
 class Work:
     """What was done, in counts of shapes that broadcast.
 
-    `prompt`: tokens of prompts that the policy reads. `kept`: tokens of prompts that it need not read, since
-    the same prompt was read before (its keys and values are kept). `generated`: tokens it writes, thinking
-    included. `attended`: the sum of the positions that generated tokens attend to, themselves included.
-    `read`, `read_attended`: the same of the verifier's tokens. `seconds`: measured, of both; nan where nobody
-    did. `verifier`: None where none is used.
+    `prompt`: tokens of prompts that the policy reads; `prompt_attended`: the sum of the positions they attend
+    to, themselves included. `kept`: tokens of prompts that it need not read, since the same prompt was read
+    before (its keys and values are kept). `generated`: tokens it writes, thinking included, and `attended`
+    the sum of their positions. `read`, `read_attended`: the same of the verifier's tokens. `seconds`:
+    measured, of both; nan where nobody did. `verifier`: None where none is used.
 
     Of what the first candidate of a problem takes beyond every further one, `kept` is negative: it reads the
     prompt that the others find read.
@@ -54,6 +54,7 @@ class Work:
     policy: Party
     verifier: Party | None = None
     prompt: Floats = field(default_factory=lambda: _NONE)
+    prompt_attended: Floats = field(default_factory=lambda: _NONE)
     kept: Floats = field(default_factory=lambda: _NONE)
     generated: Floats = field(default_factory=lambda: _NONE)
     attended: Floats = field(default_factory=lambda: _NONE)

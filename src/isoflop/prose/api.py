@@ -10,8 +10,6 @@ from isoflop.files import write_text
 
 PAGE = Path("docs/reference/api.md")
 PACKAGE = Path(__file__).parents[1]
-# A module of its own, which is no room.
-_MODULES = ("costs",)
 
 _INTRODUCTION = """\
 <!-- Written by `isoflop docs` from the faces of src/isoflop/*/__init__.py; edit the docstrings instead. -->
@@ -30,7 +28,7 @@ _Definition = ast.FunctionDef | ast.ClassDef
 
 def api_page() -> str:
     """The page, from the sources alone: nothing is imported."""
-    return "\n".join([_INTRODUCTION, *_modules(), *_rooms()])
+    return "\n".join([_INTRODUCTION, *_rooms()])
 
 
 def write_api(root: Path) -> None:
@@ -46,15 +44,6 @@ def _rooms() -> Iterator[str]:
             for name, home in sorted(declared.items(), key=lambda one: one[0].lower()):
                 yield _entry(_definitions(_source(home))[name])
             yield ""
-
-
-def _modules() -> Iterator[str]:
-    for module in _MODULES:
-        file = PACKAGE / f"{module}.py"
-        yield f"## isoflop.{module}\n\n{_first_line(_tree(file))}\n"
-        public = {name: node for name, node in _definitions(file).items() if not name.startswith("_")}
-        yield from (_entry(public[name]) for name in sorted(public, key=str.lower))
-        yield ""
 
 
 def _entry(node: _Definition) -> str:

@@ -27,7 +27,8 @@ def claims_table(
     """A row per claim and cost model, every claim among them.
 
     `claims`: as `isoflop.verdicts.judge.claims_csv` has it. `costs`: what cost models are called here. The
-    last column says what is missing, or how far an undecided claim is from a verdict.
+    note says which verdicts change with the cost. The last column says what is missing, or how far an
+    undecided claim is from a verdict.
     """
     own = claims[claims["dataset"] == dataset]
     rows: list[list[Cell]] = []
@@ -44,8 +45,26 @@ def claims_table(
             rows.append([*head, Cell(name), *said])
             head = [Cell(""), Cell("")]
     header = ["", "Claim", "Compute counted", "Verdict", "In numbers"]
-    text = f"{HOW_DECIDED} {note}".rstrip()
+    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(own))))
     return HtmlTable(title, text, header, rows, text_columns=len(header))
+
+
+def changes_with_cost(claims: pd.DataFrame) -> str:
+    """Which verdicts change with the cost, in a sentence; nothing where no claim was tested under two.
+
+    `claims`: of one data set, as `isoflop.verdicts.judge.claims_csv` has it.
+    """
+    changing, compared = [], False
+    for number, group in claims[claims["row"] == "claim"].groupby("claim", sort=False):
+        tested = group[group["verdict"] != NOT_TESTED]
+        compared |= len(tested) > 1
+        if tested["verdict"].nunique() > 1:
+            by_verdict = tested.groupby("verdict", sort=False)["cost_model"]
+            verdicts = (f"{name} under {' and under '.join(under)}" for name, under in by_verdict)
+            changing.append(f"{number} ({'; '.join(verdicts)})")
+    if changing:
+        return f"Verdicts that change with the cost: claim {', claim '.join(changing)}."
+    return "No verdict changes with the cost." if compared else ""
 
 
 def verdict_cell(found: str) -> Cell:

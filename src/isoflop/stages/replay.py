@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from isoflop.config.generators import Import, ImportSource
 from isoflop.config.models import ModelSize
@@ -73,10 +73,9 @@ def _by_ending(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Iterato
         yield name, ((f"{name}{place.removeprefix(str(path))}", values) for place, values in rows)
 
 
-def _shape(size: ModelSize | Literal["unknown"] | None) -> dict[str, Any] | None:
+def _shape(size: ModelSize | None) -> dict[str, Any] | None:
     """The shape of a model whose work is imported, as metadata have it; None where nobody knows it."""
-    assert size is not None  # checked with the config
-    if size == "unknown":
+    if size is None:
         return None
     return ModelShape(embedding_parameters=0, **size.model_dump()).model_dump()
 

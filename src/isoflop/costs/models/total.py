@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from isoflop.arrays import Floats
 from isoflop.costs.flops import flops_of_positions
 from isoflop.costs.registry import CostModel
-from isoflop.costs.work import Work, attended_after
+from isoflop.costs.work import Work
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Total(CostModel):
     def charge(self, work: Work) -> Floats:
-        reading = attended_after(np.zeros(()), work.prompt)
-        policy = flops_of_positions(work.policy.shape, work.prompt, reading) + flops_of_positions(
-            work.policy.shape, work.generated, work.attended
-        )
+        reading = flops_of_positions(work.policy.shape, work.prompt, work.prompt_attended)
+        policy = reading + flops_of_positions(work.policy.shape, work.generated, work.attended)
         if work.verifier is None:
             return policy
         return policy + flops_of_positions(work.verifier.shape, work.read, work.read_attended)
