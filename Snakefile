@@ -28,6 +28,7 @@ from isoflop.pipeline.paths import (
     part_of,
 )
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
@@ -45,6 +46,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(CONFIG)
+COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
 REPORT_PLAN = ReportPlan(PLAN)

@@ -69,6 +69,16 @@ class SelectorTraits(Registered):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FormatTraits(Registered):
+    """What the config and the plan know of a format of published work.
+
+    `counted`: whether its rows count samples and right ones per problem, without any texts.
+    """
+
+    counted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class CostTraits(Registered):
     """What the config, the tables and the report know of a cost model.
 
@@ -185,7 +195,7 @@ STEP_AGGREGATIONS = Registry(
     Registered,
 )
 IMPORT_FORMATS = Registry(
-    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", Registered
+    "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", FormatTraits
 )
 COST_MODELS = Registry("cost model", "isoflop.cost_models", "isoflop.costs.models", "COST_MODEL", CostTraits)
 
@@ -244,8 +254,6 @@ def practical_selectors() -> tuple[str, ...]:
 
 SelectorName = Annotated[str, _Among(lambda: SELECTORS.names)]
 """A selector, checked when it is read."""
-PracticalSelectorName = Annotated[str, _Among(practical_selectors)]
-"""A selector that needs no reference answer."""
 ImportFormatName = Annotated[str, _Among(lambda: IMPORT_FORMATS.names)]
 """A format of published solutions."""
 CostModelName = Annotated[str, _Among(lambda: COST_MODELS.names)]

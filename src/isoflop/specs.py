@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from isoflop.config.base import Grader
 from isoflop.config.datasets import Dataset
 from isoflop.config.generators import Import, Revisions, Sampled, Searched
-from isoflop.config.models import Policy
+from isoflop.config.models import ModelSize, Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
 from isoflop.costs.shape import Terms
@@ -86,6 +86,48 @@ class ReplaySpec(Spec):
     files: tuple[str, ...] = ()
     code: str
     plugins: Mapping[str, str] = {}
+
+
+class CountedPolicy(Spec):
+    """A policy whose samples were counted, and what they are charged by beside its size."""
+
+    name: str
+    size: ModelSize | Literal["unknown"]
+    terms: Terms = Terms()
+
+
+class CountsSpec(Spec):
+    """Imported counts of several policies on the same problems, and coverage from them.
+
+    `policies`: one per credits table, in their order. `costs`: cost models beyond those of every study.
+    `texts`: the data set has a table of problems. `files` and `plugins` are as for replay.
+    """
+
+    generator: Import
+    policies: tuple[CountedPolicy, ...]
+    costs: tuple[CostModelName, ...] = ()
+    texts: bool
+    budgets: tuple[int, ...]
+    mirror: str | None
+    files: tuple[str, ...] = ()
+    code: str
+    plugins: Mapping[str, str] = {}
+
+
+class CoverageSpec(Spec):
+    """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
+
+    `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
+    models at equal cost of which sizes are compared.
+    """
+
+    experiment: str
+    generators: tuple[str, ...]
+    families: Mapping[str, str]
+    costs: tuple[CostModelName, ...]
+    fitted_to: int
+    seed: int
+    code: str
 
 
 class ScoreSpec(Spec):

@@ -114,6 +114,19 @@ GRADES = pa.schema(
     ]
 )
 
+# One row per policy and problem of an import of counts, the problems of every policy in one order: n samples
+# and c right ones, without texts. `tokens`: of a sample, mean.
+COUNTS = pa.schema(
+    [
+        pa.field("policy", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("level", pa.int16()),
+        pa.field("samples", pa.int32(), nullable=False),
+        pa.field("correct", pa.int32(), nullable=False),
+        pa.field("tokens", pa.float64(), nullable=False),
+    ]
+)
+
 
 def with_columns(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
     """A schema with numbers of its own at the end: the costs that a study asks for, those it lacks."""

@@ -44,7 +44,7 @@ def small_study(folder: Path, **generator: Any) -> str:
                 "grader": "number",
             }
         },
-        "policies": {"short": {"size": "unknown"}, "long": {"size": "unknown"}},
+        "policies": {"short": {"hosted": True}, "long": {"hosted": True}},
         "generators": {
             "logs": {
                 "kind": "import",

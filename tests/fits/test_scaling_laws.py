@@ -418,3 +418,33 @@ def test_policies_that_share_no_budget_have_no_frontier() -> None:
     early = MeasuredCurve(np.array([1e8]), np.array([0.5]), np.full((4, 1), 0.5))
     late = MeasuredCurve(np.array([1e10, 1e11]), np.array([0.5, 0.4]), np.full((4, 2), 0.5))
     assert policy_frontier([early, late]) is None
+
+
+def test_a_curve_that_ended_behind_stays_behind() -> None:
+    """Of three sizes with as many samples the smallest ends first; the others cross beyond that."""
+    grid = 10.0 ** np.arange(4)
+    errors = {1.0: [0.9, 0.8, 0.75, 0.7], 10.0: [0.85, 0.6, 0.5, 0.45], 100.0: [0.8, 0.55, 0.3, 0.2]}
+    curves = [
+        MeasuredCurve(size * grid, np.array(error), np.array([error, error]))
+        for size, error in errors.items()
+    ]
+    first = policy_frontier(curves)
+    assert first is not None
+    assert (first.cost[-1], first.best.max()) == (1e3, 1)
+    whole = policy_frontier(curves, ended=True)
+    assert whole is not None
+    assert (whole.cost[-1], whole.best[-1]) == (1e5, 2)
+    assert set(np.diff(whole.best[whole.cost >= 10.0])) == {0, 1}
+
+
+def test_budgets_end_where_the_best_curve_does() -> None:
+    """What a size that is ahead at its end would have with more samples, nobody knows."""
+    grid = 10.0 ** np.arange(3)
+    small, large = np.array([0.9, 0.5, 0.2]), np.array([0.85, 0.6, 0.3])
+    curves = [
+        MeasuredCurve(size * grid, one, np.array([one, one])) for size, one in ((1.0, small), (10.0, large))
+    ]
+    found = policy_frontier(curves, ended=True)
+    assert found is not None
+    assert found.cost[-1] == 100.0
+    assert found.best[-1] == 0

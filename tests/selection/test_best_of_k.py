@@ -1,11 +1,16 @@
 """Estimators on cases worked by hand, on large pools, and on bad input."""
 
+from fractions import Fraction
+from math import comb
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isoflop.errors import UserError
 from isoflop.selection.aggregation import aggregate_steps
-from isoflop.selection.best_of_k import best_of_k, missing_probability, pass_at_k
+from isoflop.selection.best_of_k import best_of_k, coverage_of_counts, missing_probability, pass_at_k
 from isoflop.selection.voting import (
     _monte_carlo,
     draws_needed,
@@ -222,3 +227,32 @@ def test_a_zero_does_not_set_the_scale_of_its_pool():
 def test_bad_step_scores_are_refused_by_row(scores, counts, sizes, aggregation, message):
     with pytest.raises(UserError, match=message):
         aggregate_steps(scores, counts, sizes, aggregation)
+
+
+COUNTED = st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
+
+
+@given(st.lists(COUNTED, min_size=1, max_size=6), st.data())
+def test_coverage_of_counts_is_that_of_all_subsets(
+    counts: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    samples, correct = (np.array(column) for column in zip(*counts, strict=True))
+    most = int(samples.min())
+    budgets = sorted(data.draw(st.sets(st.integers(1, most), min_size=1)))
+    found = coverage_of_counts(samples, correct, budgets)
+    for row, k in enumerate(budgets):
+        exact = [1 - Fraction(comb(n - c, k), comb(n, k)) for n, c in counts]
+        assert found[row] == pytest.approx([float(one) for one in exact], abs=1e-12)
+
+
+def test_coverage_of_ten_thousand_samples_keeps_its_last_digits() -> None:
+    samples, correct = np.array([10_000, 10_000, 10_000]), np.array([0, 1, 37])
+    found = coverage_of_counts(samples, correct, [1, 100, 10_000])
+    for row, k in enumerate((1, 100, 10_000)):
+        exact = [1 - Fraction(comb(10_000 - c, k), comb(10_000, k)) for c in (0, 1, 37)]
+        assert found[row] == pytest.approx([float(one) for one in exact], rel=1e-9)
+
+
+def test_coverage_of_more_samples_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit a pool of 8"):
+        coverage_of_counts(np.array([16, 8]), np.array([1, 1]), [9])

@@ -201,3 +201,28 @@ if CONFIG.shards > 1:
             generator=any_of([*PLAN.pools.sampled(), *CONFIG.chains]),
         params:
             spec=lambda w: PLAN.score(w.policy, w.verifier),
+
+
+# One rule per import of counts: it writes the credits of all its policies.
+for _generator in CONFIG.counts:
+
+    rule:
+        name:
+            re.sub(r"\W", "_", f"counts_{_generator}")
+        input:
+            problems=COUNTED.inputs(_generator),
+            files=COUNTED.files(_generator),
+        output:
+            PLAN.paths.counted(_generator),
+        log:
+            f"logs/{CONFIG.experiment}/counts/{_generator}.log",
+        group:
+            "tables"
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w, generator=_generator: COUNTED.counts(generator),
+        shell:
+            "python -m isoflop.stages.counts - {input.problems} {output} 2> {log} <<< {params.spec:q}"

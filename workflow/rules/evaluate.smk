@@ -61,6 +61,11 @@ rule select:
         CREDITS,
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
+    wildcard_constraints:
+        # Counts have their credits from their own rule.
+        generator=any_of(
+            name for name in CONFIG.generators if name not in CONFIG.counts
+        ),
     group:
         "tables"
     conda:

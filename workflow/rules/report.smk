@@ -8,6 +8,7 @@ rule report:
         evidence=PLAN.paths.evidence(),
         published=REPORT_PLAN.published_files(),
         choice=CHOICE.tables(),
+        coverage=COUNTED.evidence(),
         revisions=REVISIONS.table(),
     output:
         report(

@@ -18,8 +18,8 @@ from isoflop.fits.bootstrap import Interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.optimal_size import optimal_size
 from isoflop.fits.tables import FEWEST_SAMPLES
-from isoflop.registries import CLAIM_COSTS, COST_MODELS
-from isoflop.strategy import Strategy
+from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS
+from isoflop.strategy import NONE, Strategy
 from isoflop.verdicts.factors import factor_saved, line, near_best
 from isoflop.verdicts.judge import ANY, ClaimJudged, Found, Partly, judge_found
 from isoflop.verdicts.statements import (
@@ -51,6 +51,8 @@ CLAIMS = {
     9: "The smaller of two sizes needs less compute for the same error.",
 }
 _WITHOUT_COST = (5, 8)
+# What coverage, which goes on rising, says nothing of.
+_OF_PICKED = (5, 8, 9)
 # A cost that differs by rounding alone is the same.
 _ROUNDING = 1e-9
 
@@ -74,6 +76,11 @@ class Setting:
     headline: Strategy
     margin: float
     costs: Sequence[str] = CLAIM_COSTS
+
+    @property
+    def covers(self) -> bool:
+        """Whether the headline is coverage, as in a study of counts: an answer is found, not picked."""
+        return self.headline.selector != NONE and SELECTORS[self.headline.selector].oracle
 
     def family(self, policy: str) -> str:
         """The family of a policy."""
@@ -113,8 +120,11 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None 
     judged = []
     for number, sentence in CLAIMS.items():
         for cost in (ANY,) if number in _WITHOUT_COST else costs or setting.costs:
+            found: Found
             own = evidence if cost == ANY else evidence.under(cost)
-            if own.series or not evidence.series:
+            if setting.covers and number in _OF_PICKED:
+                found = "is about answers that are picked, and this study has coverage alone"
+            elif own.series or not evidence.series:
                 found = tests[number](own, setting, cost)
             else:
                 found = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
@@ -140,7 +150,13 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
         return "needs two sizes of one family whose compute overlaps"
-    return (Statement("some two sizes cross", "there is", tuple(parts)),)
+    text = "some two sizes cross" + _in_coverage(setting)
+    return (Statement(text, "there is", tuple(parts)),)
+
+
+def _in_coverage(setting: Setting) -> str:
+    """What to add to a statement about accuracy where only coverage was measured."""
+    return ", in coverage" if setting.covers else ""
 
 
 def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -154,14 +170,14 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
         sizes = [setting.parameters[one.policy] for one in series]
         if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
             continue
-        law = optimal_size(series, sizes, evidence, cost)
+        law = optimal_size(series, sizes, evidence, cost, ended=setting.covers)
         if law.alpha is None or law.fit.status != "ok":
             missing.append(f"{family}: {law.fit.status} ({law.fit.note})")
             continue
         parts.append(Part(f"family {family}", "alpha", (_element(law.alpha, evidence.level),)))
     if not parts:
         return "; ".join(missing) or "needs two sizes of one family"
-    return (mean_of_parts("alpha is above 0", parts, evidence.level),)
+    return (mean_of_parts("alpha is above 0" + _in_coverage(setting), parts, evidence.level),)
 
 
 def _element(draws: Floats, level: float) -> Element:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from isoflop.config.base import Count, Entry, Name, Text
-from isoflop.registries import CostModelName, PracticalSelectorName, StepAggregationName
+from isoflop.registries import CostModelName, SelectorName, StepAggregationName
 
 # R = D_inference / D_pretrain in Figure 9 of Snell et al. 2024.
 PAPER_RATIOS = (0.16, 0.79, 22.0)
@@ -18,8 +18,8 @@ Strategy = Annotated[
 class HeadlineChoice(Entry):
     """The one strategy and cost that the headline figures and sentences are about."""
 
-    selector: PracticalSelectorName
-    """How the answer is picked."""
+    selector: SelectorName
+    """How the answer is picked; an oracle (`pass`: coverage) only in a study of counts alone."""
     step_aggregation: StepAggregationName = "last"
     """How step scores become a solution's score."""
     cost_model: CostModelName = "total"
@@ -54,6 +54,13 @@ class Claims(Entry):
 
     margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
     """How much less accurate still counts as no worse, where a claim is about every budget and rival."""
+
+
+class Coverage(Entry):
+    """What is made of the coverage of counts (generators of format `counts`)."""
+
+    fitted_to: Annotated[int, Field(ge=4)] = 100
+    """The first samples of each problem from which coverage with all of them is foretold, as a backtest."""
 
 
 class Difficulty(Entry):

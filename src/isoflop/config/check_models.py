@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from isoflop.config.datasets import WordproblemsSource
+from isoflop.config.datasets import CountedSource, WordproblemsSource
 from isoflop.config.models import Policy, Server
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
@@ -130,7 +130,9 @@ def _solved(config: Config, place: str, name: str) -> Iterator[str]:
         yield unknown_entry(place, name, "datasets", config.datasets)
         return
     dataset = config.datasets[name]
-    if not isinstance(dataset, WordproblemsSource) and dataset.fields.solution is None:
+    if isinstance(dataset, CountedSource):
+        yield f"{place}: {name!r} has no texts to learn; name another data set"
+    elif not isinstance(dataset, WordproblemsSource) and dataset.fields.solution is None:
         yield f"{place}: {name!r} has no solutions to learn; set datasets.{name}.fields.solution"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from isoflop.config.check_models import checkpoint_faults
+from isoflop.config.datasets import CountedSource
 from isoflop.config.generators import Generator, Greedy, Import, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.models import Policy
 from isoflop.config.study import Config, made_pools
@@ -157,6 +158,8 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
             yield unknown_entry(
                 f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
             )
+        elif isinstance(config.datasets[entry.dataset], CountedSource) and not entry.counted:
+            yield f"{place}.dataset: {entry.dataset!r} has no texts; format counts alone goes with that"
         for selector in entry.selectors or ():
             if selector not in config.selectors:
                 yield unknown_entry(f"{place}.selectors", selector, "selectors", config.selectors)
@@ -165,7 +168,7 @@ def _imports(config: Config, root: Path) -> Iterator[str]:
         for path in on_disk:
             if not local_files(str(root / path)):
                 yield f"{place}.sources: there is no file {path!r} (seen from where snakemake runs)"
-        if config.budgets and entry.at_least < config.budgets[-1]:
+        if config.budgets and entry.at_least < config.budgets[-1] and not entry.counted:
             yield (
                 f"{place}.at_least: {entry.at_least} is less than the largest budget, {config.budgets[-1]}; "
                 "a problem with fewer solutions than a budget says nothing about it"
@@ -219,6 +222,7 @@ def _selection(config: Config) -> Iterator[str]:
     yield from repeated("selectors", config.selectors)
     yield from repeated("step_aggregations", config.step_aggregations)
     scored = [selector for selector in config.selectors if needs_verifier(selector)]
+    yield from _of_counts(config)
     if scored and not config.verifiers:
         yield f"selectors: {', '.join(scored)} need a verifier, and there is none; add one or leave them out"
     confident = [name for name in config.selectors if SELECTORS[name].needs_logprob]
@@ -236,3 +240,18 @@ def _selection(config: Config) -> Iterator[str]:
         for name, verifier in config.verifiers.items():
             if verifier.outcome:
                 yield f"step_aggregations: verifiers.{name} scores whole solutions; last must be among them"
+
+
+def _of_counts(config: Config) -> Iterator[str]:
+    """Counts say how often a sample is right, and not what would be picked."""
+    oracles = [name for name in config.selectors if SELECTORS[name].oracle]
+    for name in config.counts:
+        if not oracles:
+            yield f"selectors: generators.{name} imports counts, which have coverage alone; add pass"
+    others = [name for name in config.selectors if name not in oracles]
+    if others and config.counts and len(config.counts) == len(config.generators):
+        yield f"selectors: {', '.join(others)} pick among answers, and counts have none; leave pass alone"
+    for name, dataset in config.datasets.items():
+        users = [one for one, entry in config.generators.items() if not isinstance(entry, Import)]
+        if isinstance(dataset, CountedSource) and users:
+            yield f"datasets.{name}: generators.{users[0]} needs texts; source counted has only identifiers"

@@ -6,7 +6,7 @@ from pathlib import Path
 from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
-from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Import, Revisions, Sampling
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
@@ -65,6 +65,8 @@ def _sources(config: Config, root: Path) -> Iterator[str]:
             yield f"datasets.{name}.path: there is no file {dataset.path!r} (seen from where snakemake runs)"
         if isinstance(dataset, WordproblemsSource):
             yield from repeated(f"datasets.{name}.levels", dataset.levels)
+        if isinstance(dataset, CountedSource):
+            continue
         tests = None if isinstance(dataset, WordproblemsSource) else dataset.fields.tests
         if (dataset.grader == "code") != (tests is not None):
             needed = "needs fields.tests" if tests is None else "does not go with fields.tests"
@@ -96,7 +98,13 @@ def _headline(config: Config) -> Iterator[str]:
         yield "headline: missing; name the selector of the headline figures, for example {selector: majority}"
         return
     chosen = config.headline
-    if chosen.selector not in config.selectors:
+    if SELECTORS[chosen.selector].oracle and len(config.counts) < len(config.generators):
+        yield (
+            f"headline.selector: {chosen.selector!r} knows the reference answer, which nobody has in "
+            "practice; it heads a study of counts alone "
+            f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
+        )
+    elif chosen.selector not in config.selectors:
         yield (
             f"headline.selector: {chosen.selector!r} is not among the experiment's selectors "
             f"(allowed: {', '.join(s for s in config.selectors if not SELECTORS[s].oracle) or 'none'})"
@@ -229,5 +237,7 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
     """A generator that makes one pool with all its budgets as subsets."""
     if name not in config.generators:
         yield unknown_entry(place, name, "generators", config.generators)
+    elif name in config.counts:
+        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif not isinstance(config.generators[name], Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"

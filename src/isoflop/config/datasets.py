@@ -122,4 +122,18 @@ class FileSource(_Table):
     """SHA-256 the file must have."""
 
 
-Dataset = Annotated[WordproblemsSource | HubSource | GithubSource | FileSource, Field(discriminator="source")]
+class CountedSource(Entry):
+    """Problems that are known by their identifiers only: those of an import of format `counts`."""
+
+    source: Literal["counted"]
+    """Named by the counts, without texts and answers."""
+
+    @property
+    def grader(self) -> Grader:
+        """Nothing is read and compared: that was done before the counting."""
+        return "number"
+
+
+Dataset = Annotated[
+    WordproblemsSource | HubSource | GithubSource | FileSource | CountedSource, Field(discriminator="source")
+]

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text, template
-from isoflop.registries import ImportFormatName, SelectorName
+from isoflop.config.datasets import Where
+from isoflop.registries import IMPORT_FORMATS, ImportFormatName, SelectorName
 
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
@@ -187,6 +188,8 @@ class ImportSource(Entry):
     """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
     log: LogDemands | None = None
     """With format `inspect`: what the logs must be."""
+    where: Where | None = None
+    """Keep only rows whose column has one of these values, such as one model's: `{Model: [Pythia 1B]}`."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "ImportSource":
@@ -200,8 +203,13 @@ class ImportSource(Entry):
         return self
 
 
+CountColumn = Literal["problem", "samples", "correct", "tokens", "level"]
+
+
 class Import(Entry):
-    """Solutions that exist: written elsewhere, with a verifier's scores where there are any."""
+    """Solutions that exist: written elsewhere, with a verifier's scores where there are any; or, of format
+    `counts`, only how many of them are right.
+    """
 
     kind: Literal["import"]
     """Published or earlier solutions."""
@@ -221,14 +229,31 @@ class Import(Entry):
     characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
     """Instead of a tokenizer, an estimate; the results say that they rest on it. Neither is needed where the
     files count all tokens, those of prompts too."""
+    columns: dict[CountColumn, Text] | None = None
+    """Of format `counts`: what the files call the columns problem, samples and correct, and where they have
+    them tokens (of a sample, mean) and level; by these names if left out."""
+    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    """Of format `counts`: generated tokens of a sample, an estimate, where the files have no such column."""
+    prompt_tokens: Count | None = None
+    """Of format `counts`: tokens of a prompt, an estimate; prompts are not counted if left out."""
+    unequal_samples: bool = False
+    """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
+    went on until something was right, the share of right ones is too high, and the report says so."""
     at_least: Count = 1
-    """Problems with fewer solutions are left out of the study; no less than the largest budget."""
+    """Problems with fewer solutions are left out of the study; no less than the largest budget. Of format
+    `counts` they are refused, and budgets above what a policy has are left out of its curve."""
+
     grades: Literal["graded", "imported"] = "graded"
     """Whether solutions are graded here, or as their files grade them; the report has how often the two
     differ."""
     selectors: Annotated[tuple[SelectorName, ...], Field(min_length=1)] | None = None
     """What picks among these solutions: some of the study's `selectors`, all if left out. `[pass]` where the
     files say what is right, but not what was answered."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether the files count right samples, without their texts."""
+        return IMPORT_FORMATS[self.format].counted
 
     @model_validator(mode="after")
     def _logs(self) -> "Import":
@@ -237,16 +262,28 @@ class Import(Entry):
         return self
 
     @model_validator(mode="after")
-    def _counted(self) -> "Import":
-        counting = (self.tokenizer, self.characters_per_token).count(None)
-        if counting == 0 or (counting == 2 and self.format != "inspect"):
-            raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
+    def _tokens_known(self) -> "Import":
+        of_counts = ("columns", "tokens_per_sample", "prompt_tokens", "unequal_samples")
+        of_texts = ("verifier", "tokenizer", "characters_per_token", "repetitions", "grades", "selectors")
+        given = [name for name in (of_texts if self.counted else of_counts) if name in self.model_fields_set]
+        if given:
+            raise ValueError(f"{given[0]} does not go with format {self.format}")
+        if not self.counted:
+            counting = (self.tokenizer, self.characters_per_token).count(None)
+            if counting == 0 or (counting == 2 and self.format != "inspect"):
+                raise ValueError(
+                    "give one of tokenizer and characters_per_token: files leave tokens uncounted"
+                )
+            if any(source.where is not None for source in self.sources):
+                raise ValueError("sources.where: goes with format counts")
+        elif (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):
+            raise ValueError("give one of tokens_per_sample (an estimate) and columns.tokens (of the files)")
         return self
 
     @property
     def estimates_tokens(self) -> bool:
         """Whether tokens that files do not count are estimated."""
-        return self.characters_per_token is not None
+        return (self.tokens_per_sample if self.counted else self.characters_per_token) is not None
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from isoflop.config.analysis import (
     Bootstrap,
     Claims,
     ComputeOptimal,
+    Coverage,
     Difficulty,
     Exchange,
     HeadlineChoice,
@@ -81,6 +82,8 @@ class Config(Entry):
     """The choice of strategies by difficulty; needs `difficulty`."""
     exchange: Exchange | None = None
     """Small models with test-time compute against larger ones; needs `compute_optimal`."""
+    coverage: Coverage = Coverage()
+    """What is made of counts of right samples."""
     bootstrap: Bootstrap = Bootstrap()
     """Intervals."""
     claims: Claims = Claims()
@@ -123,6 +126,11 @@ class Config(Entry):
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, Import)}
 
     @property
+    def counts(self) -> dict[str, Import]:
+        """Those of them that import counts, without texts."""
+        return {name: entry for name, entry in self.imports.items() if entry.counted}
+
+    @property
     def searches(self) -> dict[str, AnySearch]:
         """The generators that search trees."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
@@ -151,7 +159,7 @@ def config_yaml(config: Config) -> str:
 
 
 def made_pools(config: Config) -> list[tuple[str, str, str]]:
-    """Data set, policy and generator of every table of candidates that the config asks for."""
+    """Data set, policy and generator of all candidates that the config asks for, or of their counts."""
     return [
         (dataset, policy, generator)
         for dataset in config.studied_datasets

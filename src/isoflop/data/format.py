@@ -1,22 +1,23 @@
-"""What a format of published solutions is, and how one is looked up by its name in the config.
+"""What a format of published work is, solutions or counts, and how one is looked up by its name.
 
 A format is one object in a module of its own in `isoflop.data.formats`, or one that an entry point of the
 group `isoflop.import_formats` refers to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.config.generators import ImportSource
+from isoflop.data.counts import ProblemCount
 from isoflop.data.problems import Row
 from isoflop.data.solutions import Solution
-from isoflop.registries import IMPORT_FORMATS, Registered
+from isoflop.registries import IMPORT_FORMATS, FormatTraits
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportFormat(Registered):
-    """A format. `read`: the solutions in a file's rows, each row with where it stands.
+class ImportFormat(FormatTraits):
+    """A format of solutions. `read`: the solutions in a file's rows, each row with where it stands.
 
     `open`: the name and rows of every part of a source's files, of which it is given names and paths; None
     where each file is read by its ending. Both raise UserError naming the file and row at fault.
@@ -28,8 +29,26 @@ class ImportFormat(Registered):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CountFormat(FormatTraits):
+    """A format of counts. `read`: the counts in a file's rows, by the names of their columns in the file.
+
+    `read` raises UserError naming the row at fault.
+    """
+
+    counted: bool = True
+    read: Callable[[Iterable[Row], Mapping[str, str]], Iterator[ProblemCount]]
+
+
+def count_format(name: str) -> CountFormat:
+    """A format of counts by its name. Raises UserError for a name that nothing has."""
+    found = IMPORT_FORMATS[name]
+    assert isinstance(found, CountFormat)  # what is counted is one
+    return found
+
+
 def import_format(name: str) -> ImportFormat:
-    """A format by its name. Raises UserError for a name that nothing has."""
+    """A format of solutions by its name. Raises UserError for a name that nothing has."""
     found = IMPORT_FORMATS[name]
     assert isinstance(found, ImportFormat)  # every module and entry point has one
     return found

@@ -300,8 +300,14 @@ def _text(values: Mapping[str, object], role: str, field: str, place: str) -> st
 
 
 def _level(values: Mapping[str, object], field: str, place: str) -> int | None:
-    """The level as a number: 3, "3" and "Level 3" are 3; null and MATH's "Level ?" are unknown."""
-    value = _value(values, "level", field, place)
+    return level_of(_value(values, "level", field, place), field, place)
+
+
+def level_of(value: object, field: str, place: str) -> int | None:
+    """The level as a number: 3, "3" and "Level 3" are 3; null and MATH's "Level ?" are unknown.
+
+    Raises UserError naming the row at `place` for anything else.
+    """
     text = "" if value is None else str(value).strip()
     if text in {"", "?", "Level ?"}:
         return None

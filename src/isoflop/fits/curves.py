@@ -22,7 +22,9 @@ _BOUNDS = ("limit_low", "limit_high")
 
 
 class CreditsInput(BaseModel):
-    """What one credits table is about, and whether its tokens were not all counted."""
+    """What one credits table is about: whether its tokens were not all counted, and whether it has counts of
+    right samples alone, without texts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +32,7 @@ class CreditsInput(BaseModel):
     policy: str = Field(min_length=1)
     generator: str = Field(min_length=1)
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 class FitSpec(BaseModel):
@@ -103,7 +106,8 @@ class Curve:
 
     `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
     subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: cost per problem by the column of
-    its cost model, [m]; nan where nobody knows it. `policy_params`: None where nobody knows them.
+    its cost model, [m]; nan where nobody knows it. `policy_params`: None where nobody knows them. `counted`:
+    it is coverage from counts, whose policies may have very different numbers of samples.
     """
 
     key: CurveKey
@@ -118,6 +122,7 @@ class Curve:
     measured: dict[str, Floats]
     limit: Limit | None
     tokens_estimated: bool = False
+    counted: bool = False
 
 
 @dataclass
@@ -212,7 +217,7 @@ def build_curves(
                     measured=measured,
                     weights=weights,
                     level=level,
-                    tokens_estimated=about.tokens_estimated,
+                    about=about,
                 )
             )
     return curves
@@ -305,7 +310,7 @@ def _curve(
     measured: Sequence[str],
     weights: Floats,
     level: float,
-    tokens_estimated: bool,
+    about: CreditsInput,
 ) -> Curve:
     credits = columns["credit"]
     accuracy, draws = credits.mean(axis=1), weights @ credits.T
@@ -333,5 +338,6 @@ def _curve(
         draws=draws[:, finite],
         measured={name: columns[name][finite].mean(axis=1) for name in measured},
         limit=limit,
-        tokens_estimated=tokens_estimated,
+        tokens_estimated=about.tokens_estimated,
+        counted=about.counted,
     )

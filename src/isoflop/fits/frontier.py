@@ -67,25 +67,29 @@ def pareto(cost: Floats, error: Floats) -> Bools:
     return kept
 
 
-def budget_grid(costs: Sequence[Floats]) -> Floats:
+def budget_grid(costs: Sequence[Floats], *, ended: bool = False) -> Floats:
     """Budgets evenly spaced in log C, where curves can be compared without extrapolating any of them.
 
     Parameters
     ----------
     costs
         FLOPs of each curve's points, increasing.
+    ended
+        Whether budgets go on where curves have ended.
 
     Returns
     -------
-    [g] in FLOPs, from the cheapest point of any curve to the smallest of their largest costs; empty where
-    that is no range. The cheapest point of every curve within the range is a budget too.
+    [g] in FLOPs, from the cheapest point of any curve to the smallest of their largest costs (with `ended`
+    the largest); empty where that is no range. The cheapest point of every curve within the range is a budget
+    too, and with `ended` so is its last.
     """
     firsts = [float(cost[0]) for cost in costs]
-    low, high = min(firsts), min(float(cost[-1]) for cost in costs)
+    low, high = min(firsts), (max if ended else min)(float(cost[-1]) for cost in costs)
     if high <= low:
         return np.empty(0)
     even = np.geomspace(low, high, 1 + int(np.ceil(BUDGETS_PER_DECADE * np.log10(high / low))))
-    return np.union1d(even, [first for first in firsts if low < first < high])
+    marks = [*firsts, *(float(cost[-1]) for cost in costs if ended)]
+    return np.union1d(even, [mark for mark in marks if low < mark < high])
 
 
 def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
@@ -98,11 +102,12 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
     errors
         [rows, m].
     grid
-        FLOPs, none above the curve's last, [g].
+        FLOPs, [g].
 
     Returns
     -------
-    [rows, g]; infinite below the curve's first cost, where the policy cannot be had.
+    [rows, g]; infinite below the curve's first cost, where the policy cannot be had; beyond its last what
+    that has, for compute can be left unspent.
     """
     position = np.interp(np.log(grid), np.log(curve_cost), np.arange(curve_cost.size))
     left = np.minimum(position.astype(np.int64), curve_cost.size - 2)
@@ -112,17 +117,26 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
     return result
 
 
-def policy_frontier(curves: Sequence[MeasuredCurve]) -> PolicyFrontier | None:
+def policy_frontier(curves: Sequence[MeasuredCurve], *, ended: bool = False) -> PolicyFrontier | None:
     """The best of `curves` at each budget, for the measured curves and for every bootstrap replicate.
 
     Parameters
     ----------
     curves
         Of one family, from small to large, with the same replicates. Ties go to the first.
+    ended
+        Whether a curve that has ended behind another is taken to stay behind, so that budgets go on to where
+        the best one ends. Otherwise they end with the first curve that does.
 
     Returns
     -------
     None where a curve has fewer than two points, or no budget at which they can be compared.
+
+    Notes
+    -----
+    With 10,000 samples of each size the smallest one's curve ends where a large one has a few dozen: without
+    `ended` the crossings of the large ones are not seen. A small size that were measured further could be
+    ahead again only if its curve turned upwards against the others'.
 
     References
     ----------
@@ -130,10 +144,15 @@ def policy_frontier(curves: Sequence[MeasuredCurve]) -> PolicyFrontier | None:
     """
     if any(curve.cost.size < 2 for curve in curves):
         return None
-    grid = budget_grid([curve.cost for curve in curves])
+    grid = budget_grid([curve.cost for curve in curves], ended=ended)
     if grid.size == 0:
         return None
     errors = np.stack([error_at(c.cost, np.vstack([c.error, c.draws]), grid) for c in curves])
+    if ended:
+        lasts = np.array([float(curve.cost[-1]) for curve in curves])
+        beyond = grid > lasts[errors[:, 0].argmin(axis=0)] * (1.0 + _ROUNDING)
+        kept = int(np.argmax(beyond)) if beyond.any() else grid.size
+        grid, errors = grid[:kept], errors[:, :, :kept]
     best = errors.argmin(axis=0)
     probability = np.stack([(best[1:] == policy).mean(axis=0) for policy in range(len(curves))])
     prices = np.zeros((best.shape[0], len(curves)), dtype=np.bool_)

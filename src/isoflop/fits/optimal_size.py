@@ -30,7 +30,12 @@ class SizeLaw:
 
 
 def size_law(
-    curves: Sequence[MeasuredCurve], names: Sequence[str], parameters: Sequence[int], level: float
+    curves: Sequence[MeasuredCurve],
+    names: Sequence[str],
+    parameters: Sequence[int],
+    level: float,
+    *,
+    ended: bool = False,
 ) -> SizeLaw:
     """The law of one family's curves.
 
@@ -42,6 +47,8 @@ def size_law(
         Of the policies.
     level
         Of the intervals, in (0, 1).
+    ended
+        As of `policy_frontier`: for coverage from counts.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def size_law(
     ----------
     Wu et al. 2024, Inference Scaling Laws, section 4.2. doi:10.48550/arXiv.2408.00724
     """
-    frontier = policy_frontier(curves)
+    frontier = policy_frontier(curves, ended=ended)
     if frontier is None:
         fit = Fit("optimal_size", "failed", "no range of budgets in which the policies compare", 0)
         return SizeLaw(None, fit)
@@ -69,7 +76,7 @@ def size_law(
 
 
 def optimal_size(
-    series: Sequence[Series], parameters: Sequence[int], evidence: Evidence, cost: str
+    series: Sequence[Series], parameters: Sequence[int], evidence: Evidence, cost: str, *, ended: bool = False
 ) -> SizeLaw:
     """The law of one strategy's series of a family.
 
@@ -83,6 +90,8 @@ def optimal_size(
         What the series are part of: its bootstrap weights and level.
     cost
         The cost model, a key of the series' costs.
+    ended
+        As of `size_law`.
 
     Returns
     -------
@@ -92,4 +101,4 @@ def optimal_size(
     for policy in series:
         draws = evidence.drawn @ policy.credits.T
         curves.append(MeasuredCurve(policy.costs[cost], 1.0 - draws[0], 1.0 - draws[1:]))
-    return size_law(curves, [policy.policy for policy in series], parameters, evidence.level)
+    return size_law(curves, [policy.policy for policy in series], parameters, evidence.level, ended=ended)

@@ -152,6 +152,42 @@ def fit_coverage_power_law(samples: ArrayLike, coverage: ArrayLike, draws: Array
     return fit
 
 
+def extrapolate_coverage(samples: ArrayLike, coverage: ArrayLike, ahead: ArrayLike) -> Floats:
+    """Coverage with more samples by the exponentiated power law of the first, refitted to every row.
+
+    Parameters
+    ----------
+    samples
+        Numbers of samples k fitted to, increasing, [m].
+    coverage
+        pass@k, fractions: the measurement, then its draws, [1 + draws, m].
+    ahead
+        Numbers of samples to foretell, [a].
+
+    Returns
+    -------
+    Coverage, [1 + draws, a]; nan in a row with a coverage of 0, which has no logarithm.
+
+    Notes
+    -----
+    The form of `fit_coverage_power_law`. Points are weighted by 1 / variance over the draws that have a fit.
+
+    References
+    ----------
+    Brown et al. 2024, Large Language Monkeys, section 3.1. doi:10.48550/arXiv.2407.21787
+    """
+    x, rows, places = _floats(samples), _floats(coverage), _floats(ahead)
+    found = np.full((rows.shape[0], places.size), np.nan)
+    usable = np.all(rows > 0.0, axis=1)
+    if np.count_nonzero(usable[1:]) < 2:
+        return found
+    logs = -np.log(rows[usable])
+    family = power_law(1.0, floor=False)
+    solution = solve(family, x, logs, _weights(-np.log(rows[1:][usable[1:]])))
+    found[usable] = np.exp(-evaluate(family, solution, places))
+    return found
+
+
 def akaike_weights(fits: Sequence[Fit]) -> list[float | None]:
     """Each fit's share of exp(-AICc / 2); None for all unless each has one."""
     scores = np.array([np.nan if fit.aicc is None else fit.aicc for fit in fits])

@@ -184,7 +184,8 @@ def _fit_sizes(
             outcome.fits.append(NamedFit(key, cost_model, Fit("optimal_size", UNKNOWN_COST, note, 0)))
             continue
         curves = [_measured(curve, cost_model) for curve in group]
-        law = size_law(curves, names, params.tolist(), level)
+        ended = all(curve.counted for curve in group)
+        law = size_law(curves, names, params.tolist(), level, ended=ended)
         outcome.fits.append(NamedFit(key, cost_model, law.fit))
         if law.frontier is not None:
             least = np.array([curve.cost[0] for curve in curves])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isoflop.claims.snell2024 import CLAIMS as SNELL_CLAIMS
 from isoflop.claims.wu2024 import CLAIMS as WU_CLAIMS
-from isoflop.config.datasets import WordproblemsSource
+from isoflop.config.datasets import CountedSource, WordproblemsSource
 from isoflop.config.planning import Planning
 from isoflop.fits.precision import problems_to_decide
 from isoflop.forecast.comparisons import (
@@ -144,7 +144,9 @@ def _claims(plan: "Plan", dataset: str, found: Sequence[Expected]) -> Iterator[E
 def _wu_tests(plan: "Plan", dataset: str, own: Sequence[Expected]) -> dict[int, _Test]:
     config = plan.config
     entry = config.datasets[dataset]
-    levels = isinstance(entry, WordproblemsSource) or entry.fields.level is not None
+    levels = isinstance(entry, WordproblemsSource) or (
+        not isinstance(entry, CountedSource) and entry.fields.level is not None
+    )
     families: dict[str, set[str]] = {}
     for one in (one.comparison for one in own if one.comparison.question == NEXT_SIZE):
         members = families.setdefault(config.policies[one.left.policy].family, set())

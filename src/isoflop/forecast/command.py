@@ -6,6 +6,7 @@ Nothing is computed and no weights are read.
 import sys
 from pathlib import Path
 
+from isoflop.config.datasets import CountedSource
 from isoflop.config.study import Config
 from isoflop.errors import UserError
 from isoflop.files import write_text
@@ -61,10 +62,16 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
 def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
-    found = [Job("problems", f"problems/{name}.parquet", name) for name in config.datasets]
+    found = [
+        Job("problems", f"problems/{name}.parquet", name)
+        for name, entry in config.datasets.items()
+        if not isinstance(entry, CountedSource)
+    ]
+    found += [Job("counts", f"counts/{name}.parquet", entry.dataset) for name, entry in config.counts.items()]
     for stage, pools in (("gather_trees", plan.pools.searches()), ("replay", plan.pools.replays())):
         found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
-    for stage, pools in (("grade", plan.pools.all()), ("select", plan.pools.picked())):
+    selected = [pool for pool in plan.pools.picked() if pool.generator not in config.counts]
+    for stage, pools in (("grade", plan.pools.all()), ("select", selected)):
         found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
         found += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]

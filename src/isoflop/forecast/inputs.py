@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
@@ -115,6 +115,8 @@ def _problems(config: Config, name: str, results: Path) -> Problems:
     elif isinstance(entry, FileSource):
         found = load_file(entry)[0]
         loaded = (len(found), found, f"of {entry.path}")
+    elif isinstance(entry, CountedSource):
+        return Problems(config.planning.problems, (), (), "counted, of which no model reads any")
     elif config.mirror is not None:
         found = load_repository(entry, Path(config.mirror))[0]
         loaded = (len(found), found, "of the mirror")

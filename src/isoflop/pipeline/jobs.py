@@ -7,6 +7,7 @@ no result depends on them.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from isoflop.config.datasets import CountedSource
 from isoflop.pipeline.paths import (
     CANDIDATES,
     CHAIN_LABELS,
@@ -21,6 +22,7 @@ from isoflop.pipeline.paths import (
 )
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
@@ -72,6 +74,10 @@ def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
     yield from _data_and_models(plan)
     for pool in plan.pools.all():
         yield from _candidates(plan, pool)
+    counts = CountsPlan(plan)
+    for name in plan.config.counts:
+        read = [*counts.inputs(name), *counts.files(name)]
+        yield _job("counts", counts.counts(name), read, plan.paths.counted(name))
     yield from _picked(plan)
     if comparison is not None:
         yield from _study(plan, comparison)
@@ -79,7 +85,9 @@ def _all_jobs(plan: Plan, comparison: str | None) -> Iterator[StageJob]:
 
 def _data_and_models(plan: Plan) -> Iterator[StageJob]:
     config, revisions = plan.config, RevisionPlan(plan)
-    for name in config.datasets:
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, CountedSource):
+            continue
         yield _job("problems", plan.problems(name), plan.problems_files(name), [_problems(plan, name)])
     for name in config.training:
         read = [*plan.train_data(name), *plan.train_start(name), *plan.train_files(name)]
@@ -132,6 +140,8 @@ def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
 def _picked(plan: Plan) -> Iterator[StageJob]:
     """Credits of every pool and length of chains."""
     for pool in plan.pools.picked():
+        if pool.generator in plan.config.counts:
+            continue
         generator, _, length = pool.generator.partition("/")
         whole = pool._replace(generator=generator)
         read = [
@@ -163,7 +173,17 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
         yield _job("revision_rates", revisions.rates(), revisions.rates_inputs(), revisions.table())
     fitted = [f"{results}/{name}" for name in _FIT_FILES]
     yield _job("fit", plan.fit(), plan.paths.credits(), fitted)
-    read = [*fitted, *plan.paths.evidence(), *report.published_files(), *choice.tables(), *revisions.table()]
+    counts = CountsPlan(plan)
+    if counts.coverage_tables():
+        yield _job("coverage", counts.coverage(), counts.coverage_inputs(), counts.coverage_tables())
+    read = [
+        *fitted,
+        *plan.paths.evidence(),
+        *counts.evidence(),
+        *report.published_files(),
+        *choice.tables(),
+        *revisions.table(),
+    ]
     yield _job("report", report.report(), read, report.published())
     compared = [f"{results}/{name}" for name in _COMPARISON_FILES]
     yield _job("plan_comparison", comparison, [fitted[-1], *plan.paths.evidence()], compared)

@@ -20,6 +20,7 @@ CANDIDATES = "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet
 TREES = "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet"
 SCORES = "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet"
 
+COUNTS = "results/{experiment}/counts/{generator}.parquet"
 USAGE = "results/{experiment}/sample/{dataset}/{policy}/{generator}.usage.parquet"
 GRADES = "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet"
 CREDITS = "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet"
@@ -102,6 +103,11 @@ class Paths:
     def replayed(self, pool: Pool) -> list[str]:
         """Candidates and ledger of an import, and with a verifier its scores and their ledger."""
         return [*self.of(pool, CANDIDATES, ledger_of(CANDIDATES)), *self.scores(pool)]
+
+    def counted(self, generator: str) -> list[str]:
+        """The table of an import of counts, and the credits of every policy in it."""
+        pools = self._pools.counted(generator)
+        return [self.at(COUNTS, generator=generator), *(self.of(pool, CREDITS)[0] for pool in pools)]
 
     def credits(self) -> list[str]:
         """The select stage's tables, in the order of the fit's specification."""

@@ -16,7 +16,14 @@ from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.pipeline.code_digest import code_digest, file_digest
 from isoflop.pipeline.models import Models
-from isoflop.pipeline.paths import CHAIN_LABELS, CHAIN_LABELS_ALONE, LABELS, PROBLEMS, TRAJECTORIES, Paths
+from isoflop.pipeline.paths import (
+    CHAIN_LABELS,
+    CHAIN_LABELS_ALONE,
+    LABELS,
+    PROBLEMS,
+    TRAJECTORIES,
+    Paths,
+)
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
 from isoflop.selection.pool import SelectSpec
@@ -189,12 +196,12 @@ class Plan:
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
-                plugins=_plugins((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,))),
             )
         )
 
     def replay_files(self, policy: str, generator: str) -> list[str]:
-        """Local files that candidates are imported from, and the local tokenizer that counts them."""
+        """Local files that a policy's work is imported from, and the local tokenizer that counts it."""
         entry = self.config.imports[generator]
         files = [
             str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
@@ -295,7 +302,7 @@ class Plan:
         """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
         costs = self.config.further_costs
         terms = self.models.terms(policy, verifiers) if costs else {}
-        return {"costs": costs, "terms": terms, "plugins": _plugins(*asked, (COST_MODELS, costs))}
+        return {"costs": costs, "terms": terms, "plugins": plugin_digests(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -304,7 +311,11 @@ class Plan:
             FitSpec(
                 experiment=config.experiment,
                 inputs=tuple(
-                    CreditsInput(**pool._asdict(), tokens_estimated=self.estimated(pool.generator))
+                    CreditsInput(
+                        **pool._asdict(),
+                        tokens_estimated=self.estimated(pool.generator),
+                        counted=pool.generator in config.counts,
+                    )
                     for pool in self.pools.picked()
                 ),
                 families=self.families(),
@@ -341,7 +352,7 @@ class Plan:
         )
 
 
-def _plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+def plugin_digests(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
     """Digests of the files that define what is asked for and comes from other packages, by its name."""
     sources = {name: registry.source(name) for registry, names in asked for name in names}
     return {name: file_digest(path) for name, path in sources.items() if path is not None}

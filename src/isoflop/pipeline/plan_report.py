@@ -1,10 +1,12 @@
 """What a study publishes: its report, tables and figures, and what is shown in them."""
 
+from isoflop.config.datasets import CountedSource
 from isoflop.config.generators import Greedy, Revisions
 from isoflop.config.study import config_yaml
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import FIGURE, REPORT, TABLE
 from isoflop.pipeline.plan import Plan
+from isoflop.registries import SELECTORS
 from isoflop.report.spec import (
     FIGURE_FORMATS,
     PROGRAM_TABLES,
@@ -53,6 +55,8 @@ class ReportPlan:
         return figure_names(
             max(map(len, family_members(self._shown_policies(), self._plan.families()).values()), default=0),
             len(config.searches),
+            covers=config.headline is not None and SELECTORS[config.headline.selector].oracle,
+            levels=self._levels(),
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
             ),
@@ -92,6 +96,8 @@ class ReportPlan:
                     for name, entry in config.searches.items()
                     if (count := nominal_samples(entry, 1)) > 1
                 },
+                counted=tuple(config.counts),
+                levels=self._levels(),
                 program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
@@ -119,6 +125,12 @@ class ReportPlan:
         names = ("curves.csv", "fits.csv", "differences.csv", "plan.csv", "plan.md")
         return [self._plan.paths.at(TABLE, table=name) for name in names if self._config.studies]
 
+    def _levels(self) -> bool:
+        """Whether problems may have levels: texts or counts that say so."""
+        named = any("level" in (entry.columns or {}) for entry in self._config.counts.values())
+        texts = (self._config.datasets[name] for name in self._config.studied_datasets)
+        return named or not all(isinstance(entry, CountedSource) for entry in texts)
+
     def _program_datasets(self) -> tuple[str, ...]:
         """The studied data sets of programs that REBASE searches."""
         config = self._config
@@ -138,7 +150,7 @@ class ReportPlan:
         aside = (Greedy, Revisions)
         shown = {
             one.policy
-            for one in self._plan.pools.all()
+            for one in self._plan.pools.studied()
             if not isinstance(self._config.generators[one.generator], aside)
         }
         return tuple(name for name in self._config.policies if name in shown)

@@ -20,9 +20,17 @@ class Pools:
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    def studied(self) -> list[Pool]:
+        """All that the study has of policies by generators: tables of candidates, or counts without texts."""
+        return [Pool(*pool) for pool in made_pools(self._config)] if self._config.studies else []
+
     def all(self) -> list[Pool]:
         """Every table of candidates of the study."""
-        return [Pool(*pool) for pool in made_pools(self._config)] if self._config.studies else []
+        return [pool for pool in self.studied() if pool.generator not in self._config.counts]
+
+    def counted(self, generator: str) -> list[Pool]:
+        """What an import of counts knows, a policy each."""
+        return [pool for pool in self.studied() if pool.generator == generator]
 
     def replays(self) -> list[Pool]:
         """The tables of candidates that are imported."""
@@ -37,11 +45,11 @@ class Pools:
         return [pool for pool in self.all() if pool.generator in self._config.chains]
 
     def picked(self) -> list[Pool]:
-        """What answers are picked from: every pool, one of chains at each length (`revisions/4`)."""
+        """What there are credits of: every pool, one of chains at each length (`revisions/4`)."""
         chains = self._config.chains
         return [
             pool._replace(generator=name)
-            for pool in self.all()
+            for pool in self.studied()
             for name in (
                 [f"{pool.generator}/{length}" for length in chains[pool.generator].compared]
                 if pool.generator in chains

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.loading import load_config
 from isoflop.config.study import Config
 from isoflop.config.verifiers import RunningVerifier
@@ -40,7 +40,7 @@ def prepare(config: Config, folder: Path, engine: str) -> Path:
     files = {
         name: _problems(name, entry, folder, mirror)
         for name, entry in config.datasets.items()
-        if not isinstance(entry, WordproblemsSource)
+        if not isinstance(entry, WordproblemsSource | CountedSource)
     }
     # Before the first model, which is slow: whether it can be rehearsed at all.
     override(config, {}, files, engine)

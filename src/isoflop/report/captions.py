@@ -9,6 +9,8 @@ FIGURE_TITLES = {
     "error_by_size": "Error against compute, by model size",
     "error_by_strategy": "Error against compute, by strategy",
     "optimal_size": "The best size for a compute budget",
+    "coverage_by_size": "Coverage against compute, by model size",
+    "coverage_forecast": "Coverage foretold from the first samples",
     "majority_weighted": "Majority against weighted voting",
     "accuracy_by_level": "Accuracy by difficulty",
     "saturation": "Saturation and its limit",
@@ -58,6 +60,18 @@ FIGURE_CAPTIONS = {
         "larger size is best as soon as one sample of it is affordable, so its place says what a sample "
         "costs, not where curves cross. Where the figure says that there is no clear power law, do not read "
         "an exponent off it."
+    ),
+    "coverage_by_size": (
+        "The share of problems with a right answer among so many samples, which nobody has in practice "
+        "without a verifier that finds it. Each mark is a number of samples; bands are intervals over "
+        "problems. At a dotted line the size with the highest coverage at that compute changes, as measured: "
+        "two sizes near it may not differ."
+    ),
+    "coverage_forecast": (
+        "Marks are measured, with all samples. The dashed line is what a power law of log coverage foretells "
+        "from the samples left of the dotted line alone; its band holds the luck of the problems and of "
+        "which samples came first. A panel without it has too few samples, or too few right ones among the "
+        "first."
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right, which no "

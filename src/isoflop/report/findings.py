@@ -31,6 +31,7 @@ from isoflop.estimate import Estimate, scientific
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.revision_rates import BROKEN, FIXED, PASS
 from isoflop.registries import COST_MODELS, FITTED_COSTS
+from isoflop.report.coverage import coverage_findings, coverage_sentences
 from isoflop.report.lookup import (
     Tables,
     fitted,
@@ -61,6 +62,11 @@ def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
     found = []
     for dataset in spec.datasets:
         evidence = tables.evidence[dataset]
+        if spec.covers:
+            best = coverage_sentences(tables, spec, dataset)
+            more = [_optimal_size(tables, spec, dataset), *coverage_findings(tables, spec, dataset)]
+            found.append(Headlines(dataset, tuple(best), tuple(filter(None, more))))
+            continue
         first = [
             over_greedy(evidence, about, spec),
             over_next_greedy(evidence, about, spec),

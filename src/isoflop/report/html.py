@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from isoflop.estimate import Estimate, scientific
 from isoflop.registries import COST_MODELS
 from isoflop.report.captions import FIGURE_CAPTIONS, FIGURE_TITLES
+from isoflop.report.coverage import NO_TEXTS, crossings_table, forecast_table
 from isoflop.report.findings import Headlines, difference
 from isoflop.report.html_choice import choice_tables, claim_tables, worth_telling
 from isoflop.report.html_claims import claims_table, evidence_table, several
@@ -36,7 +37,7 @@ from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
 from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
 from isoflop.report.thinking import thinking_table
-from isoflop.strategy import NONE, selector_name, selector_order
+from isoflop.strategy import NONE, needs_verifier, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
 _CLAIMS_NOTE = (
@@ -135,7 +136,9 @@ def render(
         claims=claims,
         figures=shown,
         published=None if published is None else published_html(published),
-        tables=[*report_tables(tables, spec, table4), pools],
+        tables=[*report_tables(tables, spec, table4), *([pools] if pools.rows else [])],
+        aggregated=needs_verifier(spec.headline.selector),
+        no_texts=NO_TEXTS if spec.covers else "",
         samples=samples,
         provenance=provenance,
         costs=cost_table(provenance.costs),
@@ -151,7 +154,7 @@ def _width(svg: bytes) -> float:
 
 def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> list[HtmlTable]:
     """The papers' tables, then for each data set the curves, the gain of the verifier and the fits."""
-    shown = [table4_html(table4, spec)]
+    shown = [table4_html(table4, spec, measure="Coverage" if spec.covers else "Accuracy")]
     if spec.searches:
         shown.append(table1_html(table1(tables.curves, spec), spec))
     if spec.program_datasets:
@@ -164,6 +167,7 @@ def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> lis
         if spec.thinking:
             shown.append(thinking_table(tables, spec, dataset))
         shown.append(curves_table(tables, spec, dataset))
+        shown += [forecast_table(tables, spec, dataset), crossings_table(tables, spec, dataset)]
         shown.append(differences_table(tables, spec, dataset))
         shown.append(fits_table(tables, spec, dataset))
     return [table for table in shown if table.rows]
@@ -244,8 +248,9 @@ def curves_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
         f"{cost_traits(spec).unit} ({headline.name})",
         *(strategy.name for strategy in shown),
     ]
-    note = "Accuracy in percent with its interval. All rows are in tables/curves.csv."
-    return HtmlTable(f"{dataset}: accuracy by number of samples", note, header, rows, folded=True)
+    measure = "coverage" if spec.covers else "accuracy"
+    note = f"{measure.capitalize()} in percent with its interval. All rows are in tables/curves.csv."
+    return HtmlTable(f"{dataset}: {measure} by number of samples", note, header, rows, folded=True)
 
 
 def _accuracy(row: pd.Series) -> str:
@@ -278,13 +283,13 @@ def fits_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     x_names = {cost_column(spec): cost_traits(spec).unit, "samples": "samples", "none": "–"}
     chosen = [(strategy, policy) for policy in (*spec.policies, "all")]
     oracle = next((s for s in strategies(tables.curves, spec, oracle=True) if s.selector == "pass"), None)
-    if oracle is not None:
+    if oracle is not None and oracle != strategy:
         chosen += [(oracle, policy) for policy in spec.policies]
     rows = []
     for one, policy in chosen:
         here = of_strategy(tables.fits, dataset, policy, one)
         here = here[here["cost_model"].isin(list(x_names))]
-        if one is oracle:
+        if one is oracle and one != strategy:
             here = here[here["fit"] == "coverage_power_law"]
         for (name, x), group in here.groupby(["fit", "cost_model"], sort=False):
             fit = fitted(group)

@@ -26,6 +26,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """What counts say: coverage_crossings.csv and coverage_forecast.csv.
+
+    `unequal`: the policies whose problems have different numbers of samples.
+    """
+
+    crossings: pd.DataFrame
+    forecast: pd.DataFrame
+    unequal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Revised:
     """Chains of revisions: their rows of curves.csv, by generators `NAME/LENGTH`, and revisions.csv."""
 
@@ -39,7 +51,7 @@ class Tables:
 
     `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
     policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
-    revisions, which `curves` is then without.
+    revisions, which `curves` is then without. `coverage`: where there are counts of right samples.
     """
 
     curves: pd.DataFrame
@@ -50,6 +62,7 @@ class Tables:
     parameters: Mapping[str, int] = field(default_factory=dict)
     choice: Choice | None = None
     revised: Revised | None = None
+    coverage: Coverage | None = None
 
 
 def setting(tables: Tables, spec: ReportSpec) -> Setting:

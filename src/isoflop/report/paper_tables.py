@@ -147,7 +147,7 @@ def _strategy_names(curves: pd.DataFrame, spec: ReportSpec) -> dict[Strategy, st
     several = len(spec.verifiers) > 1
     return {
         s: f"{s.short} ({s.verifier})" if several and needs_verifier(s.selector) else s.short
-        for s in strategies(curves, spec)
+        for s in strategies(curves, spec, oracle=spec.covers)
     }
 
 
@@ -191,7 +191,13 @@ def table3_markdown(table: pd.DataFrame, datasets: Sequence[str], unit: str = "F
 
 
 def table4_latex(
-    table: pd.DataFrame, datasets: Sequence[str], caption: str, label: str, unit: str = "FLOPs"
+    table: pd.DataFrame,
+    datasets: Sequence[str],
+    caption: str,
+    label: str,
+    unit: str = "FLOPs",
+    *,
+    measure: str = "Accuracy",
 ) -> str:
     """The table for a paper, with booktabs; needs `\\usepackage{booktabs}`. `unit`: of what is counted."""
     columns = "llr" + "rr" * len(datasets)
@@ -206,7 +212,7 @@ def table4_latex(
         r"\toprule",
         rf"Model & Strategy & Samples & {groups} \\",
         rules,
-        " &  & " + rf" & {unit} & Accuracy (\%)" * len(datasets) + r" \\",
+        " &  & " + rf" & {unit} & {measure} (\%)" * len(datasets) + r" \\",
         r"\midrule",
     ]
     previous = None

@@ -110,7 +110,8 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 **_published_columns(pool, shown=any(one.published is not None for one in pools)),
             }
             for pool in pools
-        ]
+        ],
+        columns=["experiment", *_KEYS, "candidates", *_SHARES, "tokens", "tokens_estimated"],
     )
     return rows.to_csv(index=False, lineterminator="\n")
 

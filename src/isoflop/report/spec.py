@@ -12,9 +12,10 @@ from isoflop.registries import (
     CLAIM_COSTS,
     COST_MODELS,
     FITTED_COSTS,
+    SELECTORS,
     CostModelName,
     CostTraits,
-    PracticalSelectorName,
+    SelectorName,
     StepAggregationName,
 )
 
@@ -36,6 +37,9 @@ FIGURES = (
 # Those that compare the sizes of a family.
 SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
+# Of a study of counts, in which nothing is picked.
+COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", "coverage_forecast")
+COVERAGE_TABLES = ("coverage_crossings.csv", "coverage_forecast.csv")
 REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
 REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
 REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
@@ -64,6 +68,8 @@ def figure_names(
     sizes: int,
     searches: int,
     *,
+    covers: bool = False,
+    levels: bool = True,
     judgements: int = 0,
     revisions: Sequence[int] = (),
     choice: bool = False,
@@ -72,10 +78,14 @@ def figure_names(
 ) -> tuple[str, ...]:
     """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
+    `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels.
     `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
     of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
     difficulty, and models exchanged. `thinking`: whether a model thinks at several lengths.
     """
+    if covers:
+        of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
+        return (*of_sizes, *("accuracy_by_level",) * levels)
     always = tuple(
         name
         for name in FIGURES
@@ -113,7 +123,7 @@ class Headline(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    selector: PracticalSelectorName
+    selector: SelectorName
     step_aggregation: StepAggregationName
     cost_model: CostModelName
 
@@ -138,6 +148,8 @@ class ReportSpec(BaseModel):
     `searches` (those of the generators that search trees, and of which kind) coming after all others.
     `generations`: how many samples one of a search's
     budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
+    `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
+    levels.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
@@ -160,6 +172,8 @@ class ReportSpec(BaseModel):
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
     generations: Mapping[str, int] = Field(default_factory=dict)
+    counted: tuple[str, ...] = ()
+    levels: bool = True
     program_datasets: tuple[str, ...] = ()
     choice: bool = False
     exchange: bool = False
@@ -186,12 +200,19 @@ class ReportSpec(BaseModel):
         return figure_names(
             max(map(len, self.sizes.values())),
             len(self.searches),
+            covers=self.covers,
+            levels=self.levels,
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,
             thinking=bool(self.thinking),
         )
+
+    @property
+    def covers(self) -> bool:
+        """Whether only coverage is known: the headline's selector is the oracle."""
+        return SELECTORS[self.headline.selector].oracle
 
     @property
     def further_costs(self) -> tuple[str, ...]:

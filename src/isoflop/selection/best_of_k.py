@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.arrays import Bools, Floats
+from isoflop.arrays import Bools, Floats, Ints
 
 # Sums of the same weights in another order differ by less than this share, distinct ones almost never.
 TIE = 1e-12
@@ -45,6 +45,36 @@ def pass_at_k(correct: Bools, budgets: Sequence[int]) -> Floats:
     table = missing_probability(correct.size, tuple(budgets))
     result: Floats = 1.0 - table[:, correct.size - int(np.count_nonzero(correct))]
     return result
+
+
+def coverage_of_counts(samples: Ints, correct: Ints, budgets: Sequence[int]) -> Floats:
+    """pass@k of problems of which only the number of samples and of right ones is known.
+
+    Parameters
+    ----------
+    samples, correct
+        n and c of every problem, [problems].
+    budgets
+        Numbers k of samples, none above any n.
+
+    Returns
+    -------
+    1 - C(n - c, k) / C(n, k), exact, [budgets, problems].
+
+    Raises
+    ------
+    ValueError
+        For a budget outside 1 ... n.
+
+    References
+    ----------
+    Chen et al. 2021, Evaluating Large Language Models Trained on Code, Eq. 1. doi:10.48550/arXiv.2107.03374
+    """
+    found = np.empty((len(budgets), samples.size))
+    for pool in np.unique(samples).tolist():
+        same = samples == pool
+        found[:, same] = 1.0 - missing_probability(pool, tuple(budgets))[:, pool - correct[same]]
+    return found
 
 
 def best_of_k(scores: Floats, credit: NDArray[np.generic], budgets: Sequence[int]) -> Floats:

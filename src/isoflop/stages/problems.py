@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from isoflop.config.datasets import GithubSource, HubSource, WordproblemsSource
+from isoflop.config.datasets import FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.data.loading import Provenance, load_file, load_repository, load_wordproblems
 from isoflop.data.problems import problem_columns
 from isoflop.errors import UserError, run_main
@@ -45,9 +45,11 @@ def main(arguments: Sequence[str]) -> None:
     elif isinstance(dataset, HubSource | GithubSource):
         problems, provenance = load_repository(dataset, Path(spec.mirror) if spec.mirror else None)
         name = dataset.repo
-    else:
+    elif isinstance(dataset, FileSource):
         problems, provenance = load_file(dataset)
         name = dataset.path
+    else:
+        raise UserError("datasets: problems that only counts name have no table")
     # Before anything is sampled: whether the answers can be graded, and here.
     with make_grader(dataset.grader, allow_unsandboxed=given.runtime.allow_unsandboxed) as grader:
         for problem in problems:

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     check_curves(tables.curves, spec, curves_columns(spec.further_costs))
 
     provenance = read_provenance(results, spec)
-    counts = read_counts(results, provenance.costs)
+    counts = read_counts(results, provenance.costs, spec.counted)
     found = [
         replace(
             one,
@@ -64,12 +64,14 @@ def main(arguments: Sequence[str]) -> None:
         for one in headlines(tables, spec)
     ]
     paper = table4(tables.curves, spec)
+    measure = "Coverage" if spec.covers else "Accuracy"
     about_intervals = intervals_note(tables.curves, spec)
     unit = cost_traits(spec).unit
     caption = f"{spec.title}. {unit} per problem: {cost_label(spec)}. {about_intervals}."
     write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "tables" / "table4.md", table4_markdown(paper, spec.datasets, unit=unit))
-    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", unit)
+    markdown = table4_markdown(paper, spec.datasets, measure=measure, unit=unit)
+    write_text(out / "tables" / "table4.md", markdown)
+    latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", unit, measure=measure)
     write_text(out / "tables" / "table4.tex", latex)
     if spec.searches:
         lower = table1(tables.curves, spec)

@@ -22,6 +22,7 @@ from isoflop.report.figures.allocation import (
     exchange_curves_figure,
     exchange_figure,
 )
+from isoflop.report.figures.coverage import coverage_by_size, coverage_forecast
 from isoflop.report.figures.panels import (
     bars,
     error_band,
@@ -74,6 +75,8 @@ def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
         "optimal_size": optimal_size,
+        "coverage_by_size": coverage_by_size,
+        "coverage_forecast": coverage_forecast,
         "majority_weighted": majority_weighted,
         "accuracy_by_level": accuracy_by_level,
         "saturation": saturation,

@@ -89,7 +89,7 @@ def error_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
     panels = size_panels(tables, spec)
-    figure, grid = _grid(len(panels), 2.35, 0.6, sharey=False)
+    figure, grid = grid_of(len(panels), 2.35, 0.6, sharey=False)
     greedy = [Strategy(name, NONE) for name in greedy_generators(tables.curves, spec)]
     for axes, one in zip(grid, panels, strict=False):
         lines = {policy: curve(tables.curves, one.dataset, policy, strategy) for policy in one.policies}
@@ -135,7 +135,7 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     panels = [one for one in _sized(tables, spec) if len(one.policies) > 1]
     if not panels:
         return message("No data set has several known sizes of one family to compare.")
-    figure, grid = _grid(len(panels), 2.3, 0.85)
+    figure, grid = grid_of(len(panels), 2.3, 0.85)
     for axes, one in zip(grid, panels, strict=False):
         sizes = [parameters_of(tables, policy) for policy in one.policies]
         here = of_strategy(tables.draws, one.dataset, None, strategy)
@@ -247,7 +247,7 @@ def _draw_law(axes: Axes, tables: Tables, one: SizePanel, strategy: Strategy, co
     return text
 
 
-def _grid(panels: int, height: float, above: float, **sharing: Any) -> tuple[Figure, list[Axes]]:
+def grid_of(panels: int, height: float, above: float, **sharing: Any) -> tuple[Figure, list[Axes]]:
     """Axes of so many panels, at most two in a row; those left over are switched off."""
     columns = min(panels, 2)
     rows = -(-panels // columns)

@@ -26,8 +26,13 @@ _SEARCHED = 80
 _KINDS = 4
 
 
-def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
-    """How the solutions end of every pool that curves are from; chains of every length are one pool."""
+def read_counts(
+    results: Path, costs: Sequence[StageCost], counted_generators: Sequence[str] = ()
+) -> list[PoolCounts]:
+    """How the solutions end of every pool that curves are from; chains of every length are one pool.
+
+    `counted_generators`: those that import counts, without solutions.
+    """
     curves = read_csv(results / "tables" / "curves.csv")
     names = curves.assign(generator=without_length(curves["generator"]))
     pools = names[["dataset", "policy", "generator", "tokens_estimated"]].drop_duplicates()
@@ -37,6 +42,8 @@ def read_counts(results: Path, costs: Sequence[StageCost]) -> list[PoolCounts]:
             pool = cost.job.rpartition("/")[0]
             too_long[pool] = max(too_long.get(pool, 0), cost.too_long)
     found = []
+    # Counts have no candidates.
+    pools = pools[~pools["generator"].isin(counted_generators)]
     for dataset, policy, generator, estimated in pools.itertuples(index=False):
         base = f"{dataset}/{policy}/{generator}"
         paths = [str(results / stage / f"{base}.parquet") for stage in ("sample", "grade")]

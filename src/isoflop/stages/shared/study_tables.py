@@ -8,15 +8,16 @@ from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
-from isoflop.report.lookup import Choice, Revised, Tables, without_length
-from isoflop.report.spec import ReportSpec
+from isoflop.report.lookup import Choice, Coverage, Revised, Tables, without_length
+from isoflop.report.spec import COVERAGE_TABLES, ReportSpec
+from isoflop.tables import COUNTS
 
 _KEYS = (
     "experiment", "dataset", "policy", "generator", "verifier", "selector", "step_aggregation", "subset",
     "cost_model", "fit", "parameter", "status", "note", "comparison", "right_budget", "claim", "row",
     "sentence", "quantifier", "interval", "decided", "problems_to_decide", "left", "right", "bin",
     "difficulty", "axis", "strategy", "family", "small", "large", "chosen", "baseline", "part", "statistic",
-    "verdict", "place", "measure",
+    "verdict", "place", "measure", "outcome",
 )  # fmt: skip
 
 
@@ -41,7 +42,17 @@ def read_tables(results: Path, spec: ReportSpec) -> Tables:
         parameters=parameters(measured),
         choice=_choice(results) if spec.choice else None,
         revised=revised,
+        coverage=_coverage(results, spec) if spec.counted else None,
     )
+
+
+def _coverage(results: Path, spec: ReportSpec) -> Coverage:
+    """The tables that the coverage stage wrote, and what those of the counts say beside them."""
+    crossings, forecast = (read_csv(results / "tables" / name) for name in COVERAGE_TABLES)
+    counts = (read_table(results / "counts" / f"{name}.parquet", COUNTS) for name in spec.counted)
+    found = (table_metadata(table).get("unequal") for table in counts)
+    unequal = {str(policy) for policies in found if isinstance(policies, list) for policy in policies}
+    return Coverage(crossings, forecast, tuple(sorted(unequal)))
 
 
 def _choice(results: Path) -> Choice:

@@ -1,0 +1,87 @@
+"""The jobs of imports of counts: coverage of every policy, and what is made of it."""
+
+from isoflop.config.datasets import CountedSource
+from isoflop.costs.shape import Terms
+from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
+from isoflop.pipeline.plan import Plan, plugin_digests
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS
+from isoflop.report.spec import COVERAGE_TABLES
+from isoflop.selection.pool import POLICY
+from isoflop.specs import CountedPolicy, CountsSpec, CoverageSpec, canonical
+
+
+class CountsPlan:
+    """The jobs of one experiment's counts. Methods named after a stage give the specification of its job."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._config = plan, plan.config
+
+    def counts(self, generator: str) -> str:
+        """Specification of an import of counts: of all its policies."""
+        entry = self._config.counts[generator]
+        costs = self._config.further_costs
+        policies = []
+        for name in self._policies(generator):
+            size = self._config.policies[name].size
+            assert size is not None  # checked with the config
+            terms = self._plan.models.terms(name, ())[POLICY] if costs else Terms()
+            policies.append(CountedPolicy(name=name, size=size, terms=terms))
+        return canonical(
+            CountsSpec(
+                generator=entry,
+                policies=tuple(policies),
+                costs=costs,
+                texts=self._has_texts(entry.dataset),
+                budgets=self._config.budgets,
+                mirror=self._config.mirror,
+                files=tuple(self.files(generator)),
+                code=code_digest("isoflop.stages.counts"),
+                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,)), (COST_MODELS, costs)),
+            )
+        )
+
+    def inputs(self, generator: str) -> list[str]:
+        """The table of problems, where the data set has one."""
+        dataset = self._config.counts[generator].dataset
+        return [self._plan.paths.at(PROBLEMS, dataset=dataset)] * self._has_texts(dataset)
+
+    def files(self, generator: str) -> list[str]:
+        """Local files that counts are imported from, each once."""
+        files = (self._plan.replay_files(name, generator) for name in self._policies(generator))
+        return list(dict.fromkeys(path for own in files for path in own))
+
+    def coverage(self) -> str:
+        """Specification of what is made of all imports of counts."""
+        return canonical(
+            CoverageSpec(
+                experiment=self._config.experiment,
+                generators=tuple(self._config.counts),
+                families=self._plan.families(),
+                costs=self._config.claim_costs,
+                fitted_to=self._config.coverage.fitted_to,
+                seed=self._config.seed,
+                code=code_digest("isoflop.stages.coverage"),
+            )
+        )
+
+    def coverage_inputs(self) -> list[str]:
+        """All credits, then the counts of every import."""
+        return [f"{self._plan.results}/fit/credits.parquet", *self._tables_of_counts()]
+
+    def coverage_tables(self) -> list[str]:
+        """Crossings and backtests, where there are counts."""
+        return [self._plan.paths.at(TABLE, table=name) for name in COVERAGE_TABLES if self._config.counts]
+
+    def evidence(self) -> list[str]:
+        """What a report reads of counts."""
+        return [*self.coverage_tables(), *self._tables_of_counts()]
+
+    def _tables_of_counts(self) -> list[str]:
+        return [self._plan.paths.at(COUNTS, generator=name) for name in self._config.counts]
+
+    def _has_texts(self, dataset: str) -> bool:
+        return not isinstance(self._config.datasets[dataset], CountedSource)
+
+    def _policies(self, generator: str) -> list[str]:
+        return [pool.policy for pool in self._plan.pools.counted(generator)]

@@ -1,0 +1,83 @@
+"""Figures of a study of counts: coverage by size, and what the first samples foretell of it."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from isoflop.claims.coverage import OK
+from isoflop.report.figures import style as fs
+from isoflop.report.figures.panels import flops_label, handle, message, policy_label, policy_panels
+from isoflop.report.figures.sizes import grid_of, panel_names, size_panels
+from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
+from isoflop.report.spec import ReportSpec, cost_column
+
+_FORETOLD: dict[str, Any] = {"color": "#b04a4a", "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
+_KNOWN: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.7, "linestyle": (0, (1, 2))}
+
+
+def coverage_by_size(tables: Tables, spec: ReportSpec) -> Figure:
+    """Coverage against FLOPs, a line per size; a panel per data set and family (Wu et al. 2024, Figure 1)."""
+    cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
+    styles = fs.policy_styles(spec.policies)
+    panels = size_panels(tables, spec)
+    figure, grid = grid_of(len(panels), 2.6, 0.6, sharey=False)
+    for axes, one in zip(grid, panels, strict=False):
+        for policy in one.policies:
+            line, look = curve(tables.curves, one.dataset, policy, strategy), styles[policy]
+            axes.fill_between(
+                line[cost], line["ci_low"], line["ci_high"], color=look.color, alpha=fs.BAND / 2, linewidth=0
+            )
+            axes.plot(line[cost], line["accuracy"], **(look.plot() | {"markersize": 3}))
+        here = of_strategy(tables.draws, one.dataset, None, strategy)
+        best = drawn(here[here["policy"].isin(one.policies)], "optimal_size", cost)
+        changes = best[best["policy"] != best["policy"].shift()].iloc[1:]
+        for x in changes["x"]:
+            axes.axvline(float(x), zorder=0, **_KNOWN)
+        fs.flops_axis(axes)
+        axes.set_xlabel(flops_label(spec))
+        fs.percent_axis(axes, "coverage (%)")
+        axes.set_title(", ".join(panel_names(one, panels)), loc="left")
+    handles = [handle(styles[p], policy_label(tables, p)) for p in spec.policies]
+    handles.append(Line2D([], [], label="another size is best", **_KNOWN))
+    fs.legend_above(figure, handles)
+    return figure
+
+
+def coverage_forecast(tables: Tables, spec: ReportSpec) -> Figure:
+    """Measured coverage by samples, and what a power law of the first ones foretells; a panel per policy."""
+    assert tables.coverage is not None  # there are counts
+    told = tables.coverage.forecast
+    if told.empty:
+        return message("No policy has enough samples beyond the first ones to foretell.")
+    strategy = headline_strategy(tables.curves, spec)
+    figure, panels = policy_panels(tables, spec, "samples per problem", "coverage (%)")
+    budgets = sorted({int(budget) for budget in tables.curves["budget"]})
+    for axes, dataset, policy in panels:
+        line = curve(tables.curves, dataset, policy, strategy)
+        look = fs.LineStyle(fs.INK, "o")
+        axes.fill_between(
+            line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=0.1, linewidth=0
+        )
+        axes.plot(line["budget"], line["accuracy"], **(look.plot() | {"linestyle": "none", "markersize": 3}))
+        own = told[(told["dataset"] == dataset) & (told["policy"] == policy)].sort_values("budget")
+        if len(own) and (own["status"] == OK).all():
+            axes.axvline(float(own["fitted_to"].iloc[0]), **_KNOWN)
+            bounds = own["predicted_low"], own["predicted_high"]
+            axes.fill_between(own["budget"], *bounds, color=_FORETOLD["color"], alpha=fs.BAND, linewidth=0)
+            axes.plot(own["budget"], own["predicted"], **_FORETOLD)
+        fs.samples_axis(axes, _decades(budgets), 5)
+    handles = [
+        handle(fs.LineStyle(fs.INK, "o"), "measured", line=False),
+        Line2D([], [], label="foretold", **_FORETOLD),
+        Line2D([], [], label="samples that are known", **_KNOWN),
+    ]
+    fs.legend_above(figure, handles)
+    return figure
+
+
+def _decades(budgets: list[int]) -> list[int]:
+    """Powers of ten within the budgets, for the axis."""
+    most = int(np.floor(np.log10(max(budgets))))
+    return [10**power for power in range(most + 1)]

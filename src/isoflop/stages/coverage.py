@@ -1,0 +1,85 @@
+"""What counts of right samples say of coverage: where sizes cross, and a backtest from the first samples.
+
+SPEC is the JSON of `isoflop.specs.CoverageSpec`; there is one table of counts per generator that it names, in
+that order. The columns are described in docs/design/costs-and-fits.md.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from isoflop.arrays import Ints
+from isoflop.claims.coverage import (
+    COVERAGE,
+    Forecast,
+    crossing_rows,
+    crossings,
+    forecast_rows,
+    forecasts,
+    mean_forecasts,
+)
+from isoflop.errors import UserError, run_main
+from isoflop.files import read_table, table_metadata, write_text
+from isoflop.fits.evidence import Evidence
+from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
+from isoflop.registries import FITTED_COSTS
+from isoflop.seeds import derive_seed
+from isoflop.specs import CoverageSpec
+from isoflop.stages.shared.command import File, StageCommand
+from isoflop.strategy import Strategy
+from isoflop.tables import COUNTS
+
+_COMMAND = StageCommand(
+    "coverage",
+    __doc__,
+    File("credits", "table of every credit"),
+    File("counts", "table of counts of each generator", many="+"),
+    File("crossings", "where sizes cross, to write as CSV"),
+    File("forecast", "backtests to write, CSV"),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write both tables; raises UserError on bad input."""
+    given = _COMMAND.read(CoverageSpec, arguments)
+    spec, files = given.spec, given.files
+    if len(files.counts) != len(spec.generators):
+        raise _COMMAND.fault(f"{len(spec.generators)} generators have as many tables of counts")
+    further = [name for name in spec.costs if name not in FITTED_COSTS]
+    credits = read_table(files.credits, measured_schema(further))
+    evidence = read_evidence(credits, table_metadata(credits), files.credits, further)
+    sizes = parameters(credits)
+    crossed, foretold = [], []
+    for generator, path in zip(spec.generators, files.counts, strict=True):
+        table = read_table(path, COUNTS)
+        here = evidence[str(table_metadata(table)["dataset"])]
+        found = list(crossings(here, generator, sizes, spec.families, spec.costs))
+        crossed.append(crossing_rows(found, spec.experiment, here.dataset, generator))
+        policies: list[list[Forecast]] = []
+        for policy, own in table.to_pandas().groupby("policy", sort=False):
+            series = here.get(str(policy), Strategy(generator, COVERAGE))
+            if series is None:
+                raise UserError(f"{path}: policy {policy} has no coverage in {files.credits}; run again")
+            seed = derive_seed("coverage", spec.seed, generator, str(policy))
+            if told := forecasts(series, _in_order(own, here), here, spec.fitted_to, seed):
+                policies.append(told)
+        every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
+        foretold.append(forecast_rows(every, spec.experiment, here.dataset, generator))
+    for path, rows in ((files.crossings, crossed), (files.forecast, foretold)):
+        write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
+    print(
+        f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts",
+        file=sys.stderr,
+    )
+
+
+def _in_order(own: pd.DataFrame, evidence: Evidence) -> tuple[Ints, Ints]:
+    """Samples and right ones of one policy in the order of the evidence's problems."""
+    ordered = own.set_index("problem_id").loc[list(evidence.problems)]
+    return ordered["samples"].to_numpy(np.int64), ordered["correct"].to_numpy(np.int64)
+
+
+if __name__ == "__main__":
+    run_main(main)
