@@ -18,6 +18,8 @@ from isoflop.report.html_table import Cell, HtmlTable
 # A share of solutions above this is told in a sentence.
 WORTH_TELLING = 0.02
 _KEYS = ("dataset", "policy", "generator")
+# Columns where any pool's files have grades of their own.
+_PUBLISHED = ("imported", "compared", "only_here", "only_there", "answers_unknown")
 _SHARES = ("no_answer", "unfinished", "finished_no_answer", "too_long")
 
 
@@ -99,6 +101,7 @@ def counted(
 
 def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
     """`tables/samples.csv`: a row per pool, shares to six decimals; empty where nobody knows."""
+    graded = _PUBLISHED if any(pool.published is not None for pool in pools) else ()
     rows = pd.DataFrame(
         [
             {
@@ -107,20 +110,25 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 **{name: _text(getattr(pool, name), "{:.6f}", "") for name in _SHARES},
                 "tokens": f"{pool.tokens:.6g}",
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
-                **_published_columns(pool, shown=any(one.published is not None for one in pools)),
+                **{f"published_{name}": _lower(getattr(pool.published, name, "")) for name in graded},
             }
             for pool in pools
         ],
-        columns=["experiment", *_KEYS, "candidates", *_SHARES, "tokens", "tokens_estimated"],
+        columns=[
+            "experiment",
+            *_KEYS,
+            "candidates",
+            *_SHARES,
+            "tokens",
+            "tokens_estimated",
+            *(f"published_{name}" for name in graded),
+        ],
     )
     return rows.to_csv(index=False, lineterminator="\n")
 
 
-def _published_columns(pool: PoolCounts, *, shown: bool) -> dict[str, object]:
-    """How a pool's own grades compare; empty for one without, no columns where no pool has any."""
-    names = ("imported", "compared", "only_here", "only_there", "answers_unknown")
-    values = [getattr(pool.published, name, "") for name in names] if shown else []
-    return {f"published_{name}": str(value).lower() for name, value in zip(names, values, strict=False)}
+def _lower(value: object) -> str:
+    return str(value).lower()
 
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
