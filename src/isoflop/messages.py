@@ -21,6 +21,9 @@ _PATTERNS = {
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",
     r"\.(jsonl|csv|parquet|eval)$": "must end in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "must be an address http://… or https://…, without a key (see key_variable)",
+    r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$": (
+        "must be the address of a file, https://host/path, without a key or a query"
+    ),
     r"\S": "must be more than spaces",
     "^[A-Za-z_][A-Za-z0-9_]*$": "must be the name of an environment variable",
 }

@@ -72,10 +72,21 @@ class SelectorTraits(Registered):
 class FormatTraits(Registered):
     """What the config and the plan know of a format of published work.
 
-    `counted`: whether its rows count samples and right ones per problem, without any texts.
+    `reads`: the columns it reads, those that can stand for one another together; none where it does not say.
+    `knows`: others that its files have, as patterns (`pred_*`). `maps_rows`: a row is one or more solutions
+    in columns that others may be mapped to, with the scores of several verifiers and budgets. `counted`:
+    whether its rows count samples and right ones per problem, without any texts.
     """
 
+    reads: tuple[tuple[str, ...], ...] = ()
+    knows: tuple[str, ...] = ()
+    maps_rows: bool = False
     counted: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that it reads."""
+        return tuple(name for names in self.reads for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from isoflop.config.base import Grader
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import Import, Revisions, Sampled, Searched
+from isoflop.config.generators import Revisions, Sampled, Searched
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import ModelSize, Policy
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningOne
@@ -72,8 +73,17 @@ class GatherTreesSpec(Spec):
     code: str
 
 
+class ReplayedVerifier(Spec):
+    """A verifier whose scores are imported: its name, and their column where there are several."""
+
+    name: str
+    column: str | None = None
+    model: ImportedVerifier
+
+
 class ReplaySpec(Spec):
-    """Imported candidates, and their scores where there is a verifier; `mirror` is as for problems.
+    """Imported candidates, and their scores by `verifiers`, in the order of the tables; `mirror` is as for
+    problems.
 
     `files`: the local ones there are, for patterns in the config may match others another day. `plugins`:
     digests of the files of formats of other packages.
@@ -81,7 +91,7 @@ class ReplaySpec(Spec):
 
     generator: Import
     policy: Policy
-    verifier: ImportedVerifier | None
+    verifiers: tuple[ReplayedVerifier, ...] = ()
     mirror: str | None
     files: tuple[str, ...] = ()
     code: str

@@ -23,7 +23,7 @@ import json
 
 from pydantic import TypeAdapter, ValidationError
 
-from isoflop.config.generators import Import
+from isoflop.config.imports.entries import Import
 from isoflop.data.format import import_format
 from isoflop.registries import IMPORT_FORMATS
 

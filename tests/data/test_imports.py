@@ -4,16 +4,19 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isoflop.data.format import import_format
-from isoflop.data.pooling import Demands, Pool, Target, pool
+from isoflop.data.notes import pool_notes
+from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
 from isoflop.data.shuffle_check import belonging
 from isoflop.data.solutions import Solution, split_scored
 from isoflop.errors import UserError
+from isoflop.files import local_files
 
 REAL = Path(os.environ.get("ISOFLOP_DATA") or Path(__file__).parents[3] / "shared" / "data")
 ANY = Demands(scored=False, probabilities=False, at_least=1)
@@ -207,7 +210,6 @@ def test_problems_with_too_few_solutions_are_left_out_and_counted() -> None:
     ("one", "said"),
     [
         (solution("p9", "a", (0.5,)), "problem 'p9' is not in the data set"),
-        (solution("p1", "  ", (0.5,)), "the solution is empty"),
         (solution("p1", "a"), "has no score"),
         (solution("p1", "a", (1.5,)), "the score 1.5 is no probability"),
         (solution("p1", "a", (0.5, 0.5)), "1 steps but 2 scores"),
@@ -249,7 +251,7 @@ def test_solutions_shuffled_between_problems_are_refused_with_the_evidence() -> 
     assert "is about 'Bob has 107 books" in str(caught.value)
 
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "llama-8b-math500"
+DATA = REAL / "llama-8b-math500"
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published Llama solutions are not here")
@@ -324,3 +326,200 @@ def test_bare_answers_and_a_data_sets_own_programs_are_not_shuffled() -> None:
     own = belonging([task["text"] for task in tasks], programs, order)
     moved = belonging([task["text"] for task in tasks], [*programs[1:], programs[0]], order)
     assert (answers.is_shuffled, own.is_shuffled, moved.is_shuffled) == (False, False, True)
+
+
+def test_an_empty_solution_is_kept_and_needs_no_score() -> None:
+    file = [solution("p1", ""), solution("p1", " "), solution("p1", ""), solution("p1", "a", (0.5,))]
+    found = together(file, demands=SCORED)
+    assert [one.text for _, one in found.solutions["p1"]] == ["", " ", "", "a"]
+    assert found.empty == 3
+    assert list(pool_notes(found, 1)) == [
+        "1 of 2 problems were left out: they have fewer than 1 solutions, or lack a budget or run.",
+        "3 solutions are empty; they count as wrong.",
+    ]
+    distinct = together(file[:3], demands=Demands(False, False, 1, distinct=True))
+    assert len(distinct.solutions["p1"]) == 3
+
+
+def searched(problem: str, budget: int | None, run: int | None, text: str = "a") -> Solution:
+    return solution(problem, text, budget=budget, run=run)
+
+
+SEARCHES = [
+    searched(problem, budget, run, f"{budget} {run} {number}")
+    for problem in ("p2", "p1")
+    for budget in (4, 2)
+    for run in (7, 3)
+    for number in range(budget)
+]
+
+
+def test_the_solutions_of_a_search_come_by_budget_and_run_and_a_problem_needs_all() -> None:
+    demands = Demands(False, False, 1, budgets=(2, 4))
+    found = together(SEARCHES, demands=demands).solutions
+    assert list(found) == ["p1", "p2"]
+    assert [(one.budget, one.run) for _, one in found["p1"]] == [
+        (2, 0), (2, 0), (2, 1), (2, 1), *[(4, 0)] * 4, *[(4, 1)] * 4,
+    ]  # fmt: skip
+    assert found["p1"][0][1].text == "2 3 0"
+    missing = [one for one in SEARCHES if (one.problem, one.budget, one.run) != ("p2", 4, 3)]
+    assert together(missing, demands=demands).left_out == {"p2": 3}
+    # What one budget repeats of another is no repetition.
+    alike = [searched("p1", budget, 0) for budget in (2, 4)]
+    assert together(alike, [searched("p1", 2, 0)], demands=demands).repeated == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "budgets", "said"),
+    [
+        ([searched("p1", 2, 0)], (), "has budget 2: it is of a search; list its budgets in `budgets`"),
+        ([searched("p1", 2, 0)], (4,), "has budget 2, and the generator's `budgets` are 4"),
+        ([searched("p1", None, 0)], (4,), "has no budget, and the generator's `budgets` are 4"),
+        ([searched("p1", 2, 0)], (2, 4), "no solutions at 4"),
+        (
+            [searched("p1", 2, 0), searched("p1", 4, 0), searched("p1", 4, 1)],
+            (2, 4),
+            "the numbers of runs differ (1 at budget 2, 2 at budget 4)",
+        ),
+        ([searched("p1", 2, 0), searched("p2", 4, 0)], (2, 4), "no problem has solutions at each of 2, 4"),
+    ],
+)
+def test_searches_at_fault(rows: list[Solution], budgets: tuple[int, ...], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        together(rows, demands=Demands(False, False, 1, budgets=budgets))
+
+
+def test_scores_of_every_verifier_are_asked_for() -> None:
+    named = {"prm": Scored(probabilities=True), "orm": Scored(probabilities=False, outcome=True)}
+    demands = Demands(False, False, 1, named=named)
+    good = Solution(
+        "f, a", "p1", None, None, ("a ", "b"), None, None, named_scores={"prm": (0.5, 0.25), "orm": (7,)}
+    )
+    assert together([good], demands=demands).solutions["p1"] == [("f0", good)]
+    changes: list[tuple[dict[str, tuple[float, ...] | None], str]] = [
+        ({"prm": (0.5,)}, "2 steps but 1 scores by prm"),
+        ({"prm": None}, "has no score by prm"),
+        ({"prm": (0.5, 1.5)}, "the score 1.5 by prm is no probability"),
+        ({"orm": (7.0, 8.0)}, "2 scores by orm, which scores whole solutions"),
+    ]
+    for change, said in changes:
+        with pytest.raises(UserError, match=re.escape(said)):
+            together([replace(good, named_scores={**good.named_scores, **change})], demands=demands)
+
+
+def test_shuffled_solutions_are_taken_where_one_says_so_and_a_note_says_it() -> None:
+    tales = [tale(number) for number in range(25)]
+    problems = [Target(f"p{number}", prompt, "1") for number, (prompt, _) in enumerate(tales)]
+    wrong = [solution(f"p{i}", tales[(i + 5) % 25][1]) for i in range(25)]
+    with pytest.raises(UserError, match="if you know better, `shuffled: report` takes it"):
+        pool([("bad", iter(wrong))], problems, ANY)
+    found = pool([("bad", iter(wrong))], problems, replace(ANY, shuffled=True))
+    assert found.strayed["bad"].own == 0
+    assert "bad: its solutions may be shuffled between problems: of 25 " in next(pool_notes(found, 1))
+
+
+HUMAN = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(c): pass"}
+
+
+@pytest.mark.parametrize(
+    "rest", [{"filtered_resps": [["def f(x):\n    return 1", "def f(x):\n    return 2"]]}, {}]
+)
+def test_lm_eval_programs_are_whole(rest: dict[str, Any]) -> None:
+    row = {"doc_id": 0, "doc": HUMAN, "target": "def check(c): pass\ncheck(f)", **rest}
+    found = read("lm-eval", row | {"resps": [["    return 1", "    return 2"]]})
+    assert [one.text for one in found] == ["def f(x):\n    return 1", "def f(x):\n    return 2"]
+    assert (found[0].prompt, found[0].reference) == ("def f(x):\n", None)
+
+
+def test_optimal_tts_steps_that_end_in_the_authors_mark() -> None:
+    text = "Step 1: a = 1\nb = 2 ки\nStep 2: The answer is 5 ки\n"
+    row = {"question": "Q?", "groundtruth": "5", "output": [{"text": text, "reward_history": [0.5, 0.25]}]}
+    [found] = read("optimal-tts", row)
+    assert (found.steps, found.scores) == (
+        ("Step 1: a = 1\nb = 2\n", "Step 2: The answer is 5\n"), (0.5, 0.25),
+    )  # fmt: skip
+    row["output"] = [{"text": text, "reward_history": [0.5]}]
+    assert read("optimal-tts", row)[0].steps == ("Step 1: a = 1\nb = 2\nStep 2: The answer is 5\n",)
+    row["output"] = [{"text": text, "reward_history": [0.5, 0.5, 0.5]}]
+    assert "2 steps end in 'ки', but 3 rewards" in refusal("optimal-tts", row)
+
+
+def test_records_of_optimal_tts_lie_in_folders_by_question(tmp_path: Path) -> None:
+    for number in (0, 1, 10):
+        (tmp_path / f"question_{number}").mkdir()
+        (tmp_path / f"question_{number}" / "record_0.jsonl").write_text("{}")
+    found = local_files(str(tmp_path / "question_*" / "record_*.jsonl"))
+    assert [path.parent.name for path in found] == ["question_0", "question_1", "question_10"]
+
+
+SCRIPTS = {
+    "Russian": (
+        "Анна купила {a} яблок и {b} груш для {w}. Сколько фруктов?",
+        "У Анны {a} яблок, {b} груш для {w}: {c}.",
+    ),
+    "Chinese": (
+        "小明有{a}个苹果和{b}个梨给{w}，一共有多少个水果？",
+        "小明有{a}个苹果和{b}个梨给{w}，所以一共{c}个水果。",
+    ),
+    "Arabic": (
+        "اشترت سارة {a} تفاحة و {b} كمثرى من أجل {w}. كم فاكهة؟",
+        "لدى سارة {a} تفاحة و {b} كمثرى من أجل {w}: {c}.",
+    ),
+}
+NAMES = {
+    "Russian": [
+        "бабушки",
+        "дедушки",
+        "соседки",
+        "учителя",
+        "доктора",
+        "повара",
+        "сестры",
+        "тёти",
+        "дяди",
+        "подруги",
+    ],
+    "Chinese": [
+        "奶奶家里",
+        "爷爷家里",
+        "邻居朋友",
+        "学校老师",
+        "医院医生",
+        "饭店厨师",
+        "可爱妹妹",
+        "远方阿姨",
+        "城里叔叔",
+        "新来同学",
+    ],
+    "Arabic": [
+        "الجدة",
+        "الجيران",
+        "المعلمة",
+        "الطبيب",
+        "الطباخ",
+        "الصديقة",
+        "العمة",
+        "الخالة",
+        "المدرسة",
+        "المكتبة",
+    ],
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("answered_in", ["own", "English"])
+def test_solutions_in_other_scripts_are_not_shuffled_and_told_where_they_are(
+    script: str, answered_in: str
+) -> None:
+    asked, said = SCRIPTS[script]
+    if answered_in == "English":
+        said = "Add {a} and {b} to get the total number of fruits, which is {c}."
+    facts = [
+        {"a": 11 + 3 * n, "b": 200 + 7 * n, "c": 211 + 10 * n, "w": NAMES[script][n % 10]} for n in range(40)
+    ]
+    problems = [asked.format(**one) for one in facts]
+    solutions = [said.format(**one) for one in facts]
+    right = belonging(problems, solutions, list(range(40)))
+    assert not right.is_shuffled
+    wrong = belonging(problems, [*solutions[5:], *solutions[:5]], list(range(40)))
+    assert wrong.is_shuffled == (answered_in == "own")

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isoflop.config.generators import ImportSource, LogDemands
+from isoflop.config.imports.entries import ImportSource, LogDemands
 from isoflop.data import eval_logs
 from isoflop.data.eval_logs import zip_members
 from isoflop.data.format import import_format
 from isoflop.data.loading import file_rows
 from isoflop.data.pooling import Demands, Target, pool
-from isoflop.data.problems import FieldMapping, build_problems, rows_where
+from isoflop.data.problems import FieldMapping, build_problems
+from isoflop.data.rows import rows_where
 from isoflop.data.solutions import Solution
 from isoflop.errors import UserError
 from isoflop.grading.grader import make_grader

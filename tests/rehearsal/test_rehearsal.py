@@ -13,7 +13,8 @@ from isoflop.config.datasets import Dataset, FileSource
 from isoflop.config.loading import build_config, load_config, merge, read_yaml
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
-from isoflop.data.problems import FieldMapping, build_problems, read_rows, rows_where
+from isoflop.data.problems import FieldMapping, build_problems
+from isoflop.data.rows import read_rows, rows_where
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import UserError

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from isoflop.data.problems import read_rows
+from isoflop.data.rows import read_rows
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.grading import sandbox
@@ -272,7 +272,7 @@ def test_hub_csv_and_parquet_are_read_as_written_and_broken_files_named(tmp_path
         "7",
         "1, 2",
     ]
-    with pytest.raises(UserError, match=r"set\.json: the datasets library cannot read it"):
+    with pytest.raises(UserError, match=r"set\.json: not valid JSON"):
         run(tmp_path, hub("set.json", sha256(folder / "set.json")), tmp_path)
 
 

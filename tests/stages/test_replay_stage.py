@@ -1,17 +1,23 @@
 """The replay stage: tables and ledgers of imported solutions, and where their files come from."""
 
+import gzip
 import hashlib
 import http.server
+import io
 import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from tokenizers import Tokenizer
 
-from isoflop.data import sources
+from isoflop.data import rows, sources
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata, write_table
 from isoflop.stages import replay
@@ -40,13 +46,15 @@ def spec(source: dict[str, Any], **rest: Any) -> str:
         "kind": "import", "format": "table", "dataset": "d", "verifier": "v",
         "characters_per_token": 4.0, "sources": [{"policy": "p"} | source],
     }  # fmt: skip
-    verifier = None if rest.pop("unscored", False) else {"kind": "imported", "size": SIZE}
+    verifiers = (
+        [] if rest.pop("unscored", False) else [{"name": "v", "model": {"kind": "imported", "size": SIZE}}]
+    )
     mirror = rest.pop("mirror", None)
     return json.dumps(
         {
             "generator": generator | rest,
             "policy": {"size": SIZE},
-            "verifier": verifier,
+            "verifiers": verifiers,
             "mirror": mirror,
             "code": "c",
         }
@@ -213,3 +221,122 @@ def test_a_download_of_other_content_is_refused_and_not_kept(tmp_path: Path, ser
     source["files"][0]["path"] = "x/none.jsonl"
     with pytest.raises(UserError, match="the server says 404"):
         run(tmp_path, spec(source))
+
+
+def test_a_file_at_an_address_is_downloaded_once_by_its_sum(
+    tmp_path: Path, served: type[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    served.content, digest = content, hashlib.sha256(content).hexdigest()
+    address = f"{sources._GITHUB}/who/what/{COMMIT}/x/a%20b.jsonl"
+    local = sources.url_file(address, digest, None)
+    assert local == tmp_path / "cache" / "url" / digest / "a%20b.jsonl"
+    assert local.read_bytes() == content
+    assert sources.url_file(address, digest, None) == local
+    assert served.ranges == [None]
+    monkeypatch.setattr(sources, "_MOST_BYTES", 10)
+    with pytest.raises(UserError, match="is larger than 10 bytes"):
+        sources.url_file(address, "0" * 64, None)
+
+
+def test_no_server_leads_from_https_to_anything_else() -> None:
+    handler, request = sources._SameScheme(), urllib.request.Request("https://a.org/x")
+    with pytest.raises(urllib.error.HTTPError, match=r"leads from https to http://b\.org"):
+        handler.redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), "http://b.org/x")
+    assert handler.redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), "https://b.org/x")
+
+
+def test_a_mirror_has_what_is_at_addresses_by_host(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    (tmp_path / "mirror/a.org/x").mkdir(parents=True)
+    digest = hashlib.sha256((tmp_path / "a.jsonl").read_bytes()).hexdigest()
+    source = {"files": [{"url": "https://a.org/x/a.jsonl", "sha256": digest}]}
+    with pytest.raises(UserError, match=r"the mirror must hold what is at https://a\.org/x/a\.jsonl"):
+        run(tmp_path, spec(source, mirror=str(tmp_path / "mirror")))
+    (tmp_path / "a.jsonl").rename(tmp_path / "mirror/a.org/x/a.jsonl")
+    out, *_ = run(tmp_path, spec(source, mirror=str(tmp_path / "mirror")))
+    assert read_table(out, CANDIDATES)["source"].to_pylist()[0] == "https://a.org/x/a.jsonl, line 1"
+
+
+def test_the_same_rows_are_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
+    solutions: list[dict[str, Any]] = [
+        {"problem_id": "p1", "text": "It is 5.", "score": 0.5, "tokens": 7, "reference": 5, "finish": None},
+        {"problem_id": "p2", "text": "", "score": None, "tokens": None, "reference": 8, "finish": "length"},
+    ]
+    write_inputs(tmp_path, solutions)
+    lines = (tmp_path / "a.jsonl").read_bytes()
+    (tmp_path / "b.json").write_text(json.dumps(solutions))
+    (tmp_path / "c.json").write_bytes(lines)
+    (tmp_path / "d.json").write_text(json.dumps({"run": {"rows": solutions}}))
+    (tmp_path / "e.jsonl.gz").write_bytes(gzip.compress(lines))
+    frame = pd.DataFrame(solutions)
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    frame.to_csv(tmp_path / "g.csv.gz", index=False, lineterminator="\r\n")
+    frame.to_parquet(tmp_path / "h.parquet")
+    seen = set()
+    for name in ("a.jsonl", "b.json", "c.json", "d.json", "e.jsonl.gz", "f.csv", "g.csv.gz", "h.parquet"):
+        further = {"rows": "run.rows"} if name == "d.json" else {}
+        source = {"files": [{"path": str(tmp_path / name)}]}
+        paths = run(tmp_path, spec(source, **further))
+        tables = [read_table(paths[0], CANDIDATES).drop_columns(["source"]), read_table(paths[2], SCORES)]
+        seen.add(json.dumps([table.to_pylist() for table in tables]))
+    (only,) = seen
+    candidates, scores = json.loads(only)
+    assert [(row["steps"], row["tokens"], row["finish"]) for row in candidates] == [
+        (["It is 5."], 7, "stop"), ([""], 1, "length"),
+    ]  # fmt: skip
+    assert [row["step_scores"] for row in scores] == [[0.5], []]
+    assert json.loads(paths[3].read_text())["too_long"] == 1
+    assert json.loads(paths[1].read_text())["notes"] == ["1 solutions are empty; they count as wrong."]
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_MOST_UNPACKED", 1000)
+    write_inputs(tmp_path)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
+    with pytest.raises(UserError, match="holds more than 1,000 bytes unpacked"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "b.jsonl.gz")}]}))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"{}")[:-9])
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        run(tmp_path, spec({"files": [{"path": str(tmp_path / "b.jsonl.gz")}]}))
+
+
+def test_completions_go_on_where_the_problem_ends(tmp_path: Path) -> None:
+    write_inputs(tmp_path, [{"problem_id": "p1", "text": " 5.", "score": 0.5, "tokens": 2}])
+    source = {"files": [{"path": str(tmp_path / "a.jsonl")}]}
+    out, *_ = run(tmp_path, spec(source, continuation=True))
+    [row] = read_table(out, CANDIDATES).to_pylist()
+    assert (row["steps"], row["step_tokens"]) == (["What is 2 + 3? 5."], [2])
+
+
+def test_scores_of_several_verifiers_are_tables_of_their_own(tmp_path: Path) -> None:
+    write_inputs(
+        tmp_path, [{"problem_id": "p1", "steps": ["It is ", "5."], "prm": [0.5, 0.25], "rm": {"orm": 7}}]
+    )
+    text = json.loads(spec({"files": [{"path": str(tmp_path / "a.jsonl")}]}, verifier=None))
+    text["generator"]["verifiers"] = {"prm": "prm", "orm": "rm.orm"}
+    model = {"kind": "imported", "size": SIZE}
+    text["verifiers"] = [
+        {"name": "orm", "column": "rm.orm", "model": model | {"scale": "unbounded", "outcome": True}},
+        {"name": "prm", "column": "prm", "model": model},
+    ]
+    names = [tmp_path / f"{name}.{kind}" for name in ("out", "orm", "prm") for kind in ("parquet", "json")]
+    replay.main([json.dumps(text), str(tmp_path / "problems.parquet"), *map(str, names)])
+    found = [read_table(path, SCORES)["step_scores"].to_pylist() for path in names[2::2]]
+    assert found == [[[7.0]], [[0.5, 0.25]]]
+
+
+def test_a_file_is_of_the_search_that_the_config_says(tmp_path: Path) -> None:
+    told = [
+        {"problem_id": row["problem_id"], "text": f"It is {n}.", "score": 0.5} for n, row in enumerate(ROWS)
+    ]
+    write_inputs(tmp_path, told)
+    files = [{"path": str(tmp_path / "a.jsonl"), "budget": 2, "run": 3}]
+    out, *_ = run(tmp_path, spec({"files": files}, budgets=[2]))
+    table = read_table(out, CANDIDATES)
+    assert table.select(["budget", "run"]).to_pylist() == [{"budget": 2, "run": 0}] * 3
+    write_inputs(tmp_path, [told[0] | {"budget": 4}])
+    with pytest.raises(UserError, match="line 1: its budget is 4, and 2 by the config"):
+        run(tmp_path, spec({"files": files}, budgets=[2]))

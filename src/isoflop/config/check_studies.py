@@ -1,15 +1,14 @@
 """What the generators of a study must be to its models, data sets, budgets and selectors."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from isoflop.config.check_models import checkpoint_faults
 from isoflop.config.datasets import CountedSource
-from isoflop.config.generators import Generator, Greedy, Import, Reach, Revisions, Sampling, TreeSearch
-from isoflop.config.models import Policy
+from isoflop.config.generators import Generator, Greedy, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.imports.entries import Import
+from isoflop.config.imports.faults import import_faults
 from isoflop.config.study import Config, made_pools
-from isoflop.config.verifiers import AnyVerifier, RunningVerifier
-from isoflop.files import local_files
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
 from isoflop.strategy import needs_verifier
@@ -21,7 +20,8 @@ def study_faults(config: Config, root: Path) -> Iterator[str]:
     yield from _reach(config)
     yield from _scoring(config)
     yield from _searches(config)
-    yield from _imports(config, root)
+    yield from import_faults(config, root)
+    yield from _thinking(config)
     yield from _selection(config)
 
 
@@ -34,9 +34,9 @@ def _pools(config: Config) -> Iterator[str]:
     if not pools and not config.imports and not config.searches:
         yield "generators: none of kind sampling, import or a tree search; the report is about one of these"
         return
-    if not pools and not config.imports:
+    if not pools and all(entry.budgets for entry in config.imports.values()):
         if config.budgets:
-            yield "budgets: set, but no generator samples or imports; a tree search has budgets of its own"
+            yield "budgets: set, but no generator samples or imports samples; a search has budgets of its own"
         return
     if not config.budgets:
         yield "budgets: none; give numbers of samples, for example [1, 2, 4, 8]"
@@ -143,42 +143,6 @@ def _searches(config: Config) -> Iterator[str]:
             yield f"{place}: a search needs every score; set too_long: refuse for its verifier"
 
 
-def _imports(config: Config, root: Path) -> Iterator[str]:
-    for name, entry in config.imports.items():
-        place = f"generators.{name}"
-        for policy in entry.policies:
-            yield from _by(f"{place}.sources: policy", policy, "policies", config.policies)
-        if entry.verifier is not None:
-            yield from _by(f"{place}.verifier", entry.verifier, "verifiers", config.verifiers)
-        if entry.tokenizer is not None:
-            yield from checkpoint_faults(
-                f"{place}.tokenizer", entry.tokenizer.model, entry.tokenizer.revision, root, "tokenizer.json"
-            )
-        if entry.dataset not in config.studied_datasets:
-            yield unknown_entry(
-                f"{place}.dataset", entry.dataset, "the studied datasets", config.studied_datasets
-            )
-        elif isinstance(config.datasets[entry.dataset], CountedSource) and not entry.counted:
-            yield f"{place}.dataset: {entry.dataset!r} has no texts; format counts alone goes with that"
-        for selector in entry.selectors or ():
-            if selector not in config.selectors:
-                yield unknown_entry(f"{place}.selectors", selector, "selectors", config.selectors)
-        yield from repeated(f"{place}.selectors", entry.selectors or ())
-        on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
-        for path in on_disk:
-            if not local_files(str(root / path)):
-                yield f"{place}.sources: there is no file {path!r} (seen from where snakemake runs)"
-        if config.budgets and entry.at_least < config.budgets[-1] and not entry.counted:
-            yield (
-                f"{place}.at_least: {entry.at_least} is less than the largest budget, {config.budgets[-1]}; "
-                "a problem with fewer solutions than a budget says nothing about it"
-            )
-    writers = {policy for one in config.imports.values() for policy in one.policies}
-    yield from _thinking(config)
-    yield from _idle("policies", config.policies, writers, config)
-    yield from _idle("verifiers", config.verifiers, {one.verifier for one in config.imports.values()}, config)
-
-
 def _thinking(config: Config) -> Iterator[str]:
     """Models at several lengths of thought: of policies that there are, each of one model only."""
     seen: dict[str, str] = {}
@@ -189,31 +153,6 @@ def _thinking(config: Config) -> Iterator[str]:
             if policy in seen:
                 yield f"thinking.{model}: {policy!r} is in thinking.{seen[policy]} too; name it once"
             seen[policy] = model
-
-
-def _by(
-    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
-) -> Iterator[str]:
-    """Imported work is by a model that does not run here."""
-    if name not in models:
-        yield unknown_entry(place, name, section, models)
-    elif models[name].runs:
-        yield f"{place}: {name!r} has a checkpoint; imported work is by an entry with a size, or a hosted one"
-
-
-def _idle(
-    section: str,
-    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
-    used: Collection[str | None],
-    config: Config,
-) -> Iterator[str]:
-    """Models that no generator of a study has a use for."""
-    sampled = len(config.generators) > len(config.imports)
-    for name, model in models.items():
-        if not model.runs and name not in used:
-            yield f"{section}.{name}: has no checkpoint, and no generator imports its work"
-        elif model.runs and not sampled:
-            yield f"{section}.{name}: has a checkpoint, but every generator imports; nothing would run it"
 
 
 def _selection(config: Config) -> Iterator[str]:

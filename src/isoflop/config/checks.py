@@ -7,7 +7,8 @@ from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
-from isoflop.config.generators import Greedy, Import, Revisions, Sampling
+from isoflop.config.generators import Greedy, Revisions, Sampling
+from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import COST_MODELS, SELECTORS
@@ -237,7 +238,11 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
     """A generator that makes one pool with all its budgets as subsets."""
     if name not in config.generators:
         yield unknown_entry(place, name, "generators", config.generators)
+        return
+    entry = config.generators[name]
+    if isinstance(entry, Import) and entry.budgets is not None:
+        yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
     elif name in config.counts:
         yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
-    elif not isinstance(config.generators[name], Sampling | Import | Revisions):
-        yield f"{place}: {name!r} is of kind {config.generators[name].kind}; it must sample or import"
+    elif not isinstance(entry, Sampling | Import | Revisions):
+        yield f"{place}: {name!r} is of kind {entry.kind}; it must sample or import"

@@ -37,6 +37,7 @@ _PATTERNS = {
         "`generator[/length][+selector[+aggregation]]`"
     ),
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
+    r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$": "address of a file (https)",
     r"\S": "text that is not blank",
     r"\.(jsonl|csv|parquet|eval)$": "path ending in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "address (http or https)",

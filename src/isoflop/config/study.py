@@ -4,7 +4,7 @@ Files are read and checked by isoflop.config.loading; the JSON schema and the re
 same model (isoflop.config.docs).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -21,7 +21,8 @@ from isoflop.config.analysis import (
 )
 from isoflop.config.base import Count, Entry, Name, Seed, Text
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import AnySearch, Generator, Import, Reach, Revisions, TreeSearch
+from isoflop.config.generators import AnySearch, Generator, Reach, Revisions, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
@@ -60,6 +61,9 @@ class Config(Entry):
     """How candidates come about, by name. Without any, the experiment only trains models."""
     budgets: tuple[Count, ...] = ()
     """Numbers of samples, strictly increasing, none above the pool of any sampling generator."""
+    problems: Literal["same", "common"] = "same"
+    """Where pools differ in their problems, as imports may: `same` refuses that; `common` makes curves over
+    the problems that all pools of a data set have, and the report says how many each has."""
     selectors: tuple[SelectorName, ...] = ()
     """How one answer is picked; `weighted` and `best_of_n` need a verifier, `confidence` and
     `confidence_weighted` samples with log-probabilities, which imported ones lack; `pass` is the oracle."""

@@ -26,8 +26,9 @@ class ImportedVerifier(Entry):
     """What its scores are: probabilities, or any numbers (which cannot be the weights of votes)."""
     assumed: bool = False
     """Whether the scores came without the name of the model that gave them; the report says so."""
+    outcome: bool = False
+    """Whether it scores whole solutions: one score for each, whatever its steps."""
     runs: ClassVar[bool] = False
-    outcome: ClassVar[bool] = False
     model: ClassVar[str | None] = None
     revision: ClassVar[str | None] = None
     trained: ClassVar[str | None] = None

@@ -6,7 +6,8 @@ from isoflop._lazy import face
 
 if TYPE_CHECKING:
     from isoflop.data.pooling import Pool, pool
-    from isoflop.data.problems import FieldMapping, Problem, build_problems, read_rows
+    from isoflop.data.problems import FieldMapping, Problem, build_problems
+    from isoflop.data.rows import read_rows
     from isoflop.data.solutions import Solution
     from isoflop.data.word_problems import generate_problems
 

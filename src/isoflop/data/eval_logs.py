@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import mapping
 from isoflop.data.sources import read_file
 from isoflop.errors import UserError

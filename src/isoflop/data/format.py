@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop.config.generators import ImportSource
+from isoflop.config.imports.entries import ImportSource
 from isoflop.data.counts import ProblemCount
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution
 from isoflop.registries import IMPORT_FORMATS, FormatTraits
 

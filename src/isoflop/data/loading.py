@@ -6,7 +6,8 @@ from pathlib import Path
 
 from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
 from isoflop.data.eval_logs import problem_rows
-from isoflop.data.problems import FieldMapping, Problem, Row, build_problems, read_rows, rows_where
+from isoflop.data.problems import FieldMapping, Problem, build_problems
+from isoflop.data.rows import Row, read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems
 

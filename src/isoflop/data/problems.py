@@ -1,19 +1,13 @@
 """Problems: one form for every data set, built from rows by a field mapping and checked row by row."""
 
-import csv
-import io
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import islice
-from pathlib import PurePath
 from string import Formatter
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from isoflop.data.rows import Row
 from isoflop.errors import UserError
 from isoflop.grading.statements import boxed
 
@@ -59,9 +53,6 @@ class FieldMapping:
     answer_pattern: str | None = None
 
 
-Row = tuple[str, Mapping[str, object]]  # where it stands ("test.jsonl, line 3"), its fields
-
-
 def _after_hashes(text: str) -> str | None:
     _, mark, answer = text.rpartition("####")
     return answer if mark else None
@@ -73,107 +64,6 @@ def _last_boxed(text: str) -> str | None:
 
 
 ANSWER_EXTRACTORS: Mapping[str, Callable[[str], str | None]] = {"gsm8k": _after_hashes, "boxed": _last_boxed}
-
-
-def read_rows(name: str, data: bytes) -> Iterator[Row]:
-    """The rows of a file's content, with where each stands.
-
-    `name` decides the format by its ending: .jsonl, .json (a list), .csv or .parquet. Values of a CSV stay
-    strings, so that "007" or "None" are read as written. Raises UserError naming the file and
-    the line or row.
-    """
-    ending = PurePath(name).suffix.lower()
-    if ending not in _READERS:
-        raise UserError(f"{name}: cannot read '{ending}' files; give one of {', '.join(_READERS)}")
-    return _READERS[ending](name, data)
-
-
-def _read_jsonl(name: str, data: bytes) -> Iterator[Row]:
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"{name}, line {number}"
-        try:
-            values = _parsed_json(line.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:  # also of the decoding
-            raise UserError(f"{place}: not valid JSON ({error}); write one JSON object per line") from error
-        yield place, _named_fields(values, place)
-
-
-def _read_json(name: str, data: bytes) -> Iterator[Row]:
-    try:
-        rows = _parsed_json(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # also of the decoding
-        raise UserError(f"{name}: not valid JSON ({error})") from error
-    if not isinstance(rows, list):
-        raise UserError(f"{name}: holds {type(rows).__name__}, not a list of objects")
-    for number, values in enumerate(rows, start=1):
-        place = f"{name}, entry {number}"
-        yield place, _named_fields(values, place)
-
-
-def _parsed_json(text: str) -> object:
-    """The value, with halves of surrogate pairs, which no table holds, replaced by U+FFFD."""
-    value: object = json.loads(text)
-    if "\\ud" in text or "\\uD" in text:
-        whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-        value = json.loads(whole.decode("utf-16-le", "replace"))
-    return value
-
-
-def _named_fields(values: object, place: str) -> dict[str, object]:
-    if not isinstance(values, dict):
-        raise UserError(f"{place}: holds {type(values).__name__}, not a JSON object with named fields")
-    return values
-
-
-def _read_csv(name: str, data: bytes) -> Iterator[Row]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name}: not UTF-8 ({error}); save it as UTF-8") from error
-    # The limit is the whole process's: it is only ever raised.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for values in reader:
-            place = f"{name}, line {reader.line_num}"
-            if None in values:
-                raise UserError(f"{place}: more values than the header has names; quote values with commas")
-            # A short line leaves its last fields out; they are missing, not empty.
-            yield place, {key: value for key, value in values.items() if value is not None}
-    except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num + 1}: not valid CSV ({error})") from error
-
-
-def _read_parquet(name: str, data: bytes) -> Iterator[Row]:
-    try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{name}: cannot be read as Parquet ({error})") from error
-    for number, values in enumerate(table.to_pylist(), start=1):
-        yield f"{name}, row {number}", values
-
-
-_READERS: dict[str, Callable[[str, bytes], Iterator[Row]]] = {
-    ".jsonl": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
-
-
-def rows_where(rows: Iterable[Row], where: Mapping[str, Sequence[str]] | None) -> Iterator[Row]:
-    """The rows whose fields have one of the values given for them; raises UserError for one without a field.
-
-    Numbers are compared as they are written.
-    """
-    for place, values in rows:
-        wanted = (where or {}).items()
-        for field, _ in wanted:
-            _value(values, "where", field, place)
-        if all(str(values[field]) in allowed for field, allowed in wanted):
-            yield place, values
 
 
 def build_problems(

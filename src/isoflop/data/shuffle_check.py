@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-_WORD = re.compile(r"[a-z]{3,}|[0-9]+")
+# Words of any script that has them; of those without spaces, pairs of characters.
+_WORD = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{3,}|[0-9]+")
+_UNSPACED = re.compile(r"(?=([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}))")
 _MOST_CHARACTERS = 20_000  # of a solution
 _BLOCK = 4096  # solutions compared at once
 _AHEAD = 1.5
@@ -54,7 +56,7 @@ def belonging(problems: Sequence[str], solutions: Sequence[str], filed: Sequence
     its rarity among problems. It counts where that one is well ahead of the next.
     """
     vocabulary: dict[str, int] = {}
-    problem_words = [set(_WORD.findall(text.lower())) for text in problems]
+    problem_words = [_words(text) for text in problems]
     for words in problem_words:
         for word in sorted(words):
             vocabulary.setdefault(word, len(vocabulary))
@@ -69,7 +71,7 @@ def belonging(problems: Sequence[str], solutions: Sequence[str], filed: Sequence
     stray: tuple[int | None, int | None] = (None, None)
     for start in range(0, len(solutions), _BLOCK):
         block = solutions[start : start + _BLOCK]
-        found = [set(_WORD.findall(text[:_MOST_CHARACTERS].lower())) for text in block]
+        found = [_words(text[:_MOST_CHARACTERS]) for text in block]
         incidence = _incidence(found, vocabulary)
         likeness = (incidence @ weighed_twice).toarray() / lengths[None, :]
         best = likeness.argmax(axis=1)
@@ -86,6 +88,11 @@ def belonging(problems: Sequence[str], solutions: Sequence[str], filed: Sequence
             stray = (start + int(astray[0]), int(best[astray[0]]))
     programs = sum(_PROGRAM.search(text) is not None for text in solutions)
     return Belonging(clear, own, *stray, programs=2 * programs > len(solutions))
+
+
+def _words(text: str) -> set[str]:
+    lowered = text.lower()
+    return {*_WORD.findall(lowered), *_UNSPACED.findall(lowered)}
 
 
 def _incidence(sets: Sequence[set[str]], vocabulary: dict[str, int]) -> csr_array:

@@ -1,10 +1,21 @@
 """Solutions that exist: one form for every format, and the checks that published files have needed."""
 
+import dataclasses
+import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from isoflop.data.rows import WrittenNumber
 from isoflop.errors import UserError
+
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?", re.ASCII
+)
+_LINE_END, _ANY_LINE_END = re.escape("\n"), "(?:\\r?\\n)"
+_EXACT = 2**53  # whole numbers from here on are rounded as floats
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,8 @@ class Solution:
         scores: one per step, or a single one for the whole, which is then one step.
         tokens: generated tokens.
         truncated: whether it was cut off.
+        budget, run: of the search that it is of, where a file holds several.
+        named_scores: scores by verifier, where there are several; as `scores`.
         correct: whether the file itself calls it right.
         thinking: how many of the tokens were written before the solution; `prompt_tokens`: read;
             `seconds`: how long it took.
@@ -33,6 +46,9 @@ class Solution:
     scores: tuple[float, ...] | None
     tokens: int | None
     truncated: bool = False
+    budget: int | None = None
+    run: int | None = None
+    named_scores: Mapping[str, tuple[float, ...] | None] = dataclasses.field(default_factory=dict)
     correct: bool | None = None
     thinking: int | None = None
     prompt_tokens: int | None = None
@@ -64,12 +80,26 @@ def text_field(values: Mapping[str, object], name: str, place: str) -> str:
 
 
 def optional_text(values: Mapping[str, object], name: str, place: str) -> str | None:
-    """A field that is text or a number, as text; None where it is missing or null."""
+    """A field that is text or a number, as text; None where it is missing or null.
+
+    A number is taken as it was written. Raises UserError for one that a file holds rounded: a whole number
+    beyond 2^53 in a column of floats.
+    """
     value = values.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise UserError(f"{place}: field '{name}' is {_kind(value)}; text is needed")
+    if isinstance(value, float) and not isinstance(value, WrittenNumber):
+        if not math.isfinite(value):
+            raise UserError(f"{place}: field '{name}' is {value}; text is needed")
+        if value.is_integer():
+            if abs(value) >= _EXACT:
+                raise UserError(
+                    f"{place}: field '{name}' is {value:.0f} in a column of floats, which round such "
+                    "numbers; write the column as text"
+                )
+            return str(int(value))
     return str(value)
 
 
@@ -79,6 +109,14 @@ def list_field(values: Mapping[str, object], name: str, place: str) -> list[obje
     if not isinstance(value, list):
         raise UserError(f"{place}: field '{name}' is {_kind(value)}; a list is needed")
     return value
+
+
+def filled_list(values: Mapping[str, object], name: str, place: str) -> list[object]:
+    """A field that is a list of at least one; raises UserError for anything else."""
+    found = list_field(values, name, place)
+    if not found:
+        raise UserError(f"{place}: '{name}' is an empty list; leave the row out, or write its solutions")
+    return found
 
 
 def mapping(value: object, place: str) -> Mapping[str, object]:
@@ -98,32 +136,67 @@ def texts(values: Mapping[str, object], name: str, place: str) -> list[str]:
 
 
 def step_scores(value: object, place: str) -> tuple[float, ...] | None:
-    """A list of finite numbers, or a single one; None for null. A missing score is an error, never 0."""
-    if value is None:
+    """A list of finite numbers, or a single one; None for null. A missing score is an error, never 0.
+
+    Numbers may be written as text, as a CSV has them, a list as JSON.
+    """
+    if value is None or value == "":
         return None
+    value = json_list(value)
     scores = []
     for number, one in enumerate(value if isinstance(value, list) else [value], start=1):
-        if isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one):
+        score = _number(one)
+        if score is None or not math.isfinite(score):
             raise UserError(
-                f"{place}: score {number} is {one!r}; every score must be a finite number "
+                f"{place}: score {number} is {one!r:.60}; every score must be a finite number "
                 "(leave the solution out of the file if its score is lost)"
             )
-        scores.append(float(one))
+        scores.append(score)
     return tuple(scores)
 
 
 def token_count(value: object, place: str) -> int | None:
     """A number of tokens; None for null, 0 and -1, which mean that nobody counted."""
-    if value is None:
+    count = whole_number(value, "a number of tokens", place)
+    if count is not None and count < -1:
+        raise UserError(f"{place}: {value!r:.60} is not a number of tokens")
+    return count if count is not None and count > 0 else None
+
+
+def whole_number(value: object, what: str, place: str) -> int | None:
+    """A whole number, which may be written as text; None where it is missing."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < -1:
-        raise UserError(f"{place}: {value!r} is not a number of tokens")
-    return int(value) if value > 0 else None
+    number = _number(value)
+    if number is None or not math.isfinite(number) or number != int(number) or abs(number) >= _EXACT:
+        raise UserError(f"{place}: {value!r:.60} is not {what}")
+    return int(number)
+
+
+def json_list(value: object) -> object:
+    """A list that is written as JSON, as in a CSV; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:
     """Entries side by side of the lists `names`; raises UserError where their lengths differ."""
-    lists = [list_field(values, name, place) for name in names]
+    lists = [filled_list(values, name, place) for name in names]
     for name, one in zip(names[1:], lists[1:], strict=True):
         if len(one) != len(lists[0]):
             raise UserError(
@@ -149,8 +222,9 @@ def split_scored(
     Steps without text join the one before, and their score goes with them: what a verifier thinks of nothing
     says nothing. Raises UserError where steps and scores are not as many.
     """
-    parts = [part + separator for part in text.split(separator)]
-    parts[-1] = parts[-1].removesuffix(separator)
+    # Windows ends lines by two marks.
+    found = re.split(f"({re.escape(separator).replace(_LINE_END, _ANY_LINE_END)})", text)
+    parts = [part + end for part, end in zip(found[::2], [*found[1::2], ""], strict=True)]
     if scores is not None:
         check_step_count(len(parts), len(scores), place)
     steps: list[str] = []

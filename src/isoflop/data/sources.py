@@ -10,10 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
-from isoflop.data.problems import Row, read_rows
+from isoflop.data.rows import Row, read_rows
 from isoflop.errors import UserError
 
 _GITHUB = "https://raw.githubusercontent.com"
@@ -21,6 +23,7 @@ _GITHUB = "https://raw.githubusercontent.com"
 _GITHUB_LARGE = "https://media.githubusercontent.com/media"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _PIECE = 2**20  # bytes read at once
+_MOST_BYTES = 2**34  # of a file at an address: what is larger is not meant for this
 _TIMEOUT = 60.0  # seconds without an answer
 
 
@@ -81,14 +84,52 @@ def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path |
     if mirror is not None:
         local = _mirrored(mirror, repo, revision, path)
     else:
-        cache = Path(os.environ.get("ISOFLOP_CACHE", Path.home() / ".cache" / "isoflop"))
-        local = cache / "github" / repo / revision / path
+        local = _cache() / "github" / repo / revision / path
         if not local.is_file():
             place = f"{repo}/{revision}/{quote(path)}"
             if _download(f"{_GITHUB}/{place}", local, sha256):
                 _download(f"{_GITHUB_LARGE}/{place}", local, sha256)
     check_sha256(local, read_file(local), sha256)
     return local
+
+
+def url_file(url: str, sha256: str, mirror: Path | None) -> Path:
+    """The local copy of a file at an address: `mirror`/`host`/`path`, or a download, kept by its sha256.
+
+    Raises UserError if the file cannot be had or is not the one with that `sha256`.
+    """
+    host, _, path = url.partition("://")[2].partition("/")
+    if mirror is not None:
+        local = mirror / host / path
+        if not local.is_file():
+            raise UserError(f"{local}: not there; the mirror must hold what is at {url}")
+    else:
+        local = _cache() / "url" / sha256 / Path(path).name
+        if not local.is_file():
+            _download(url, local, sha256)
+    check_sha256(local, read_file(local), sha256)
+    return local
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("ISOFLOP_CACHE", Path.home() / ".cache" / "isoflop"))
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follows a server elsewhere, but never from https to anything else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith(f"{req.type}://"):
+            raise urllib.error.HTTPError(newurl, code, f"leads from {req.type} to {newurl:.60}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _mirrored(mirror: Path, repo: str, revision: str, path: str) -> Path:
@@ -106,13 +147,15 @@ def _download(url: str, target: Path, sha256: str) -> bool:
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         with (
-            urllib.request.urlopen(request, timeout=_TIMEOUT) as answer,
+            urllib.request.build_opener(_SameScheme).open(request, timeout=_TIMEOUT) as answer,
             # A server that does not go on sends the whole file (200 instead of 206).
             part.open("ab" if answer.status == HTTPStatus.PARTIAL_CONTENT else "wb") as file,
         ):
             missing = int(answer.headers.get("Content-Length", 0))
             while piece := answer.read(_PIECE):
                 missing -= file.write(piece)
+                if max(file.tell(), file.tell() + missing) > _MOST_BYTES:
+                    raise UserError(f"{url}: is larger than {_MOST_BYTES:,} bytes; split it")
             # The library takes a connection that breaks off for the end.
             if missing > 0:
                 raise ConnectionError(f"{missing} bytes are missing")
@@ -141,18 +184,17 @@ def _download(url: str, target: Path, sha256: str) -> bool:
 def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
     """The rows of a hub data set's file; `name` is what errors call it.
 
-    CSV and JSON lines are read as they are written, for the `datasets` library guesses types: "007" would
-    be 7, "2024-01-05 10:30:00" a time, and 5 beside 2.5 would be 5.0. It reads the rest.
+    CSV and JSON are read as they are written, for the `datasets` library guesses types: "007" would be 7,
+    "2024-01-05 10:30:00" a time, and 5 beside 2.5 would be 5.0. It reads Parquet.
 
     Raises UserError if the library cannot read the file.
     """
-    if path.suffix in (".csv", ".jsonl"):
+    if path.suffix in (".csv", ".jsonl", ".json"):
         yield from read_rows(name, read_file(path))
         return
-    readers = {".json": "json", ".parquet": "parquet"}
-    if path.suffix not in readers:
+    if path.suffix != ".parquet":
         raise UserError(
-            f"{name}: cannot read '{path.suffix}' files; give one of .csv, .jsonl, {', '.join(readers)}"
+            f"{name}: cannot read '{path.suffix}' files; give one of .csv, .jsonl, .json, .parquet"
         )
     import datasets  # noqa: PLC0415
 
@@ -160,7 +202,7 @@ def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as cache:
         try:
             rows = datasets.load_dataset(
-                readers[path.suffix],
+                "parquet",
                 data_files=str(path),
                 split="train",
                 cache_dir=cache,

@@ -39,7 +39,9 @@ class FitSpec(BaseModel):
     """All that decides the fit stage's tables, next to the credits they are made from.
 
     `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
-    belongs to the family `all`. `thinking`: of each model that thinks, the policies by how long. `draws`:
+    belongs to the family `all`. `searches`: the generators that search; `published_searches`: those whose
+    searches are imported. `common`: curves are over the problems that all tables of a data set have.
+    `thinking`: of each model that thinks, the policies by how long. `draws`:
     bootstrap draws. `level`: confidence of all intervals. `costs`: cost models beyond those of every study.
     `code`: digest of the stage's import closure.
     """
@@ -51,6 +53,8 @@ class FitSpec(BaseModel):
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
     thinking: tuple[tuple[str, ...], ...] = ()
+    published_searches: tuple[str, ...] = ()
+    common: bool = False
     costs: tuple[CostModelName, ...] = ()
     draws: int = Field(default=1000, ge=2)
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
@@ -145,7 +149,7 @@ class Resampling:
             differing = sorted(set(problems) ^ set(first))
             raise UserError(
                 f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
-                f"(first: {differing[0]}); delete both and run again"
+                f"(first: {differing[0]}); `problems: common` in the config takes those that all have"
             )
 
     def problems(self, dataset: str) -> list[str]:
@@ -221,6 +225,24 @@ def build_curves(
                 )
             )
     return curves
+
+
+def common_problems(inputs: Sequence[CreditsInput], tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The tables of credits, each with the problems that all tables of its data set have.
+
+    Raises UserError where there are none.
+    """
+    shared: dict[str, set[str]] = {}
+    for about, table in zip(inputs, tables, strict=True):
+        own = set(table["problem_id"])
+        shared[about.dataset] = shared.get(about.dataset, own) & own
+    for dataset, problems in shared.items():
+        if not problems:
+            raise UserError(f"problems: none of {dataset} is in all pools; leave out those of few")
+    return [
+        table[table["problem_id"].isin(shared[about.dataset])]
+        for about, table in zip(inputs, tables, strict=True)
+    ]
 
 
 def curves_columns(costs: Sequence[str] = ()) -> tuple[str, ...]:

@@ -73,17 +73,19 @@ def differences_csv(
     families: Mapping[str, str],
     searches: Collection[str],
     costs: Sequence[str] = (),
+    published: Collection[str] = (),
     thinking: Collection[Sequence[str]] = (),
 ) -> str:
     """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search. `costs`: cost models beyond those of every study. `thinking`: of models that think, the policies,
-    by how long they think.
+    search; `published`: those whose searches are imported, and are compared at equal budget alone. `costs`:
+    cost models beyond those of every study. `thinking`: of models that think, the policies, by how long they
+    think.
     """
     whole = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
     compared = [
-        *comparisons(whole, families, searches, priced),
+        *comparisons(whole, families, searches, priced, published),
         *thought_comparisons(whole, thinking, priced),
     ]
     for one in compared:
@@ -106,10 +108,11 @@ def comparisons(
     families: Mapping[str, str],
     searches: Collection[str],
     costs: Sequence[str] = CLAIM_COSTS,
+    published: Collection[str] = (),
 ) -> Iterator[Comparison]:
     """Every comparison of curves of subset `all`. `costs`: cost models at which searches are compared."""
     yield from _against_greedy(curves, families)
-    yield from _searches(curves, searches, costs)
+    yield from _searches(curves, searches, costs, published)
     yield from _chains(curves)
     yield from _selectors(curves)
     for curve in curves:
@@ -145,7 +148,7 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
 
 
 def _searches(
-    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str]
+    curves: Sequence[Curve], searches: Collection[str], costs: Sequence[str], published: Collection[str]
 ) -> Iterator[Comparison]:
     """Searches against samples of the same policy, selected alike: at equal budget and at equal compute."""
     by_key = {curve.key: curve for curve in curves}
@@ -154,10 +157,13 @@ def _searches(
         for name in dict.fromkeys(
             curve.key.generator for curve in curves if curve.key.selector in practical_selectors()
         )
-        if name not in searches and "/" not in name
+        if name not in searches and name not in published and "/" not in name
     ]
     for curve in curves:
-        if curve.key.generator not in searches or curve.key.selector not in practical_selectors():
+        known = curve.key.generator in searches
+        if not (known or curve.key.generator in published):
+            continue
+        if curve.key.selector not in practical_selectors():
             continue
         baseline = next(
             (by_key[key] for name in sampling if (key := curve.key._replace(generator=name)) in by_key), None
@@ -168,7 +174,8 @@ def _searches(
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
                 yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
-            for cost in costs:
+            # What a published search threw away has cost too, and nobody knows what.
+            for cost in costs if known else ():
                 column = COST_MODELS[cost].column
                 bought = at_cost(baseline, float(curve.measured[column][place]), column)
                 if bought is not None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from isoflop.config.generators import Greedy, Import, Reach, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Reach, Sampling, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.forecast.comparisons import (
     AGAINST_GREEDY,
     AGAINST_SAMPLES,
@@ -149,7 +150,8 @@ class _OnDataset:
             (
                 name
                 for name in self._names(policy)
-                if isinstance(self._config.generators.get(name), Sampling | Import)
+                if isinstance(entry := self._config.generators.get(name), Sampling | Import)
+                and not (isinstance(entry, Import) and entry.budgets)
             ),
             None,
         )
@@ -209,6 +211,8 @@ class _OnDataset:
             common |= {"verifier": scoring[0], "step_aggregation": "last" if outcome else self._aggregation}
         if isinstance(entry, TreeSearch):
             return Picked.model_validate(common | {"kind": "search", "runs": entry.runs})
+        if isinstance(entry, Import) and entry.budgets is not None:
+            return Picked.model_validate(common | {"kind": "search", "runs": 1})
         if base in self._config.chains:
             chains = self._config.chains[base]
             pool = chains.parallel(int(length)) * int(length)
@@ -217,5 +221,5 @@ class _OnDataset:
         if isinstance(entry, Sampling):
             (pool,) = (entry.only or Reach()).cap(policy, (entry.samples,)) or (budget,)
         else:
-            pool = max(budget, entry.at_least) if isinstance(entry, Import) else budget
+            pool = max(budget, entry.least(policy, (budget,))) if isinstance(entry, Import) else budget
         return Picked.model_validate(common | {"kind": "samples", "pool": pool})

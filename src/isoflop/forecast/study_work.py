@@ -1,6 +1,6 @@
 """What a forecast of an experiment rests on, from its plan."""
 
-from isoflop.config.generators import Import
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.planning import ModelUse
 from isoflop.config.verifiers import CausalOrm, ImportedVerifier, Running

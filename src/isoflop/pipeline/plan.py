@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import FileSource
-from isoflop.config.generators import Greedy, Import, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
 from isoflop.files import local_files
@@ -37,6 +38,7 @@ from isoflop.specs import (
     GatherTreesSpec,
     GradeSpec,
     ProblemsSpec,
+    ReplayedVerifier,
     ReplaySpec,
     SampleSpec,
     ScoreSpec,
@@ -188,11 +190,19 @@ class Plan:
         """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
         own = tuple(source for source in entry.sources if source.policy == policy)
+        held: dict[str, object] = {"sources": own, "at_most": None}
+        if entry.budgets is None:
+            held["at_least"] = entry.least(policy, self.config.budgets)
         return canonical(
             ReplaySpec(
-                generator=entry.model_copy(update={"sources": own}),
+                generator=entry.model_copy(update=held),
                 policy=self.models.writer(policy),
-                verifier=self.models.imported(entry.verifier) if entry.verifier else None,
+                verifiers=tuple(
+                    ReplayedVerifier(
+                        name=name, column=entry.scored_by[name], model=self.models.imported(name)
+                    )
+                    for name in self.pools.verifiers(generator)
+                ),
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
@@ -208,6 +218,7 @@ class Plan:
             for source in entry.sources
             if source.repo is None and source.policy == policy
             for file in source.files
+            if file.path is not None
             for path in local_files(str(self._root / file.path))
         ]
         if entry.tokenizer is not None and is_local(entry.tokenizer.model, self._root):
@@ -249,9 +260,11 @@ class Plan:
             return canonical(
                 SelectSpec(seed=config.seed, generator_kind="greedy", code=code, **self.priced(policy, ()))
             )
-        kind: Literal["search", "import", "sampling"] = "sampling"
-        if isinstance(entry, TreeSearch | Import):
-            kind = "search" if isinstance(entry, TreeSearch) else "import"
+        kind: Literal["search", "published_search", "import", "sampling"] = "sampling"
+        if isinstance(entry, TreeSearch):
+            kind = "search"
+        elif isinstance(entry, Import):
+            kind = "import" if entry.budgets is None else "published_search"
         telling = config.difficulty is not None and config.difficulty.generator == generator
         return self.select_from(
             policy, generator, kind, self.pools.budgets(policy, generator), halves=telling
@@ -261,7 +274,7 @@ class Plan:
         self,
         policy: str,
         generator: str,
-        kind: Literal["sampling", "import", "search", "revisions"],
+        kind: Literal["sampling", "import", "search", "published_search", "revisions"],
         budgets: tuple[int, ...],
         length: int | None = None,
         *,
@@ -321,6 +334,8 @@ class Plan:
                 families=self.families(),
                 searches=tuple(config.searches),
                 thinking=tuple(config.thinking.values()),
+                published_searches=self.pools.published_searches(),
+                common=config.problems == "common",
                 costs=config.further_costs,
                 draws=config.bootstrap.draws,
                 level=config.bootstrap.level,
@@ -334,7 +349,10 @@ class Plan:
         return {name: entry.family for name, entry in self.config.policies.items()}
 
     def estimated(self, generator: str) -> bool:
-        """Whether the tokens of a generator's solutions are an estimate."""
+        """Whether the tokens of a generator's solutions are an estimate.
+
+        Those of a published search are: what it wrote and did not keep is in no file.
+        """
         entry = self.config.imports.get(generator)
         return entry is not None and entry.estimates_tokens
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from isoflop.config.generators import Import
+from isoflop.config.imports.entries import Import
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import CANDIDATES, CREDITS, DIFFICULTY, GRADES, SCORES, TABLE, ledger_of
 from isoflop.pipeline.plan import Plan

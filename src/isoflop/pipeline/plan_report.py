@@ -91,6 +91,7 @@ class ReportPlan:
                 families=self._plan.families(),
                 generators=tuple(name for name in config.generators if name not in config.chains),
                 searches={name: entry.kind for name, entry in config.searches.items()},
+                published_searches=self._plan.pools.published_searches(),
                 generations={
                     name: count
                     for name, entry in config.searches.items()

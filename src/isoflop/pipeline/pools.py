@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from isoflop.config.generators import Greedy, Import, TreeSearch
+from isoflop.config.generators import Greedy, TreeSearch
+from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
 
 
@@ -40,6 +41,10 @@ class Pools:
         """The candidate sets that searches make."""
         return [pool for pool in self.all() if pool.generator in self._config.searches]
 
+    def published_searches(self) -> tuple[str, ...]:
+        """The generators that import searches: each budget has solutions of its own."""
+        return tuple(name for name, entry in self._config.imports.items() if entry.budgets is not None)
+
     def chains(self) -> list[Pool]:
         """The tables of chains of revisions."""
         return [pool for pool in self.all() if pool.generator in self._config.chains]
@@ -66,7 +71,7 @@ class Pools:
         """The verifiers that score what a generator makes; none where there is nothing to pick."""
         entry = self._config.generators[generator]
         if isinstance(entry, Import):
-            return () if entry.verifier is None else (entry.verifier,)
+            return tuple(name for name in self._config.verifiers if name in entry.scored_by)
         if isinstance(entry, TreeSearch):
             return (entry.verifier or next(iter(self._config.verifiers)),)
         if isinstance(entry, Greedy):
@@ -84,6 +89,7 @@ class Pools:
     def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
         """The budgets at which a policy has a generator's candidates."""
         entry = self._config.generators[generator]
+        if isinstance(entry, Import):
+            return entry.budgets_of(policy, self._config.budgets)
         whole = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
-        only = None if isinstance(entry, Import) else entry.only
-        return whole if only is None else only.cap(policy, whole)
+        return whole if entry.only is None else entry.only.cap(policy, whole)

@@ -12,7 +12,6 @@ from isoflop.config.generators import (
     Beam,
     Dvts,
     Greedy,
-    Import,
     Lookahead,
     Mcts,
     Reach,
@@ -20,6 +19,7 @@ from isoflop.config.generators import (
     Sampling,
     TreeSearch,
 )
+from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import TrajectoryConfig

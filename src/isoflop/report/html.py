@@ -75,6 +75,7 @@ class Provenance:
     commit: str
     versions: Mapping[str, str]
     machines: Sequence[str]
+    notes: Sequence[str] = ()
     costs: Sequence[StageCost] = field(default_factory=tuple)
 
 
@@ -130,6 +131,7 @@ def render(
         intervals=intervals_note(tables.curves, spec),
         assumption=assumption(spec),
         too_long=[unread(cost) for cost in provenance.costs if cost.too_long],
+        notes=provenance.notes,
         strategy=selector_name(spec.headline.selector),
         headlines=found,
         choice=[] if tables.choice is None else list(worth_telling(tables.choice)),

@@ -104,7 +104,7 @@ def sampled_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
     picked = set(curves.loc[curves["selector"] != NONE, "generator"])
-    found = sorted((name for name in spec.generators if name in picked), key=spec.searches.__contains__)
+    found = sorted((name for name in spec.generators if name in picked), key=spec.own_budgets.__contains__)
     if not found:
         raise UserError(
             f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
@@ -247,7 +247,7 @@ def largest_common_budget(curves: pd.DataFrame, spec: ReportSpec) -> int:
 def _sampling(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     """The generators of which smaller budgets are subsets; the first search where there is none."""
     generators = sampled_generators(curves, spec)
-    return [name for name in generators if name not in spec.searches] or generators[:1]
+    return [name for name in generators if name not in spec.own_budgets] or generators[:1]
 
 
 def _shared_budgets(curves: pd.DataFrame, spec: ReportSpec, generators: Sequence[str]) -> set[int]:

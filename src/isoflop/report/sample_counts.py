@@ -30,8 +30,8 @@ class PoolCounts:
     `unfinished`: cut off at the token limit, or left by a search; NaN where nobody knows, as for imported
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
-    whether that rests on an estimate. `published`: how the files' own grades compare with ours; None where
-    they have none.
+    whether that rests on an estimate. `problems`: with any candidates. `published`: how the files' own grades
+    compare with ours; None where they have none.
     """
 
     dataset: str
@@ -44,6 +44,7 @@ class PoolCounts:
     too_long: float
     tokens: float
     tokens_estimated: bool
+    problems: int = 0
     published: "PublishedGrades | None" = None
 
 
@@ -77,6 +78,7 @@ def counted(
     too_long: int,
     tokens_estimated: bool,
     imported: bool = False,
+    problems: int = 0,
     published: PublishedGrades | None = None,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
@@ -95,8 +97,17 @@ def counted(
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
+        problems=problems,
         published=published,
     )
+
+
+def coverage_sentences(pools: Sequence[PoolCounts], dataset: str, studied: int) -> Iterator[str]:
+    """Where pools have other problems: how many each has, and how many accuracies are over (`studied`)."""
+    own = [pool for pool in pools if pool.dataset == dataset and pool.problems]
+    if any(pool.problems != studied for pool in own):
+        told = ", ".join(f"{pool.policy} ({pool.generator}) {pool.problems:,}" for pool in own)
+        yield f"Accuracies are over the {studied:,} problems that all pools have. By pool: {told}."
 
 
 def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:

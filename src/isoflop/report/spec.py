@@ -145,7 +145,8 @@ class ReportSpec(BaseModel):
     `policies` are ordered from small to large, `families` has the family of each (`all` where it has none),
     `datasets`, `generators` and `verifiers` as they are to be
     shown; the first generator that leaves something to pick and the first verifier are the headline's,
-    `searches` (those of the generators that search trees, and of which kind) coming after all others.
+    `searches` (those of the generators that search trees, and of which kind) and `published_searches`
+    (imported, without their trees) coming after all others.
     `generations`: how many samples one of a search's
     budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
     `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
@@ -171,6 +172,7 @@ class ReportSpec(BaseModel):
     families: Mapping[str, str] = Field(default_factory=dict)
     generators: tuple[str, ...] = Field(min_length=1)
     searches: Mapping[str, str] = Field(default_factory=dict)
+    published_searches: tuple[str, ...] = ()
     generations: Mapping[str, int] = Field(default_factory=dict)
     counted: tuple[str, ...] = ()
     levels: bool = True
@@ -227,6 +229,11 @@ class ReportSpec(BaseModel):
     def aggregation(self, verifier: str) -> str:
         """How the headline makes one score of a verifier's step scores."""
         return "last" if verifier in self.outcome_verifiers else self.headline.step_aggregation
+
+    @property
+    def own_budgets(self) -> frozenset[str]:
+        """The generators whose budgets each have solutions of their own."""
+        return frozenset({*self.searches, *self.published_searches})
 
     @property
     def search_names(self) -> tuple[str, ...]:

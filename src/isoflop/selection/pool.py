@@ -25,7 +25,8 @@ class SelectSpec(BaseModel):
 
     `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
     them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
-    greedy, which has one candidate, budgets, selectors and step aggregations have no effect. `length`: of the
+    greedy, which has one candidate, budgets, selectors and step aggregations have no effect; of a published
+    search, every budget has solutions of its own. `length`: of the
     chains of revisions that are picked from. `costs`: cost models beyond those of every study; `terms`: what
     they charge the policy (under POLICY) and verifiers by, by name. `halves`: the pool tells difficulty, so
     each of its halves is measured too, while the other tells. `code`: digest of the stage's import closure;
@@ -43,7 +44,7 @@ class SelectSpec(BaseModel):
     costs: tuple[CostModelName, ...] = ()
     terms: Mapping[str, Terms] = Field(default_factory=dict)
     seed: int
-    generator_kind: Literal["greedy", "sampling", "import", "search", "revisions"]
+    generator_kind: Literal["greedy", "sampling", "import", "search", "published_search", "revisions"]
     length: int | None = None
     halves: bool = False
     code: str

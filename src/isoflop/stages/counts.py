@@ -12,14 +12,15 @@ from typing import Literal
 
 import numpy as np
 
-from isoflop.config.generators import Import, ImportSource
+from isoflop.config.imports.entries import Import, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs.pools import expected_costs
 from isoflop.costs.shape import ModelShape
 from isoflop.costs.work import Usage
+from isoflop.data.columns import wanted_values
 from isoflop.data.counts import CountedPool, ProblemCount, check_problems, pool_counts
 from isoflop.data.format import count_format
-from isoflop.data.problems import Row, read_rows, rows_where
+from isoflop.data.rows import Row, read_rows, rows_where
 from isoflop.data.sources import read_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, write_table
@@ -84,7 +85,7 @@ def _pools(spec: CountsSpec) -> dict[str, CountedPool]:
     for policy in (one.name for one in spec.policies):
         own = (source for source in spec.generator.sources if source.policy == policy)
         files = (one for source in own for one in _files(source, spec.generator, mirror, rows))
-        pools[policy] = pool_counts(files, spec.generator.at_least)
+        pools[policy] = pool_counts(files, spec.generator.at_least or 1)
     return pools
 
 
@@ -93,12 +94,13 @@ def _files(
 ) -> Iterator[tuple[str, Iterator[ProblemCount]]]:
     read = count_format(generator.format).read
     columns = {str(name): column for name, column in (generator.columns or {}).items()}
-    for name, path in source_files(source, mirror):
+    where = {path: wanted_values(values) for path, values in (source.where or {}).items()}
+    for name, path, _ in source_files(source, mirror):
         if name not in rows:
             # The suffix decides how rows are read; the name is what messages call the file.
             found = read_rows(str(path), read_file(path))
             rows[name] = [(f"{name}{place.removeprefix(str(path))}", values) for place, values in found]
-        yield name, read(rows_where(rows[name], source.where), columns)
+        yield name, read(rows_where(rows[name], where), columns)
 
 
 def _check_equal(policy: str, pool: CountedPool, spec: CountsSpec) -> None:

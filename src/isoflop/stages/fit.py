@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_table, write_text
-from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, curves_csv
+from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, common_problems, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata, measured_schema
@@ -43,11 +43,15 @@ def main(arguments: Sequence[str]) -> None:
         )
     resampling = Resampling(spec.draws, spec.seed)
     curves: list[Curve] = []
-    for about, path in zip(spec.inputs, files.pools, strict=True):
-        table = read_table(path, with_columns(CREDITS, cost_columns(measured_costs(spec.costs))))
+    columns = with_columns(CREDITS, cost_columns(measured_costs(spec.costs)))
+    tables = [read_table(path, columns) for path in files.pools]
+    frames = [table.to_pandas() for table in tables]
+    if spec.common:
+        frames = common_problems(spec.inputs, frames)
+    for about, path, table, credits in zip(spec.inputs, files.pools, tables, frames, strict=True):
         policy = _policy(table, path)
         curves += build_curves(
-            table.to_pandas(),
+            credits,
             about,
             None if policy is None else policy.parameters,
             resampling,
@@ -67,6 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             families=spec.families,
             searches=spec.searches,
             costs=spec.costs,
+            published=spec.published_searches,
             thinking=spec.thinking,
         ),
     )

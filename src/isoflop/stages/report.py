@@ -26,7 +26,7 @@ from isoflop.report.html import render
 from isoflop.report.lookup import Tables, check_curves, intervals_note, largest_common_budget, setting
 from isoflop.report.paper_tables import table1, table3, table3_markdown, table4, table4_latex, table4_markdown
 from isoflop.report.published import compare, published_csv, published_markdown, read_published
-from isoflop.report.sample_counts import counts_table, samples_csv, unread_sentences
+from isoflop.report.sample_counts import counts_table, coverage_sentences, samples_csv, unread_sentences
 from isoflop.report.spec import ReportSpec, cost_label, cost_traits
 from isoflop.report.thinking import thinking_sentences
 from isoflop.stages.shared.command import File, StageCommand
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> None:
             one,
             findings=(
                 *one.findings,
+                *coverage_sentences(counts, one.dataset, tables.evidence[one.dataset].count),
                 *thinking_sentences(tables, spec, one.dataset),
                 *unread_sentences(counts, one.dataset),
             ),

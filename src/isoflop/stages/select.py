@@ -22,6 +22,7 @@ from isoflop.registries import SELECTORS, cost_columns, measured_costs
 from isoflop.seeds import derive_seed
 from isoflop.selection.chains import ChainPool
 from isoflop.selection.pool import PickingCredits, Pool, SelectSpec
+from isoflop.selection.published import published_search
 from isoflop.selection.samples import SamplePool
 from isoflop.selection.trees import TreePool
 from isoflop.selection.voting import draws_needed
@@ -30,6 +31,7 @@ from isoflop.stages.shared.pools import (
     first_answers,
     read_chain_rows,
     read_samples,
+    read_searched,
     read_searches,
 )
 from isoflop.strategy import NO_ANSWER
@@ -140,8 +142,30 @@ def _largest_error(credits: Sequence[PickingCredits]) -> float:
 def _read(spec: SelectSpec, paths: Sequence[str]) -> _Input:
     """The pool of the specification's kind. Raises UserError naming the file and row of what does not fit."""
     logprobs = any(SELECTORS[name].needs_logprob for name in spec.selectors)
+    if spec.generator_kind == "published_search":
+        return _read_published(spec, paths)
     read = _read_searches if spec.generator_kind == "search" else _read_samples
     return read(spec, paths, logprobs)
+
+
+def _read_published(spec: SelectSpec, paths: Sequence[str]) -> _Input:
+    read = read_samples(
+        paths[:4],
+        paths[4:],
+        verifiers=spec.verifiers,
+        outcome_verifiers=spec.outcome_verifiers,
+        imported=True,
+        terms=spec.terms,
+    )
+    pool = published_search(read.pool, read.finished, read_searched(paths[1]), spec.budgets, paths[1])
+    return _Input(
+        problems=read.problems,
+        pool=pool,
+        picked=(pool.candidates.answer_class, pool.finished),
+        policy=pool.policy.shape,
+        verifiers=dict.fromkeys(spec.verifiers, pool.verifier.shape),
+        first=None,
+    )
 
 
 def _read_searches(spec: SelectSpec, paths: Sequence[str], logprobs: bool) -> _Input:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.data.counts import ProblemCount, whole_number
 from isoflop.data.format import CountFormat
-from isoflop.data.problems import Row, level_of
+from isoflop.data.problems import level_of
+from isoflop.data.rows import Row
 from isoflop.data.solutions import field
 from isoflop.errors import UserError
 
@@ -65,4 +66,9 @@ def _tokens(values: Mapping[str, object], name: str, place: str, *, asked: bool)
     return number
 
 
-FORMAT = CountFormat(name="counts", order=6, read=read)
+FORMAT = CountFormat(
+    name="counts",
+    order=6,
+    read=read,
+    reads=(("problem",), ("samples",), ("correct",), ("tokens",), ("level",)),
+)

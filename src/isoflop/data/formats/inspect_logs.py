@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isoflop.config.generators import ImportSource, LogDemands
+from isoflop.config.imports.entries import ImportSource, LogDemands
 from isoflop.data.eval_logs import EvalLog, asked, read_logs, said
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution, field, mapping
 from isoflop.errors import UserError
 
@@ -357,4 +357,4 @@ def _error(error: object) -> str:
     return str(text).strip().split("\n", 1)[0][:160]
 
 
-FORMAT = ImportFormat(name="inspect", order=6, read=read, open=open_logs)
+FORMAT = ImportFormat(name="inspect", order=7, read=read, open=open_logs)

@@ -7,10 +7,10 @@ trajectory where the verifier failed: both are refused rather than counted as wr
 from collections.abc import Iterable, Iterator, Mapping
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
-    list_field,
+    filled_list,
     mapping,
     optional_text,
     step_scores,
@@ -20,6 +20,8 @@ from isoflop.data.solutions import (
 from isoflop.errors import UserError
 
 STEP_SEPARATORS = ("\n\n", "\n")
+# What the authors' searches put after every step, for the verifier; the model did not write it.
+STEP_MARK = " ки\n"
 
 
 def read(rows: Iterable[Row]) -> Iterator[Solution]:
@@ -27,7 +29,7 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
     for place, values in rows:
         paths = [
             (f"{place}, output {number}", mapping(path, f"{place}, output {number}"))
-            for number, path in enumerate(list_field(values, "output", place), start=1)
+            for number, path in enumerate(filled_list(values, "output", place), start=1)
         ]
         unscored = all(fields.get("reward_history") == [0.0] for _, fields in paths)
         for where, fields in paths:
@@ -52,6 +54,15 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
 
 def _steps(text: str, wanted: int, where: str) -> tuple[str, ...]:
     """The steps of `text`: whole for one score, else split as gives as many as there are scores."""
+    if STEP_MARK in text:
+        *marked, last = text.split(STEP_MARK)
+        marked += [last] if last.strip() else []
+        if wanted not in (1, len(marked)):
+            raise UserError(
+                f"{where}: {len(marked)} steps end in '{STEP_MARK.strip()}', but {wanted} rewards"
+            )
+        steps = [f"{step}\n" for step in marked]
+        return ("".join(steps),) if wanted == 1 else tuple(steps)
     if wanted == 1:
         return (text,)
     body = text.rstrip("\n")
@@ -76,4 +87,10 @@ def _tokens(fields: Mapping[str, object], where: str) -> int | None:
     return None
 
 
-FORMAT = ImportFormat(name="optimal-tts", order=4, read=read)
+FORMAT = ImportFormat(
+    name="optimal-tts",
+    order=4,
+    read=read,
+    reads=(("question",), ("groundtruth",), ("output",)),
+    knows=("result",),
+)

@@ -6,7 +6,7 @@ The texts are in `code` or `response`; `pred_score` is an outcome reward model's
 from collections.abc import Iterable, Iterator
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution, aligned, optional_text, step_scores, text_field
 from isoflop.errors import UserError
 
@@ -31,4 +31,24 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             )
 
 
-FORMAT = ImportFormat(name="qwen-math", order=2, read=read)
+FORMAT = ImportFormat(
+    name="qwen-math",
+    order=2,
+    read=read,
+    reads=(("question",), ("code", "response"), ("pred_score",), ("gt", "answer")),
+    knows=(
+        "idx",
+        "gt_cot",
+        "level",
+        "type",
+        "solution",
+        "pred",
+        "report",
+        "score",
+        "subject",
+        "unique_id",
+        "system",
+        "query",
+        "history",
+    ),
+)

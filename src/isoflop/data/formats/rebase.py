@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
     check_step_count,
-    list_field,
+    filled_list,
     mapping,
     optional_text,
     step_scores,
@@ -26,7 +26,7 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
     """Every leaf of every row; raises UserError naming the row and the leaf at fault."""
     for place, values in rows:
         question = text_field(values, "question", place)
-        for number, leaf in enumerate(list_field(values, "model_answer", place), start=1):
+        for number, leaf in enumerate(filled_list(values, "model_answer", place), start=1):
             where = f"{place}, answer {number}"
             fields = mapping(leaf, where)
             text = text_field(fields, "text", where).removeprefix(question)
@@ -53,4 +53,10 @@ def _steps(text: str, wanted: int | None, where: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-FORMAT = ImportFormat(name="rebase", order=1, read=read)
+FORMAT = ImportFormat(
+    name="rebase",
+    order=1,
+    read=read,
+    reads=(("question",), ("model_answer",), ("ground_truth_answer",)),
+    knows=("id", "total_tokens", "level", "type"),
+)

@@ -6,7 +6,7 @@ Steps end in an empty line. `completion_tokens` of 0 and -1, as its tree searche
 from collections.abc import Iterable, Iterator
 
 from isoflop.data.format import ImportFormat
-from isoflop.data.problems import Row
+from isoflop.data.rows import Row
 from isoflop.data.solutions import (
     Solution,
     aligned,
@@ -43,4 +43,10 @@ def read(rows: Iterable[Row]) -> Iterator[Solution]:
             )
 
 
-FORMAT = ImportFormat(name="search-and-learn", order=0, read=read)
+FORMAT = ImportFormat(
+    name="search-and-learn",
+    order=0,
+    read=read,
+    reads=(("problem",), ("answer",), ("unique_id",), ("completions",), ("scores",), ("completion_tokens",)),
+    knows=("pred", "pred_*", "agg_scores", "agg_scores@*", "solution", "subject", "level", "type", "runtime"),
+)

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -188,8 +188,8 @@ class ProgressLine:
         )
 
 
-def ledger(totals: dict[str, float], model: dict[str, Any] | None) -> str:
-    """What a stage cost, as JSON: its tallies, the model's sizes and the machine."""
+def ledger(totals: Mapping[str, float], model: dict[str, Any] | None, notes: Sequence[str] = ()) -> str:
+    """What a stage cost, as JSON: its tallies, the model's sizes and the machine; `notes` are for readers."""
     whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
     machine = {
         "platform": platform.platform(),
@@ -199,7 +199,6 @@ def ledger(totals: dict[str, float], model: dict[str, Any] | None) -> str:
         "python": platform.python_version(),
     }
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    return (
-        json.dumps({**whole, "model": model, "machine": machine, "ended": ended}, indent=1, sort_keys=True)
-        + "\n"
-    )
+    told = {"notes": list(notes)} if notes else {}
+    content = {**whole, **told, "model": model, "machine": machine, "ended": ended}
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"

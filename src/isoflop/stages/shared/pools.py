@@ -174,6 +174,11 @@ def read_searches(
     return ReadSearches(problems, pool)
 
 
+def read_searched(path: str) -> list[tuple[str, int, int]]:
+    """Problem, budget and run of every imported solution of a published search."""
+    return _search_keys(read_table(path, CANDIDATES))
+
+
 def _search_keys(table: pa.Table) -> list[tuple[str, int, int]]:
     """Problem, budget and run of every row."""
     return list(zip(*(table[name].to_pylist() for name in _SEARCH_KEY), strict=True))

@@ -38,6 +38,7 @@ def own_ledgers(results: Path, spec: ReportSpec) -> list[Path]:
 def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
     """What the results under `results` rest on, by the ledgers of their jobs."""
     costs, machines = [], [f"report: {platform.platform()}, Python {platform.python_version()}"]
+    notes = []
     for path in own_ledgers(results, spec):
         ledger = read_ledger(path)
         stage, *rest = path.relative_to(results).parts
@@ -58,12 +59,13 @@ def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
                 candidates=ledger.get("candidates"),
             )
         )
+        notes += [f"{job}: {text}" for text in ledger.get("notes", ())]
         machine = ledger.get("machine")
         if isinstance(machine, dict):
             text = f"{stage}: " + ", ".join(f"{key} {value}" for key, value in sorted(machine.items()))
             if text not in machines:
                 machines.append(text)
-    return Provenance(commit=_commit(), versions=_versions(), machines=machines, costs=costs)
+    return Provenance(commit=_commit(), versions=_versions(), machines=machines, notes=notes, costs=costs)
 
 
 def _versions() -> dict[str, str]:

@@ -62,6 +62,7 @@ def read_counts(
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
                 published=_published_grades(published) if isinstance(published, dict) else None,
+                problems=pc.count_distinct(candidates["problem_id"]).as_py(),
             )
         )
     return found

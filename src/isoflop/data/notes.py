@@ -1,0 +1,40 @@
+"""What a reader of results should know of imported solutions, as sentences."""
+
+from collections.abc import Iterator, Mapping
+
+from isoflop.data.columns import Reading
+from isoflop.data.pooling import Pool
+
+_MOST_NAMED = 12
+
+
+def pool_notes(pool: Pool, at_least: int, *, searched: bool = False) -> Iterator[str]:
+    """What was kept and left out against one's expectation; `searched`: the pool is of a published search."""
+    for name, found in pool.strayed.items():
+        yield (
+            f"{name}: its solutions may be shuffled between problems: of {found.clear} that are clearly "
+            f"about one problem, {found.own} are about their own. It was taken all the same "
+            "(shuffled: report)."
+        )
+    if pool.left_out:
+        total = len(pool.left_out) + len(pool.solutions)
+        yield (
+            f"{len(pool.left_out)} of {total} problems were left out: they have fewer than {at_least} "
+            "solutions, or lack a budget or run."
+        )
+    if searched:
+        yield "Costs are those of the solutions that were published: less than the search took."
+    if pool.empty:
+        yield f"{pool.empty} solutions are empty; they count as wrong."
+
+
+def reading_notes(readings: Mapping[str, Reading]) -> Iterator[str]:
+    """Rows that a filter dropped, and columns that nobody read."""
+    rows = sum(one.rows for one in readings.values())
+    kept = sum(one.kept for one in readings.values())
+    if kept < rows:
+        yield f"{kept} of {rows} rows were kept (where)."
+    unread = dict.fromkeys(name for one in readings.values() for name in one.unread)
+    if unread:
+        more = f" and {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
+        yield f"Columns that were not read: {', '.join(list(unread)[:_MOST_NAMED])}{more}."
