@@ -75,7 +75,7 @@ class FormatTraits(Registered):
     `reads`: the columns it reads, those that can stand for one another together; none where it does not say.
     `knows`: others that its files have, as patterns (`pred_*`). `maps_rows`: a row is one or more solutions
     in columns that others may be mapped to, with the scores of several verifiers and budgets. `counted`:
-    whether its rows count samples and right ones per problem, without any texts.
+    a row counts samples and right ones of a problem, without any texts.
     """
 
     reads: tuple[tuple[str, ...], ...] = ()

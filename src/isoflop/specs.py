@@ -110,13 +110,15 @@ class CountsSpec(Spec):
     """Imported counts of several policies on the same problems, and coverage from them.
 
     `policies`: one per credits table, in their order. `costs`: cost models beyond those of every study.
-    `texts`: the data set has a table of problems. `files` and `plugins` are as for replay.
+    `texts`: the data set has a table of problems. `common`: policies may have problems that others lack.
+    `files` and `plugins` are as for replay.
     """
 
     generator: Import
     policies: tuple[CountedPolicy, ...]
     costs: tuple[CostModelName, ...] = ()
     texts: bool
+    common: bool = False
     budgets: tuple[int, ...]
     mirror: str | None
     files: tuple[str, ...] = ()
@@ -128,13 +130,16 @@ class CoverageSpec(Spec):
     """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
 
     `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
-    models at equal cost of which sizes are compared.
+    models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining, by policy;
+    `problems`: numbers of problems that share them.
     """
 
     experiment: str
     generators: tuple[str, ...]
     families: Mapping[str, str]
     costs: tuple[CostModelName, ...]
+    pretrained: Mapping[str, float] = {}
+    problems: tuple[float, ...] = ()
     fitted_to: int
     seed: int
     code: str

@@ -77,7 +77,7 @@ IMPORTED = {
             {"generators.samples.columns": {"tokens": "t"}},
             "give one of tokens_per_sample (an estimate) and columns",
         ),
-        ({"generators.samples.columns": {"solved": "t"}}, "generators.samples.columns"),
+        ({"generators.samples.columns": {"solved": "t"}}, "columns: format counts reads no 'solved'"),
         (
             {"generators.samples.characters_per_token": 4.0},
             "characters_per_token does not go with format counts",
@@ -89,6 +89,10 @@ IMPORTED = {
         ({"generators.more": SAMPLING}, "generators.more needs texts; source counted has only identifiers"),
         ({"generators.more": IMPORTED}, "headline.selector: 'pass' knows the reference answer"),
         ({"difficulty": {"generator": "samples"}}, "difficulty.generator: 'samples' imports counts, without"),
+        (
+            {"coverage": {"pretraining": {"tokens": {"q": 1e9}, "problems": [10]}}},
+            "coverage.pretraining.tokens: 'q' is not an entry of the policies with counts",
+        ),
         ({"coverage": {"fitted_to": 2}}, "coverage.fitted_to: 2 is not allowed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -104,10 +108,6 @@ def test_what_does_not_go_with_counts_is_refused(tmp_path: Path, changes: dict[s
     [
         ({"tokens_per_sample": 3.0}, "tokens_per_sample does not go with format table"),
         ({"unequal_samples": True}, "unequal_samples does not go with format table"),
-        (
-            {"sources": [{"policy": "p", "files": [{"path": "a"}], "where": {"m": ["p"]}}]},
-            "sources.where: goes with",
-        ),
     ],
     ids=str,
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from isoflop.data.columns import Layout, Reading, laid_out
 from isoflop.data.counts import CountedPool, ProblemCount, check_problems, pool_counts, whole_number
 from isoflop.data.format import count_format
 from isoflop.errors import UserError
@@ -15,7 +16,9 @@ ROW = {"Problem Idx": 82, "Num. Samples Total": 10000, "Num. Samples Correct": 1
 
 def read(*rows: Mapping[str, Any], columns: Mapping[str, str] = COLUMNS) -> list[ProblemCount]:
     placed = ((f"a.parquet, row {number}", row) for number, row in enumerate(rows, start=1))
-    return list(count_format("counts").read(placed, columns))
+    format_ = count_format("counts")
+    layout = Layout(columns=columns, ignore=("*",))
+    return list(format_.read(laid_out(placed, format_, layout, Reading())))
 
 
 def counts(*triples: tuple[str, int, int], name: str = "a.csv") -> tuple[str, list[ProblemCount]]:
@@ -44,17 +47,17 @@ def test_an_identifier_of_a_table_with_gaps_is_no_fraction() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"Num. Samples Correct": 1.5}, "column 'Num. Samples Correct' is 1.5; a whole number from 0 on is"),
-        ({"Num. Samples Correct": -1}, "column 'Num. Samples Correct' is -1; a whole number"),
-        ({"Num. Samples Correct": float("nan")}, "column 'Num. Samples Correct' is nan; a whole number"),
-        ({"Num. Samples Correct": None}, "column 'Num. Samples Correct' is None; a whole number"),
-        ({"Num. Samples Correct": True}, "column 'Num. Samples Correct' is True; a whole number"),
-        ({"Num. Samples Total": "1e9"}, "column 'Num. Samples Total' is '1e9'; a whole number"),
-        ({"Num. Samples Total": 2**40}, "column 'Num. Samples Total' is 1099511627776; a whole number"),
-        ({"Num. Samples Total": "9" * 5000}, "column 'Num. Samples Total' is '999"),
+        ({"Num. Samples Correct": 1.5}, "column 'correct' is 1.5; a whole number from 0 on is"),
+        ({"Num. Samples Correct": -1}, "column 'correct' is -1; a whole number"),
+        ({"Num. Samples Correct": float("nan")}, "column 'correct' is nan; a whole number"),
+        ({"Num. Samples Correct": None}, "column 'correct' is None; a whole number"),
+        ({"Num. Samples Correct": True}, "column 'correct' is True; a whole number"),
+        ({"Num. Samples Total": "1e9"}, "column 'samples' is '1e9'; a whole number"),
+        ({"Num. Samples Total": 2**40}, "column 'samples' is 1099511627776; a whole number"),
+        ({"Num. Samples Total": "9" * 5000}, "column 'samples' is '999"),
         ({"Num. Samples Total": 0, "Num. Samples Correct": 0}, "0 samples; leave the row out"),
-        ({"Problem Idx": None}, "column 'Problem Idx' is None; a problem's identifier is needed"),
-        ({"Problem Idx": " "}, "column 'Problem Idx' is ' '; a problem's identifier is needed"),
+        ({"Problem Idx": None}, "column 'problem' is None; a problem's identifier is needed"),
+        ({"Problem Idx": " "}, "column 'problem' is ' '; a problem's identifier is needed"),
     ],
     ids=str,
 )
@@ -65,7 +68,9 @@ def test_what_is_no_count_is_refused_by_row_and_column(change: Mapping[str, Any]
 
 
 def test_a_missing_column_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"no field 'c'; it has problem, samples, correct"):
+    with pytest.raises(
+        UserError, match=r"columns.correct is 'c', but there is no 'c'; the row has problem, sam"
+    ):
         read({"problem": 1, "samples": 2, "correct": 1}, columns={"correct": "c"})
 
 
@@ -121,7 +126,7 @@ def test_a_problem_in_two_files_is_counted_once_only() -> None:
 
 def test_all_policies_are_counted_on_the_same_problems() -> None:
     both = pool(("a", 8, 1), ("b", 8, 1))
-    assert check_problems({"p": both, "q": pool(("b", 8, 1), ("a", 8, 1))}, None) == ["a", "b"]
+    check_problems({"p": both, "q": pool(("b", 8, 1), ("a", 8, 1))}, None)
     with pytest.raises(
         UserError, match=r"^q.csv: policy q has no counts of 1 problems that policy p has \(first: 'a'\)"
     ):
@@ -135,7 +140,7 @@ def test_all_policies_are_counted_on_the_same_problems() -> None:
 
 def test_a_data_sets_problems_are_all_counted_in_its_order() -> None:
     both = pool(("a", 8, 1), ("b", 8, 1))
-    assert check_problems({"p": both}, ["b", "a"]) == ["b", "a"]
+    check_problems({"p": both}, ["b", "a"])
     with pytest.raises(
         UserError, match=r"^a.csv: policy p has no counts of 1 problems that the data set has"
     ):
@@ -144,3 +149,20 @@ def test_a_data_sets_problems_are_all_counted_in_its_order() -> None:
         UserError, match=r"^a.csv, line 2: problem 'a' of policy p is not among the problems that the"
     ):
         check_problems({"p": both}, ["b"])
+
+
+def test_problems_in_common_may_be_all_that_is_asked_for() -> None:
+    pools = {"p": pool(("a", 8, 1), ("b", 8, 1)), "q": pool(("b", 8, 1), ("c", 8, 1), name="q.csv")}
+    check_problems(pools, None, common=True)
+    check_problems(pools, ["a", "b", "c"], common=True)
+    with pytest.raises(
+        UserError, match="problem 'c' of policy q is not among the problems that the data set has"
+    ):
+        check_problems(pools, ["a", "b"], common=True)
+
+
+def test_columns_that_nobody_reads_are_named_where_one_may_be_missing() -> None:
+    format_ = count_format("counts")
+    rows = laid_out([("a.parquet, row 1", ROW)], format_, Layout(columns=COLUMNS), Reading())
+    with pytest.raises(UserError, match="columns that format counts does not know: Score"):
+        list(format_.read(rows))

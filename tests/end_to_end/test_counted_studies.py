@@ -16,8 +16,10 @@ DATA = Path(os.environ.get("ISOFLOP_DATA") or ROOT.parent / "shared" / "data") /
 REPOSITORY = "RylanSchaeffer/KoyejoLab-Large-How-Do-Language-Monkey-Power-Get-Their-Power"
 
 
-def run(folder: Path, *configs: str) -> subprocess.CompletedProcess[str]:
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+def run(folder: Path, *configs: str, target: str = "") -> subprocess.CompletedProcess[str]:
+    """Everything, or one file."""
+    snakemake = [sys.executable, "-m", "snakemake", *filter(None, [target])]
+    snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     arguments = ["--directory", str(folder), "--configfile", *configs]
     return subprocess.run([*snakemake, *arguments], capture_output=True, text=True, check=False, timeout=500)
 
@@ -160,3 +162,21 @@ def test_pythia_on_gsm8k(tmp_path: Path) -> None:
     assert {size: int(most[f"pythia-{size}"]) for size in sizes} == dict(
         zip(sizes, [10_112, 7_936, 384, 256, 512, 256, 128, 128], strict=True)
     )
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the published counts are not here")
+def test_pretraining_and_samples_of_pythia_on_one_axis(tmp_path: Path) -> None:
+    """Few problems: a small model, trained for short; many: one that was trained for longer."""
+    name = "gsm8k_pass_at_k.parquet"
+    mirror = mirrored(tmp_path, f"data/raw_data/large_language_monkeys/{name}", DATA / name)
+    target = "results/pythia-gsm8k-pretraining/tables/coverage_pretraining.csv"
+    outcome = run(tmp_path, str(ROOT / "configs/pythia-gsm8k-pretraining.yaml"), mirror, target=target)
+    assert outcome.returncode == 0, outcome.stderr
+    table = pd.read_csv(tmp_path / target)
+    table = table[table["cost_model"] == "wu2024"]
+    assert sorted(table["problems"].unique()) == [1e4, 1e7, 1e10]
+    half = table[table["coverage"] >= 0.5].groupby("problems").first()
+    assert half.loc[1e4, "policy"] == "pythia-70M-6B"
+    assert half.loc[1e7, "policy"] == "pythia-160M-60B"
+    assert half.loc[1e10, "policy"] == "pythia-410M-200B"
+    assert (table["flops"] >= 6 * table["parameters"] * table["tokens"]).all()

@@ -85,7 +85,8 @@ def test_differences_are_paired_over_the_problems(study: Study) -> None:
     """Those between two measured points; at equal compute one side lies between two."""
     rows = study.committed("differences")
     rows = rows[rows["cost_model"] == ""]
-    assert len(rows) > 300
+    # Of counts there are only those between budgets and between sizes.
+    assert len(rows) > (10 if study.spec.covers else 300)
     for row in rows.to_dict("records"):
         evidence = study.evidence[row["dataset"]]
         sides = []
@@ -123,7 +124,8 @@ def test_the_headlines_gains_follow_from_the_credits(study: Study) -> None:
     }
     again, committed = gains_csv(gains, study.spec.experiment), study.committed("headline")
     texts = ["sentence", "strategy", "budget", "part", "cost_model"]
-    pd.testing.assert_frame_equal(again[texts], committed[texts])
+    # A table without gains has no types.
+    pd.testing.assert_frame_equal(again[texts], committed[texts], check_dtype=len(again) > 0)
     for name in ("gain", "gain_low", "gain_high"):
         assert np.allclose(again[name].astype(float), committed[name].astype(float), atol=2e-6)
 

@@ -41,12 +41,13 @@ def spec(folder: Path, texts: bool = False, budgets: tuple[int, ...] = (1, 2, 8,
         {
             "policy": name,
             "files": [{"path": str(folder / "counts.parquet")}],
-            "where": {"Model": [name], "k": ["1"]},
+            "where": {"Model": name, "k": 1},
         }
         for name in SIZES
     ]
     generator = {
         "kind": "import", "format": "counts", "dataset": "d", "columns": COLUMNS, "tokens_per_sample": 100.0,
+        "ignore": ["k", "Tokens"],
         "sources": sources,
     }  # fmt: skip
     policies = [{"name": name, "size": size} for name, size in SIZES.items()]
@@ -150,10 +151,8 @@ def test_a_smallest_budget_that_nobody_has_is_refused(tmp_path: Path) -> None:
 def test_values_of_where_that_stand_nowhere_are_refused(tmp_path: Path) -> None:
     table(tmp_path)
     sources = json.loads(spec(tmp_path))["generator"]["sources"]
-    sources[1]["where"]["Model"] = ["m-2B"]
-    with pytest.raises(
-        UserError, match=r"counts.parquet: no row of this policy; do the values of `where` stand"
-    ):
+    sources[1]["where"]["Model"] = "m-2B"
+    with pytest.raises(UserError, match=r"where: keeps none of 12 rows; Model is m-160M, m-1B, m-70M"):
         run(tmp_path, spec(tmp_path, sources=sources))
 
 

@@ -150,8 +150,7 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
         return "needs two sizes of one family whose compute overlaps"
-    text = "some two sizes cross" + _in_coverage(setting)
-    return (Statement(text, "there is", tuple(parts)),)
+    return (Statement("some two sizes cross" + _in_coverage(setting), "there is", tuple(parts)),)
 
 
 def _in_coverage(setting: Setting) -> str:

@@ -56,11 +56,22 @@ class Claims(Entry):
     """How much less accurate still counts as no worse, where a claim is about every budget and rival."""
 
 
+class Pretraining(Entry):
+    """What models took before their first answer, beside what answers take."""
+
+    tokens: Annotated[dict[Name, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    """Tokens of pretraining, by policy."""
+    problems: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    """Numbers of problems that a model is asked in its life: pretraining is shared between these."""
+
+
 class Coverage(Entry):
     """What is made of the coverage of counts (generators of format `counts`)."""
 
     fitted_to: Annotated[int, Field(ge=4)] = 100
     """The first samples of each problem from which coverage with all of them is foretold, as a backtest."""
+    pretraining: Pretraining | None = None
+    """Compare models at equal sums of pretraining and answers too."""
 
 
 class Difficulty(Entry):

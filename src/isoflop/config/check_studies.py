@@ -183,6 +183,12 @@ def _selection(config: Config) -> Iterator[str]:
 
 def _of_counts(config: Config) -> Iterator[str]:
     """Counts say how often a sample is right, and not what would be picked."""
+    counted = {policy for entry in config.counts.values() for policy in entry.policies}
+    for name in config.coverage.pretraining.tokens if config.coverage.pretraining else ():
+        if name not in counted:
+            yield unknown_entry(
+                "coverage.pretraining.tokens", name, "the policies with counts", sorted(counted)
+            )
     oracles = [name for name in config.selectors if SELECTORS[name].oracle]
     for name in config.counts:
         if not oracles:

@@ -240,7 +240,9 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
         yield unknown_entry(place, name, "generators", config.generators)
         return
     entry = config.generators[name]
-    if isinstance(entry, Import) and entry.budgets is not None:
+    if name in config.counts:
+        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
+    elif isinstance(entry, Import) and entry.budgets is not None:
         yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
     elif name in config.counts:
         yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"

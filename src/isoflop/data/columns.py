@@ -107,9 +107,9 @@ def as_written(value: object) -> str:
     return str(value)
 
 
-def wanted_values(values: str | int | bool | tuple[str | int | bool, ...]) -> tuple[str, ...]:
-    """One value of a `where`, or several, as text."""
-    return tuple(map(as_written, values if isinstance(values, tuple) else (values,)))
+def written(values: str | int | bool | Sequence[str | int | bool]) -> tuple[str, ...]:
+    """The values that a config allows, one or several, as text."""
+    return (as_written(values),) if isinstance(values, str | int) else tuple(map(as_written, values))
 
 
 def _top(path: str, values: Mapping[str, object]) -> str:

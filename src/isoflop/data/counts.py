@@ -101,8 +101,10 @@ def pool_counts(files: Iterable[tuple[str, Iterable[ProblemCount]]], at_least: i
     return CountedPool(found, len({one.samples for one in found.values()}) == 1)
 
 
-def check_problems(pools: Mapping[str, CountedPool], known: Sequence[str] | None) -> list[str]:
-    """The problems that all policies are counted on, in their order.
+def check_problems(
+    pools: Mapping[str, CountedPool], known: Sequence[str] | None, *, common: bool = False
+) -> None:
+    """Refuse policies that are counted on different problems.
 
     Parameters
     ----------
@@ -110,10 +112,8 @@ def check_problems(pools: Mapping[str, CountedPool], known: Sequence[str] | None
         By policy; at least one.
     known
         The data set's problems; None where only the counts name them.
-
-    Returns
-    -------
-    `known`, or else the first policy's problems.
+    common
+        Whether curves are over the problems in common anyway, so that policies may have others too.
 
     Raises
     ------
@@ -121,12 +121,14 @@ def check_problems(pools: Mapping[str, CountedPool], known: Sequence[str] | None
         Naming the policy and its file: a problem that it lacks, or that only it has, or that the data set
         does not have.
     """
+    if common and known is None:
+        return
     first = next(iter(pools))
     wanted = list(pools[first].counts) if known is None else list(known)
     by_whom = f"policy {first} has" if known is None else "the data set has"
     for policy, pool in pools.items():
         lacking = [name for name in wanted if name not in pool.counts]
-        if lacking:
+        if lacking and not common:
             place = next(iter(pool.counts.values())).place.rpartition(",")[0]
             raise UserError(
                 f"{place}: policy {policy} has no counts of {len(lacking)} problems that {by_whom} "
@@ -139,4 +141,3 @@ def check_problems(pools: Mapping[str, CountedPool], known: Sequence[str] | None
                 f"{one.place}: problem '{one.problem}' of policy {policy} is not among the problems that "
                 f"{by_whom}; coverage is compared on the same problems"
             )
-    return wanted

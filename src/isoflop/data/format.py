@@ -4,7 +4,7 @@ A format is one object in a module of its own in `isoflop.data.formats`, or one 
 group `isoflop.import_formats` refers to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,13 @@ class ImportFormat(FormatTraits):
 
 @dataclass(frozen=True, kw_only=True)
 class CountFormat(FormatTraits):
-    """A format of counts. `read`: the counts in a file's rows, by the names of their columns in the file.
+    """A format of counts. `read`: the counts in a file's rows, each row with where it stands.
 
     `read` raises UserError naming the row at fault.
     """
 
     counted: bool = True
-    read: Callable[[Iterable[Row], Mapping[str, str]], Iterator[ProblemCount]]
+    read: Callable[[Iterable[Row]], Iterator[ProblemCount]]
 
 
 def count_format(name: str) -> CountFormat:

@@ -6,7 +6,7 @@ from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
 from isoflop.pipeline.plan import Plan, plugin_digests
 from isoflop.registries import COST_MODELS, IMPORT_FORMATS
-from isoflop.report.spec import COVERAGE_TABLES
+from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES
 from isoflop.selection.pool import POLICY
 from isoflop.specs import CountedPolicy, CountsSpec, CoverageSpec, canonical
 
@@ -33,6 +33,7 @@ class CountsPlan:
                 policies=tuple(policies),
                 costs=costs,
                 texts=self._has_texts(entry.dataset),
+                common=self._config.problems == "common",
                 budgets=self._config.budgets,
                 mirror=self._config.mirror,
                 files=tuple(self.files(generator)),
@@ -53,12 +54,15 @@ class CountsPlan:
 
     def coverage(self) -> str:
         """Specification of what is made of all imports of counts."""
+        pretraining = self._config.coverage.pretraining
         return canonical(
             CoverageSpec(
                 experiment=self._config.experiment,
                 generators=tuple(self._config.counts),
                 families=self._plan.families(),
                 costs=self._config.claim_costs,
+                pretrained={} if pretraining is None else pretraining.tokens,
+                problems=() if pretraining is None else pretraining.problems,
                 fitted_to=self._config.coverage.fitted_to,
                 seed=self._config.seed,
                 code=code_digest("isoflop.stages.coverage"),
@@ -70,8 +74,11 @@ class CountsPlan:
         return [f"{self._plan.results}/fit/credits.parquet", *self._tables_of_counts()]
 
     def coverage_tables(self) -> list[str]:
-        """Crossings and backtests, where there are counts."""
-        return [self._plan.paths.at(TABLE, table=name) for name in COVERAGE_TABLES if self._config.counts]
+        """Crossings and backtests, where there are counts, and pretraining beside samples."""
+        if not self._config.counts:
+            return []
+        more = PRETRAINING_TABLES if self._config.coverage.pretraining else ()
+        return [self._plan.paths.at(TABLE, table=name) for name in (*COVERAGE_TABLES, *more)]
 
     def evidence(self) -> list[str]:
         """What a report reads of counts."""

@@ -57,6 +57,7 @@ class ReportPlan:
             len(config.searches),
             covers=config.headline is not None and SELECTORS[config.headline.selector].oracle,
             levels=self._levels(),
+            pretraining=config.coverage.pretraining is not None,
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
             ),
@@ -99,6 +100,7 @@ class ReportPlan:
                 },
                 counted=tuple(config.counts),
                 levels=self._levels(),
+                pretraining=config.coverage.pretraining is not None,
                 program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,

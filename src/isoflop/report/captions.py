@@ -11,6 +11,7 @@ FIGURE_TITLES = {
     "optimal_size": "The best size for a compute budget",
     "coverage_by_size": "Coverage against compute, by model size",
     "coverage_forecast": "Coverage foretold from the first samples",
+    "coverage_pretraining": "Pretraining against samples, on one axis",
     "majority_weighted": "Majority against weighted voting",
     "accuracy_by_level": "Accuracy by difficulty",
     "saturation": "Saturation and its limit",
@@ -72,6 +73,13 @@ FIGURE_CAPTIONS = {
         "from the samples left of the dotted line alone; its band holds the luck of the problems and of "
         "which samples came first. A panel without it has too few samples, or too few right ones among the "
         "first."
+    ),
+    "coverage_pretraining": (
+        "Compute is the sum of a model's pretraining (6 N D) and of its samples on so many problems as it is "
+        "asked in its life. Above, the highest coverage that the sum buys, by any model and number of "
+        "samples, with the interval over problems; the colour is the size of that model, a hollow mark one "
+        "that was measured with fewer samples than it could afford, so its coverage may be higher. Below, "
+        "the tokens it was pretrained on, and the share of the sum that is not pretraining."
     ),
     "majority_weighted": (
         "Accuracy by number of samples. pass@k counts a problem as solved if any sample is right, which no "

@@ -62,6 +62,7 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
             f"Foretold from the first {first} samples of each problem by log coverage = -a k^-b, coverage is "
             f"missed by, in points, each interval its own: {missed}."
         )
+    yield from _with_pretraining(tables, spec, dataset)
     unequal = [name for name in spec.policies if name in tables.coverage.unequal]
     if unequal:
         yield (
@@ -91,6 +92,26 @@ def _best_sizes(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]
         yield (
             f"The size{of} with the highest coverage at equal compute ({cost_label(spec)}), as measured: "
             f"{', then '.join(told)}, where the comparison ends."
+        )
+
+
+def _with_pretraining(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
+    """Which model is best at equal sums of pretraining and samples, a sentence per number of problems."""
+    if tables.coverage is None or tables.coverage.pretraining is None:
+        return
+    table = _of(tables.coverage.pretraining, dataset)
+    table = table[table["cost_model"] == spec.headline.cost_model]
+    for problems, rows in table.groupby("problems", sort=True):
+        told = []
+        for name, run in groupby(rows.to_dict("records"), lambda row: row["policy"]):
+            *_, last = run
+            told.append(
+                f"{name} up to {scientific(float(last['flops']))} FLOPs ({float(last['coverage']):.0%}, "
+                f"{float(last['inference_share']):.0%} of them after pretraining)"
+            )
+        yield (
+            f"With pretraining (6 N D) counted, and {scientific(float(str(problems)))} problems asked, the "
+            f"highest measured coverage is that of {'; then '.join(told)}."
         )
 
 

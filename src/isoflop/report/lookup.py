@@ -27,7 +27,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What counts say: coverage_crossings.csv and coverage_forecast.csv.
+    """What counts say: coverage_crossings.csv, coverage_forecast.csv, and with it coverage_pretraining.csv.
 
     `unequal`: the policies whose problems have different numbers of samples.
     """
@@ -35,6 +35,7 @@ class Coverage:
     crossings: pd.DataFrame
     forecast: pd.DataFrame
     unequal: tuple[str, ...] = ()
+    pretraining: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

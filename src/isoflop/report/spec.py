@@ -39,6 +39,8 @@ SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
 # Of a study of counts, in which nothing is picked.
 COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", "coverage_forecast")
+PRETRAINING_FIGURES = ("coverage_pretraining",)
+PRETRAINING_TABLES = ("coverage_pretraining.csv",)
 COVERAGE_TABLES = ("coverage_crossings.csv", "coverage_forecast.csv")
 REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
 REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
@@ -70,6 +72,7 @@ def figure_names(
     *,
     covers: bool = False,
     levels: bool = True,
+    pretraining: bool = False,
     judgements: int = 0,
     revisions: Sequence[int] = (),
     choice: bool = False,
@@ -78,14 +81,15 @@ def figure_names(
 ) -> tuple[str, ...]:
     """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
-    `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels.
+    `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels;
+    `pretraining`: whether models are compared with their pretraining too.
     `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
     of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
     difficulty, and models exchanged. `thinking`: whether a model thinks at several lengths.
     """
     if covers:
         of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
-        return (*of_sizes, *("accuracy_by_level",) * levels)
+        return (*of_sizes, *PRETRAINING_FIGURES * pretraining, *("accuracy_by_level",) * levels)
     always = tuple(
         name
         for name in FIGURES
@@ -150,7 +154,7 @@ class ReportSpec(BaseModel):
     `generations`: how many samples one of a search's
     budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
     `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
-    levels.
+    levels; `pretraining`: whether models are compared with their pretraining too.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
@@ -176,6 +180,7 @@ class ReportSpec(BaseModel):
     generations: Mapping[str, int] = Field(default_factory=dict)
     counted: tuple[str, ...] = ()
     levels: bool = True
+    pretraining: bool = False
     program_datasets: tuple[str, ...] = ()
     choice: bool = False
     exchange: bool = False
@@ -204,6 +209,7 @@ class ReportSpec(BaseModel):
             len(self.searches),
             covers=self.covers,
             levels=self.levels,
+            pretraining=self.pretraining,
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,

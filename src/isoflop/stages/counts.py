@@ -7,6 +7,9 @@ says that there is one, then those to write: all counts, and the credits of ever
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +20,10 @@ from isoflop.config.models import ModelSize
 from isoflop.costs.pools import expected_costs
 from isoflop.costs.shape import ModelShape
 from isoflop.costs.work import Usage
-from isoflop.data.columns import wanted_values
+from isoflop.data.columns import Layout, Reading, as_written, laid_out, value_at, written
 from isoflop.data.counts import CountedPool, ProblemCount, check_problems, pool_counts
 from isoflop.data.format import count_format
-from isoflop.data.rows import Row, read_rows, rows_where
+from isoflop.data.rows import Row, read_rows
 from isoflop.data.sources import read_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, write_table
@@ -53,34 +56,43 @@ def main(arguments: Sequence[str]) -> None:
     if spec.texts:
         problems = read_table(tables.pop(0), PROBLEMS, ["problem_id", "level"])
         levels = dict(zip(problems["problem_id"].to_pylist(), problems["level"].to_pylist(), strict=True))
-    pools = _pools(spec)
+    pools = {name: _ordered(pool, levels) for name, pool in _pools(spec).items()}
     for name, pool in pools.items():
         _check_equal(name, pool, spec)
-    names = check_problems(pools, None if levels is None else list(levels))
-    if levels is None:
-        levels = {name: next(iter(pools.values())).counts[name].level for name in names}
+    check_problems(pools, None if levels is None else list(levels), common=spec.common)
     out, *credits = tables
-    _write_counts(out, spec, pools, levels)
+    _write_counts(out, spec, pools)
     for policy, path in zip(spec.policies, credits, strict=True):
         pool = pools[policy.name]
-        budgets = [budget for budget in spec.budgets if budget <= pool.least]
+        asked = spec.generator.budgets_of(policy.name, spec.budgets)
+        budgets = [budget for budget in asked if budget <= pool.least]
         if not budgets:
             raise UserError(
-                f"budgets: the smallest, {spec.budgets[0]}, is more than the {pool.least} samples that every "
+                f"budgets: the smallest, {asked[0]}, is more than the {pool.least} samples that every "
                 f"problem of policy {policy.name} has; give smaller ones"
             )
-        _write_credits(path, spec, policy, pool, budgets, levels)
+        _write_credits(path, spec, policy, pool, budgets)
         print(
-            f"counts: {policy.name}, {len(names)} problems with {pool.least} samples or more, budgets up to "
-            f"{budgets[-1]}",
+            f"counts: {policy.name}, {len(pool.counts)} problems with {pool.least} samples or more, budgets "
+            f"up to {budgets[-1]}",
             file=sys.stderr,
         )
+
+
+def _ordered(pool: CountedPool, levels: Levels | None) -> CountedPool:
+    """The counts in the order of the data set's problems and with their levels, where there are any."""
+    if levels is None:
+        return pool
+    known = {
+        name: replace(pool.counts[name], level=level) for name, level in levels.items() if name in pool.counts
+    }
+    return pool._replace(counts=known | {name: one for name, one in pool.counts.items() if name not in known})
 
 
 def _pools(spec: CountsSpec) -> dict[str, CountedPool]:
     """The counts of every policy; a file that several of them are in is read once."""
     mirror = Path(spec.mirror) if spec.mirror else None
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, _Rows] = {}
     pools = {}
     for policy in (one.name for one in spec.policies):
         own = (source for source in spec.generator.sources if source.policy == policy)
@@ -89,18 +101,44 @@ def _pools(spec: CountsSpec) -> dict[str, CountedPool]:
     return pools
 
 
+class _Rows:
+    """A file's rows, and which of them have which values where sources look."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = list(rows)
+        self._places: dict[tuple[str, ...], dict[tuple[str, ...], list[Row]]] = {}
+
+    def chosen(self, where: Mapping[str, Sequence[str]]) -> list[Row]:
+        """The rows that `where` keeps; all of them where it keeps none, so that somebody says so."""
+        paths = tuple(where)
+        if paths not in self._places:
+            found: dict[tuple[str, ...], list[Row]] = {}
+            for row in self._rows:
+                with suppress(KeyError):
+                    found.setdefault(tuple(as_written(value_at(row[1], path)) for path in paths), []).append(
+                        row
+                    )
+            self._places[paths] = found
+        keys = product(*where.values())
+        return [row for key in keys for row in self._places[paths].get(key, [])] or self._rows
+
+
 def _files(
-    source: ImportSource, generator: Import, mirror: Path | None, rows: dict[str, list[Row]]
+    source: ImportSource, generator: Import, mirror: Path | None, rows: dict[str, _Rows]
 ) -> Iterator[tuple[str, Iterator[ProblemCount]]]:
-    read = count_format(generator.format).read
-    columns = {str(name): column for name, column in (generator.columns or {}).items()}
-    where = {path: wanted_values(values) for path, values in (source.where or {}).items()}
+    format_ = count_format(generator.format)
+    layout = Layout(
+        columns=generator.columns or {},
+        where={path: written(values) for path, values in (source.where or {}).items()},
+        ignore=generator.ignore,
+    )
     for name, path, _ in source_files(source, mirror):
         if name not in rows:
             # The suffix decides how rows are read; the name is what messages call the file.
-            found = read_rows(str(path), read_file(path))
-            rows[name] = [(f"{name}{place.removeprefix(str(path))}", values) for place, values in found]
-        yield name, read(rows_where(rows[name], where), columns)
+            found = read_rows(str(path), read_file(path), generator.rows)
+            rows[name] = _Rows((f"{name}{place.removeprefix(str(path))}", values) for place, values in found)
+        chosen = rows[name].chosen(layout.where)
+        yield name, format_.read(laid_out(chosen, format_, layout, Reading()))
 
 
 def _check_equal(policy: str, pool: CountedPool, spec: CountsSpec) -> None:
@@ -115,12 +153,12 @@ def _check_equal(policy: str, pool: CountedPool, spec: CountsSpec) -> None:
     )
 
 
-def _write_counts(path: str, spec: CountsSpec, pools: Mapping[str, CountedPool], levels: Levels) -> None:
-    rows = [(policy, pool.counts[name]) for policy, pool in pools.items() for name in levels]
+def _write_counts(path: str, spec: CountsSpec, pools: Mapping[str, CountedPool]) -> None:
+    rows = [(policy, one) for policy, pool in pools.items() for one in pool.counts.values()]
     columns: dict[str, list[object]] = {
         "policy": [policy for policy, _ in rows],
         "problem_id": [one.problem for _, one in rows],
-        "level": [levels[one.problem] for _, one in rows],
+        "level": [one.level for _, one in rows],
         "samples": [one.samples for _, one in rows],
         "correct": [one.correct for _, one in rows],
         "tokens": [_tokens(one, spec.generator) for _, one in rows],
@@ -130,15 +168,10 @@ def _write_counts(path: str, spec: CountsSpec, pools: Mapping[str, CountedPool],
 
 
 def _write_credits(
-    path: str,
-    spec: CountsSpec,
-    policy: CountedPolicy,
-    pool: CountedPool,
-    budgets: Sequence[int],
-    levels: Levels,
+    path: str, spec: CountsSpec, policy: CountedPolicy, pool: CountedPool, budgets: Sequence[int]
 ) -> None:
     """Coverage at every budget that all problems have, with what so many samples cost."""
-    counts = [pool.counts[name] for name in levels]
+    counts = list(pool.counts.values())
     samples, correct = (
         np.array([getattr(one, name) for one in counts], dtype=np.int64) for name in ("samples", "correct")
     )
@@ -153,8 +186,8 @@ def _write_credits(
     rows = credit.size
     # Objects, as tables have them: lists of numbers are no lists of objects.
     values: dict[str, Iterable[object]] = {
-        "problem_id": [*levels] * len(budgets),
-        "level": [*levels.values()] * len(budgets),
+        "problem_id": [one.problem for one in counts] * len(budgets),
+        "level": [one.level for one in counts] * len(budgets),
         **{name: [value] * rows for name, value in _PICKING.items()},
         "budget": np.repeat(budgets, len(counts)).tolist(),
         "credit": credit.ravel().tolist(),

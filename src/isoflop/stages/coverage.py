@@ -6,6 +6,7 @@ that order. The columns are described in docs/design/costs-and-fits.md.
 
 import sys
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from isoflop.claims.coverage import (
     forecasts,
     mean_forecasts,
 )
+from isoflop.claims.pretraining import best_trained, pretraining_rows, trained_policies
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
 from isoflop.fits.evidence import Evidence
@@ -35,9 +37,12 @@ _COMMAND = StageCommand(
     "coverage",
     __doc__,
     File("credits", "table of every credit"),
-    File("counts", "table of counts of each generator", many="+"),
-    File("crossings", "where sizes cross, to write as CSV"),
-    File("forecast", "backtests to write, CSV"),
+    File(
+        "tables",
+        "counts of each generator; crossings, forecast, and where pretraining is known that, to write as CSV",
+        "+",
+        "COUNTS ... CROSSINGS FORECAST [PRETRAINING]",
+    ),
 )
 
 
@@ -45,14 +50,18 @@ def main(arguments: Sequence[str]) -> None:
     """Write both tables; raises UserError on bad input."""
     given = _COMMAND.read(CoverageSpec, arguments)
     spec, files = given.spec, given.files
-    if len(files.counts) != len(spec.generators):
-        raise _COMMAND.fault(f"{len(spec.generators)} generators have as many tables of counts")
+    count = len(spec.generators)
+    counts, written = files.tables[:count], files.tables[count:]
+    if len(written) != 2 + bool(spec.pretrained):
+        raise _COMMAND.fault(
+            f"{count} generators have as many tables of counts, and two or three are written"
+        )
     further = [name for name in spec.costs if name not in FITTED_COSTS]
     credits = read_table(files.credits, measured_schema(further))
     evidence = read_evidence(credits, table_metadata(credits), files.credits, further)
     sizes = parameters(credits)
-    crossed, foretold = [], []
-    for generator, path in zip(spec.generators, files.counts, strict=True):
+    crossed, foretold, trained = [], [], []
+    for generator, path in zip(spec.generators, counts, strict=True):
         table = read_table(path, COUNTS)
         here = evidence[str(table_metadata(table)["dataset"])]
         found = list(crossings(here, generator, sizes, spec.families, spec.costs))
@@ -67,7 +76,12 @@ def main(arguments: Sequence[str]) -> None:
                 policies.append(told)
         every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
         foretold.append(forecast_rows(every, spec.experiment, here.dataset, generator))
-    for path, rows in ((files.crossings, crossed), (files.forecast, foretold)):
+        for cost, problems in product(spec.costs if spec.pretrained else (), spec.problems):
+            known = here.under(cost)
+            policies_trained = trained_policies(known, generator, sizes, spec.pretrained)
+            best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
+            trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
+    for path, rows in zip(written, (crossed, foretold, trained), strict=False):
         write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(
         f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts",

@@ -15,7 +15,7 @@ from typing import Any
 from isoflop.config.imports.entries import Import, ImportFile, ImportSource
 from isoflop.config.models import ModelSize
 from isoflop.costs.shape import ModelShape
-from isoflop.data.columns import Layout, Reading, laid_out, wanted_values
+from isoflop.data.columns import Layout, Reading, laid_out, written
 from isoflop.data.format import import_format
 from isoflop.data.notes import pool_notes, reading_notes
 from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
@@ -72,7 +72,7 @@ def _solutions(
     for source in generator.sources:
         layout = Layout(
             columns=generator.columns or {},
-            where={path: wanted_values(values) for path, values in (source.where or {}).items()},
+            where={path: written(values) for path, values in (source.where or {}).items()},
             verifiers={one.name: one.column for one in verifiers if one.column is not None},
             ignore=generator.ignore,
             step_separator=generator.step_separator,

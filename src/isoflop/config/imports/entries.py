@@ -14,6 +14,14 @@ Chosen = Annotated[tuple[Text | int | bool, ...], Field(min_length=1)]
 Where = Annotated[dict[Text, Text | int | bool | Chosen], Field(min_length=1)]
 
 
+# Keys that go with counts alone, and with texts alone.
+_OF_COUNTS = ("tokens_per_sample", "prompt_tokens", "unequal_samples")
+_OF_TEXTS = (
+    "verifier", "verifiers", "tokenizer", "characters_per_token", "repetitions", "shuffled", "continuation",
+    "step_separator", "budgets", "grades", "selectors",
+)  # fmt: skip
+
+
 class TokenizerSource(Entry):
     """A tokenizer (tokenizer.json) to count with."""
 
@@ -137,13 +145,6 @@ class Import(Entry):
     characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
     """Instead of a tokenizer, an estimate; the results say that they rest on it. Neither is needed where the
     files count all tokens, those of prompts too."""
-    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
-    """Of format `counts`: generated tokens of a sample, an estimate, where the files have no such column."""
-    prompt_tokens: Count | None = None
-    """Of format `counts`: tokens of a prompt, an estimate; prompts are not counted if left out."""
-    unequal_samples: bool = False
-    """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
-    went on until something was right, the share of right ones is too high, and the report says so."""
     budgets: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     """The budgets of a published search, strictly increasing: each has solutions of its own, told apart by
     the column `budget` or by the files', and runs by `run`. Left out, the solutions are samples, of which
@@ -154,6 +155,14 @@ class Import(Entry):
     """Problems with fewer solutions are left out of the study; the policy's largest budget if left out, and
     no less than that. Of format `counts` they are refused, and budgets above what a policy has are left out
     of its curve."""
+    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    """Of format `counts`: generated tokens of a sample, an estimate, where the files have no such column."""
+    prompt_tokens: Count | None = None
+    """Of format `counts`: tokens of a prompt, an estimate; prompts are not counted if left out."""
+    unequal_samples: bool = False
+    """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
+    went on until something was right, the share of right ones is too high, and the report says so."""
+
     grades: Literal["graded", "imported"] = "graded"
     """Whether solutions are graded here, or as their files grade them; the report has how often the two
     differ."""
@@ -169,22 +178,20 @@ class Import(Entry):
 
     @model_validator(mode="after")
     def _tokens_known(self) -> "Import":
-        of_counts = ("tokens_per_sample", "prompt_tokens", "unequal_samples")
-        of_texts = (
-            "verifier", "verifiers", "tokenizer", "characters_per_token", "repetitions", "grades",
-            "selectors", "budgets", "at_most", "ignore", "step_separator", "continuation", "shuffled",
-        )  # fmt: skip
-        given = [name for name in (of_texts if self.counted else of_counts) if name in self.model_fields_set]
-        if given:
-            raise ValueError(f"{given[0]} does not go with format {self.format}")
-        if not self.counted:
+        for name in _OF_TEXTS if self.counted else _OF_COUNTS:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does not go with format {self.format}")
+        if self.counted:
+            if (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):
+                raise ValueError(
+                    "give one of tokens_per_sample (an estimate) and columns.tokens (of the files)"
+                )
+        else:
             counting = (self.tokenizer, self.characters_per_token).count(None)
             if counting == 0 or (counting == 2 and self.format != "inspect"):
                 raise ValueError(
                     "give one of tokenizer and characters_per_token: files leave tokens uncounted"
                 )
-        elif (self.tokens_per_sample is None) == ("tokens" not in (self.columns or {})):
-            raise ValueError("give one of tokens_per_sample (an estimate) and columns.tokens (of the files)")
         return self
 
     @model_validator(mode="after")
@@ -218,11 +225,6 @@ class Import(Entry):
         return self
 
     @property
-    def counted(self) -> bool:
-        """Whether the files count right samples, without their texts."""
-        return IMPORT_FORMATS[self.format].counted
-
-    @property
     def estimates_tokens(self) -> bool:
         """Whether tokens that files do not count are estimated; what a published search did not keep is."""
         rate = self.tokens_per_sample if self.counted else self.characters_per_token
@@ -232,6 +234,11 @@ class Import(Entry):
     def traits(self) -> FormatTraits:
         """What is known of the format."""
         return IMPORT_FORMATS[self.format]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the files count right samples, without their texts."""
+        return self.traits.counted
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -22,47 +22,37 @@ from isoflop.data.solutions import field
 from isoflop.errors import UserError
 
 
-def read(rows: Iterable[Row], columns: Mapping[str, str]) -> Iterator[ProblemCount]:
-    """The count of every row; raises UserError naming the row at fault.
-
-    `columns`: what the file calls those of the table above; by their own names if left out.
-    """
-    names = {name: columns.get(name, name) for name in ("problem", "samples", "correct", "tokens", "level")}
+def read(rows: Iterable[Row]) -> Iterator[ProblemCount]:
+    """The count of every row; raises UserError naming the row at fault."""
     for place, values in rows:
         samples, correct = (
-            whole_number(field(values, names[name], place), names[name], place)
-            for name in ("samples", "correct")
+            whole_number(field(values, name, place), name, place) for name in ("samples", "correct")
         )
         if samples == 0:
             raise UserError(f"{place}: 0 samples; leave the row out, for it says nothing")
-        tokens = _tokens(values, names["tokens"], place, asked="tokens" in columns)
-        level = None
-        if "level" in columns or names["level"] in values:
-            level = level_of(field(values, names["level"], place), names["level"], place)
-        yield ProblemCount(place, _problem(values, names["problem"], place), samples, correct, tokens, level)
+        tokens = _tokens(values["tokens"], place) if "tokens" in values else None
+        level = level_of(values["level"], "level", place) if "level" in values else None
+        yield ProblemCount(place, _problem(values, place), samples, correct, tokens, level)
 
 
-def _problem(values: Mapping[str, object], name: str, place: str) -> str:
+def _problem(values: Mapping[str, object], place: str) -> str:
     """An identifier as it is written; 12.0 is 12, for tables with a gap anywhere hold floats."""
-    value = field(values, name, place)
+    value = field(values, "problem", place)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-        raise UserError(f"{place}: column '{name}' is {value!r:.40}; a problem's identifier is needed")
+        raise UserError(f"{place}: column 'problem' is {value!r:.40}; a problem's identifier is needed")
     return str(value)
 
 
-def _tokens(values: Mapping[str, object], name: str, place: str, *, asked: bool) -> float | None:
-    """Tokens per sample; None where the file has no such column, unless the config names one."""
-    if not asked and name not in values:
-        return None
-    value = field(values, name, place)
+def _tokens(value: object, place: str) -> float:
+    """Tokens per sample."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
     if not 0 < number < 1e9:
-        raise UserError(f"{place}: column '{name}' is {value!r:.40}; a number of tokens above 0 is needed")
+        raise UserError(f"{place}: column 'tokens' is {value!r:.40}; a number of tokens above 0 is needed")
     return number
 
 

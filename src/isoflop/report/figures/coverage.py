@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from isoflop.claims.coverage import OK
+from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import flops_label, handle, message, policy_label, policy_panels
 from isoflop.report.figures.sizes import grid_of, panel_names, size_panels
@@ -81,3 +82,44 @@ def _decades(budgets: list[int]) -> list[int]:
     """Powers of ten within the budgets, for the axis."""
     most = int(np.floor(np.log10(max(budgets))))
     return [10**power for power in range(most + 1)]
+
+
+def coverage_pretraining(tables: Tables, spec: ReportSpec) -> Figure:
+    """The best model and number of samples at equal sums of pretraining and answers (Snell et al., Figure 9).
+
+    A column per number of problems: coverage, tokens of pretraining, and the share of compute in samples.
+    """
+    assert tables.coverage is not None
+    assert tables.coverage.pretraining is not None  # there is pretraining
+    table = tables.coverage.pretraining
+    table = table[(table["dataset"] == spec.datasets[0]) & (table["cost_model"] == spec.headline.cost_model)]
+    problems = sorted(table["problems"].unique())
+    sizes = sorted(table["parameters"].unique())
+    looks = fs.policy_styles([str(size) for size in sizes])
+    figure, grid = fs.new_figure(fs.TEXT_WIDTH, 4.6, 3, max(len(problems), 1), sharex="col", sharey="row")
+    for column, count in enumerate(problems):
+        rows = table[table["problems"] == count]
+        upper, middle, lower = (grid[row][column] for row in range(3))
+        upper.fill_between(
+            rows["flops"], rows["coverage_low"], rows["coverage_high"], color=fs.INK, alpha=0.12, linewidth=0
+        )
+        for size in sizes:
+            own = rows[rows["parameters"] == size]
+            for ended, part in own.groupby(own["ended"].astype(str).str.lower() == "true"):
+                marks = looks[str(size)].plot() | {"linestyle": "none", "markersize": 3.2}
+                marks |= (
+                    {"markerfacecolor": "white", "markeredgecolor": looks[str(size)].color} if ended else {}
+                )
+                upper.plot(part["flops"], part["coverage"], **marks)
+                middle.plot(part["flops"], part["tokens"], **marks)
+                lower.plot(part["flops"], part["inference_share"], **marks)
+        upper.set_title(f"{count:.0e} problems".replace("e+0", "e").replace("e+", "e"), loc="left")
+        middle.set_yscale("log")
+        for axes in (upper, middle, lower):
+            fs.flops_axis(axes)
+    fs.percent_axis(grid[0][0], "coverage (%)")
+    grid[1][0].set_ylabel("pretraining tokens")
+    fs.percent_axis(grid[2][0], "spent on samples (%)")
+    figure.supxlabel("FLOPs of pretraining and samples together", fontsize=7.5)
+    fs.legend_above(figure, [handle(looks[str(size)], size_label(float(size)), line=False) for size in sizes])
+    return figure

@@ -22,7 +22,11 @@ from isoflop.report.figures.allocation import (
     exchange_curves_figure,
     exchange_figure,
 )
-from isoflop.report.figures.coverage import coverage_by_size, coverage_forecast
+from isoflop.report.figures.coverage import (
+    coverage_by_size,
+    coverage_forecast,
+    coverage_pretraining,
+)
 from isoflop.report.figures.panels import (
     bars,
     error_band,
@@ -77,6 +81,7 @@ def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
         "optimal_size": optimal_size,
         "coverage_by_size": coverage_by_size,
         "coverage_forecast": coverage_forecast,
+        "coverage_pretraining": coverage_pretraining,
         "majority_weighted": majority_weighted,
         "accuracy_by_level": accuracy_by_level,
         "saturation": saturation,

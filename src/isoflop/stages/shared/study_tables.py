@@ -9,7 +9,7 @@ from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Coverage, Revised, Tables, without_length
-from isoflop.report.spec import COVERAGE_TABLES, ReportSpec
+from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES, ReportSpec
 from isoflop.tables import COUNTS
 
 _KEYS = (
@@ -52,7 +52,9 @@ def _coverage(results: Path, spec: ReportSpec) -> Coverage:
     counts = (read_table(results / "counts" / f"{name}.parquet", COUNTS) for name in spec.counted)
     found = (table_metadata(table).get("unequal") for table in counts)
     unequal = {str(policy) for policies in found if isinstance(policies, list) for policy in policies}
-    return Coverage(crossings, forecast, tuple(sorted(unequal)))
+    names = PRETRAINING_TABLES if spec.pretraining else ()
+    pretraining = next((read_csv(results / "tables" / name) for name in names), None)
+    return Coverage(crossings, forecast, tuple(sorted(unequal)), pretraining)
 
 
 def _choice(results: Path) -> Choice:
