@@ -52,7 +52,7 @@ REVISIONS = RevisionPlan(PLAN)
 REPORT_PLAN = ReportPlan(PLAN)
 
 
-# Not before: a dry run asks no hub for anything.
+# Checked here and not while parsing, so that a dry run works with unpinned models and files.
 onstart:
     if faults := unpinned(CONFIG):
         raise WorkflowError("\n".join(faults))

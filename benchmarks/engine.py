@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--problems", type=int, default=25)
     parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=2048, help="requests under way at once, for ours")
+    parser.add_argument("--batch-size", type=int, default=2048, help="requests in flight at once, for ours")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -15,15 +15,20 @@ import time
 
 import torch
 
-from isoflop.config.generators import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
+from isoflop.config.generators import TreeSearch
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
+from isoflop.search.algorithms.beam import Beam
+from isoflop.search.algorithms.dvts import Dvts
+from isoflop.search.algorithms.lookahead import Lookahead
+from isoflop.search.algorithms.mcts import Mcts
+from isoflop.search.algorithms.rebase import Rebase
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 
 def _prompts(count: int, seed: int) -> list[str]:

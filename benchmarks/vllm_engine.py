@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=50)
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--chunk", type=int, default=25, help="problems per chunk of the stage")
-    parser.add_argument("--batch-size", type=int, default=256, help="requests under way at once")
+    parser.add_argument("--batch-size", type=int, default=256, help="requests in flight at once")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     entry = PolicyEntry(model=options.model, engine="vllm")

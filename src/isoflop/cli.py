@@ -204,8 +204,8 @@ def _rehearse_arguments(parser: argparse.ArgumentParser) -> None:
 def _rehearse(options: argparse.Namespace) -> None:
     from isoflop.rehearsal.run import prepare_checked, rehearse  # noqa: PLC0415
 
-    laid_over = prepare_checked(options.config, options.folder, options.engine)
-    rehearse(snakemake_command([options.config, str(laid_over)], options.snakemake), laid_over)
+    override_file = prepare_checked(options.config, options.folder, options.engine)
+    rehearse(snakemake_command([options.config, str(override_file)], options.snakemake), override_file)
 
 
 def _pin(options: argparse.Namespace) -> None:
@@ -246,7 +246,7 @@ COMMANDS = {
     "pin": Command("fill in what a config leaves unpinned, from the Hugging Face hub", _one_config, _pin),
     "run": Command("run an experiment; further arguments go to snakemake", _run_arguments, _run),
     "show": Command("headline, report and tables of a finished experiment", _configs, _show),
-    "docs": Command("write README, references and the pages of studies anew", _docs_arguments, _docs),
+    "docs": Command("rewrite README, references and the pages of studies", _docs_arguments, _docs),
 }
 CONTENTS = {
     "Before a run": ("check", "diff", "plan", "rehearse", "pin"),

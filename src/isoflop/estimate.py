@@ -58,3 +58,25 @@ def size_label(params: float) -> str:
             count = params / scale
             return f"{count:.0f}{unit}" if count >= 10 else f"{count:.2g}{unit}"
     return f"{params / 1e3:.2g}k"
+
+
+def fraction(value: float) -> str:
+    """Six decimals, without a minus sign before zero.
+
+    Parameters
+    ----------
+    value
+        Of any sign.
+    """
+    return f"{round(value, 6) + 0.0:.6f}"
+
+
+def number(value: float | None) -> str:
+    """Six significant digits.
+
+    Parameters
+    ----------
+    value
+        Empty where it is None, nan or infinite: not determined.
+    """
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"

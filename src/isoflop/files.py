@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
-from isoflop.tables import PROBLEMS, PUBLISHED_CORRECT
+from isoflop.tables import LATER, PROBLEMS, PUBLISHED_CORRECT
 
 Model = TypeVar("Model", bound=BaseModel)
 Problem = tuple[str, str]
@@ -48,15 +48,31 @@ def write_table(
     path: str | Path, columns: dict[str, list[object]], schema: pa.Schema, metadata: dict[str, object]
 ) -> None:
     """Write columns as a Parquet table of exactly `schema`; `metadata` goes in as JSON under `isoflop`."""
+    absent: list[object] = [None] * len(next(iter(columns.values())))
+    columns = dict.fromkeys(LATER & set(schema.names), absent) | columns
     write_columns(path, pa.table(columns, schema=schema), schema, metadata)
 
 
 def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata: dict[str, object]) -> None:
     """Write an Arrow table as `write_table` does."""
-    table = table.cast(schema)
+    table = with_later(table, schema).cast(schema)
     table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def is_of(found: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether a file's columns are those of `schema`; those that came later may be missing."""
+    wanted = [field for field in schema if field.name in found.names or field.name not in LATER]
+    return bool(found.equals(pa.schema(wanted), check_metadata=False))
+
+
+def with_later(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of `schema` that came after it was written, all null."""
+    for field in schema:
+        if field.name in LATER and field.name not in table.schema.names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names) if set(schema.names) == set(table.schema.names) else table
 
 
 def read_table(
@@ -74,19 +90,21 @@ def read_table(
         of_files = found_schema.get_field_index(PUBLISHED_CORRECT.name)
         if of_files >= 0 and PUBLISHED_CORRECT.name not in schema.names:
             found_schema = found_schema.remove(of_files)
-        table = file.read(columns or found_schema.names)
+        later = LATER - set(found_schema.names)
+        table = file.read([one for one in columns or found_schema.names if one not in later])
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if further:
         found_schema = pa.schema(list(found_schema)[: len(schema)])
-    if not found_schema.equals(schema, check_metadata=False):
+    if not is_of(found_schema, schema):
         found = {field.name: str(field.type) for field in found_schema}
         wanted = {field.name: str(field.type) for field in schema}
         differing = sorted(
             name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
         )
         raise UserError(f"{path}: columns differ from what this stage reads: {', '.join(differing)}")
-    return table
+    asked = schema if columns is None else [field for field in schema if field.name in columns]
+    return with_later(table, pa.schema(asked))
 
 
 def read_prompts(path: str | Path) -> list[Problem]:

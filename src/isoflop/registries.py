@@ -1,4 +1,4 @@
-"""What goes by a name in the config and may come from any package: selectors, aggregations, formats, costs.
+"""What goes by a name in the config and may come from any package: searches, verifiers, selectors, costs.
 
 A registry finds its members by itself: those of isoflop are the modules of one of its packages, those of
 other packages their entry points of the registry's group. A new one is one new file. Nothing is imported
@@ -15,15 +15,14 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from isoflop.errors import UserError
 from isoflop.messages import suggest
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # What curves.csv calls so, since before other costs were in it.
 _PER_PROBLEM = ("tokens", "seconds")
 # Members that do not say where they belong in reports come after those that do.
@@ -34,12 +33,42 @@ LAST = 1000
 class Registered:
     """What every member of a registry has.
 
-    `name`: in the config and in tables, small letters and underscores. `order`: place in lists and reports,
-    rising; ties by name.
+    `name`: in the config and in tables, small letters, digits and underscores (of a kind of entry, hyphens
+    too: `spelt` is the pattern, and says so in words). `order`: place in lists and reports, rising; ties by
+    name.
     """
 
     name: str
     order: int = LAST
+    spelt: ClassVar[tuple[str, str]] = (r"[a-z][a-z0-9_]*", "small letters, digits and underscores")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryKind(Registered):
+    """A kind of entry of the config, which names it by the key `kind`.
+
+    `entry`: its keys. Raises UserError where they are those of another kind.
+    """
+
+    entry: type[BaseModel]
+    spelt: ClassVar[tuple[str, str]] = (r"[a-z][a-z0-9_-]*", "small letters, digits, - and _")
+
+    def __post_init__(self) -> None:
+        field = self.entry.model_fields.get("kind")
+        if field is None or get_args(field.annotation) != (self.name,):
+            raise UserError(f"{self.entry.__name__}: give it the key `kind: Literal[{self.name!r}]`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifierTraits(EntryKind):
+    """What the config and rehearsals know of a kind of verifier.
+
+    `learnt_here`: whether a model of stage train is of this kind. `vllm_task`: what vLLM's pooling is asked
+    for; None where it runs no such model.
+    """
+
+    learnt_here: bool = False
+    vllm_task: Literal["token_embed", "token_classify", "classify"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +216,11 @@ class Registry(Generic[_Member]):
             raise UserError(
                 f"{self._called(entry)}: is no {self._kind.__name__}; repair or remove its package"
             )
-        if member.name != entry.name or not _NAME.fullmatch(member.name):
+        pattern, words = member.spelt
+        if member.name != entry.name or not re.fullmatch(pattern, member.name):
             raise UserError(
                 f"{self._called(entry)}: calls itself {member.name!r}; give it the name of its entry point, "
-                "in small letters and underscores"
+                f"in {words}"
             )
         return member
 
@@ -208,6 +238,29 @@ STEP_AGGREGATIONS = Registry(
 IMPORT_FORMATS = Registry(
     "import format", "isoflop.import_formats", "isoflop.data.formats", "FORMAT", FormatTraits
 )
+SEARCHES = Registry("search", "isoflop.searches", "isoflop.search.algorithms", "SEARCH", EntryKind)
+VERIFIERS = Registry(
+    "kind of verifier", "isoflop.verifiers", "isoflop.verifiers.kinds", "VERIFIER", VerifierTraits
+)
+
+
+def entries(
+    registry: Registry[Any], base: type[BaseModel], *beside: type[BaseModel]
+) -> tuple[type[BaseModel], ...]:
+    """The keys of all kinds of a registry, in their order.
+
+    `beside`: the entries of further kinds, which stand in the same place of a config. Raises UserError for
+    keys that are no `base`, and for a name that one of these has.
+    """
+    taken = {name for entry in beside for name in get_args(entry.model_fields["kind"].annotation)}
+    for name, kind in registry.members.items():
+        if not issubclass(kind.entry, base):
+            raise UserError(f"{registry.noun} {name!r}: its entry is no {base.__name__}; make it one")
+        if name in taken:
+            raise UserError(f"{registry.noun} {name!r}: the name is taken; give it another one")
+    return tuple(kind.entry for kind in registry.members.values())
+
+
 COST_MODELS = Registry("cost model", "isoflop.cost_models", "isoflop.costs.models", "COST_MODEL", CostTraits)
 
 # The cost models that curves of every study are fitted against, and those its claims are tested under.

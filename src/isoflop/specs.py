@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from isoflop.config.base import Grader
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import Revisions, Sampled, Searched
+from isoflop.config.generators import Revisions, Sampled
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import ModelSize, Policy
+from isoflop.config.study import Running, Searched
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
-from isoflop.config.verifiers import ImportedVerifier, RunningOne
+from isoflop.config.verifiers import ImportedVerifier
 from isoflop.costs.shape import Terms
 from isoflop.registries import CostModelName, SelectorName
 
@@ -57,13 +58,17 @@ class SampleSpec(Spec):
 
 
 class SearchSpec(Spec):
-    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's."""
+    """Trees of one search at one budget, the generator's only one; `seed` is the experiment's.
+
+    `plugins`: digests of the files of searches and verifiers of other packages, whose versions are not here.
+    """
 
     policy: Policy
-    verifier: RunningOne
+    verifier: Running
     generator: Searched
     seed: int
     version: int
+    plugins: Mapping[str, str] = {}
 
 
 class GatherTreesSpec(Spec):
@@ -146,11 +151,15 @@ class CoverageSpec(Spec):
 
 
 class ScoreSpec(Spec):
-    """Scores of one verifier for one table of candidates; `step_tag` is the policy's."""
+    """Scores of one verifier for one table of candidates; `step_tag` is the policy's.
 
-    verifier: RunningOne
+    `plugins`: the digest of the verifier's file where it is of another package.
+    """
+
+    verifier: Running
     step_tag: str | None = None
     version: int
+    plugins: Mapping[str, str] = {}
 
 
 class GradeSpec(Spec):

@@ -33,16 +33,20 @@ CANDIDATES = pa.schema(
         pa.field("tokens", pa.int32(), nullable=False),  # generated, the end token included
         pa.field("logprob", pa.float32()),  # natural log, at temperature 1
         pa.field("source", pa.string()),  # the file and row that an imported candidate comes from
-        # Of a search, which is run anew at every budget, several times; null where every budget is a subset.
+        # Of a search, run at every budget, several times; null where a budget is a subset.
         # Of revisions, the chain (`run`, from 0) and the answer's place in it (`budget`, from 1).
         pa.field("budget", pa.int32()),
         pa.field("run", pa.int32()),
+        # Of `tokens`, how many are thoughts (isoflop.thinking); null where nobody counted, as in searches.
+        pa.field("thinking_tokens", pa.int32()),
     ]
 )
 
 # Imported candidates whose files grade them have one column more; readers of CANDIDATES pass over it.
 PUBLISHED_CORRECT = pa.field("published_correct", pa.bool_())
 GRADED_CANDIDATES = CANDIDATES.append(PUBLISHED_CORRECT)
+# Columns that came later: a table without them is read as if nobody knew.
+LATER = frozenset({"thinking_tokens"})
 
 # What a search took for one problem at one budget in one run, in tokens (isoflop.search.driver.Usage), and
 # how many samples it counts as by its paper's rule. Seconds are the job's, shared by generated tokens.

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from isoflop.config.datasets import GithubSource
-from isoflop.config.generators import Beam, Lookahead
 from isoflop.config.loading import load_config
 from isoflop.config.study import Config
 from isoflop.data.loading import load_repository
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.rehearsal.tiny_verifiers import LLAMA_TEMPLATE, SPECIAL, byte_tokenizer
+from isoflop.search.algorithms.beam import Beam
+from isoflop.search.algorithms.lookahead import Lookahead
 from isoflop.search.registry import nominal_samples
 
 ROOT = Path(__file__).parents[2]

@@ -165,10 +165,19 @@ def test_the_generic_table(row: dict[str, Any], steps: Any, scores: Any) -> None
         ({"problem_id": "p1", "text": "a", "step_scores": [0.5, 0.5]}, "1 steps but 2 step scores"),
         ({"problem_id": "p1", "text": "a", "finish": "eos"}, "finish is 'eos'"),
         ({"problem_id": "p1", "steps": []}, "steps is an empty list"),
+        ({"problem_id": "p1", "text": "a", "tokens": 5, "thinking_tokens": 6}, "6 thinking tokens of 5"),
+        ({"problem_id": "p1", "text": "a", "thinking_tokens": "five"}, "'five' is not a number of tokens"),
     ],
 )
 def test_generic_rows_at_fault(row: dict[str, Any], said: str) -> None:
     assert said in refusal("table", row)
+
+
+@pytest.mark.parametrize(("given", "thinking"), [(None, None), (-1, None), (0, 0), (7, 7), (9, 9)])
+def test_thinking_tokens_of_the_generic_table_are_some_of_all(given: Any, thinking: int | None) -> None:
+    row = {"problem_id": "p1", "text": "It is 5.", "tokens": 9, "thinking_tokens": given}
+    [found] = read("table", row)
+    assert (found.tokens, found.thinking) == (9, thinking)
 
 
 PROBLEMS = [Target("p1", "What is 2 + 3?", "5"), Target("p2", "What is 4 + 4?", "8")]

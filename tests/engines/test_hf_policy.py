@@ -11,13 +11,13 @@ from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import CLOSE, TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, load_policy
 from isoflop.errors import UserError
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 PROMPTS = [problem.prompt + "\n" for problem in generate_problems("dev", 10, seed=5)]
 

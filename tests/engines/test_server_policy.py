@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback_server import Fault, LoopbackServer, drop, hang, status
+from loopback_server import Fault, LoopbackServer, RefusedError, drop, hang, status
 from problem_tables import write_problems
 from transformers import AutoTokenizer
 
@@ -122,8 +122,61 @@ def test_a_request_leaves_nothing_to_the_servers_defaults(server: LoopbackServer
     assert greedy == common | own | {"stop": ["\n"]}
 
 
+def test_filters_are_tried_once_and_sent(server: LoopbackServer) -> None:
+    policy = connect(server)
+    server.bodies.clear()
+    requests = [
+        GenerationRequest(PROMPTS[0], 5, 30, top_k=20, min_p=0.05),
+        GenerationRequest(PROMPTS[1], 5, 31, temperature=0.0, top_k=20, min_p=0.05),
+        GenerationRequest(PROMPTS[2], 5, 32),
+    ]
+    policy.generate(requests)
+    sent = {body["max_tokens"]: (body["top_k"], body["min_p"], body["top_p"]) for body in server.asked}
+    assert sent == {30: (20, 0.05, 1.0), 31: (-1, 0.0, 1.0), 32: (-1, 0.0, 1.0)}
+    tried = [(body["top_k"], body["min_p"]) for body in server.bodies if body["max_tokens"] == 8]
+    assert tried == [(-1, 0.0), (1, 0.0), (-1, 1.0)]
+    policy.generate(requests)
+    assert sum(body["max_tokens"] == 8 for body in server.bodies) == 3
+    policy.close()
+
+
+@pytest.mark.parametrize("name", ["top_k", "min_p"])
+def test_a_server_that_takes_no_notice_of_a_filter_is_refused(server: LoopbackServer, name: str) -> None:
+    policy = connect(server)
+
+    def ignore(body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if body[name] not in (1, 1.0):
+            return answer
+        choice = server.complete(body | {name: -1})["choices"][0]
+        # Such tokens are less probable than the most probable ones.
+        choice["logprobs"]["token_logprobs"] = [-9.0] * len(choice["token_ids"])
+        return answer | {"choices": [choice]}
+
+    server.edit = ignore
+    with pytest.raises(UserError, match=f"takes no notice of {name}; leave it out of the generator"):
+        policy.generate([GenerationRequest(PROMPTS[0], 5, 30, top_k=20)])
+    assert not server.asked
+    # Without one it is as good as any.
+    assert policy.generate(REQUESTS[:2])
+    policy.close()
+
+
+def test_a_server_that_refuses_a_filter_is_refused_by_its_name(server: LoopbackServer) -> None:
+    policy = connect(server)
+
+    def refuse(body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if body["min_p"]:
+            raise RefusedError("min_p is not supported")
+        return answer
+
+    server.edit = refuse
+    with pytest.raises(UserError, match=r"400 .*\(min_p is not supported\); it refuses min_p, which"):
+        policy.generate([GenerationRequest(PROMPTS[0], 5, 30, min_p=0.1)])
+    policy.close()
+
+
 @pytest.mark.parametrize("steps", [1, 3])
-def test_steps_end_at_separators_whatever_is_under_way(server: LoopbackServer, steps: int) -> None:
+def test_steps_end_at_separators_whatever_is_in_flight(server: LoopbackServer, steps: int) -> None:
     requests = [
         GenerationRequest(prompt, seed, 60, separator="\n", steps=steps)
         for prompt in PROMPTS
@@ -162,7 +215,7 @@ def test_what_is_written_after_the_last_step_in_one_go_is_dropped(server: Loopba
     policy.close()
 
 
-def test_concurrency_and_batch_size_bound_what_is_under_way(server: LoopbackServer) -> None:
+def test_concurrency_and_batch_size_bound_what_is_in_flight(server: LoopbackServer) -> None:
     for concurrency, batch_size in ((3, 64), (64, 2)):
         server.most_at_once = 0
         policy = connect(server, batch_size, concurrency=concurrency)
@@ -171,12 +224,12 @@ def test_concurrency_and_batch_size_bound_what_is_under_way(server: LoopbackServ
         assert 1 <= server.most_at_once <= min(concurrency, batch_size)
 
 
-def test_more_requests_join_those_under_way(server: LoopbackServer) -> None:
+def test_more_requests_join_those_in_flight(server: LoopbackServer) -> None:
     policy = connect(server)
     asked = list(REQUESTS[2:10])
     told: list[int] = []
 
-    def more(finished: Any, under_way: int) -> list[GenerationRequest]:
+    def more(finished: Any, in_flight: int) -> list[GenerationRequest]:
         told.extend(number for number, _ in finished)
         return [asked.pop(0)] if asked else []
 

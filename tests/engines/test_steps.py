@@ -18,13 +18,15 @@ from isoflop.engines.steps import split_steps, tokens_per_step
         ("\na\n", "\n", ["\na\n"]),
         ("## Step 1\nx\n\n## Step 2\ny", "\n\n", ["## Step 1\nx\n\n", "## Step 2\ny"]),
         ("a\n\n", "\n\n", ["a\n\n"]),
+        ("a\r\n\r\nb\r\nc\n\nd", "\n\n", ["a\r\n\r\n", "b\r\nc\n\n", "d"]),
+        ("a\r\nb", "\n", ["a\r\n", "b"]),
     ],
 )
 def test_split_steps(text: str, separator: str, steps: list[str]) -> None:
     assert split_steps(text, separator) == steps
 
 
-@given(st.text(alphabet="ab \n", max_size=30), st.sampled_from(["\n", "\n\n"]))
+@given(st.text(alphabet="ab \r\n", max_size=30), st.sampled_from(["\n", "\n\n"]))
 def test_steps_are_the_text_and_none_is_blank(text: str, separator: str) -> None:
     steps = split_steps(text, separator)
     assert "".join(steps) == text
@@ -44,3 +46,15 @@ def test_every_token_is_in_the_step_of_its_first_character(pieces: list[str], st
     assert sum(counts) == len(pieces) + stopped
     if not stopped:
         assert counts == expected
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b.", ".", "c\n", "x. y"])), max_size=12))
+def test_pieces_without_their_spaces_are_in_the_same_steps(words: list[tuple[bool, str]]) -> None:
+    """Some tokenizers leave the space before a word out of its piece: ". " is in the text alone."""
+    whole = [" " * (spaced and place > 0) + word for place, (spaced, word) in enumerate(words)]
+    text = "".join(whole)
+    steps = split_steps(text, ". ")
+    counts = tokens_per_step([word for _, word in words], steps, ". ")
+    assert sum(counts) == len(words)
+    if len(split_steps("".join(word for _, word in words), ". ")) != len(steps):
+        assert counts == tokens_per_step(whole, steps, ". ")

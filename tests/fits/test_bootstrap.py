@@ -1,10 +1,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from isoflop.errors import UserError
 from isoflop.fits.bootstrap import (
     accuracy_interval,
+    common_problems,
     difference_interval,
     known_interval,
     percentile_interval,
@@ -126,3 +129,11 @@ def test_means_over_a_subset_are_those_of_its_own_problems():
     assert means == pytest.approx(np.array([[0.5, 0.5, np.nan], [0.5, 0.5, np.nan]]), nan_ok=True)
     assert known_interval(means[0]) == (0.5, 0.5)
     assert known_interval(np.array([-np.inf, np.nan, 1.0])) == (-np.inf, 1.0)
+
+
+def test_common_problems_are_those_of_all_tables_of_a_data_set() -> None:
+    tables = [pd.DataFrame({"problem_id": list(names), "credit": 0.0}) for names in ("abc", "bcd", "x")]
+    found = common_problems(["d", "d", "e"], tables)
+    assert [table["problem_id"].tolist() for table in found] == [["b", "c"], ["b", "c"], ["x"]]
+    with pytest.raises(UserError, match="problems: none of d is in all pools"):
+        common_problems(["d", "d"], [tables[0], tables[2]])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from isoflop.fits.fitting import Fit
 from isoflop.fits.scaling_laws import (
-    Fit,
     fit_coverage_power_law,
     fit_exponential_in_compute,
     fit_exponential_saturation,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
+from isoflop.fits.fitting import Fit
 from isoflop.fits.frontier import MeasuredCurve, budget_grid, error_at, pareto, policy_frontier, with_single
 from isoflop.fits.optimal_size import size_law
 from isoflop.fits.scaling_laws import (
-    Fit,
     akaike_weights,
     fit_coverage_power_law,
     fit_exponential_in_compute,

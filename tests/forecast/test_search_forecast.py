@@ -7,7 +7,8 @@ import pytest
 from pydantic import TypeAdapter
 from scripted import play
 
-from isoflop.config.generators import AnySearch, Searched
+from isoflop.config.generators import TreeSearch
+from isoflop.config.study import Searched
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores
 from isoflop.forecast.tokens import Lengths, expected_use, step_ends
@@ -28,8 +29,8 @@ SEARCHES: dict[str, dict[str, Any]] = {
 BUDGETS = (4, 8, 16, 64)
 
 
-def search(name: str, budget: int, **settings: Any) -> AnySearch:
-    one: AnySearch = TypeAdapter(Searched).validate_python(
+def search(name: str, budget: int, **settings: Any) -> TreeSearch:
+    one: TreeSearch = TypeAdapter(Searched).validate_python(
         {**LIMITS, **SEARCHES[name], "budgets": (budget,), **settings}
     )
     return one

@@ -197,7 +197,7 @@ def test_warm_stages_are_the_stages_with_their_own_errors_and_codes(tmp_path: Pa
     columns = {name: [] for name in CANDIDATES.names} | {
         "problem_id": ["a"], "candidate": [0], "steps": [["The answer is 2."]], "step_tokens": [[4]],
         "finish": ["stop"], "prompt_tokens": [3], "tokens": [4], "logprob": [0.0],
-        "source": [None], "budget": [None], "run": [None],
+        "source": [None], "budget": [None], "run": [None], "thinking_tokens": [None],
     }  # fmt: skip
     write_table(tmp_path / "candidates.parquet", columns, CANDIDATES, {})
     spec = GradeSpec(grader="number", code="").model_dump_json()

@@ -49,7 +49,7 @@ def test_imported_files_that_mark_no_solution_as_cut_do_not_say() -> None:
     assert silent.finished_no_answer == 0.5
     assert (
         samples_csv([silent], "study").splitlines()[1]
-        == "study,math,a,b,2,0.500000,,0.500000,0.000000,15,true"
+        == "study,math,a,b,2,0.500000,,0.500000,0.000000,15,,true"
     )
     assert counts_table([silent]).rows[0][4].text == "–"
     assert [text[:8] for text in unread_sentences([silent], "math")] == ["Solution"]
@@ -61,10 +61,34 @@ def test_the_table_has_a_row_per_pool_with_plain_columns() -> None:
     text = samples_csv([pool(no_answer=2 / 3), pool(policy="llama-3b")], "study")
     assert text.splitlines() == [
         "experiment,dataset,policy,generator,candidates,no_answer,unfinished,finished_no_answer,too_long,"
-        "tokens,tokens_estimated",
-        "study,math,llama-1b,published,1500,0.666667,0.000000,0.000000,0.000000,250.4,false",
-        "study,math,llama-3b,published,1500,0.000000,0.000000,0.000000,0.000000,250.4,false",
+        "tokens,thinking_tokens,tokens_estimated",
+        "study,math,llama-1b,published,1500,0.666667,0.000000,0.000000,0.000000,250.4,,false",
+        "study,math,llama-3b,published,1500,0.000000,0.000000,0.000000,0.000000,250.4,,false",
     ]
+
+
+def test_thinking_tokens_are_told_where_all_of_them_are_known() -> None:
+    ends = {"finished": np.array([True, True]), "answered": np.array([True, True]), "too_long": 0}
+    ends |= {"tokens": np.array([1000, 400]), "tokens_estimated": False}
+    thinks = counted(("math", "qwq", "sampling"), thinking=np.array([900.0, 250.0]), **ends)
+    plain = counted(("math", "llama", "sampling"), thinking=np.array([0.0, 0.0]), **ends)
+    unknown = counted(("math", "api", "published"), thinking=np.array([900.0, np.nan]), **ends)
+    rows = samples_csv([thinks, plain, unknown], "study").splitlines()
+    assert [row.split(",")[-3:] for row in rows] == [
+        ["tokens", "thinking_tokens", "tokens_estimated"],
+        ["700", "575", "false"],
+        ["700", "0", "false"],
+        ["700", "", "false"],
+    ]
+    table = counts_table([thinks, plain, unknown])
+    assert table.header[-2:] == ["Tokens", "Thinking"]
+    assert [[cell.text for cell in row[-2:]] for row in table.rows] == [
+        ["700", "575"],
+        ["700", "0"],
+        ["700", "–"],
+    ]
+    # Where no model thinks there is nothing to tell.
+    assert counts_table([plain, unknown]).header[-1] == "Tokens"
 
 
 def test_a_share_above_two_percent_is_told_with_its_pool() -> None:

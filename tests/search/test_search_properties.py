@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import children, play, tree
 
-from isoflop.search.beam import beam_search
-from isoflop.search.mcts import mcts
-from isoflop.search.rebase import allocate_round, allocate_sequential, rebase
+from isoflop.search.algorithms.mcts import mcts
+from isoflop.search.algorithms.rebase import allocate_round, allocate_sequential, rebase
+from isoflop.search.beams import beam_search
 from isoflop.search.tree import ROOT
 
 REWARDS = st.lists(st.floats(0, 1), min_size=1, max_size=20)

@@ -6,10 +6,11 @@ from collections import Counter
 import pytest
 from scripted import children, play, texts, tree
 
-from isoflop.config.generators import Beam, Dvts
-from isoflop.search.beam import beam_search
-from isoflop.search.mcts import mcts
-from isoflop.search.rebase import allocate_round, allocate_sequential, balance, rebase
+from isoflop.search.algorithms.beam import Beam
+from isoflop.search.algorithms.dvts import Dvts
+from isoflop.search.algorithms.mcts import mcts
+from isoflop.search.algorithms.rebase import allocate_round, allocate_sequential, balance, rebase
+from isoflop.search.beams import beam_search
 from isoflop.search.registry import new_tree, start
 from isoflop.search.tree import ROOT, Grow, Look, Step, best_first
 

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 
 from isoflop.errors import UserError
 from isoflop.selection.aggregation import aggregate_steps
+from isoflop.selection.ballots import limit_bounds, make_ballot
 from isoflop.selection.best_of_k import best_of_k, coverage_of_counts, missing_probability, pass_at_k
-from isoflop.selection.voting import (
-    _monte_carlo,
-    draws_needed,
-    limit_bounds,
-    majority_exact,
-    make_ballot,
-    vote_credits,
-)
+from isoflop.selection.voting import _monte_carlo, draws_needed, majority_exact, vote_credits
 
 # name: classes, right class, weights, budget, majority, weighted
 VOTES = {

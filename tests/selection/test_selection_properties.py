@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 
 from isoflop.registries import STEP_AGGREGATIONS
 from isoflop.selection.aggregation import aggregate_steps
+from isoflop.selection.ballots import Ballot, limit_bounds, make_ballot, whole_pool_vote
 from isoflop.selection.best_of_k import best_of_k, pass_at_k
-from isoflop.selection.voting import (
-    Ballot,
-    _monte_carlo,
-    limit_bounds,
-    majority_exact,
-    make_ballot,
-    vote_credits,
-    whole_pool_vote,
-)
+from isoflop.selection.voting import _monte_carlo, majority_exact, vote_credits
 
 # A busy machine must not fail a property.
 unhurried = settings(deadline=None)

@@ -13,8 +13,8 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata, write_table
-from isoflop.fits.bootstrap import accuracy_interval
-from isoflop.fits.curves import CreditsInput, Curve, FitSpec, Resampling, build_curves
+from isoflop.fits.bootstrap import Resampling, accuracy_interval
+from isoflop.fits.curves import CreditsInput, Curve, FitSpec, build_curves
 from isoflop.fits.differences import DIFFERENCES_COLUMNS, EQUAL_COMPUTE, GREEDY
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import parameters, read_evidence

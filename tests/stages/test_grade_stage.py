@@ -3,6 +3,8 @@
 import json
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from isoflop.errors import UserError
@@ -70,6 +72,42 @@ def test_numbers_are_graded_row_by_row(tmp_path, capsys):
     assert [row["correct"] for row in grades] == [True, False, False, True, False, False, False, True]
     assert (metadata["candidates"], metadata["answered"], metadata["undecided"]) == (8, 5, 0)
     assert capsys.readouterr().err == "grade: 8 candidates, 5 answered, 3 correct, 0 comparisons undecided\n"
+
+
+def test_thoughts_that_never_end_are_no_answer_even_where_the_prompt_opened_them(tmp_path):
+    rows = [("a", ["So the answer is 4.\n"], "length")] * 3
+    write_problems(tmp_path / "problems.parquet", {"a": "4"})
+    write_candidates(tmp_path / "candidates.parquet", rows)
+    table = pq.read_table(tmp_path / "candidates.parquet")
+    place = table.schema.get_field_index("thinking_tokens")
+    # Of one token each: all thoughts, no thoughts, not counted.
+    counts = pa.chunked_array([pa.array([1, 0, None], pa.int32())])
+    pq.write_table(
+        table.set_column(place, table.schema.field(place), counts), tmp_path / "candidates.parquet"
+    )
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    main([json.dumps({"grader": "number", "code": "test"}), *paths])
+    assert read_table(paths[2], GRADES)["answer"].to_pylist() == [None, "4", "4"]
+
+
+def test_a_table_of_before_thoughts_were_counted_is_read(tmp_path):
+    rows = [("a", ["The answer is 4.\n"], "stop")]
+    write_problems(tmp_path / "problems.parquet", {"a": "4"})
+    write_candidates(tmp_path / "candidates.parquet", rows)
+    table = pq.read_table(tmp_path / "candidates.parquet")
+    pq.write_table(table.drop_columns(["thinking_tokens"]), tmp_path / "candidates.parquet")
+    found = read_table(tmp_path / "candidates.parquet", CANDIDATES)
+    assert found.schema.equals(CANDIDATES)
+    assert found["thinking_tokens"].to_pylist() == [None]
+    few = read_table(tmp_path / "candidates.parquet", CANDIDATES, ["candidate", "thinking_tokens"])
+    assert few.to_pylist() == [{"candidate": 0, "thinking_tokens": None}]
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    main([json.dumps({"grader": "number", "code": "test"}), *paths])
+    assert read_table(paths[2], GRADES)["answer"].to_pylist() == ["4"]
+    # Any other column must be there.
+    pq.write_table(table.drop_columns(["run"]), tmp_path / "candidates.parquet")
+    with pytest.raises(UserError, match="columns differ from what this stage reads: run"):
+        read_table(tmp_path / "candidates.parquet", CANDIDATES)
 
 
 def test_latex_is_graded_up_to_equivalence_and_undecided_comparisons_are_counted(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 
 from isoflop.config.loading import build_config
 from isoflop.config.models import Policy, Server
-from isoflop.config.verifiers import MathShepherd
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.pipeline.plan import Plan
@@ -17,6 +16,7 @@ from isoflop.stages.shared import models
 from isoflop.stages.shared.gpus import visible_devices
 from isoflop.stages.shared.models import assign_devices, devices_for
 from isoflop.stages.shared.runtime import Runtime
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 
 def _one(gpus: int, share: float = 0.9) -> VllmSettings:

@@ -10,7 +10,6 @@ import pytest
 from problem_tables import write_problems
 
 from isoflop.config.generators import ChainWriting
-from isoflop.config.verifiers import CausalOrm
 from isoflop.costs import ModelShape
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
 from isoflop.errors import UserError
@@ -24,6 +23,7 @@ from isoflop.stages.shared.models import open_policy
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import CANDIDATES, LABELS, PROBLEMS, SCORES
 from isoflop.training.word_tokenizer import build_tokenizer
+from isoflop.verifiers.kinds.causal_orm import CausalOrm
 from isoflop.verifiers.layouts import token_id
 
 
@@ -318,7 +318,7 @@ def test_missing_arguments_are_refused_with_the_usage(stage: ModuleType) -> None
 
 
 def test_the_tag_of_an_outcome_verifier_is_after_the_whole_solution(model: str) -> None:
-    from isoflop.verifiers.layouts import tag_solutions
+    from isoflop.verifiers.registry import tag_solutions
 
     tokenizer = build_tokenizer()
     entry = CausalOrm(kind="causal-orm", model=model)

@@ -11,7 +11,6 @@ import pytest
 from problem_tables import write_problems
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
@@ -23,6 +22,7 @@ from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")
@@ -95,12 +95,37 @@ def test_steps_that_have_ended(text: str, ended: int) -> None:
     assert ended_steps(text, "\n") == ended
 
 
+def test_a_search_with_a_stop_string_ends_solutions_at_it(problems: Path, tmp_path: Path) -> None:
+    """The same trees in any batch; every solution that was ended there counts the string's tokens."""
+    stop = "\nThe answer is"
+    text = spec(REBASE | {"stop": [stop], "top_k": 20, "min_p": 0.01, "top_p": 0.99})
+    one = read_table(run(text, problems, tmp_path / "one"), TREES)
+    many = read_table(run(text, problems, tmp_path / "many", batch_size=3, chunk_problems=2), TREES)
+    exact = ["parent", "text", "tokens", "ended"]
+    ended = 0
+    for row, other in zip(one.to_pylist(), many.to_pylist(), strict=True):
+        assert [[node[name] for name in exact] for node in row["nodes"]] == [
+            [node[name] for name in exact] for node in other["nodes"]
+        ]
+        assert row["candidates"] == other["candidates"]
+        for last in row["candidates"]:
+            steps, tokens, finish = gather_trees.solution(row["nodes"], last)
+            solution = "".join(step["text"] for step in steps)
+            assert "answer" not in solution
+            assert tokens == sum(step["tokens"] for step in steps)
+            # The line's end that begins the string is the earlier step's.
+            ended += finish == "stop" and solution.endswith("\n")
+        by_stop = [node for node in row["nodes"] if node["ended"] and not node["text"]]
+        assert all(node["tokens"] >= 3 for node in by_stop)
+    assert ended > 6
+
+
 def test_requests_that_come_later_are_served_like_the_first(policy: TransformersPolicy) -> None:
     prompts = [problem.prompt + "\n" for problem in generate_problems("dev", 6, seed=4)]
     requests = [GenerationRequest(prompt, seed, 60) for seed, prompt in enumerate(prompts)]
     later, seen = list(requests[2:]), []
 
-    def more(finished: Any, under_way: int) -> list[GenerationRequest]:
+    def more(finished: Any, in_flight: int) -> list[GenerationRequest]:
         seen.extend(index for index, _ in finished)
         return [later.pop(0)] if later else []
 

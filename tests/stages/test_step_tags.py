@@ -12,7 +12,6 @@ from test_grade_stage import write_candidates
 from test_grade_stage import write_problems as write_references
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import CausalOrm, LlemmaRm
 from isoflop.engines.checkpoints import load_tokenizer
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest, ScoreRequest, StepScores
@@ -29,7 +28,10 @@ from isoflop.specs import SearchSpec
 from isoflop.stages import gather_trees, grade, sample, score, search
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
 from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
-from isoflop.verifiers.layouts import tag_solutions, token_id
+from isoflop.verifiers.kinds.causal_orm import CausalOrm
+from isoflop.verifiers.kinds.llemma_rm import LlemmaRm
+from isoflop.verifiers.layouts import token_id
+from isoflop.verifiers.registry import tag_solutions
 
 TAG = " ки"
 

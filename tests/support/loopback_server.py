@@ -19,11 +19,16 @@ Answer = dict[str, Any]
 Fault = Callable[["_Handler"], None]
 
 
+class RefusedError(Exception):
+    """What `edit` raises to answer a request with status 400."""
+
+
 @dataclass
 class LoopbackServer:
     """Serves `name`, whose tokenizer is in `folder`. `faults` are taken one per request, in order.
 
-    `dies_after`: as many completions are answered, then it is gone. `edit` changes every answer.
+    Of `top_k` and `min_p` it knows what leaves one token: the greedy one. `dies_after`: as many completions
+    are answered, then it is gone. `edit` changes every answer.
     """
 
     folder: str
@@ -66,7 +71,8 @@ class LoopbackServer:
     def complete(self, body: Answer) -> Answer:
         """What is written on a prompt of token ids, as vLLM puts it."""
         prompt, tokens, logprobs, finish = list(body["prompt"]), [], [], "length"
-        seed = body["seed"] if body["temperature"] > 0.1 else "greedy"
+        one_left = body.get("top_k") == 1 or body.get("min_p") == 1.0
+        seed = body["seed"] if body["temperature"] > 0.1 and not one_left else "greedy"
         while len(tokens) < body["max_tokens"] and finish == "length":
             text = f"{seed} {[*prompt, *tokens]}"
             number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
@@ -124,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._guarded(lambda: self.send(200, owner.complete(body)))
                 owner._answered += 1
+        except RefusedError as error:
+            self.send(400, {"error": {"message": str(error)}})
         finally:
             with owner._lock:
                 owner._at_once -= 1

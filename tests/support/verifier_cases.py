@@ -18,9 +18,12 @@ from transformers import (
     AutoTokenizer,
 )
 
-from isoflop.config.verifiers import QWEN_SYSTEM, Running, RunningOne
+from isoflop.config.study import Running
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.registry import ScoreRequest
+from isoflop.rehearsal.tiny_verifiers import save_verifier
+from isoflop.verifiers.kinds.qwen_prm import QWEN_SYSTEM
 
 PROBLEMS = generate_problems("dev", 6, seed=4)
 SOLUTIONS = [(problem.prompt, problem.solution.splitlines(keepends=True)) for problem in PROBLEMS]
@@ -35,8 +38,8 @@ Reference = Callable[[str, str, Steps], list[float]]
 """Scores from a folder, a problem and the steps of a solution."""
 
 
-def entry(kind: str, folder: str, **settings: Any) -> Running:
-    one: Running = TypeAdapter(RunningOne).validate_python({"kind": kind, "model": folder, **settings})
+def entry(kind: str, folder: str, **settings: Any) -> RunningVerifier:
+    one: RunningVerifier = TypeAdapter(Running).validate_python({"kind": kind, "model": folder, **settings})
     return one
 
 
@@ -169,7 +172,11 @@ class Case:
     kind: str
     reference: Reference
     settings: dict[str, Any]
-    checkpoint: str = ""
+    labels: int | None = None
+
+    def save(self, folder: Path) -> str:
+        """A random checkpoint of the kind, with so many labels."""
+        return save_verifier(folder, self.kind, **({"num_labels": self.labels} if self.labels else {}))
 
 
 PAIR = {"chat": True, "step_tag": "<extra_0>", "good_token": "0", "bad_token": "1"}
@@ -184,11 +191,11 @@ CASES = [
     ),
     Case("token-class", token_class, {"step_tag": "<extra_0>", "good_class": 2}),
     Case("orm", orm, {}),
-    Case("orm", orm_classes, {"chat": True, "good_class": 0}, "orm-classes"),
+    Case("orm", orm_classes, {"chat": True, "good_class": 0}, labels=2),
     Case("causal-orm", causal_orm, {}),
 ]
-NAMES = [case.checkpoint or case.kind for case in CASES]
+NAMES = [f"{case.kind} of {case.labels}" if case.labels else case.kind for case in CASES]
 
 
-def requests(one: Running) -> list[ScoreRequest]:
+def requests(one: RunningVerifier) -> list[ScoreRequest]:
     return [ScoreRequest(one.prompt.format(problem=problem), tuple(steps)) for problem, steps in SOLUTIONS]

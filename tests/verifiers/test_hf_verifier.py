@@ -7,12 +7,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.registry import ScoreRequest
 from isoflop.errors import UserError
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 from isoflop.verifiers.layouts import marked_solutions, token_id
 
 

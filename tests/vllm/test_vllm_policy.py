@@ -6,15 +6,14 @@ Greedy as in the transformers engine, sampling from the same distribution.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 from vllm_server import VllmServer
 
-from isoflop.config.generators import Rebase
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import MathShepherd
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest
@@ -22,9 +21,11 @@ from isoflop.engines.server_policy import ServerPolicy
 from isoflop.engines.vllm_policy import VllmPolicy
 from isoflop.errors import UserError
 from isoflop.grading.grader import make_grader
+from isoflop.search.algorithms.rebase import Rebase
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, start
 from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 MODELS = Path(__file__).parents[2] / "resources" / "models"
 MODEL = str(MODELS / "policy-0.9M")
@@ -81,6 +82,51 @@ def test_greedy_is_the_same_text_token_by_token(
     assert max(gaps) < 1e-3
     finishes = {completion.finish for completion in expected}
     assert ("step" if steps else "stop") in finishes
+
+
+@pytest.mark.parametrize("steps", [None, 2])
+def test_stop_strings_cut_the_same_text(
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy, steps: int | None
+) -> None:
+    """Over several tokens, in the middle of one, and over steps."""
+    plain = [
+        GenerationRequest(
+            prompt, 0, 200, temperature=0.0, separator="\n" if steps else None, steps=steps or 1, stop=stop
+        )
+        for prompt, stop in zip(PROBLEMS, 20 * [("\nThe answer",), ("nswer is",), ("= ", "zzz")], strict=True)
+    ]
+    theirs, expected = vllm_policy.generate(plain), ours.generate(plain)
+    assert list(map(_without_logprob, theirs)) == list(map(_without_logprob, expected))
+    cut = [one for one in expected if one.finish == "stop" and len(one.pieces) == len(one.tokens)]
+    assert len(cut) > 15
+    gaps = [abs(one.logprob - other.logprob) for one, other in zip(theirs, expected, strict=True)]
+    assert max(gaps) < 1e-3
+
+
+@pytest.mark.parametrize("filters", [{"top_k": 1}, {"min_p": 1.0}, {"top_k": 9, "min_p": 0.999}])
+def test_filters_that_leave_one_token_are_greedy(
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy, filters: dict[str, Any]
+) -> None:
+    greedy = [GenerationRequest(prompt, 0, 60, temperature=0.0) for prompt in PROBLEMS[:20]]
+    drawn = [GenerationRequest(prompt, 3, 60, temperature=1.5, **filters) for prompt in PROBLEMS[:20]]
+    for engine in (vllm_policy, ours):
+        texts = [one.text for one in engine.generate(drawn)]
+        assert texts == [one.text for one in ours.generate(greedy)]
+
+
+def test_filtered_first_tokens_are_of_the_same_distribution(
+    vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
+) -> None:
+    """In the order min_p, top_k, top_p, each of what the one before has left."""
+    requests = [
+        GenerationRequest(PROBLEMS[0], seed, 1, temperature=2.5, top_k=12, min_p=0.002, top_p=0.9)
+        for seed in range(1500)
+    ]
+    counts = [Counter(one.tokens for one in engine.generate(requests)) for engine in (vllm_policy, ours)]
+    assert len(counts[1]) > 2
+    assert counts[0].keys() == counts[1].keys()
+    rows = np.array([[one[token] for token in counts[1]] for one in counts])
+    assert chi2_contingency(rows, correction=False).pvalue > 1e-4
 
 
 def test_a_solution_goes_on_from_tokens_that_were_written(

@@ -8,7 +8,6 @@ from verifier_cases import CASES, NAMES, Case, entry, requests
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.registry import ScoreRequest
 from isoflop.errors import UserError
-from isoflop.rehearsal.tiny_verifiers import save_verifier
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.vllm_verifier import VllmVerifier
 
@@ -17,7 +16,7 @@ SHIPPED = str(Path(__file__).parents[2] / "resources" / "models" / "prm-1.7M")
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_scores_are_those_of_the_transformers_engine(tmp_path: Path, case: Case) -> None:
-    one = entry(case.kind, save_verifier(tmp_path, case.checkpoint or case.kind), **case.settings)
+    one = entry(case.kind, case.save(tmp_path), **case.settings)
     theirs = one.model_copy(update={"engine": "vllm"})
     if case.kind == "skywork-prm":
         with pytest.raises(UserError, match="set engine: transformers"):

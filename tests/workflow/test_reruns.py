@@ -173,7 +173,7 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {"search": 4, **SEARCHED},
     ),
     # What a search is expected to take follows from its code.
-    "a search's code": (_append("src/isoflop/search/rebase.py"), {"plan_comparison": 1}),
+    "a search's code": (_append("src/isoflop/search/algorithms/rebase.py"), {"plan_comparison": 1}),
     "how trees are gathered": (_append("src/isoflop/stages/gather_trees.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),

@@ -83,7 +83,7 @@ for _pool in PLAN.pools.replays():
             "python -m isoflop.stages.replay - {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
 
-# A search is run anew at every budget: a tree of width 16 is no part of one of width 64.
+# Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
 rule search:
     input:
         problems=part_input(TREES, PROBLEMS),

@@ -28,13 +28,13 @@ def exports():
 
 
 def literal(text):
-    """Text of a shell command whose braces are no places to fill in."""
+    """Text of a shell command with its braces escaped, so that Snakemake fills nothing in."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 shell.prefix(exports())
 
-# A job's own, as Snakemake has lowered them to what there is.
+# A job's own resources, as Snakemake has lowered them to what the machine has.
 OF_THE_JOB = {
     "gpus": "{resources.gpu}",
     "batch_size": "{resources.batch_size}",
@@ -93,7 +93,7 @@ def pool_of(w):
 
 
 def part(path):
-    """An output that may be a part, and then goes when the parts are merged: `path` with `{shard}`."""
+    """An output that may be a part (`path` with `{shard}`); parts are removed when they are merged."""
     return temp(part_of(path)) if CONFIG.shards > 1 else part_of(path)
 
 

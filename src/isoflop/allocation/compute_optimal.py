@@ -4,7 +4,7 @@ Snell et al. 2024, section 3.2: the problems of every bin are split in two folds
 one fold and measured on the other, both ways. One split is a matter of luck, so the folds are drawn many
 times and averaged. Strategies tied on the choosing fold share the choice.
 
-A bootstrap draw repeats the whole procedure: the copies of a problem that it draws are always in one fold, so
+A bootstrap replicate repeats the whole procedure: the copies of a problem in it are always in one fold, so
 that no choice sees what it is measured on, and the choice's own luck is in the interval.
 """
 
@@ -25,9 +25,15 @@ _LEAST_PROBLEMS = 2
 class Chosen:
     """What choosing per bin gives at each budget.
 
-    `accuracy`, `cost`: [budgets, 1 + draws], the measured value first. `by_bin`: [bins, budgets, 1 + draws];
-    nan for a bin that a draw leaves empty. `shares`: [bins, budgets, options], how often each option was
-    chosen, over the splits, both ways; 0 everywhere where nothing is affordable.
+    Attributes
+    ----------
+    accuracy, cost
+        [budgets, 1 + draws], the measured value first; costs in the unit of the options'.
+    by_bin
+        Accuracy, [bins, budgets, 1 + draws]; nan for a bin that a replicate leaves empty.
+    shares
+        How often each option was chosen, over the splits, both ways, [bins, budgets, options]; 0 everywhere
+        where nothing is affordable.
     """
 
     accuracy: Floats
@@ -37,7 +43,21 @@ class Chosen:
 
 
 def fold_masks(count: int, splits: int, seed: int) -> Bools:
-    """Random halves of `count` problems, [splits, count]; the halves differ by one problem at most."""
+    """Random halves of some problems; they differ by one problem at most.
+
+    Parameters
+    ----------
+    count
+        Number of problems.
+    splits
+        Number of halvings.
+    seed
+        Of all of them.
+
+    Returns
+    -------
+    Which problems are in the first half, [splits, count].
+    """
     generator = np.random.default_rng(seed)
     order = generator.permuted(np.broadcast_to(np.arange(count), (splits, count)), axis=1)
     return order < (count + generator.integers(0, 2, size=(splits, 1))) // 2
@@ -48,12 +68,29 @@ def choose(
 ) -> Chosen:
     """Choose per bin on one fold, measure on the other.
 
-    `credits`, `costs`: [options, problems], an option being a strategy at one of its budgets. `affordable`:
-    [budgets, options], which options a budget can pay. `bins`: [problems], numbered from 1. `weights`:
-    bootstrap weights, [draws, problems], rows summing to 1 (isoflop.fits.bootstrap). `splits`: how often the
-    folds are drawn.
+    Parameters
+    ----------
+    credits, costs
+        [options, problems], an option being a strategy at one of its budgets.
+    affordable
+        Which options a budget can pay, [budgets, options].
+    bins
+        Numbered from 1, [problems].
+    weights
+        Of the bootstrap, [draws, problems], rows summing to 1 (isoflop.fits.bootstrap).
+    splits
+        How often the folds are drawn.
+    seed
+        Of the folds.
 
-    Raises UserError for a budget that can pay nothing and for a bin of a single problem.
+    Raises
+    ------
+    UserError
+        For a budget that can pay nothing and for a bin of a single problem.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 3.2. doi:10.48550/arXiv.2408.03314
     """
     unpaid = ~affordable.any(axis=1)
     if unpaid.any():
@@ -64,7 +101,7 @@ def choose(
     credit_sums, cost_sums = np.zeros((2, names.size, budgets, drawn.shape[0]))
     masses = np.zeros((names.size, drawn.shape[0]))
     shares = np.zeros((names.size, budgets, options))
-    for place, name in enumerate(names.tolist()):
+    for row, name in enumerate(names.tolist()):
         members = np.flatnonzero(bins == name)
         if members.size < _LEAST_PROBLEMS:
             raise UserError(
@@ -72,14 +109,14 @@ def choose(
                 "use fewer bins or more problems"
             )
         masks = fold_masks(members.size, splits, seed + name)
-        masses[place] = drawn[:, members].sum(axis=1)
+        masses[row] = drawn[:, members].sum(axis=1)
         for chooser in (masks, ~masks):
             credit, cost, share = _one_way(
                 credits[:, members], costs[:, members], affordable, drawn[:, members], chooser
             )
-            credit_sums[place] += credit
-            cost_sums[place] += cost
-            shares[place] += share / 2
+            credit_sums[row] += credit
+            cost_sums[row] += cost
+            shares[row] += share / 2
     with np.errstate(invalid="ignore"):
         by_bin = credit_sums / masses[:, None]
     return Chosen(credit_sums.sum(axis=0), cost_sums.sum(axis=0), by_bin, shares)
@@ -91,17 +128,18 @@ def _one_way(
     """Choose on the `chooser` problems of every split, measure on the others.
 
     Returns weighted sums of credit and cost over the measured problems, [budgets, draws], means over splits,
-    and the share of splits of the first draw in which each option was chosen, [budgets, options].
+    and the share of splits of the first replicate (the measurement) in which each option was chosen,
+    [budgets, options].
     """
     splits = chooser.shape[0]
     measured = {"credit": np.zeros((affordable.shape[0], weights.shape[0]))}
     measured["cost"] = np.zeros_like(measured["credit"])
     shares = np.zeros(affordable.shape)
-    whole = weights @ credits.T, weights @ costs.T
+    everyone = weights @ credits.T, weights @ costs.T
     for split in range(splits):
         choosing = weights * chooser[split]
         seen = choosing @ credits.T
-        unseen = whole[0] - seen, whole[1] - choosing @ costs.T
+        unseen = everyone[0] - seen, everyone[1] - choosing @ costs.T
         for budget, options in enumerate(affordable):
             candidates = seen[:, options]
             top = candidates.max(axis=1, keepdims=True)

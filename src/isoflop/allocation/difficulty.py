@@ -17,18 +17,50 @@ from isoflop.tables import DIFFICULTY, verified, with_columns
 
 
 def pass_rates(correct: Bools, sizes: Ints) -> Floats:
-    """The share of right samples of each problem: oracle difficulty, [problems].
+    """The share of right samples of each problem: oracle difficulty.
 
-    `correct`: [candidates], problem by problem. `sizes`: candidates per problem, [problems], at least 1 each.
+    Parameters
+    ----------
+    correct
+        Problem by problem, [candidates].
+    sizes
+        Candidates per problem, at least 1 each, [problems].
+
+    Returns
+    -------
+    Shares in [0, 1], [problems].
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 3.2. doi:10.48550/arXiv.2408.03314
     """
     return _means(correct.astype(np.float64), sizes)
 
 
 def mean_scores(scores: Floats, sizes: Ints, *, whole: bool = True) -> Floats:
-    """The mean score of each problem's samples: predicted difficulty, [problems].
+    """The mean score of each problem's samples: predicted difficulty.
 
-    `scores`: [candidates], one per solution; nan for one that was too long to be scored, which is left out.
-    Raises UserError for a problem without a score; unless `whole`: then it counts as the middle one.
+    Parameters
+    ----------
+    scores
+        One per solution, [candidates]; nan for one that was too long to be scored, which is left out.
+    sizes
+        Candidates per problem, [problems].
+    whole
+        Whether every problem must have a score; if not, one without counts as the median problem.
+
+    Returns
+    -------
+    [problems].
+
+    Raises
+    ------
+    UserError
+        For a problem without a score, if all must have one.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 3.2. doi:10.48550/arXiv.2408.03314
     """
     known = np.isfinite(scores)
     counts = _sums(known.astype(np.float64), sizes)
@@ -44,11 +76,32 @@ def mean_scores(scores: Floats, sizes: Ints, *, whole: bool = True) -> Floats:
 
 
 def quantile_bins(values: Floats, bins: int) -> Ints:
-    """The quantile bin of each problem, 1 (the largest values: easiest) to `bins` (hardest), [problems].
+    """The quantile bin of each problem, 1 (the largest values: easiest) to the number of bins (hardest).
 
+    Parameters
+    ----------
+    values
+        Finite, [problems].
+    bins
+        How many, at least 1.
+
+    Returns
+    -------
+    Bins, [problems].
+
+    Raises
+    ------
+    ValueError
+        For fewer than one bin or a value that is not finite.
+
+    Notes
+    -----
     Problems of one value are in one bin, that of their middle rank: what a pool cannot tell apart is not told
     apart by the order of the problems. Where all values differ, bins differ in size by one problem at most.
-    Raises ValueError for fewer than one bin or a value that is not finite.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 3.2. doi:10.48550/arXiv.2408.03314
     """
     if bins < 1 or not np.all(np.isfinite(values)):
         raise ValueError("bins start at 1, and difficulties are finite")
@@ -62,13 +115,24 @@ def quantile_bins(values: Floats, bins: int) -> Ints:
 def join_singles(bins: Ints) -> Ints:
     """The bins with each of a single problem joined to the next harder one, the hardest to the next easier.
 
-    Choosing and measuring need a problem each, and a study should not end for want of one. [problems].
+    Parameters
+    ----------
+    bins
+        [problems].
+
+    Returns
+    -------
+    [problems].
+
+    Notes
+    -----
+    Choosing and measuring need a problem each, and a study should not end for want of one.
     """
     joined = bins.copy()
     names, counts = np.unique(joined, return_counts=True)
     while names.size > 1 and counts.min() == 1:
-        place = int(np.argmin(counts))
-        joined[joined == names[place]] = names[place + 1 if place + 1 < names.size else place - 1]
+        single = int(np.argmin(counts))
+        joined[joined == names[single]] = names[single + 1 if single + 1 < names.size else single - 1]
         names, counts = np.unique(joined, return_counts=True)
     return joined
 
@@ -83,6 +147,12 @@ def _sums(values: Floats, sizes: Ints) -> Floats:
 
 
 def difficulty_schema(costs: Sequence[str]) -> pa.Schema:
-    """DIFFICULTY of a study with these cost models beyond those of every study."""
+    """DIFFICULTY of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
     further = cost_columns(costs)
     return with_columns(DIFFICULTY, (*further, *map(verified, further)))

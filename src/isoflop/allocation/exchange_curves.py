@@ -15,8 +15,8 @@ from isoflop.allocation.exchange_study import ToldBy, exchange_costs, pair_bins,
 from isoflop.allocation.options import affordable
 from isoflop.allocation.study import Pair, Studied
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import known_interval
-from isoflop.fits.curves import fraction, number
 from isoflop.registries import COST_MODELS
 from isoflop.specs import AllocateSpec, ExchangePair
 
@@ -30,8 +30,23 @@ _KIND = "oracle"
 
 @dataclass(frozen=True)
 class PairCurve:
-    """The small model's choice. `budgets`: FLOPs per problem, increasing; `spent`: what the choice took,
-    [budgets]. `by_bin`: accuracy, [bins, budgets, 1 + draws], bins named by `names`."""
+    """The small model's choice over its compute.
+
+    Attributes
+    ----------
+    dataset, small_policy, large_policy, family, cost_model
+        Names of what is compared, and how it is priced.
+    told_by
+        Whose samples the bins are of.
+    names
+        Of the bins.
+    budgets
+        FLOPs per problem, increasing, [budgets].
+    spent
+        What the choice took, FLOPs per problem, [budgets].
+    by_bin
+        Accuracy, [bins, budgets, 1 + draws].
+    """
 
     dataset: str
     small_policy: str
@@ -46,40 +61,50 @@ class PairCurve:
 
 
 def pair_curves(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[PairCurve]:
-    """The curve of every pair and family under both costs, in oracle bins."""
+    """The curve of every pair and family under both costs, in oracle bins.
+
+    Parameters
+    ----------
+    studied
+        The small models.
+    pairs
+        All models.
+    spec
+        Which are compared.
+    """
     by_name = {(pair.dataset, pair.policy): pair for pair in pairs}
-    found: list[PairCurve] = []
+    curves: list[PairCurve] = []
     for match in spec.exchange:
-        for one in studied:
-            other = by_name.get((one.dataset, match.large))
-            if one.policy == match.small and other is not None:
-                found += _curves(one, by_name[one.dataset, one.policy], other, match, spec)
-    return found
+        for study in studied:
+            large = by_name.get((study.dataset, match.large))
+            if study.policy == match.small and large is not None:
+                curves += _curves(study, by_name[study.dataset, study.policy], large, match, spec)
+    return curves
 
 
 def _curves(
-    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
+    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[PairCurve]:
-    members = pair_members(one, own, match)
-    for how, told_by in pair_bins(own, other, members, spec.bins):
-        if how.kind != _KIND:
+    members = pair_members(study, small, match)
+    for bins, told_by in pair_bins(small, large, members, spec.bins):
+        if bins.kind != _KIND:
             continue
         # The budgets of the baseline, and the greedy answer's, where the choice begins.
-        marked = np.concatenate([how.options.of(name) for name in (one.baseline, match.greedy)])
+        marked = np.concatenate([bins.options.of(name) for name in (study.baseline, match.greedy)])
         for cost in exchange_costs(spec.costs):
             axis = COST_MODELS[cost].column
-            budgets = np.unique(how.options.costs[axis][marked].mean(axis=1))
-            payable = affordable(how.options, axis, budgets)
-            seed = pair_seed(one, other, spec)
-            chosen = choose_in_views(how, axis, payable, one.weights, splits=spec.splits, seed=seed)
+            budgets = np.unique(bins.options.costs[axis][marked].mean(axis=1))
+            payable = affordable(bins.options, axis, budgets)
+            seed = pair_seed(study, large, spec)
+            chosen = choose_in_views(bins, axis, payable, study.weights, splits=spec.splits, seed=seed)
             yield PairCurve(
-                dataset=one.dataset,
-                small_policy=one.policy,
-                large_policy=other.policy,
-                family=one.family,
+                dataset=study.dataset,
+                small_policy=study.policy,
+                large_policy=large.policy,
+                family=study.family,
                 cost_model=cost,
                 told_by=told_by,
-                names=how.names,
+                names=bins.names,
                 budgets=budgets,
                 spent=chosen.cost[:, 0],
                 by_bin=chosen.by_bin,
@@ -87,17 +112,29 @@ def _curves(
 
 
 def exchange_curves(curves: Sequence[PairCurve], experiment: str, level: float) -> pd.DataFrame:
-    """`exchange_curves.csv`: a row per pair, family, cost, bin and budget."""
+    """`exchange_curves.csv`: a row per pair, family, cost, bin and budget.
+
+    Parameters
+    ----------
+    curves
+        In the order of the table.
+    experiment
+        Its name.
+    level
+        Of intervals, in (0, 1).
+    """
     rows = []
-    for one in curves:
-        for place, name in enumerate(one.names):
-            for at, (budget, spent) in enumerate(zip(one.budgets.tolist(), one.spent.tolist(), strict=True)):
-                accuracy = one.by_bin[place, at]
+    for curve in curves:
+        for row, name in enumerate(curve.names):
+            for column, (budget, spent) in enumerate(
+                zip(curve.budgets.tolist(), curve.spent.tolist(), strict=True)
+            ):
+                accuracy = curve.by_bin[row, column]
                 low, high = known_interval(accuracy[1:], level)
                 rows.append(
                     [
-                        experiment, one.dataset, one.small_policy, one.large_policy, one.family,
-                        one.cost_model, _KIND, one.told_by, str(name), number(budget), number(spent),
+                        experiment, curve.dataset, curve.small_policy, curve.large_policy, curve.family,
+                        curve.cost_model, _KIND, curve.told_by, str(name), number(budget), number(spent),
                         *map(fraction, (float(accuracy[0]), low, high)),
                     ]
                 )  # fmt: skip

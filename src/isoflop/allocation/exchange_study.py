@@ -38,12 +38,36 @@ ToldBy = Literal["both", "small", "level"]
 
 @dataclass(frozen=True)
 class Exchanged:
-    """One comparison. `bin` is 0 for all problems. `small`, `large`: accuracies, [1 + draws].
+    """One comparison.
 
-    `told_by`: whose samples the bins are of, or the data set's levels. `multiplier`: how many times its own
-    greedy answer's compute the small model may spend; `matched` the FLOPs per problem that this is, `spent`
-    what its choice took, `charge` what telling difficulty cost in addition. `enough`: whether the small model
-    was measured up to there.
+    Attributes
+    ----------
+    dataset, small_policy, large_policy, family, cost_model
+        Names of what is compared, and how it is priced.
+    kind
+        Of difficulty.
+    told_by
+        Whose samples the bins are of, or the data set's levels.
+    ratio
+        R = D_inference / D_pretrain.
+    size_ratio
+        Parameters of the larger model over the smaller's.
+    multiplier
+        How many times its own greedy answer's compute the small model may spend.
+    matched
+        The FLOPs per problem that this is.
+    spent
+        What its choice took, FLOPs per problem.
+    charge
+        What telling difficulty cost in addition, FLOPs per problem.
+    enough
+        Whether the small model was measured up to there.
+    bin
+        0 for all problems.
+    problems
+        In the bin, mean over the views.
+    small, large
+        Accuracies, [1 + draws].
     """
 
     dataset: str
@@ -69,145 +93,204 @@ class Exchanged:
 def exchange_costs(costs: Sequence[str]) -> tuple[str, ...]:
     """The cost models under which models are exchanged: those in FLOPs, as pretraining is counted.
 
+    Parameters
+    ----------
+    costs
+        Of the study, beyond those of every study.
+
     `costs`: of the study, beyond those of every study.
     """
     return (*CLAIM_COSTS, *(name for name in costs if COST_MODELS[name].unit == COST_MODELS["total"].unit))
 
 
 def exchanges(studied: Sequence[Studied], pairs: Sequence[Pair], spec: AllocateSpec) -> list[Exchanged]:
-    """Every pair of models at every ratio under every cost in FLOPs, for all problems and for each bin.
+    """Every pair of models at every ratio under both costs, for all problems and for each bin.
 
-    Raises UserError for a pair whose larger model is not the larger one, or has other problems.
+    Parameters
+    ----------
+    studied
+        The small models.
+    pairs
+        All models.
+    spec
+        Which are compared, and at what ratios.
+
+    Raises
+    ------
+    UserError
+        For a pair whose larger model is not the larger one, or has other problems.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 7 and Figure 9.
+    doi:10.48550/arXiv.2408.03314
     """
     by_name = {(pair.dataset, pair.policy): pair for pair in pairs}
-    found: list[Exchanged] = []
+    exchanged: list[Exchanged] = []
     for match in spec.exchange:
-        for one in studied:
-            other = by_name.get((one.dataset, match.large))
-            if one.policy == match.small and other is not None:
-                found += _compared(one, by_name[one.dataset, one.policy], other, match, spec)
-    return found
+        for study in studied:
+            large = by_name.get((study.dataset, match.large))
+            if study.policy == match.small and large is not None:
+                exchanged += _compared(study, by_name[study.dataset, study.policy], large, match, spec)
+    return exchanged
 
 
 def _compared(
-    one: Studied, own: Pair, other: Pair, match: ExchangePair, spec: AllocateSpec
+    study: Studied, small: Pair, large: Pair, match: ExchangePair, spec: AllocateSpec
 ) -> Iterator[Exchanged]:
-    greedy = _greedy(one, other, match)
-    if other.parameters is None or one.parameters is None:
-        unknown = one.policy if one.parameters is None else other.policy
+    greedy = _greedy(study, large, match)
+    if large.parameters is None or study.parameters is None:
+        unknown = study.policy if study.parameters is None else large.policy
         raise UserError(f"exchange: the size of {unknown} is not known; give its size or leave out the pair")
-    size_ratio = other.parameters / one.parameters
+    size_ratio = large.parameters / study.parameters
     multipliers = [inference_multiplier(size_ratio, ratio, match.data_ratio) for ratio in spec.ratios]
-    hows = list(pair_bins(own, other, pair_members(one, own, match), spec.bins))
+    difficulties = list(pair_bins(small, large, pair_members(study, small, match), spec.bins))
     for cost in exchange_costs(spec.costs):
         axis = COST_MODELS[cost].column
-        per_answer = _single_answer(one, own, match, axis)
-        for how, told_by in hows:
-            mean = how.options.costs[axis].mean(axis=1)
+        per_answer = _single_answer(study, small, match, axis)
+        for bins, told_by in difficulties:
+            mean = bins.options.costs[axis].mean(axis=1)
             matched = per_answer * np.array(multipliers)
-            payable = affordable(how.options, axis, matched)
-            some = np.flatnonzero(payable.any(axis=1)).tolist()
-            if not some:
+            payable = affordable(bins.options, axis, matched)
+            affordable_ratios = np.flatnonzero(payable.any(axis=1)).tolist()
+            if not affordable_ratios:
                 continue
-            seed = pair_seed(one, other, spec)
-            chosen = choose_in_views(how, axis, payable[some], one.weights, splits=spec.splits, seed=seed)
-            for row, place in enumerate(some):
-                for name in (_WHOLE, *how.names):
+            seed = pair_seed(study, large, spec)
+            chosen = choose_in_views(
+                bins, axis, payable[affordable_ratios], study.weights, splits=spec.splits, seed=seed
+            )
+            for row, index in enumerate(affordable_ratios):
+                for name in (_WHOLE, *bins.names):
                     yield Exchanged(
-                        dataset=one.dataset,
-                        small_policy=one.policy,
-                        large_policy=other.policy,
-                        family=one.family,
+                        dataset=study.dataset,
+                        small_policy=study.policy,
+                        large_policy=large.policy,
+                        family=study.family,
                         cost_model=cost,
-                        kind=how.kind,
+                        kind=bins.kind,
                         told_by=told_by,
-                        ratio=spec.ratios[place],
+                        ratio=spec.ratios[index],
                         size_ratio=size_ratio,
-                        multiplier=multipliers[place],
-                        matched=float(matched[place]),
+                        multiplier=multipliers[index],
+                        matched=float(matched[index]),
                         spent=float(chosen.cost[row, 0]),
-                        charge=how.charge[axis],
+                        charge=bins.charge[axis],
                         # More than was measured is enough too: what is missing can only speak for the small.
-                        enough=bool(mean.max() >= matched[place] * (1 - 1e-9)),
+                        enough=bool(mean.max() >= matched[index] * (1 - 1e-9)),
                         bin=name,
-                        problems=float(len(how.options.problems)) if name == _WHOLE else how.count(name),
+                        problems=float(len(bins.options.problems)) if name == _WHOLE else bins.count(name),
                         small=chosen.accuracy[row]
                         if name == _WHOLE
-                        else chosen.by_bin[how.names.index(name), row],
-                        large=one.drawn @ greedy
+                        else chosen.by_bin[bins.names.index(name), row],
+                        large=study.drawn @ greedy
                         if name == _WHOLE
-                        else bin_means(how, [greedy] * len(how.views), one.drawn, name),
+                        else bin_means(bins, [greedy] * len(bins.views), study.drawn, name),
                     )
 
 
-def pair_members(one: Studied, own: Pair, match: ExchangePair) -> list[Member]:
-    """What the small model chooses from: the family, and its greedy answer."""
-    members = list(one.members)
-    single = own.credits.get(match.greedy)
+def pair_members(study: Studied, small: Pair, match: ExchangePair) -> list[Member]:
+    """What the small model chooses from: the family, and its greedy answer.
+
+    Parameters
+    ----------
+    study, small
+        Of the small model.
+    match
+        Names the generator of greedy answers.
+    """
+    members = list(study.members)
+    single = small.credits.get(match.greedy)
     if single is not None and match.greedy not in {member.name for member in members}:
         members.append(Member(match.greedy, single, NONE, NONE, NONE))
     return members
 
 
-def pair_seed(one: Studied, other: Pair, spec: AllocateSpec) -> int:
-    """What splits the problems for the choice of a pair."""
-    return derive_seed("exchange", spec.seed, one.dataset, one.policy, other.policy, one.family)
+def pair_seed(study: Studied, large: Pair, spec: AllocateSpec) -> int:
+    """What splits the problems for the choice of a pair.
+
+    Parameters
+    ----------
+    study
+        Of the small model.
+    large
+        The larger model.
+    spec
+        Of the experiment.
+    """
+    return derive_seed("exchange", spec.seed, study.dataset, study.policy, large.policy, study.family)
 
 
-def pair_bins(own: Pair, other: Pair, members: Sequence[Member], bins: int) -> Iterator[tuple[Bins, ToldBy]]:
-    """The bins of a pair of models, and who told them: by both if the larger one has samples."""
+def pair_bins(
+    small: Pair, large: Pair, members: Sequence[Member], count: int
+) -> Iterator[tuple[Bins, ToldBy]]:
+    """The bins of a pair of models, and who told them: both if the larger one has samples.
+
+    Parameters
+    ----------
+    small, large
+        The models.
+    members
+        What the small one chooses from.
+    count
+        Number of bins.
+
+    Raises
+    ------
+    UserError
+        Where the difficulties are of other problems.
+    """
     options = gather_options(members)
-    told = told_apart(own, members, options)
-    larger = None if other.difficulty is None else other.difficulty[other.difficulty["half"] == WHOLE]
+    told = told_apart(small, members, options)
+    table = None if large.difficulty is None else large.difficulty[large.difficulty["half"] == WHOLE]
     for kind in ("oracle", "predicted"):
-        if not told or any(one.rows[kind].isna().any() for one in told):
+        if not told or any(view.rows[kind].isna().any() for view in told):
             continue
-        both = larger is not None and bool(larger[kind].notna().all())
-        views = tuple(_view(one, kind, larger if both else None, bins, other) for one in told)
-        yield Bins(kind, views, charge([one.rows for one in told], kind)), "both" if both else "small"
-    levels = _levels(own)
+        both = table is not None and bool(table[kind].notna().all())
+        views = tuple(_view(view, kind, table if both else None, count, large) for view in told)
+        yield Bins(kind, views, charge([view.rows for view in told], kind)), "both" if both else "small"
+    levels = _levels(small)
     if levels is not None:
         yield Bins("level", (View(options, join_singles(levels)),), free()), "level"
 
 
-def _view(told: Told, kind: str, larger: pd.DataFrame | None, bins: int, other: Pair) -> View:
+def _view(told: Told, kind: str, table: pd.DataFrame | None, count: int, large: Pair) -> View:
     values = told.rows[kind].to_numpy(np.float64)
-    if larger is not None:
-        rows = larger.sort_values("problem_id", kind="stable")
+    if table is not None:
+        rows = table.sort_values("problem_id", kind="stable")
         if rows["problem_id"].tolist() != list(told.options.problems):
             raise UserError(
-                f"the difficulty of {other.policy} on {other.dataset} is of other problems than that of the "
+                f"the difficulty of {large.policy} on {large.dataset} is of other problems than that of the "
                 "smaller model; delete both and run again"
             )
         values = (values + rows[kind].to_numpy(np.float64)) / 2
-    return View(told.options, join_singles(quantile_bins(values, bins)))
+    return View(told.options, join_singles(quantile_bins(values, count)))
 
 
-def _levels(own: Pair) -> Ints | None:
-    assert own.difficulty is not None  # it is studied
-    rows = own.difficulty[own.difficulty["half"] == WHOLE].sort_values("problem_id", kind="stable")
+def _levels(small: Pair) -> Ints | None:
+    assert small.difficulty is not None  # it is studied
+    rows = small.difficulty[small.difficulty["half"] == WHOLE].sort_values("problem_id", kind="stable")
     return rows["level"].to_numpy(np.int64) if rows["level"].notna().all() else None
 
 
-def _single_answer(one: Studied, own: Pair, match: ExchangePair, axis: str) -> float:
+def _single_answer(study: Studied, small: Pair, match: ExchangePair, axis: str) -> float:
     """What the small model's greedy answer costs; without greedy answers, what one of its samples does."""
-    table = own.credits.get(match.greedy)
+    table = small.credits.get(match.greedy)
     if table is not None:
         rows = table.credits[table.credits["selector"] == NONE]
         if len(rows):
             return float(rows[axis].mean())
-    single = one.options.of(one.baseline)[0]
-    return float(one.options.costs[axis][single].mean()) / float(one.options.budgets[single])
+    single = study.options.of(study.baseline)[0]
+    return float(study.options.costs[axis][single].mean()) / float(study.options.budgets[single])
 
 
-def _greedy(one: Studied, other: Pair, match: ExchangePair) -> Floats:
+def _greedy(study: Studied, large: Pair, match: ExchangePair) -> Floats:
     """The larger model's greedy credit on the problems of the smaller one's study."""
-    table = other.credits.get(match.greedy)
+    table = large.credits.get(match.greedy)
     if table is None:
-        raise UserError(f"exchange: {match.large} has no candidates of {match.greedy} on {other.dataset}")
+        raise UserError(f"exchange: {match.large} has no candidates of {match.greedy} on {large.dataset}")
     rows = table.credits[table.credits["selector"] == NONE].sort_values("problem_id", kind="stable")
-    if rows["problem_id"].tolist() != list(one.options.problems):
+    if rows["problem_id"].tolist() != list(study.options.problems):
         raise UserError(
-            f"{table.source}: its problems are not those of {one.policy}; delete the file and run again"
+            f"{table.source}: its problems are not those of {study.policy}; delete the file and run again"
         )
     return rows["credit"].to_numpy(np.float64)

@@ -15,26 +15,45 @@ HALVES = (1, 2)
 
 
 def halved(sizes: Ints, half: int, first: Bools | None = None) -> Bools:
-    """Which candidates are in a half: 1 has the even places of each problem's pool, from 0, 2 the odd ones.
+    """Which candidates are in a half: 1 has the even positions in each problem's pool (from 0), 2 the odd.
 
-    `sizes`: candidates per problem, [problems]. `first`: the first answers of chains, [candidates], at the
-    head of their chains; all candidates if left out. Returns [candidates].
+    Parameters
+    ----------
+    sizes
+        Candidates per problem, [problems].
+    half
+        1 or 2.
+    first
+        The first answers of chains, at the head of their chains, [candidates]; all candidates if left out.
+
+    Returns
+    -------
+    [candidates].
     """
     heads = np.ones(int(sizes.sum()), dtype=np.bool_) if first is None else first
     before = np.cumsum(heads) - 1
     # The places of a problem's chains are counted from its own first one.
-    place = before - np.repeat(before[np.cumsum(sizes) - sizes], sizes)
-    members: Bools = place % 2 == half - 1
+    position = before - np.repeat(before[np.cumsum(sizes) - sizes], sizes)
+    members: Bools = position % 2 == half - 1
     return members
 
 
 def halved_chains(rows: Ints, members: Bools) -> Ints:
-    """The chains of a half, [problems, P, S], as many for every problem; P is 0 where one has none.
+    """The chains of a half, as many for every problem.
 
-    `rows`: the chains' candidates, [problems, P, S]. `members`: of the half, [candidates].
+    Parameters
+    ----------
+    rows
+        The chains' candidates, [problems, P, S].
+    members
+        Of the half, [candidates].
+
+    Returns
+    -------
+    Rows of candidates, [problems, P, S]; P is 0 where a problem has none.
     """
     within = members[rows[:, :, 0]]
     count = int(within.sum(axis=1).min())
-    places = np.argsort(~within, axis=1, kind="stable")[:, :count]
-    chosen: Ints = np.take_along_axis(rows, places[:, :, None], axis=1)
+    indices = np.argsort(~within, axis=1, kind="stable")[:, :count]
+    chosen: Ints = np.take_along_axis(rows, indices[:, :, None], axis=1)
     return chosen

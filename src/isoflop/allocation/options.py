@@ -27,7 +27,19 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class CreditsTable:
-    """One generator's credits, and what its budgets count as in samples."""
+    """One generator's credits.
+
+    Attributes
+    ----------
+    generator
+        Its name.
+    credits
+        Columns of `isoflop.tables.CREDITS`.
+    nominal
+        What its budgets count as in samples; a budget that is not named counts as itself.
+    source
+        What errors name: the file.
+    """
 
     generator: str
     credits: pd.DataFrame
@@ -42,7 +54,17 @@ class CreditsTable:
 
 @dataclass(frozen=True)
 class Member:
-    """One strategy of a family; `name` is what the family calls it."""
+    """One strategy of a family.
+
+    Attributes
+    ----------
+    name
+        What the family calls it.
+    table
+        Of its generator.
+    selector, verifier, step_aggregation
+        How it picks.
+    """
 
     name: str
     table: CreditsTable
@@ -55,8 +77,17 @@ class Member:
 class Options:
     """All options of one family on the same problems, in this order.
 
-    `members` (names), `budgets`: by option. `credits`: [options, problems]. `costs`: by axis, [options,
-    problems]; on the axis `generations` it is the number of samples an option counts as.
+    Attributes
+    ----------
+    problems
+        Identifiers, [problems].
+    members, budgets
+        By option, [options].
+    credits
+        [options, problems].
+    costs
+        By axis, [options, problems]; on the axis `generations` it is the number of samples an option counts
+        as.
     """
 
     problems: Sequence[str]
@@ -66,16 +97,38 @@ class Options:
     costs: Mapping[str, Floats]
 
     def of(self, member: str) -> Ints:
-        """The options of one member, by rising budget."""
-        return np.array([place for place, name in enumerate(self.members) if name == member], dtype=int)
+        """The options of one member, by rising budget.
+
+        Parameters
+        ----------
+        member
+            Its name.
+
+        Returns
+        -------
+        Indices of options.
+        """
+        return np.array([index for index, name in enumerate(self.members) if name == member], dtype=int)
 
     def name(self, option: int) -> str:
-        """`beam@16`."""
+        """`beam@16`.
+
+        Parameters
+        ----------
+        option
+            Its index.
+        """
         return f"{self.members[option]}@{self.budgets[option]}"
 
 
 def cost_axes(columns: Iterable[str]) -> tuple[str, ...]:
-    """Those of a table's columns that are costs, in the order of cost models."""
+    """Those of a table's columns that are costs, in the order of cost models.
+
+    Parameters
+    ----------
+    columns
+        Of a table.
+    """
     there = set(columns)
     return tuple(name for name in cost_columns(COST_MODELS.names) if name in there)
 
@@ -83,9 +136,23 @@ def cost_axes(columns: Iterable[str]) -> tuple[str, ...]:
 def gather_options(members: Sequence[Member], telling: str | None = None, half: int = WHOLE) -> Options:
     """Every member at every budget, problems by identifier; the limit is none of them.
 
-    `telling`: a generator whose credits are those of one `half` of its pool; a member that has none there is
-    left out. What a generator without a choice of answers makes (greedy) is an option as it is. Raises
-    UserError for a table without the member's selector, and for tables of different problems.
+    Parameters
+    ----------
+    members
+        Of a family.
+    telling
+        A generator that counts with one half of its pool; a member that has no credits there is left out.
+    half
+        Which one.
+
+    Raises
+    ------
+    UserError
+        For a table without the member's selector, and for tables of different problems.
+
+    Notes
+    -----
+    What a generator without a choice of answers makes (greedy) is an option as it is.
     """
     problems: list[str] = []
     first = ""
@@ -99,10 +166,10 @@ def gather_options(members: Sequence[Member], telling: str | None = None, half: 
         rows = rows[rows["half"] == (half if table.made_by == telling else WHOLE)]
         if rows.empty:
             continue
-        own = sorted(set(rows["problem_id"]))
+        identifiers = sorted(set(rows["problem_id"]))
         if not problems:
-            problems, first = own, table.source
-        if own != problems:
+            problems, first = identifiers, table.source
+        if identifiers != problems:
             raise UserError(
                 f"{table.source}: its problems are not those of {first}; delete both and run again"
             )
@@ -123,16 +190,37 @@ def gather_options(members: Sequence[Member], telling: str | None = None, half: 
 
 
 def mean_options(views: Sequence[Options]) -> Options:
-    """Views of the same options as one: means of their credits and costs."""
+    """Views of the same options as one: means of their credits and costs.
+
+    Parameters
+    ----------
+    views
+        At least one.
+    """
     costs = {axis: np.mean([view.costs[axis] for view in views], axis=0) for axis in views[0].costs}
     return replace(views[0], credits=np.mean([view.credits for view in views], axis=0), costs=costs)
 
 
 def affordable(options: Options, axis: str, targets: Floats) -> Bools:
-    """Which options each budget can pay, [targets, options].
+    """Which options each budget can pay.
 
+    Parameters
+    ----------
+    options
+        Of a family.
+    axis
+        Of compute.
+    targets
+        Budgets in its unit, [targets].
+
+    Returns
+    -------
+    [targets, options].
+
+    Notes
+    -----
     In generations, those that count as exactly that many samples: strategies are compared at the same number.
-    At a cost, those whose mean is at most the target: what is left over is not spent.
+    In FLOPs, those whose mean cost is at most the target: what is left over is not spent.
     """
     mean = options.costs[axis].mean(axis=1)
     if axis == GENERATIONS:
@@ -149,8 +237,8 @@ def _rows(member: Member) -> pd.DataFrame:
         return rows
     rows = rows[rows["selector"] == member.selector]
     if needs_verifier(member.selector):
-        own = (rows["verifier"] == member.verifier) & (rows["step_aggregation"] == member.step_aggregation)
-        rows = rows[own]
+        picked = (rows["verifier"] == member.verifier) & (rows["step_aggregation"] == member.step_aggregation)
+        rows = rows[picked]
     if rows.empty:
         raise UserError(
             f"{table.source}: has no {member.selector} with verifier {member.verifier} and step aggregation "

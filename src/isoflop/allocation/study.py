@@ -17,8 +17,7 @@ from isoflop.allocation.halves import HALVES, WHOLE
 from isoflop.allocation.options import GENERATIONS, CreditsTable, Member, Options, cost_axes, gather_options
 from isoflop.arrays import Floats
 from isoflop.errors import UserError
-from isoflop.fits.bootstrap import with_measurement
-from isoflop.fits.curves import dataset_weights
+from isoflop.fits.bootstrap import dataset_weights, with_measurement
 from isoflop.registries import CLAIM_COSTS, COST_MODELS, cost_columns
 from isoflop.seeds import derive_seed
 from isoflop.specs import AllocateSpec
@@ -32,11 +31,20 @@ def free() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A policy's parameters (those that a token meets, None where nobody knows them) and tables on one data
-    set: its difficulty and its generators' credits.
+    """A policy's tables on one data set.
 
-    `telling`: the generator whose pool tells difficulty. Without difficulty nothing is chosen for it; it may
-    be an exchange's larger model.
+    Attributes
+    ----------
+    dataset, policy
+        Their names.
+    parameters
+        Of the policy, those that a token meets; None where they are not known.
+    difficulty
+        Its table; without one nothing is chosen for the policy: it may be an exchange's larger model.
+    telling
+        The generator that difficulty is told by.
+    credits
+        By generator.
     """
 
     dataset: str
@@ -49,9 +57,24 @@ class Pair:
 
 @dataclass(frozen=True)
 class Studied:
-    """One family of strategies of one policy. `weights`: [draws, problems], shared by all of a data set.
+    """One family of strategies of one policy on one data set.
 
-    `options`: of whole pools. `bins`: by kind of difficulty. `curves`: by axis and kind.
+    Attributes
+    ----------
+    dataset, policy, family
+        Their names.
+    parameters
+        Of the policy.
+    members
+        The strategies, the baseline first.
+    options
+        Of whole pools.
+    weights
+        Of the bootstrap, [draws, problems], shared by all of a data set.
+    bins
+        By kind of difficulty.
+    curves
+        By axis and kind.
     """
 
     dataset: str
@@ -80,24 +103,35 @@ def study_choice(
 ) -> list[Studied]:
     """Every family of every policy and data set that has all its generators.
 
-    `axes`: of compute, those that the report needs if left out; none that nobody knows. Raises UserError for
-    tables that do not fit together, and for bins of one problem.
+    Parameters
+    ----------
+    pairs
+        Of policy and data set.
+    spec
+        The families, and how often folds and replicates are drawn.
+    axes
+        Of compute; those that the report needs if left out. Axes of unknown cost are left out.
+
+    Raises
+    ------
+    UserError
+        For tables that do not fit together, and for bins of one problem.
     """
     # Generated tokens alone are what a paper's exchange counts.
     needed = (GENERATIONS, *dict.fromkeys(cost_columns((spec.cost_model, *CLAIM_COSTS, *spec.costs))))
-    found = []
-    for pair in (one for one in pairs if one.difficulty is not None):
+    studies = []
+    for pair in (candidate for candidate in pairs if candidate.difficulty is not None):
         for family, names in spec.families.items():
             if not {name.partition("+")[0] for name in names} <= set(pair.credits):
                 continue
             members = [_member(name, pair, spec) for name in names]
             options = gather_options(members)
             weights = dataset_weights(pair.dataset, len(options.problems), spec.draws, spec.seed)
-            hows = difficulty_bins(pair, members, options)
+            difficulties = difficulty_bins(pair, members, options)
             seed = derive_seed("choose", spec.seed, pair.dataset, pair.policy, family)
             known = [axis for axis in axes or needed if np.isfinite(options.costs[axis]).all()]
-            curves = all_curves(names[0], known, hows, weights, splits=spec.splits, seed=seed)
-            found.append(
+            curves = all_curves(names[0], known, difficulties, weights, splits=spec.splits, seed=seed)
+            studies.append(
                 Studied(
                     dataset=pair.dataset,
                     policy=pair.policy,
@@ -106,23 +140,31 @@ def study_choice(
                     members=members,
                     options=options,
                     weights=weights,
-                    bins={how.kind: how for how in hows},
+                    bins={bins.kind: bins for bins in difficulties},
                     curves={(curve.axis, curve.kind): curve for curve in curves},
                 )
             )
-    return found
+    return studies
 
 
 def _member(name: str, pair: Pair, spec: AllocateSpec) -> Member:
     """`generator[+selector[+aggregation]]`; what is left out is the headline's."""
-    generator, *how = name.split("+")
-    verifier, usual = spec.judges.get(generator, (spec.verifier, spec.step_aggregation))
-    selector, aggregation, *_ = [*how, *(spec.selector, usual)[len(how) :]]
+    generator, *picking = name.split("+")
+    verifier, aggregation = spec.judges.get(generator, (spec.verifier, spec.step_aggregation))
+    selector, aggregation, *_ = [*picking, *(spec.selector, aggregation)[len(picking) :]]
     return Member(name, pair.credits[generator], selector, verifier, aggregation)
 
 
 class Told(NamedTuple):
-    """What is measured while other samples tell difficulty: the options, and the rows that tell."""
+    """What is measured while other samples tell difficulty.
+
+    Attributes
+    ----------
+    options
+        What is measured.
+    rows
+        Of the difficulty table, those that tell, [problems].
+    """
 
     options: Options
     rows: pd.DataFrame
@@ -131,9 +173,24 @@ class Told(NamedTuple):
 def told_apart(pair: Pair, members: Sequence[Member], options: Options) -> list[Told]:
     """What to measure against what part of the difficulty table.
 
+    Parameters
+    ----------
+    pair
+        With a difficulty.
+    members
+        Of the family.
+    options
+        Of whole pools.
+
+    Returns
+    -------
     Whole pools where the pool that tells is none of those measured, else its halves in turn; nothing where
     it is too small to be halved.
-    `options`: of whole pools. Raises UserError where the difficulty is not of these problems.
+
+    Raises
+    ------
+    UserError
+        Where the difficulty is not of these problems.
     """
     assert pair.difficulty is not None  # only such pairs are studied
     if pair.telling not in {member.table.made_by for member in members}:
@@ -164,29 +221,49 @@ def _rows(pair: Pair, half: int, problems: Sequence[str]) -> pd.DataFrame:
 def difficulty_bins(pair: Pair, members: Sequence[Member], options: Options) -> list[Bins]:
     """Every way of telling difficulty apart that the problems allow, none first; no bin is of one problem.
 
-    `options`: of whole pools. Raises UserError where the difficulty is not of these problems.
+    Parameters
+    ----------
+    pair
+        With a difficulty.
+    members
+        Of the family.
+    options
+        Of whole pools.
+
+    Raises
+    ------
+    UserError
+        Where the difficulty is not of these problems.
     """
     told = told_apart(pair, members, options)
     levels = _rows(pair, WHOLE, options.problems)["level"]
-    whole = [View(options, np.ones(len(levels), dtype=np.int64))]
-    hows = [Bins(NO_DIFFICULTY, tuple(whole), free())]
+    undivided = [View(options, np.ones(len(levels), dtype=np.int64))]
+    difficulties = [Bins(NO_DIFFICULTY, tuple(undivided), free())]
     if levels.notna().all():
         view = View(options, join_singles(levels.to_numpy(np.int64)))
-        hows.append(Bins("level", (view,), free()))
+        difficulties.append(Bins("level", (view,), free()))
     for kind in ("predicted", "oracle"):
-        if told and all(one.rows[f"{kind}_bin"].notna().all() for one in told):
+        if told and all(part.rows[f"{kind}_bin"].notna().all() for part in told):
             views = tuple(
-                View(one.options, join_singles(one.rows[f"{kind}_bin"].to_numpy(np.int64))) for one in told
+                View(part.options, join_singles(part.rows[f"{kind}_bin"].to_numpy(np.int64))) for part in told
             )
-            hows.append(Bins(kind, views, charge([one.rows for one in told], kind)))
-    return hows
+            difficulties.append(Bins(kind, views, charge([part.rows for part in told], kind)))
+    return difficulties
 
 
 def charge(rows: Sequence[pd.DataFrame], kind: str) -> dict[str, float]:
-    """What the samples that told cost per problem, by axis; predicting had them read by the verifier."""
+    """What the samples that told cost per problem, by axis; predicting had them read by the verifier.
+
+    Parameters
+    ----------
+    rows
+        Of the difficulty table, one table per view.
+    kind
+        Of difficulty: `oracle` or `predicted`.
+    """
     there = rows[0].columns
     axes = {axis: axis for axis in cost_axes(there)}
     if kind == "predicted":
         axes |= {axis: verified(axis) for axis in axes if verified(axis) in there}
-    costs = {axis: float(np.mean([one[name].mean() for one in rows])) for axis, name in axes.items()}
-    return costs | {GENERATIONS: float(np.mean([one["samples"].mean() for one in rows]))}
+    costs = {axis: float(np.mean([table[name].mean() for table in rows])) for axis, name in axes.items()}
+    return costs | {GENERATIONS: float(np.mean([table["samples"].mean() for table in rows]))}

@@ -12,8 +12,8 @@ from isoflop.allocation.exchange_study import Exchanged
 from isoflop.allocation.options import GENERATIONS
 from isoflop.allocation.study import Studied
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
-from isoflop.fits.curves import fraction, number
 from isoflop.registries import CLAIM_COSTS, cost_columns
 
 BY_DIFFICULTY = (
@@ -42,33 +42,45 @@ def by_difficulty(
 ) -> pd.DataFrame:
     """Every option's accuracy in every bin of every difficulty; `samples` is what its budget counts as.
 
-    `costs`: cost models beyond those of every study.
+    Parameters
+    ----------
+    studied
+        In the order of the table.
+    experiment
+        Its name.
+    level
+        Of intervals, in (0, 1).
+    costs
+        Cost models beyond those of every study.
 
+    Notes
+    -----
     Where a pool is halved, numbers are means of both ways, the ends of intervals too: as wide as one way's.
     """
     rows = []
     axes = cost_columns((*CLAIM_COSTS, *costs))
-    for one in studied:
-        for kind, how in one.bins.items():
+    for study in studied:
+        for kind, bins in study.bins.items():
             if kind == NO_DIFFICULTY:
                 continue
-            samples = how.options.costs[GENERATIONS].mean(axis=1)
-            for name in how.names:
-                views = [(view, view.bins == name) for view in how.views if (view.bins == name).any()]
-                weights = [_within(one.weights, members) for _, members in views]
+            samples = bins.options.costs[GENERATIONS].mean(axis=1)
+            for name in bins.names:
+                views = [(view, view.bins == name) for view in bins.views if (view.bins == name).any()]
+                weights = [_within(study.weights, members) for _, members in views]
                 count = np.mean([members.sum() for _, members in views])
-                for option, member in enumerate(how.options.members):
-                    found = []
+                for option, member in enumerate(bins.options.members):
+                    measured = []
                     for (view, members), weight in zip(views, weights, strict=True):
                         credit = view.options.credits[option, members]
                         paid = [view.options.costs[axis][option, members].mean() for axis in axes]
-                        found.append([credit.mean(), *accuracy_interval(credit, weight, level), *paid])
-                    means = np.mean(found, axis=0).tolist()
+                        measured.append([credit.mean(), *accuracy_interval(credit, weight, level), *paid])
+                    means = np.mean(measured, axis=0).tolist()
                     rows.append(
                         [
-                            experiment, one.dataset, one.policy, one.family, member,
-                            str(how.options.budgets[option]), number(float(samples[option])), kind, str(name),
-                            number(float(count)), *map(fraction, means[:3]), *map(number, means[3:]),
+                            experiment, study.dataset, study.policy, study.family, member,
+                            str(bins.options.budgets[option]), number(float(samples[option])), kind,
+                            str(name), number(float(count)), *map(fraction, means[:3]), *map(number,
+                            means[3:]),
                         ]
                     )  # fmt: skip
     further = (name for name in axes if name not in BY_DIFFICULTY)
@@ -78,22 +90,33 @@ def by_difficulty(
 def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -> pd.DataFrame:
     """Choice against the baseline at every budget, for all problems and per bin.
 
+    Parameters
+    ----------
+    studied
+        In the order of the table.
+    experiment
+        Its name.
+    level
+        Of intervals, in (0, 1).
+
+    Notes
+    -----
     `saved` is for all problems only: the least compute at which the baseline has its accuracy at that budget
     over the least at which the choice has it, 0 where it does not reach it. In the row of the `knee`, the
     first budget at which the baseline is within a point of its best, it is that of coming within a point of
     that best.
     """
     rows = []
-    for one in studied:
-        for curve in one.curves.values():
-            for place in range(curve.targets.size):
-                for name, cells in _cells(curve, place, level):
+    for study in studied:
+        for curve in study.curves.values():
+            for index in range(curve.targets.size):
+                for name, cells in _cells(curve, index, level):
                     rows.append(
                         [
-                            experiment, one.dataset, one.policy, one.family, one.baseline, curve.axis,
-                            curve.kind, name, number(float(curve.targets[place])),
-                            "true" if place == curve.knee else "false",
-                            str(int(curve.between[place])), number(float(curve.spent[place])), *cells,
+                            experiment, study.dataset, study.policy, study.family, study.baseline, curve.axis,
+                            curve.kind, name, number(float(curve.targets[index])),
+                            "true" if index == curve.knee else "false",
+                            str(int(curve.between[index])), number(float(curve.spent[index])), *cells,
                         ]
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COMPUTE_OPTIMAL))
@@ -102,8 +125,14 @@ def compute_optimal(studied: Sequence[Studied], experiment: str, level: float) -
 def last_choices(table: pd.DataFrame) -> pd.DataFrame:
     """At equal numbers of samples and for all problems, the last budget of each policy that has a choice.
 
-    `table`: of `compute_optimal`, numbers as numbers. Of the budgets that all ways of telling difficulty
-    have: where a pool is halved, they end earlier.
+    Parameters
+    ----------
+    table
+        Of `compute_optimal`, numbers as numbers.
+
+    Notes
+    -----
+    Of the budgets that all ways of telling difficulty have: where a pool is halved, they end earlier.
     """
     rows = table[(table["axis"] == GENERATIONS) & (table["bin"] == ALL) & (table["options"] > 1)]
     keys = [rows[name] for name in STUDY]
@@ -111,18 +140,18 @@ def last_choices(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["budget"] == last]
 
 
-def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, list[str]]]:
+def _cells(curve: ChoiceCurve, index: int, level: float) -> Iterator[tuple[str, list[str]]]:
     saved = [
         text
-        for draws in (curve.saved[place], curve.saved_charged[place])
+        for draws in (curve.saved[index], curve.saved_charged[index])
         for text in _numbers(np.exp(draws), level)
     ]
     yield (
         ALL,
         [
-            *_compared(curve.accuracy[place], curve.baseline[place], len(curve.options.problems), level),
+            *_compared(curve.accuracy[index], curve.baseline[index], len(curve.options.problems), level),
             *saved,
-            curve.chosen(place),
+            curve.chosen(index),
         ],
     )
     if len(curve.names) < 2:
@@ -132,28 +161,38 @@ def _cells(curve: ChoiceCurve, place: int, level: float) -> Iterator[tuple[str, 
             str(name),
             [
                 *_compared(
-                    curve.by_bin[row, place], curve.baseline_by_bin[row, place], curve.problems[row], level
+                    curve.by_bin[row, index], curve.baseline_by_bin[row, index], curve.problems[row], level
                 ),
                 *[""] * len(saved),
-                curve.chosen(place, name),
+                curve.chosen(index, name),
             ],
         )
 
 
 def exchange(exchanged: Sequence[Exchanged], experiment: str, level: float) -> pd.DataFrame:
-    """The small model's choice against the larger one's greedy answers at equal total compute."""
+    """The small model's choice against the larger one's greedy answers at equal total compute.
+
+    Parameters
+    ----------
+    exchanged
+        In the order of the table.
+    experiment
+        Its name.
+    level
+        Of intervals, in (0, 1).
+    """
     rows = []
-    for one in exchanged:
-        gap = one.small - one.large
-        low, high = drawn_element(gap, one.problems, level).interval
+    for pair in exchanged:
+        gap = pair.small - pair.large
+        low, high = drawn_element(gap, pair.problems, level).interval
         rows.append(
             [
-                experiment, one.dataset, one.small_policy, one.large_policy, one.family, one.cost_model,
-                one.kind, one.told_by, number(one.ratio), number(one.size_ratio), number(one.multiplier),
-                number(one.matched), number(one.spent), number(one.charge),
-                "true" if one.enough else "false", ALL if one.bin == 0 else str(one.bin),
-                number(one.problems),
-                *map(fraction, (float(one.small[0]), float(one.large[0]), float(gap[0]), low, high)),
+                experiment, pair.dataset, pair.small_policy, pair.large_policy, pair.family, pair.cost_model,
+                pair.kind, pair.told_by, number(pair.ratio), number(pair.size_ratio), number(pair.multiplier),
+                number(pair.matched), number(pair.spent), number(pair.charge),
+                "true" if pair.enough else "false", ALL if pair.bin == 0 else str(pair.bin),
+                number(pair.problems),
+                *map(fraction, (float(pair.small[0]), float(pair.large[0]), float(gap[0]), low, high)),
             ]
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(EXCHANGE))

@@ -61,12 +61,12 @@ class BestChoice:
 @dataclass(frozen=True)
 class _Option:
     series: Series
-    place: int
+    index: int
 
     @property
     def label(self) -> str:
         """`policy-0.9M with weighted voting over 8 samples`, the aggregation where there is one."""
-        strategy, budget = self.series.strategy, int(self.series.budgets[self.place])
+        strategy, budget = self.series.strategy, int(self.series.budgets[self.index])
         if strategy.selector == NONE:
             return f"{self.series.policy} decoding greedily"
         if budget == 1:
@@ -83,20 +83,20 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
     """
     evidence = evidence.under(cost)
     options = [
-        _Option(series, place)
+        _Option(series, index)
         for policy in policies
         for (owner, strategy), series in evidence.series.items()
         if owner == policy and strategy.selector != _ORACLE and "/" not in strategy.generator
-        for place in range(series.budgets.size)
+        for index in range(series.budgets.size)
     ]
     if evidence.count < 2 or not options:
         return
-    prices = np.array([one.series.costs[cost][one.place] for one in options])
-    greedy = np.array([one.series.strategy.selector == NONE for one in options])
+    prices = np.array([option.series.costs[cost][option.index] for option in options])
+    greedy = np.array([option.series.strategy.selector == NONE for option in options])
     low, high = float(prices.min()), float(prices.max())
-    budgets = np.array([high if place == 1.0 else low * (high / low) ** place for _, place in BUDGET_PLACES])
+    budgets = np.array([high if share == 1.0 else low * (high / low) ** share for _, share in BUDGET_PLACES])
     payable = prices[None] <= budgets[:, None] * (1 + 1e-9)
-    credits = np.array([one.series.credits[one.place] for one in options])
+    credits = np.array([option.series.credits[option.index] for option in options])
     seed = derive_seed("best choice", seed, evidence.dataset) % 2**31
     free = _chosen(evidence, credits, prices, payable, seed)
     buys = (payable & greedy).any(axis=1)
@@ -114,13 +114,13 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
             shares=_by_choice(options, shares),
         )
         if single is not None and buys[row] and (payable[row] & ~greedy).any():
-            place = int(buys[: row + 1].sum()) - 1
-            ahead = free.accuracy[row] - single.accuracy[place]
+            index = int(buys[: row + 1].sum()) - 1
+            ahead = free.accuracy[row] - single.accuracy[index]
             choice = replace(
                 choice,
-                greedy=options[int(single.shares[0, place].argmax())].label,
+                greedy=options[int(single.shares[0, index].argmax())].label,
                 over_greedy=_estimate(ahead, evidence),
-                greedy_shares=_by_choice(options, single.shares[0, place]),
+                greedy_shares=_by_choice(options, single.shares[0, index]),
             )
         yield choice
 
@@ -138,8 +138,10 @@ def _estimate(draws: Floats, evidence: Evidence) -> Estimate:
 
 def _by_choice(options: Sequence[_Option], shares: Floats) -> dict[Picked, float]:
     return {
-        Picked(one.series.policy, one.series.strategy, int(one.series.budgets[one.place])): float(share)
-        for one, share in zip(options, shares, strict=True)
+        Picked(option.series.policy, option.series.strategy, int(option.series.budgets[option.index])): float(
+            share
+        )
+        for option, share in zip(options, shares, strict=True)
         if share > 0
     }
 

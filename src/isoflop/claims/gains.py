@@ -12,8 +12,7 @@ import pandas as pd
 
 from isoflop.arrays import Floats
 from isoflop.claims.wu2024 import Setting
-from isoflop.estimate import Estimate
-from isoflop.fits.curves import number
+from isoflop.estimate import Estimate, number
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.tables import FEWEST_SAMPLES
 from isoflop.registries import CLAIM_COSTS
@@ -61,13 +60,13 @@ def jointly(values: Mapping[Key, Floats], evidence: Evidence) -> dict[Key, Estim
     if not elements:
         return {}
     critical = critical_value(list(elements.values()), evidence.level)
-    return {name: Estimate(one.value, *one.within(critical)) for name, one in elements.items()}
+    return {name: Estimate(element.value, *element.within(critical)) for name, element in elements.items()}
 
 
 def greedy_of(evidence: Evidence, about: Setting, policy: str) -> Series | None:
     """A policy's greedy answers."""
-    found = (evidence.get(policy, one) for one in about.strategies if one.selector == NONE)
-    return next((one for one in found if one is not None), None)
+    series = (evidence.get(policy, strategy) for strategy in about.strategies if strategy.selector == NONE)
+    return next((measured for measured in series if measured is not None), None)
 
 
 def over_greedy_gains(evidence: Evidence, about: Setting) -> list[Gain]:
@@ -85,17 +84,17 @@ def over_next_greedy_gains(evidence: Evidence, about: Setting) -> list[Gain]:
 def search_gains(evidence: Evidence, about: Setting, search: str, cost: str) -> list[Gain]:
     """A search at its largest budget against samples at equal compute, selected alike."""
     strategy, evidence = replace(about.headline, generator=search), evidence.under(cost)
-    values, found = {}, {}
+    values, searches_of = {}, {}
     for policy in about.policies:
         searched, sampled = evidence.get(policy, strategy), evidence.get(policy, about.headline)
         if searched is None or sampled is None or search == about.headline.generator:
             continue
         bought = sampled.at_cost(float(searched.costs[cost][-1]), cost)
         if bought is not None:
-            values[policy], found[policy] = searched.credits[-1] - bought, searched
+            values[policy], searches_of[policy] = searched.credits[-1] - bought, searched
     equal = {cost: 1.0}
     return [
-        Gain(OVER_SAMPLING, strategy.short, int(found[name].budgets[-1]), name, cost, equal, gain)
+        Gain(OVER_SAMPLING, strategy.short, int(searches_of[name].budgets[-1]), name, cost, equal, gain)
         for name, gain in jointly(values, evidence).items()
     ]
 
@@ -105,12 +104,12 @@ def weighted_gains(evidence: Evidence, about: Setting, budget: int) -> list[Gain
     pair = [about.selecting(name) for name in ("weighted", "majority")]
     values, prices = {}, {}
     for policy in about.policies:
-        series = [evidence.get(policy, one) for one in pair]
-        credits = [None if one is None else one.at_budget(budget) for one in series]
+        series = [evidence.get(policy, measured) for measured in pair]
+        credits = [None if measured is None else measured.at_budget(budget) for measured in series]
         if series[0] is None or series[1] is None or credits[0] is None or credits[1] is None:
             continue
         values[policy] = credits[0] - credits[1]
-        at = [int(np.searchsorted(one.budgets, budget)) for one in series if one is not None]
+        at = [int(np.searchsorted(measured.budgets, budget)) for measured in series if measured is not None]
         prices[policy] = {
             cost: float(series[0].costs[cost][at[0]] / series[1].costs[cost][at[1]]) for cost in about.costs
         }
@@ -124,15 +123,15 @@ def weighted_gains(evidence: Evidence, about: Setting, budget: int) -> list[Gain
 def _over(
     sentence: str, pairs: Mapping[str, tuple[str, str]], evidence: Evidence, about: Setting
 ) -> list[Gain]:
-    values, found = {}, {}
+    values, series_of = {}, {}
     for name, (policy, other) in pairs.items():
         most, greedy = evidence.get(policy, about.headline), greedy_of(evidence, about, other)
         if most is not None and greedy is not None:
             values[name] = most.credits[-1] - greedy.credits[0]
-            found[name] = most, greedy
+            series_of[name] = most, greedy
     gains = []
     for name, gain in jointly(values, evidence).items():
-        most, greedy = found[name]
+        most, greedy = series_of[name]
         prices = {cost: float(most.costs[cost][-1] / greedy.costs[cost][0]) for cost in about.costs}
         gains.append(Gain(sentence, about.headline.short, int(most.budgets[-1]), name, "", prices, gain))
     return gains
@@ -159,8 +158,8 @@ def falls_of_best(evidence: Evidence, about: Setting) -> dict[str, Fall]:
         series = evidence.get(policy, about.selecting("best_of_n"))
         if series is not None:
             most[policy] = int(series.budgets[-1])
-            for place, budget in enumerate(series.budgets[:-1].tolist()):
-                drops[policy, budget] = series.credits[-1] - series.credits[place]
+            for index, budget in enumerate(series.budgets[:-1].tolist()):
+                drops[policy, budget] = series.credits[-1] - series.credits[index]
     shown: dict[str, Fall] = {}
     for (policy, budget), loss in jointly(drops, evidence).items():
         if loss.high < 0 and (policy not in shown or loss.value < shown[policy].loss.value):
@@ -188,19 +187,19 @@ def saturations(evidence: Evidence, about: Setting) -> dict[str, Saturation]:
     Pools of fewer than FEWEST_SAMPLES show nothing and are left out.
     """
     gaps: dict[tuple[str, int], Floats] = {}
-    found = {}
+    by_policy = {}
     for policy in about.policies:
         series = evidence.get(policy, voting(about))
         if series is not None and series.budgets[-1] >= FEWEST_SAMPLES:
-            found[policy] = Saturation(None, int(series.budgets[-1]))
-            for place, budget in enumerate(series.budgets[:-1].tolist()):
-                gaps[policy, budget] = series.credits[place] - series.credits[-1]
+            by_policy[policy] = Saturation(None, int(series.budgets[-1]))
+            for index, budget in enumerate(series.budgets[:-1].tolist()):
+                gaps[policy, budget] = series.credits[index] - series.credits[-1]
     near = {key: max(abs(gap.low), abs(gap.high)) <= NEAR for key, gap in jointly(gaps, evidence).items()}
     for policy, budget in sorted(near, key=lambda key: -key[1]):
         # From the largest down, until one is not near.
         if near[policy, budget] and all(near[key] for key in near if key[0] == policy and key[1] > budget):
-            found[policy] = replace(found[policy], start=budget)
-    return found
+            by_policy[policy] = replace(by_policy[policy], start=budget)
+    return by_policy
 
 
 def all_gains(evidence: Evidence, about: Setting, searches: Sequence[str], budget: int) -> Iterator[Gain]:
@@ -220,11 +219,11 @@ def gains_csv(
     """`headline.csv`. `gains`: by data set. `costs`: the cost models that prices are told in."""
     rows = [
         [
-            experiment, dataset, one.sentence, one.strategy, str(one.budget), one.part, one.cost_model,
-            *(f"{value + 0.0:.6f}" for value in (one.gain.value, one.gain.low, one.gain.high)),
-            *(number(one.prices.get(cost)) for cost in costs),
+            experiment, dataset, gain.sentence, gain.strategy, str(gain.budget), gain.part, gain.cost_model,
+            *(f"{value + 0.0:.6f}" for value in (gain.gain.value, gain.gain.low, gain.gain.high)),
+            *(number(gain.prices.get(cost)) for cost in costs),
         ]
-        for dataset, found in gains.items()
-        for one in found
+        for dataset, of_dataset in gains.items()
+        for gain in of_dataset
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=[*COLUMNS, *(f"price_{cost}" for cost in costs)])

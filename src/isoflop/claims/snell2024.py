@@ -70,9 +70,9 @@ class _Setting:
         """An element of some problems, or of all (isoflop.allocation.elements)."""
         return drawn_element(draws, problems or self.evidence.count, self.evidence.level, rare)
 
-    def members(self, one: Studied, kind: str) -> list[str]:
+    def members(self, study: Studied, kind: str) -> list[str]:
         """A family's members whose generator is of a kind."""
-        names = dict.fromkeys(one.options.members)
+        names = dict.fromkeys(study.options.members)
         return [name for name in names if self.kinds.get(name.partition("+")[0].partition("/")[0]) == kind]
 
 
@@ -90,13 +90,13 @@ def snell_claims(
     """
     judged = []
     units = {COST_MODELS[name].column: COST_MODELS[name].unit for name in costs}
-    for dataset in dict.fromkeys(one.dataset for one in studied):
-        own = [one for one in studied if one.dataset == dataset]
-        evidence = Evidence(dataset, own[0].options.problems, None, {}, own[0].weights, level)
-        setting = _Setting(own, kinds, evidence, _USUAL_AXES | units)
-        swaps = [one for one in exchanged if one.dataset == dataset]
-        for number, cost, found in _found(setting, swaps, exchange_costs(costs)):
-            judged.append(judge_found(number, CLAIMS[number], found, evidence, cost))
+    for dataset in dict.fromkeys(study.dataset for study in studied):
+        studies = [study for study in studied if study.dataset == dataset]
+        evidence = Evidence(dataset, studies[0].options.problems, None, {}, studies[0].weights, level)
+        setting = _Setting(studies, kinds, evidence, _USUAL_AXES | units)
+        swaps = [swap for swap in exchanged if swap.dataset == dataset]
+        for number, cost, finding in _found(setting, swaps, exchange_costs(costs)):
+            judged.append(judge_found(number, CLAIMS[number], finding, evidence, cost))
     return judged
 
 
@@ -114,19 +114,19 @@ def _found(
     for axis in setting.axes:
         yield 5, axis.removeprefix("flops_"), _sequential(setting, axis)
     for cost in exchanged_at:
-        yield 6, cost, _exchanged(setting, [one for one in swaps if one.cost_model == cost])
+        yield 6, cost, _exchanged(setting, [swap for swap in swaps if swap.cost_model == cost])
 
 
 def _lead(setting: _Setting, axis: str) -> Found:
     first, shrinks = [], []
-    for one in setting.studied:
-        for beam in setting.members(one, "beam"):
-            compared = _compared(one.options, beam, one.baseline, axis)
+    for study in setting.studied:
+        for beam in setting.members(study, "beam"):
+            compared = _compared(study.options, beam, study.baseline, axis)
             if len(compared) < 2:
                 continue
-            leads = [at.ahead(one.options) for at in (compared[0], compared[-1])]
+            leads = [at.ahead(study.options) for at in (compared[0], compared[-1])]
             low, high = (f"{at.cost:.3g} {setting.axes[axis]}" for at in (compared[0], compared[-1]))
-            name = f"{_name(one)}, {beam}"
+            name = f"{_name(study)}, {beam}"
             first.append(mean_part(name, f"beam minus best-of-n at {low}", leads[0], setting.evidence))
             # Halved, so that it is a difference of accuracies, in [-1, 1].
             statistic = f"half of: lead at {low} minus lead at {high}"
@@ -142,14 +142,14 @@ def _lead(setting: _Setting, axis: str) -> Found:
 
 def _lookahead(setting: _Setting, axis: str) -> Found:
     parts = []
-    for one in setting.studied:
-        for ahead in setting.members(one, "lookahead"):
-            for beam in setting.members(one, "beam"):
-                compared = _compared(one.options, ahead, beam, axis)
+    for study in setting.studied:
+        for ahead in setting.members(study, "lookahead"):
+            for beam in setting.members(study, "beam"):
+                compared = _compared(study.options, ahead, beam, axis)
                 if compared:
                     statistic = f"beam minus lookahead, mean of {len(compared)} budgets"
-                    behind = -_mean_ahead(compared)(one.options)
-                    name = f"{_name(one)}, {beam} and {ahead}"
+                    behind = -_mean_ahead(compared)(study.options)
+                    name = f"{_name(study)}, {beam} and {ahead}"
                     parts.append(mean_part(name, statistic, behind, setting.evidence))
     if not parts:
         return "needs generators of kinds beam and lookahead whose costs overlap"
@@ -160,25 +160,25 @@ def _over_optimisation(setting: _Setting, axis: str) -> Found:
     falls: list[Part] = []
     gains: list[Part] = []
     rest: list[Part] = []
-    beams = [one for one in setting.studied if setting.members(one, "beam")]
-    for one in beams:
-        how = one.bins.get("oracle")
-        found = None if how is None else groups(how)
-        if how is None or found is None:
+    beams = [study for study in setting.studied if setting.members(study, "beam")]
+    for study in beams:
+        bins = study.bins.get("oracle")
+        thirds = None if bins is None else groups(bins)
+        if bins is None or thirds is None:
             continue
-        easy, medium, hard = zip(*found, strict=True)
-        for beam in setting.members(one, "beam"):
-            name = f"{_name(one)}, {beam}"
-            own = how.options.of(beam)
-            compared = _compared(how.options, beam, one.baseline, axis)
-            if own.size < 2 or not compared:
+        easy, medium, hard = zip(*thirds, strict=True)
+        for beam in setting.members(study, "beam"):
+            name = f"{_name(study)}, {beam}"
+            points = bins.options.of(beam)
+            compared = _compared(bins.options, beam, study.baseline, axis)
+            if points.size < 2 or not compared:
                 continue
-            least, most = int(own[0]), int(own[-1])
-            fall = within(how, _difference(least, most), easy, setting.evidence)
+            least, most = int(points[0]), int(points[-1])
+            fall = within(bins, _difference(least, most), easy, setting.evidence)
             falls.append(Part(name, "easiest bin: beam at its least budget minus at its largest", (fall,)))
-            gain = within(how, _mean_ahead(compared), medium, setting.evidence)
+            gain = within(bins, _mean_ahead(compared), medium, setting.evidence)
             gains.append(Part(name, "medium bins: beam minus best-of-n, mean over budgets", (gain,)))
-        rest += _hardest(setting, one, how, hard)
+        rest += _hardest(setting, study, bins, hard)
     if not falls:
         return _BINS if beams else "needs a generator of kind beam and sampling with two budgets in common"
     level = setting.evidence.level
@@ -189,28 +189,30 @@ def _over_optimisation(setting: _Setting, axis: str) -> Found:
     )
 
 
-def _hardest(setting: _Setting, one: Studied, how: Bins, hard: Sequence[NDArray[np.bool_]]) -> Iterator[Part]:
+def _hardest(
+    setting: _Setting, study: Studied, bins: Bins, hard: Sequence[NDArray[np.bool_]]
+) -> Iterator[Part]:
     """For every strategy, by how much its gain from least to largest budget stays below NOTHING."""
-    for member in dict.fromkeys(how.options.members):
-        own = how.options.of(member)
-        if own.size < 2:
+    for member in dict.fromkeys(bins.options.members):
+        points = bins.options.of(member)
+        if points.size < 2:
             continue
-        gain = within(how, _difference(int(own[-1]), int(own[0])), hard, setting.evidence)
+        gain = within(bins, _difference(int(points[-1]), int(points[0])), hard, setting.evidence)
         low, high = gain.interval
         short = Element(NOTHING - gain.draws, gain.error, type(gain.interval)(NOTHING - high, NOTHING - low))
         yield Part(
-            f"{_name(one)}, {member}", f"hardest bin: {NOTHING:g} minus the gain from more budget", (short,)
+            f"{_name(study)}, {member}", f"hardest bin: {NOTHING:g} minus the gain from more budget", (short,)
         )
 
 
 def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
     """Whether choices gain and, where telling difficulty is free, how near predicted bins come."""
     ahead, near = [], []
-    for one in setting.studied:
-        curve, predicted = (one.curves.get((axis, kind)) for kind in ("oracle", "predicted"))
+    for study in setting.studied:
+        curve, predicted = (study.curves.get((axis, kind)) for kind in ("oracle", "predicted"))
         if curve is None or not _has_choice(curve):
             continue
-        ahead.append(_part_ahead(setting, one, curve, charged=charged))
+        ahead.append(_part_ahead(setting, study, curve, charged=charged))
         if predicted is not None and not charged:
             several = predicted.between > 1
             gain = (curve.accuracy - curve.baseline)[several].mean(axis=0)
@@ -218,7 +220,7 @@ def _saved(setting: _Setting, axis: str, *, charged: bool) -> Found:
             # Predicted bins that come near to no gain at all are no evidence.
             statistic = f"least of: gain by oracle bins, {NEAR:g} minus what predicted bins lose to them"
             elements = (setting.drawn(gain), setting.drawn(NEAR - gap))
-            near.append(Part(f"{_name(one)}, mean over budgets", statistic, elements))
+            near.append(Part(f"{_name(study)}, mean over budgets", statistic, elements))
     if not ahead:
         return (
             "needs compute_optimal families with several strategies at one budget, and oracle bins told by "
@@ -242,7 +244,7 @@ def _has_choice(curve: ChoiceCurve) -> bool:
     return several and curve.targets.size > 1 and bool((curve.between > 1).any())
 
 
-def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged: bool) -> Part:
+def _part_ahead(setting: _Setting, study: Studied, curve: ChoiceCurve, *, charged: bool) -> Part:
     """The choice minus the baseline where the baseline comes within a point of its best.
 
     If telling difficulty costs more than that, at the least compute at which the choice can be had; beyond
@@ -253,38 +255,40 @@ def _part_ahead(setting: _Setting, one: Studied, curve: ChoiceCurve, *, charged:
     draws = choice.at(min(x, float(choice.x[-1]))) - baseline.at(min(x, float(baseline.x[-1])))
     saved = np.exp((curve.saved_charged if charged else curve.saved)[curve.knee])
     factor = Factor(float(saved[0]), *percentile_interval(saved[1:], setting.evidence.level))
-    statistic = f"choice minus {one.baseline} at {np.exp(x):.3g}"
+    statistic = f"choice minus {study.baseline} at {np.exp(x):.3g}"
     note = f"compute saved within a point of the baseline's best: {factor.text}"
-    return Part(_name(one), statistic, (setting.drawn(draws),), note)
+    return Part(_name(study), statistic, (setting.drawn(draws),), note)
 
 
 def _sequential(setting: _Setting, axis: str) -> Found:
     ahead, easier = [], []
-    for one in setting.studied:
+    for study in setting.studied:
         lengths = sorted(
-            (int(name.rpartition("/")[2]), name) for name in setting.members(one, "revisions") if "/" in name
+            (int(name.rpartition("/")[2]), name)
+            for name in setting.members(study, "revisions")
+            if "/" in name
         )
         if len(lengths) < 2:
             continue
         (_, parallel), (length, sequential) = lengths[0], lengths[-1]
-        compared = _compared(one.options, sequential, parallel, axis)
+        compared = _compared(study.options, sequential, parallel, axis)
         if not compared:
             continue
         statistic = f"chains of {length} minus parallel samples, mean of {len(compared)} budgets"
-        values = _mean_ahead(compared)(one.options)
-        ahead.append(mean_part(_name(one), statistic, values, setting.evidence))
-        how = one.bins.get("oracle")
-        found = None if how is None else groups(how)
-        if how is None or found is None:
+        values = _mean_ahead(compared)(study.options)
+        ahead.append(mean_part(_name(study), statistic, values, setting.evidence))
+        bins = study.bins.get("oracle")
+        thirds = None if bins is None else groups(bins)
+        if bins is None or thirds is None:
             continue
-        compared = _compared(how.options, sequential, parallel, axis)
+        compared = _compared(bins.options, sequential, parallel, axis)
         if compared:
-            easy, _, hard = zip(*found, strict=True)
+            easy, _, hard = zip(*thirds, strict=True)
             vector = _mean_ahead(compared)
-            sides = [within(how, vector, members, setting.evidence) for members in (easy, hard)]
+            sides = [within(bins, vector, members, setting.evidence) for members in (easy, hard)]
             statistic = "half of: that gain on the easiest bin minus on the hardest"
             element = half_difference(sides[0], sides[1], setting.evidence.level)
-            easier.append(Part(_name(one), statistic, (element,)))
+            easier.append(Part(_name(study), statistic, (element,)))
     if not ahead:
         return "needs chains of revisions of two lengths with a number of answers in common in one family"
     level = setting.evidence.level
@@ -297,12 +301,12 @@ def _sequential(setting: _Setting, axis: str) -> Found:
 
 def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
     """Easy and medium bins and the hardest bin at the smallest R, all problems at the largest."""
-    kind = next((kind for kind in ("oracle", "level") if any(one.kind == kind for one in swaps)), None)
-    easier, hardest, whole = [], [], []
+    kind = next((kind for kind in ("oracle", "level") if any(swap.kind == kind for swap in swaps)), None)
+    easier, hardest, overall = [], [], []
     for name, group in _by_pair(swaps, kind).items():
-        ratios = sorted({one.ratio for one in group})
-        least = {one.bin: one for one in group if one.ratio == ratios[0]}
-        most = next(one for one in group if one.ratio == ratios[-1] and one.bin == 0)
+        ratios = sorted({swap.ratio for swap in group})
+        least = {swap.bin: swap for swap in group if swap.ratio == ratios[0]}
+        most = next(swap for swap in group if swap.ratio == ratios[-1] and swap.bin == 0)
         bins = sorted(set(least) - {0})
         if len(bins) < 2 or len(ratios) < 2 or min(least[name].problems for name in bins) < FEWEST_PROBLEMS:
             continue
@@ -320,7 +324,7 @@ def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
         hardest.append(Part(name, statistic, (element,), short))
         gap = most.large - most.small
         statistic = f"large minus small at R = {ratios[-1]:g}, all problems"
-        whole.append(Part(name, statistic, (setting.drawn(gap),), note))
+        overall.append(Part(name, statistic, (setting.drawn(gap),), note))
     if not easier:
         return (
             "needs exchange: pairs of a smaller and a larger model, two ratios, and bins of "
@@ -330,20 +334,20 @@ def _exchanged(setting: _Setting, swaps: Sequence[Exchanged]) -> Found:
     return (
         mean_of_parts("at the smallest R the small model is ahead on easy and medium bins", easier, level),
         mean_of_parts("at the smallest R the large model is ahead on the hardest bin", hardest, level),
-        mean_of_parts("at the largest R the large model is ahead", whole, level),
+        mean_of_parts("at the largest R the large model is ahead", overall, level),
     )
 
 
 def _by_pair(swaps: Sequence[Exchanged], kind: str | None) -> dict[str, list[Exchanged]]:
-    found: dict[str, list[Exchanged]] = {}
-    for one in swaps:
-        if one.kind == kind:
-            found.setdefault(f"{one.small_policy} and {one.large_policy}, {one.family}", []).append(one)
-    return found
+    pairs: dict[str, list[Exchanged]] = {}
+    for swap in swaps:
+        if swap.kind == kind:
+            pairs.setdefault(f"{swap.small_policy} and {swap.large_policy}, {swap.family}", []).append(swap)
+    return pairs
 
 
-def _name(one: Studied) -> str:
-    return f"{one.policy}, {one.family}"
+def _name(study: Studied) -> str:
+    return f"{study.policy}, {study.family}"
 
 
 class _Compared(NamedTuple):

@@ -93,15 +93,19 @@ class Setting:
 
     def search(self, kind: str) -> Strategy | None:
         """The headline's selection over the first search of a kind."""
-        name = next((name for name, found in self.searches.items() if found == kind), None)
+        name = next((name for name, searched in self.searches.items() if searched == kind), None)
         return None if name is None else replace(self.headline, generator=name)
 
     def selecting(self, selector: str, generator: str | None = None) -> Strategy | None:
         """The strategy of a generator (the headline's) with another selector, the headline's verifier."""
         wanted = generator or self.headline.generator
-        found = [one for one in self.strategies if (one.generator, one.selector) == (wanted, selector)]
-        same = [one for one in found if one.verifier == self.headline.verifier]
-        return next(iter(same or found), None)
+        candidates = [
+            strategy
+            for strategy in self.strategies
+            if (strategy.generator, strategy.selector) == (wanted, selector)
+        ]
+        same = [strategy for strategy in candidates if strategy.verifier == self.headline.verifier]
+        return next(iter(same or candidates), None)
 
 
 def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None = None) -> list[ClaimJudged]:
@@ -120,15 +124,15 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None 
     judged = []
     for number, sentence in CLAIMS.items():
         for cost in (ANY,) if number in _WITHOUT_COST else costs or setting.costs:
-            found: Found
-            own = evidence if cost == ANY else evidence.under(cost)
+            finding: Found
+            known = evidence if cost == ANY else evidence.under(cost)
             if setting.covers and number in _OF_PICKED:
-                found = "is about answers that are picked, and this study has coverage alone"
-            elif own.series or not evidence.series:
-                found = tests[number](own, setting, cost)
+                finding = "is about answers that are picked, and this study has coverage alone"
+            elif known.series or not evidence.series:
+                finding = tests[number](known, setting, cost)
             else:
-                found = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
-            judged.append(judge_found(number, sentence, found, evidence, cost))
+                finding = f"{cost} is not known: it needs {COST_MODELS[cost].needs}"
+            judged.append(judge_found(number, sentence, finding, evidence, cost))
     return judged
 
 
@@ -145,7 +149,9 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
             (smaller.at_cost(low, cost), larger.credits[0]),
             (larger.at_cost(high, cost), smaller.credits[-1]),
         )
-        elements = tuple(mean_element(one - other, evidence) for one, other in gaps if one is not None)
+        elements = tuple(
+            mean_element(ahead - behind, evidence) for ahead, behind in gaps if ahead is not None
+        )
         statistic = "least of: smaller ahead at the least shared compute, larger ahead at the most"
         parts.append(Part(f"{small} and {large}", statistic, elements))
     if not parts:
@@ -165,9 +171,11 @@ def _power_law(evidence: Evidence, setting: Setting, cost: str) -> Found:
     parts, missing = [], []
     for family, policies in groups.items():
         sized = (policy for policy in policies if policy in setting.parameters)
-        series = [one for policy in sized if (one := evidence.get(policy, setting.headline)) is not None]
-        sizes = [setting.parameters[one.policy] for one in series]
-        if len(set(sizes)) < 2 or min(one.budgets.size for one in series) < 2:
+        series = [
+            measured for policy in sized if (measured := evidence.get(policy, setting.headline)) is not None
+        ]
+        sizes = [setting.parameters[measured.policy] for measured in series]
+        if len(set(sizes)) < 2 or min(measured.budgets.size for measured in series) < 2:
             continue
         law = optimal_size(series, sizes, evidence, cost, ended=setting.covers)
         if law.alpha is None or law.fit.status != "ok":
@@ -211,11 +219,11 @@ def _pareto(evidence: Evidence, setting: Setting, cost: str) -> Found:
     parts = tuple(
         mean_part(
             f"REBASE at {budget} against {rival}",
-            f"accuracy ahead at equal compute, mean of {len(found)} policies",
-            np.mean(found, axis=0),
+            f"accuracy ahead at equal compute, mean of {len(vectors)} policies",
+            np.mean(vectors, axis=0),
             evidence,
         )
-        for (rival, budget), found in gaps.items()
+        for (rival, budget), vectors in gaps.items()
     )
     text = "no other strategy is better at any budget, on the mean over policies"
     return (Statement(text, "for all", parts, margin=setting.margin),)
@@ -225,9 +233,9 @@ def _rivals(
     evidence: Evidence, setting: Setting, policy: str, strategy: Strategy
 ) -> Iterator[tuple[Strategy, Series]]:
     for rival in setting.strategies:
-        found = evidence.get(policy, rival)
-        if found is not None and rival.generator != strategy.generator:
-            yield rival, found
+        series = evidence.get(policy, rival)
+        if series is not None and rival.generator != strategy.generator:
+            yield rival, series
 
 
 def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -238,10 +246,10 @@ def _less_compute(evidence: Evidence, setting: Setting, cost: str) -> Found:
         policy: (evidence.get(policy, rebase), evidence.get(policy, setting.headline))
         for policy in setting.policies
     }
-    found = _sooner(
+    parts = _sooner(
         "REBASE is ahead at equal compute, near where samples stop gaining", pairs, evidence, cost
     )
-    return found or "needs REBASE and sampling of one policy with compute in common"
+    return parts or "needs REBASE and sampling of one policy with compute in common"
 
 
 def _sooner(
@@ -261,13 +269,13 @@ def _sooner(
             continue
         price = float(np.exp(near_best(line(baseline, cost, evidence))[0]))
         costs = method.costs[cost]
-        place = min(int(np.searchsorted(costs, price * (1 - _ROUNDING))), costs.size - 1)
-        bought = baseline.at_cost(float(costs[place]), cost)
+        index = min(int(np.searchsorted(costs, price * (1 - _ROUNDING))), costs.size - 1)
+        bought = baseline.at_cost(float(costs[index]), cost)
         if bought is None:
             continue
-        values[name] = method.credits[place] - bought
+        values[name] = method.credits[index] - bought
         factor = factor_saved(method, baseline, cost, evidence)
-        spent = f"{costs[place]:.2g} {COST_MODELS[cost].unit}"
+        spent = f"{costs[index]:.2g} {COST_MODELS[cost].unit}"
         notes[name] = f"at {spent}; less compute to within a point of its best: {factor.text}"
     if not values:
         return ()
@@ -285,7 +293,7 @@ def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
     shrinks: dict[str, Floats] = {}
     rebase = setting.search("rebase")
     for policy in setting.policies:
-        sampled = [evidence.get(policy, one) for one in pair]
+        sampled = [evidence.get(policy, strategy) for strategy in pair]
         if sampled[0] is None or sampled[1] is None:
             continue
         gaps[policy] = sampled[0].credits[-1] - sampled[1].credits[-1]
@@ -318,8 +326,8 @@ def _gap(evidence: Evidence, setting: Setting, cost: str) -> Found:
 
 def _at(series: Series, budget: int) -> Floats:
     """Credits at a budget that the series has."""
-    found: Floats = series.credits[int(np.searchsorted(series.budgets, budget))]
-    return found
+    credits: Floats = series.credits[int(np.searchsorted(series.budgets, budget))]
+    return credits
 
 
 def _by_level(evidence: Evidence, setting: Setting, cost: str) -> Found:
@@ -333,7 +341,7 @@ def _by_level(evidence: Evidence, setting: Setting, cost: str) -> Found:
         return f"needs {FEWEST_PROBLEMS} problems of levels 1 and 2, and as many above"
     parts = []
     for policy in setting.policies:
-        search, sampled = (evidence.get(policy, one) for one in (rebase, setting.headline))
+        search, sampled = (evidence.get(policy, strategy) for strategy in (rebase, setting.headline))
         if search is None or sampled is None:
             continue
         bought = sampled.at_cost(float(search.costs[cost][-1]), cost)
@@ -352,11 +360,15 @@ def _mcts(evidence: Evidence, setting: Setting, cost: str) -> Found:
         return "needs a generator of kind mcts"
     values = {}
     for policy in setting.policies:
-        search, sampled = (evidence.get(policy, one) for one in (mcts, setting.headline))
+        search, sampled = (evidence.get(policy, strategy) for strategy in (mcts, setting.headline))
         if search is None or sampled is None:
             continue
         bought = [sampled.at_cost(float(price), cost) for price in search.costs[cost]]
-        gaps = [one - credit for one, credit in zip(bought, search.credits, strict=True) if one is not None]
+        gaps = [
+            sampling - credit
+            for sampling, credit in zip(bought, search.credits, strict=True)
+            if sampling is not None
+        ]
         if gaps:
             values[policy] = np.mean(gaps, axis=0)
     if not values:

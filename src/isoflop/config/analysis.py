@@ -78,9 +78,9 @@ class Difficulty(Entry):
     """How hard each problem is for each policy: quantile bins (Snell et al. 2024)."""
 
     generator: Name
-    """The entry of `generators`, of kind `sampling` or `import`, whose pool tells: where it is measured too,
-    one half tells and the other is measured, both ways. Of chains the first answers tell, and so they do for
-    a policy that revises and has not this generator."""
+    """The entry of `generators`, of kind `sampling` or `import`, that difficulty is estimated from. Where its
+    pool is measured too, one half sets the bins and the other is measured, both ways. Of chains the first
+    answers count, also for a policy that revises and lacks this generator."""
     bins: Annotated[int, Field(ge=2, le=20)] = 5
     """Number of quantile bins; problems that the pool cannot tell apart share one."""
     verifier: Name | None = None

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from isoflop.config.datasets import CountedSource, WordproblemsSource
 from isoflop.config.models import Policy, Server
-from isoflop.config.study import Config
+from isoflop.config.study import Config, Verifier
 from isoflop.config.training import Init, PolicyTraining
-from isoflop.config.verifiers import AnyVerifier, CausalOrm, MathShepherd, RunningVerifier, TokenPair
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.messages import repeated, suggest, unknown_entry
+from isoflop.registries import VERIFIERS
 
 COMMIT = "a 40-digit commit"
 
@@ -32,10 +33,21 @@ def _models(config: Config, root: Path) -> Iterator[str]:
             place = f"{section}.{name}"
             yield from checkpoint_faults(place, entry.model, entry.revision, root)
             yield from _trained(config, place, entry, "policy" if section == "policies" else "prm")
+            if isinstance(entry, RunningVerifier) and entry.engine == "vllm":
+                yield from _in_vllm(place, entry)
     yield from _servers(config)
     for name, training in config.training.items():
         yield from checkpoint_faults(
             f"training.{name}.init", training.init.model, training.init.revision, root
+        )
+
+
+def _in_vllm(place: str, entry: RunningVerifier) -> Iterator[str]:
+    if VERIFIERS[entry.kind].vllm_task is None:
+        able = ", ".join(name for name, traits in VERIFIERS.members.items() if traits.vllm_task is not None)
+        yield (
+            f"{place}.engine: vllm runs no verifier of kind {entry.kind} (it runs {able}); "
+            "set engine: transformers"
         )
 
 
@@ -76,7 +88,7 @@ def checkpoint_faults(
         yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"
 
 
-def _trained(config: Config, place: str, entry: Policy | AnyVerifier, kind: str) -> Iterator[str]:
+def _trained(config: Config, place: str, entry: Policy | Verifier, kind: str) -> Iterator[str]:
     if entry.trained is None:
         return
     if entry.trained not in config.training:
@@ -84,11 +96,9 @@ def _trained(config: Config, place: str, entry: Policy | AnyVerifier, kind: str)
     elif config.training[entry.trained].kind != kind:
         found = config.training[entry.trained].kind
         yield f"{place}.trained: {entry.trained!r} trains a {found}; a {kind} is needed here"
-    elif isinstance(entry, RunningVerifier) and not isinstance(entry, MathShepherd | TokenPair | CausalOrm):
-        yield (
-            f"{place}.trained: {entry.trained!r} is of kind math-shepherd, token-pair or causal-orm, as "
-            "trained here"
-        )
+    elif isinstance(entry, RunningVerifier) and not VERIFIERS[entry.kind].learnt_here:
+        *most, last = (name for name, traits in VERIFIERS.members.items() if traits.learnt_here)
+        yield f"{place}.trained: {entry.trained!r} is of kind {', '.join(most)} or {last}, as trained here"
 
 
 def _training(config: Config) -> Iterator[str]:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isoflop.config.datasets import CountedSource
-from isoflop.config.generators import Generator, Greedy, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.imports.faults import import_faults
-from isoflop.config.study import Config, made_pools
+from isoflop.config.study import Config, Generator, made_pools
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS, STEP_AGGREGATIONS

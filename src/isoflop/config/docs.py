@@ -15,7 +15,8 @@ FOLDER = Path("docs/reference")
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead. -->
+<!-- Written by `isoflop docs`; edit the docstrings of src/isoflop/config/*.py instead, those of searches and
+verifiers in src/isoflop/search/algorithms/ and src/isoflop/verifiers/kinds/. -->
 # Configuration
 
 `config.yaml` is the default experiment; `snakemake --configfile configs/x.yaml` runs another one in its
@@ -127,7 +128,7 @@ def _default(value: Schema) -> str:
 
 
 def _type(value: Schema, definitions: Schema) -> str:
-    """What may stand there, in words."""
+    """The values that a key allows, in words."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[-1]
         words = f"[{name}](#{name.lower()})"

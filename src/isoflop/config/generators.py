@@ -1,13 +1,15 @@
-"""The generators of the config: how candidates come about, one type per kind."""
+"""The generators of the config: how candidates come about, one type per kind.
+
+The kinds of tree searches are beside their searches (isoflop.search.algorithms); what they have in common is
+here.
+"""
 
 from itertools import pairwise
-from math import isqrt
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from pydantic import AfterValidator, Field, model_validator
 
-from isoflop.config.base import Count, Entry, Name, template
-from isoflop.config.imports.entries import Import
+from isoflop.config.base import Count, Entry, Name, Text, template
 
 Asked = Annotated[str, AfterValidator(template("problem", "attempts"))]
 Attempt = Annotated[str, AfterValidator(template("attempt"))]
@@ -36,7 +38,55 @@ class Reach(Entry):
         return tuple(budget for budget in budgets if most is None or budget <= most)
 
 
-class Greedy(Entry):
+class Stopping(Entry):
+    """Where a policy's texts end, beside its end token."""
+
+    stop: tuple[Text, ...] = ()
+    """Texts that end a solution, as the end token does: it ends before the first of them. What the policy
+    wrote of it is counted as generated, but is no part of the solution. In a search, what of it earlier steps
+    hold stays."""
+
+
+class Drawing(Stopping):
+    """How tokens are drawn: from the softmax at the temperature, after `min_p`, `top_k` and `top_p`, each of
+    what the one before has left, as vLLM does it."""
+
+    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Token temperature; 0 is the generator `greedy`."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: the smallest set of tokens with at least this probability."""
+    top_k: Count | None = None
+    """The k most probable tokens, and all that are as probable as the k-th; all tokens if left out."""
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Tokens with at least this share of the most probable one's probability; 0 for all."""
+
+    def drawing(self) -> "Drawn":
+        """These keys as an engine's request has them."""
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k or 0,
+            "min_p": self.min_p,
+            "stop": self.stop,
+        }
+
+
+class Drawn(TypedDict):
+    """How a request's tokens are drawn and where it ends: keywords of a GenerationRequest."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    stop: tuple[str, ...]
+
+
+def greedy(stop: tuple[str, ...]) -> Drawn:
+    """The most probable token each time, until a stop string."""
+    return {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "stop": stop}
+
+
+class Greedy(Stopping):
     """One candidate per problem: the most probable token each time."""
 
     kind: Literal["greedy"]
@@ -47,17 +97,13 @@ class Greedy(Entry):
     """Policies and data sets it is limited to, and largest budgets; everything if left out."""
 
 
-class Sampling(Scored):
+class Sampling(Scored, Drawing):
     """Independent samples; every smaller budget is a subset of them."""
 
     kind: Literal["sampling"]
     """Independent sampling."""
     samples: Count
     """Candidates per problem; the largest budget the pool can answer for."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature; 0 is the generator `greedy`."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling: the smallest set of tokens with at least this probability."""
     max_tokens: Count
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
     only: Reach | None = None
@@ -73,17 +119,13 @@ class AttemptTexts(Entry):
     """How each of them is written, without the white space at its ends; the earliest comes first."""
 
 
-class ChainWriting(AttemptTexts):
+class ChainWriting(AttemptTexts, Drawing):
     """How a chain is written: an answer, then revisions of it."""
 
     length: Count
     """Answers per chain: the first, by the policy's own prompt, and its revisions."""
     history: Count = 4
     """How many of the latest answers a revision is shown."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling: the smallest set of tokens with at least this probability."""
     max_tokens: Count
     """Longest answer, in tokens; longer ones are cut and marked `length`."""
 
@@ -141,8 +183,11 @@ class Revisions(Scored, ChainWriting):
         )
 
 
-class TreeSearch(Entry):
+class TreeSearch(Drawing):
     """What all tree searches have in common."""
+
+    if TYPE_CHECKING:
+        kind: str  # Every search's own literal, at its own place among the keys.
 
     verifier: Name | None = None
     """The verifier whose scores guide the search and weigh its votes; the first one if left out."""
@@ -150,12 +195,10 @@ class TreeSearch(Entry):
     """Strictly increasing; each is a search of its own."""
     runs: Count = 1
     """How often every search is repeated; the intervals hold the search's own randomness."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Token temperature."""
     max_tokens: Count
     """Longest solution, in tokens along the whole path."""
     max_step_tokens: Count
-    """Longest step, in tokens; a longer one is cut and goes on in the next."""
+    """Longest step, in tokens; a longer one is cut and continues in the next."""
     max_depth: Count = 40
     """Most steps of a solution."""
     only: Reach | None = None
@@ -168,81 +211,4 @@ class TreeSearch(Entry):
         return self
 
 
-class Rebase(TreeSearch):
-    """Reward balanced search (Wu et al. 2024); a budget is the number of solutions."""
-
-    kind: Literal["rebase"]
-    """REBASE."""
-    balance_temperature: Annotated[float, Field(gt=0)] = 0.1
-    """T_b: how strongly the shares of a budget follow the scores; the smaller, the stronger."""
-    allocation: Literal["sequential", "round"] = "sequential"
-    """How shares become whole children: best node first and exactly the budget (the authors' code), or each
-    rounded (the paper)."""
-    iterations: Count | None = None
-    """How often what is left of the budget is shared out; after that every solution is written to its end at
-    once. Until all have ended if left out; Wu et al. share once for programs."""
-
-
-class _Beams(TreeSearch):
-    """Searches that keep N / M beams."""
-
-    beam_width: Count | Literal["sqrt"] = 4
-    """M: children of every beam that is kept; N / M are kept. `sqrt` is the square root of the budget."""
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "_Beams":
-        for budget in self.budgets:
-            if self.beam_width == "sqrt" and isqrt(budget) ** 2 != budget:
-                raise ValueError(f"budgets: {budget} is no square, which beam_width: sqrt needs")
-            if budget % self.width(budget):
-                raise ValueError(
-                    f"budgets: {budget} beams cannot be cut to {budget} / {self.beam_width}; give multiples "
-                    "of beam_width"
-                )
-        return self
-
-    def width(self, budget: int) -> int:
-        """M at a budget."""
-        return isqrt(budget) if self.beam_width == "sqrt" else self.beam_width
-
-
-class Beam(_Beams):
-    """Beam search (Snell et al. 2024); a budget is the number N of beams."""
-
-    kind: Literal["beam"]
-    """Beam search."""
-
-
-class Dvts(_Beams):
-    """Diverse verifier tree search: N / M subtrees searched apart (Beeching et al. 2024)."""
-
-    kind: Literal["dvts"]
-    """DVTS."""
-
-
-class Lookahead(_Beams):
-    """Beam search by the score after further steps at temperature 0 (Snell et al. 2024)."""
-
-    kind: Literal["lookahead"]
-    """Lookahead search."""
-    lookahead_steps: Count = 1
-    """k: how many steps are looked ahead; counts as N (k + 1) samples."""
-
-
-class Mcts(TreeSearch):
-    """Monte Carlo tree search (Wu et al. 2024); a budget is the number of expansions."""
-
-    kind: Literal["mcts"]
-    """MCTS."""
-    exploration: Annotated[float, Field(ge=0)] = 1.0
-    """C of UCT."""
-    root_children: Count | None = None
-    """Children of the root; an eighth of the budget if left out (Wu et al.: 4, 8, 16 for 32, 64, 128)."""
-    children: Count = 2
-    """Children of any other node."""
-
-
 Sampled = Annotated[Greedy | Sampling, Field(discriminator="kind")]
-AnySearch = Rebase | Beam | Dvts | Lookahead | Mcts
-Searched = Annotated[AnySearch, Field(discriminator="kind")]
-Generator = Annotated[Greedy | Sampling | Revisions | Import | AnySearch, Field(discriminator="kind")]

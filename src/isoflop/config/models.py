@@ -58,7 +58,7 @@ class Server(Entry):
     name: Text | None = None
     """Under what name it serves the model, if not that of `model`."""
     concurrency: Count = 256
-    """Requests under way at once, and at most `engine_settings.batch_size`."""
+    """Requests in flight at once, and at most `engine_settings.batch_size`."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds after which a request counts as failed, its time in the server's queue included."""
     retries: Annotated[int, Field(ge=0, le=100)] = 6
@@ -72,7 +72,7 @@ class EngineSettings(Entry):
     """How the engines run. None of this changes a result, so none of it makes anything rerun."""
 
     batch_size: Count = 512
-    """Requests that a policy has under way at once."""
+    """Requests that a policy has in flight at once."""
     batch_tokens: Count = 8192
     """Tokens that a verifier reads in one pass."""
     chunk_problems: Count = 25
@@ -150,7 +150,7 @@ class Policy(Chat, Model):
     step_separator: Text = "\n"
     """What ends a step of a solution."""
     step_tag: Tag | None = None
-    """What the model itself writes at the end of every step, where it learnt to. It goes on from its tags;
+    """What the model itself writes at the end of every step, where it learnt to. It continues from its tags;
     neither graders nor verifiers see them."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Entries of `datasets` that it is studied on; all that are studied if left out."""

@@ -136,7 +136,7 @@ def hub_sha256(kind: str, repo: str, commit: str, path: str) -> str:
         local = hf_hub_download(repo, path, repo_type=kind, revision=commit)
         return hashlib.sha256(Path(local).read_bytes()).hexdigest()
     except (OSError, HfHubHTTPError, ValueError) as error:
-        raise UserError(f"{repo}: {path} at {commit} cannot be had ({_reason(error)})") from error
+        raise UserError(f"{repo}: {path} at {commit} cannot be fetched ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,10 +1,10 @@
 """The config of one experiment: one typed model.
 
 Files are read and checked by isoflop.config.loading; the JSON schema and the reference page come from the
-same model (isoflop.config.docs).
+same model (isoflop.config.docs). Which searches and verifiers there are, it asks their registries.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import Field
@@ -21,13 +21,46 @@ from isoflop.config.analysis import (
 )
 from isoflop.config.base import Count, Entry, Name, Seed, Text
 from isoflop.config.datasets import Dataset
-from isoflop.config.generators import AnySearch, Generator, Reach, Revisions, TreeSearch
+from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import EngineSettings, Policy
 from isoflop.config.planning import Planning
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
-from isoflop.config.verifiers import Verifier
-from isoflop.registries import CLAIM_COSTS, FITTED_COSTS, CostModelName, SelectorName, StepAggregationName
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
+from isoflop.registries import (
+    CLAIM_COSTS,
+    FITTED_COSTS,
+    SEARCHES,
+    VERIFIERS,
+    CostModelName,
+    SelectorName,
+    StepAggregationName,
+    entries,
+)
+
+if TYPE_CHECKING:
+    Searched = TreeSearch
+    Generating = Greedy | Sampling | Revisions | TreeSearch
+    Generator = Generating | Import
+    Running = RunningVerifier
+    Verifier = Running | ImportedVerifier
+else:
+
+    def _one_of(*kinds: Any) -> Any:
+        return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007  of as many as there are
+
+    _SEARCHES = entries(SEARCHES, TreeSearch, Greedy, Sampling, Revisions, Import)
+    _RUNNING = entries(VERIFIERS, RunningVerifier, ImportedVerifier)
+    Searched = _one_of(*_SEARCHES)
+    """A tree search."""
+    Generating = _one_of(Greedy, Sampling, Revisions, *_SEARCHES)
+    """A generator whose candidates are made here."""
+    Generator = _one_of(Greedy, Sampling, Revisions, Import, *_SEARCHES)
+    """Any generator."""
+    Running = _one_of(*_RUNNING)
+    """A verifier that runs here."""
+    Verifier = _one_of(*_RUNNING, ImportedVerifier)
+    """Any verifier."""
 
 # What no result depends on.
 _NO_RESULT: dict[str, Any] = {
@@ -135,7 +168,7 @@ class Config(Entry):
         return {name: entry for name, entry in self.imports.items() if entry.counted}
 
     @property
-    def searches(self) -> dict[str, AnySearch]:
+    def searches(self) -> dict[str, TreeSearch]:
         """The generators that search trees."""
         return {name: entry for name, entry in self.generators.items() if isinstance(entry, TreeSearch)}
 

@@ -152,7 +152,7 @@ class Recipe(Entry):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    """How the learning rate goes on after the warm-up."""
+    """The learning rate after the warm-up."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of the steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -160,7 +160,7 @@ class Recipe(Entry):
     max_length: Count = 512
     """Longest sequence, in tokens."""
     too_long: Literal["refuse", "drop"] = "refuse"
-    """What becomes of longer ones: the job stops, or goes on without them. Never cut."""
+    """What happens to longer ones: the job stops, or leaves them out. They are never cut."""
     bf16: bool = False
     """Mixed precision."""
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -1,14 +1,14 @@
-"""The verifiers of the config, by the convention of their input and output."""
+"""The verifiers of the config: imported ones, and what those that run here have in common.
 
-from typing import Annotated, ClassVar, Literal, Self
+The kinds that run here are beside their layouts and heads (isoflop.verifiers.kinds).
+"""
 
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from isoflop.config.base import Entry, Prompt, Text
-from isoflop.config.generators import AttemptTexts
-from isoflop.config.models import Chat, Model, ModelSize, TokenPrices
-
-QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+from isoflop.config.models import Model, ModelSize, TokenPrices
 
 
 class ImportedVerifier(Entry):
@@ -43,6 +43,10 @@ class ImportedVerifier(Entry):
 class RunningVerifier(Model):
     """What all verifiers that run here have in common."""
 
+    if TYPE_CHECKING:
+        kind: str  # Every kind's own literal and prompt, at their own places among the keys.
+        prompt: str
+
     engine: Literal["transformers", "vllm"] = "transformers"
     """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md)."""
     too_long: Literal["refuse", "mark"] = "refuse"
@@ -63,8 +67,15 @@ class RunningVerifier(Model):
             raise ValueError("revision goes with a hub model; a trained one has none")
         return self
 
+    @property
+    def shown_attempts(self) -> int:
+        """How many of the latest answers before the judged one it is shown; such an entry has their texts."""
+        return 0
 
-class _Tagged(RunningVerifier):
+
+class TaggedVerifier(RunningVerifier):
+    """A verifier that is read at a tag after every step."""
+
     step_tag: Text
     """What is put after every step; one token."""
     prompt: Prompt = "{problem}\n"
@@ -72,7 +83,9 @@ class _Tagged(RunningVerifier):
     message."""
 
 
-class _Pair(_Tagged):
+class PairVerifier(TaggedVerifier):
+    """A verifier that says one of two tokens at a tag after every step."""
+
     good_token: Text
     """The token whose probability is the score."""
     bad_token: Text
@@ -83,115 +96,3 @@ class _Pair(_Tagged):
         if self.good_token == self.bad_token:
             raise ValueError(f"good_token and bad_token are both {self.good_token!r}; they must differ")
         return self
-
-
-class MathShepherd(_Pair):
-    """P(good) against P(bad) at a tag after each step (Wang et al. 2024, Math-Shepherd)."""
-
-    kind: Literal["math-shepherd"]
-    """A causal language model as a process reward model."""
-    prompt: Prompt = "{problem} "
-    """The text before the first step, with `{problem}` where the problem goes."""
-    step_tag: Text = " ки"
-    """The tag after each step; one token."""
-    good_token: Text = " +"
-    """The token whose probability at the tag is the score."""
-    bad_token: Text = " -"
-    """The token it is weighed against."""
-
-
-class TokenPair(Chat, _Pair):
-    """The general form of such a model: any tag and tokens, with or without a chat around the solution."""
-
-    kind: Literal["token-pair"]
-    """A causal language model that says good or bad at a tag after each step."""
-
-
-class CausalOrm(AttemptTexts, Chat, _Pair):
-    """An outcome reward model that says good or bad once, at a tag after the whole solution.
-
-    Of an answer in a chain of revisions it may be shown the answers before it (Snell et al. 2024).
-    """
-
-    kind: Literal["causal-orm"]
-    """A causal language model as an outcome reward model."""
-    step_tag: Text = " ки"
-    """The tag after the solution; one token."""
-    good_token: Text = " +"
-    """The token whose probability at the tag is the score."""
-    bad_token: Text = " -"
-    """The token it is weighed against."""
-    history: Annotated[int, Field(ge=0)] = 0
-    """How many of the latest answers before the judged one are shown; 0 is none."""
-    outcome: ClassVar[bool] = True
-
-
-class Rlhflow(RunningVerifier):
-    """P(+) against P(-) as the assistant's answer to each step (RLHFlow, Llama3.1-8B-PRM)."""
-
-    kind: Literal["rlhflow"]
-    """A chat in which the user says the steps one by one, the problem before the first."""
-    prompt: Prompt = "{problem}"
-    """What the first message has before the first step and a space."""
-    good_token: Text = "+"
-    """The assistant's answer to a good step."""
-    bad_token: Text = "-"
-    """The assistant's answer to a bad step."""
-
-
-class QwenPrm(_Tagged):
-    """Two classes at a tag after each step (Qwen2.5-Math-PRM, of 7B and 72B)."""
-
-    kind: Literal["qwen-prm"]
-    """A Qwen2 model with a head of two layers, in its chat template."""
-    system: Text = QWEN_SYSTEM
-    """The chat's system message."""
-    prompt: Prompt = "{problem}"
-    """The user's message, with `{problem}` where the problem goes."""
-    step_tag: Text = "<extra_0>"
-    """What is put after every step; one token."""
-
-
-class SkyworkPrm(RunningVerifier):
-    """A value at the end of each step's line (Skywork-o1-Open-PRM, of 1.5B and 7B)."""
-
-    kind: Literal["skywork-prm"]
-    """A Qwen2 model with a value head; line breaks inside a step become spaces."""
-    prompt: Prompt = "{problem}\n"
-    """The text before the first step, with `{problem}` where the problem goes."""
-
-
-class LlemmaRm(_Tagged):
-    """The sigmoid of the mean of all logits at a tag after each step (Wu et al. 2024's reward model)."""
-
-    kind: Literal["llemma-rm"]
-    """A causal language model whose output matrix is a reward head, tiled over the vocabulary."""
-    step_tag: Text = " ки"
-    """The tag after each step; one token."""
-
-
-class TokenClass(Chat, _Tagged):
-    """A token classifier read at a tag after each step."""
-
-    kind: Literal["token-class"]
-    """A checkpoint for token classification."""
-    good_class: Annotated[int, Field(ge=0)] = 1
-    """The class whose probability is the score."""
-
-
-class Orm(Chat, RunningVerifier):
-    """An outcome reward model: one score for the whole solution."""
-
-    kind: Literal["orm"]
-    """A checkpoint for sequence classification: the sigmoid of one label, or a class's probability."""
-    prompt: Prompt = "{problem}\n"
-    """What is before the solution, with `{problem}` where the problem goes; in a chat, the user's part."""
-    good_class: Annotated[int, Field(ge=0)] = 1
-    """The class whose probability is the score, where there are several labels."""
-    outcome: ClassVar[bool] = True
-
-
-Running = MathShepherd | TokenPair | Rlhflow | QwenPrm | SkyworkPrm | LlemmaRm | TokenClass | CausalOrm | Orm
-AnyVerifier = Running | ImportedVerifier
-Verifier = Annotated[AnyVerifier, Field(discriminator="kind")]
-RunningOne = Annotated[Running, Field(discriminator="kind")]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from isoflop.data.rows import WrittenNumber
+from isoflop.engines.steps import step_end
 from isoflop.errors import UserError
 
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?", re.ASCII
 )
-_LINE_END, _ANY_LINE_END = re.escape("\n"), "(?:\\r?\\n)"
 _EXACT = 2**53  # whole numbers from here on are rounded as floats
 
 
@@ -32,7 +32,7 @@ class Solution:
         budget, run: of the search that it is of, where a file holds several.
         named_scores: scores by verifier, where there are several; as `scores`.
         correct: whether the file itself calls it right.
-        thinking: how many of the tokens were written before the solution; `prompt_tokens`: read;
+        thinking: how many of the tokens were thoughts, written before the solution; `prompt_tokens`: read;
             `seconds`: how long it took.
         partial: whether the file has only a part of its text, so that its answer is not known.
         identity: what it is called wherever it is published; its text if left out.
@@ -194,6 +194,19 @@ def _number(value: object) -> float | None:
         return None
 
 
+def thinking_count(value: object, tokens: int | None, place: str) -> int | None:
+    """How many of `tokens` are thoughts, which may be 0; None for null and -1."""
+    if value in (0, 0.0) and not isinstance(value, bool):
+        return 0
+    found = token_count(value, place)
+    if found is not None and tokens is not None and found > tokens:
+        raise UserError(
+            f"{place}: {found} thinking tokens of {tokens}; `tokens` are all that were generated, thoughts "
+            "included"
+        )
+    return found
+
+
 def aligned(values: Mapping[str, object], names: Sequence[str], place: str) -> Iterator[tuple[object, ...]]:
     """Entries side by side of the lists `names`; raises UserError where their lengths differ."""
     lists = [filled_list(values, name, place) for name in names]
@@ -222,8 +235,7 @@ def split_scored(
     Steps without text join the one before, and their score goes with them: what a verifier thinks of nothing
     says nothing. Raises UserError where steps and scores are not as many.
     """
-    # Windows ends lines by two marks.
-    found = re.split(f"({re.escape(separator).replace(_LINE_END, _ANY_LINE_END)})", text)
+    found = re.split(f"({step_end(separator).pattern})", text)
     parts = [part + end for part, end in zip(found[::2], [*found[1::2], ""], strict=True)]
     if scores is not None:
         check_step_count(len(parts), len(scores), place)

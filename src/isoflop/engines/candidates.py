@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from isoflop.engines.registry import Completion
 from isoflop.engines.steps import split_steps, tokens_per_step
 
@@ -20,4 +22,11 @@ def completion_columns(completions: Sequence[Completion], separator: str) -> dic
         "tokens": [len(completion.pieces) for completion in completions],
         "logprob": [completion.logprob for completion in completions],
         "source": [None] * len(completions),
+        "thinking_tokens": [completion.thinking for completion in completions],
     }
+
+
+def thinking_total(candidates: pa.Table) -> dict[str, int]:
+    """A ledger's entry for the thoughts of all candidates; none where they are not counted for each."""
+    counts = candidates["thinking_tokens"]
+    return {} if counts.null_count else {"thinking_tokens": sum(counts.to_pylist())}

@@ -159,10 +159,10 @@ def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tens
 @contextmanager
 def _eager(model: Any) -> Iterator[None]:
     """With the plain attention of transformers instead of the model's own."""
-    own = model.config._attn_implementation
+    implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")
     yield
-    model.set_attn_implementation(own)
+    model.set_attn_implementation(implementation)
 
 
 def _some_ids(model: Any) -> torch.Tensor:
@@ -233,18 +233,18 @@ def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list
             files = dict.fromkeys(names, "model.safetensors")
         else:
             files = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
-        found: dict[str, torch.Tensor] = {}
+        tensors_by_name: dict[str, torch.Tensor] = {}
         for file in {files[name] for name in names if name in files}:
             path = cached_file(model, file, revision=revision)
             with safe_open(path, framework="pt") as tensors:
                 inside = set(tensors.keys())
-                found |= {name: tensors.get_tensor(name) for name in names if name in inside}
+                tensors_by_name |= {name: tensors.get_tensor(name) for name in names if name in inside}
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"model {model!r}: its weights cannot be read: {_first_line(error)}") from error
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in tensors_by_name]
     if missing:
         raise UserError(f"model {model!r}: has no tensor {missing[0]!r}: is it of this kind?")
-    return [found[name] for name in names]
+    return [tensors_by_name[name] for name in names]
 
 
 def context_length(model: Any) -> int | None:

@@ -1,6 +1,6 @@
 """The policy engine that runs anywhere: a transformers model, decoded in one continuous batch.
 
-Requests with the same prompt share its keys and values, and go on sharing one row for as long as they
+Requests with the same prompt share its keys and values, and share one row for as long as they
 draw the same tokens: what many samples have in common is computed once. Requests that finish leave the
 batch and waiting ones take their place, so neither long nor short ones wait for the others.
 
@@ -30,10 +30,9 @@ from isoflop.engines.checkpoints import (
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
-from isoflop.engines.prompts import Decoder, PromptEncoder
+from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.steps import ended_steps
-from isoflop.engines.token_sampling import choose, uniforms
+from isoflop.engines.token_sampling import Draws, choose, uniforms
 from isoflop.errors import UserError
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
@@ -42,35 +41,35 @@ CLOSE = 3e-5
 _KEPT_BYTES = 2**30
 
 
-class _UnderWay:
+class _InFlight:
     """All requests of one call, those to come included, and what has become of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.requests: list[GenerationRequest] = []
         self.results: list[Completion | None] = []
         self.queue: deque[tuple[tuple[int, ...], list[int]]] = deque()
         self.ids_of: dict[str, tuple[int, ...]] = {}
         self.separators: set[str] = set()
+        self.stops: set[tuple[str, ...]] = set()
         self.seeds = np.zeros(0, dtype=np.uint64)
         self.limits = np.zeros(0, dtype=np.int64)
         self.logprobs = np.zeros(0)
-        self.temperatures, self.top_ps = torch.zeros(0), torch.zeros(0)
+        self.drawing = Draws.of([], torch.float32, device)
 
-    def add(self, requests: Sequence[GenerationRequest], device: torch.device) -> None:
+    def add(self, requests: Sequence[GenerationRequest]) -> None:
         """Number `requests` on."""
         if not requests:
             return
         self.requests += requests
         self.results += [None] * len(requests)
         self.separators |= {request.separator for request in requests if request.separator is not None}
+        self.stops |= {request.stop for request in requests if request.stop}
         seeds = np.array([request.seed for request in requests], dtype=np.uint64)
         self.seeds = np.concatenate([self.seeds, seeds])
         self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
         self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
-        temperatures = torch.tensor([float(request.temperature) for request in requests], device=device)
-        top_ps = torch.tensor([float(request.top_p) for request in requests], device=device)
-        self.temperatures = torch.cat([self.temperatures.to(device), temperatures])
-        self.top_ps = torch.cat([self.top_ps.to(device), top_ps])
+        device = self.drawing.temperature.device
+        self.drawing = self.drawing.followed_by(Draws.of(requests, torch.float32, device))
 
 
 class TransformersPolicy:
@@ -88,9 +87,10 @@ class TransformersPolicy:
         self._batch_size = batch_size
         self._settles = entry.dtype == "float32"
         self._decoder = Decoder(self._tokenizer)
-        self._endings: dict[str, NDArray[np.int64]] = {}
         self._store = SegmentStore(_KEPT_BYTES)
-        self._ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
         # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
         self.settled = 0
@@ -103,54 +103,52 @@ class TransformersPolicy:
         more: More | None = None,
     ) -> list[Completion]:
         """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        under_way = _UnderWay()
-        self._enqueue(under_way, requests)
+        in_flight = _InFlight(self._model.device)
+        self._enqueue(in_flight, requests)
         with torch.inference_mode():
-            self._decode(under_way, progress, more)
-        return [completion for completion in under_way.results if completion is not None]
+            self._decode(in_flight, progress, more)
+        return [completion for completion in in_flight.results if completion is not None]
 
-    def _enqueue(self, under_way: "_UnderWay", requests: Sequence[GenerationRequest]) -> None:
+    def _enqueue(self, in_flight: "_InFlight", requests: Sequence[GenerationRequest]) -> None:
         """Number the requests on and let those that continue the same tokens wait together."""
-        prompts = sorted({request.prompt for request in requests} - under_way.ids_of.keys())
-        under_way.ids_of |= zip(prompts, self._prompts.ids(prompts), strict=True)
+        prompts = sorted({request.prompt for request in requests} - in_flight.ids_of.keys())
+        in_flight.ids_of |= zip(prompts, self._prompts.ids(prompts), strict=True)
         longest = context_length(self._model)
         waiting: dict[tuple[int, ...], list[int]] = {}
-        for index, request in enumerate(requests, start=len(under_way.requests)):
-            ids = under_way.ids_of[request.prompt] + request.written
+        for index, request in enumerate(requests, start=len(in_flight.requests)):
+            ids = in_flight.ids_of[request.prompt] + request.written
             if longest is not None and len(ids) + request.max_tokens > longest:
                 raise UserError(
                     f"a prompt of {len(ids)} tokens and max_tokens {request.max_tokens} exceed "
                     f"the model's {longest} positions: {request.prompt[:60]!r}"
                 )
             waiting.setdefault(ids, []).append(index)
-        under_way.add(requests, self._model.device)
-        under_way.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
+        in_flight.add(requests)
+        in_flight.queue.extend(sorted(waiting.items(), key=lambda item: len(item[0])))
 
-    def _decode(self, under_way: "_UnderWay", progress: Progress | None, more: More | None) -> None:
-        device, queue = self._model.device, under_way.queue
-        ends = np.array(sorted(self._ends), dtype=np.int64)
+    def _decode(self, in_flight: "_InFlight", progress: Progress | None, more: More | None) -> None:
+        device, queue = self._model.device, in_flight.queue
         state, branches = DecodeState(device), list[Branch]()
         logits = torch.zeros(0)
         # The unfinished requests, the row of the state that each is in, and how many tokens it has.
         active, row_of, written = (np.zeros(0, dtype=np.int64) for _ in range(3))
-        while len(active) or queue or self._asked(under_way, more):
-            requests = under_way.requests
+        while len(active) or queue or self._asked(in_flight, more):
+            requests = in_flight.requests
             if queue and len(active) <= self._batch_size * 3 // 4:
                 admitted, first_logits, indices, rows = self._admit(
-                    state, queue, self._batch_size - len(active), bool(under_way.separators)
+                    state, queue, self._batch_size - len(active), bool(in_flight.separators)
                 )
                 logits = torch.cat([logits, first_logits]) if branches else first_logits
                 active = np.concatenate([active, indices])
                 row_of = np.concatenate([row_of, len(branches) + rows])
                 written = np.concatenate([written, np.zeros_like(indices)])
                 branches += admitted
-            uniform = uniforms(under_way.seeds[active], written.astype(np.uint64))
+            uniform = uniforms(in_flight.seeds[active], written.astype(np.uint64))
             chosen = torch.from_numpy(active).to(device)
             choice = choose(
                 logits[torch.from_numpy(row_of).to(device)],
                 torch.from_numpy(uniform).to(device, logits.dtype),
-                under_way.temperatures[chosen],
-                under_way.top_ps[chosen],
+                in_flight.drawing[chosen],
                 CLOSE,
             )
             tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
@@ -159,87 +157,65 @@ class TransformersPolicy:
                     tokens[place], gained[place] = self._settle(
                         branches[row_of[place]], requests[active[place]], float(uniform[place])
                     )
-            under_way.logprobs[active] += gained
-            stopped = np.isin(tokens, ends)
-            step = self._step_ends(under_way, branches, active, row_of, tokens) & ~stopped
-            self._keep(state, branches, np.unique(row_of[step]).tolist())
-            done = stopped | step | (written + 1 >= under_way.limits[active])
-            texts: dict[tuple[int, int, str], Completion] = {}
+            in_flight.logprobs[active] += gained
+            ending = self._endings.find(
+                NewTokens(requests, active, row_of, tokens, [branch.tokens for branch in branches]),
+                in_flight.separators,
+                in_flight.stops,
+            )
+            self._keep(state, branches, np.unique(row_of[ending.step]).tolist())
+            done = ending.stopped | ending.cut | ending.step | (written + 1 >= in_flight.limits[active])
             finished = []
+            texts: dict[tuple[object, ...], Completion] = {}
             for place in np.flatnonzero(done).tolist():
-                reason = "stop" if stopped[place] else "step" if step[place] else "length"
-                key = (int(row_of[place]), int(tokens[place]), reason)
+                index, branch = int(active[place]), branches[row_of[place]]
+                how = (*ending.how(place), self._thinks(requests[index]))
+                key = (int(row_of[place]), int(tokens[place]), *how)
                 if key not in texts:
-                    branch = branches[key[0]]
-                    ids = branch.tokens if reason == "stop" else [*branch.tokens, key[1]]
-                    texts[key] = self._decoder.completion(ids, reason, len(branch.prompt))
-                index = int(active[place])
-                completion = replace(texts[key], logprob=float(under_way.logprobs[index]))
-                under_way.results[index] = completion
+                    texts[key] = self._completion(branch, int(tokens[place]), *how)
+                completion = replace(texts[key], logprob=float(in_flight.logprobs[index]))
+                in_flight.results[index] = completion
                 finished.append((index, completion))
             if progress is not None:
                 progress(len(finished), len(active))
             going = ~done
             active, written = active[going], written[going] + 1
             if more is not None and finished:
-                self._enqueue(under_way, more(finished, len(active)))
+                self._enqueue(in_flight, more(finished, len(active)))
             if len(active):
                 branches, last, row_of = branch_out(state, branches, row_of[going], tokens[going])
                 logits = self._step(state, last)
             else:
                 state, branches, row_of = DecodeState(device), [], row_of[going]
 
-    def _asked(self, under_way: "_UnderWay", more: More | None) -> bool:
+    def _thinks(self, request: GenerationRequest) -> bool | None:
+        """Whether a request begins with thoughts; None where it goes on from what was written."""
+        return None if request.written else self._prompts.thinks(request.prompt)
+
+    def _completion(
+        self, branch: Branch, token: int, reason: str, kept: int | None, thinks: bool | None
+    ) -> Completion:
+        ended = reason == "stop" and kept is None
+        ids = branch.tokens if ended else [*branch.tokens, token]
+        return self._decoder.completion(ids, reason, len(branch.prompt), kept=kept, thinks=thinks)
+
+    def _asked(self, in_flight: "_InFlight", more: More | None) -> bool:
         """Whether there is more to do, asked when there is nothing left."""
         if more is not None:
-            self._enqueue(under_way, more((), 0))
-        return bool(under_way.queue)
-
-    def _step_ends(
-        self,
-        under_way: "_UnderWay",
-        branches: list[Branch],
-        active: NDArray[np.int64],
-        row_of: NDArray[np.int64],
-        tokens: NDArray[np.int64],
-    ) -> NDArray[np.bool_]:
-        """Which requests have all steps that they asked for with their new token. Shape [active]."""
-        ended = np.zeros(len(active), dtype=np.bool_)
-        for separator in under_way.separators:
-            ending = self._ending_tokens(separator)
-            counts: dict[tuple[int, int], int] = {}
-            for place in np.flatnonzero(np.isin(tokens, ending)).tolist():
-                request = under_way.requests[active[place]]
-                if request.separator != separator:
-                    continue
-                key = (int(row_of[place]), int(tokens[place]))
-                if key not in counts:
-                    text = self._decoder.text([*branches[key[0]].tokens, key[1]])
-                    counts[key] = ended_steps(text, separator)
-                ended[place] = counts[key] >= request.steps
-        return ended
-
-    def _ending_tokens(self, separator: str) -> NDArray[np.int64]:
-        """The tokens that may complete `separator`: those that hold its last character."""
-        if separator not in self._endings:
-            size = self._model.get_output_embeddings().weight.shape[0]
-            self._endings[separator] = np.array(
-                [token for token in range(size) if separator[-1] in self._decoder.piece(token)],
-                dtype=np.int64,
-            )
-        return self._endings[separator]
+            self._enqueue(in_flight, more((), 0))
+        return bool(in_flight.queue)
 
     def _admit(
         self, state: DecodeState, queue: "deque[tuple[tuple[int, ...], list[int]]]", room: int, keep: bool
     ) -> tuple[list[Branch], Tensor, NDArray[np.int64], NDArray[np.int64]]:
         """Read waiting prompts for `room` requests at most.
 
-        Returns a branch and the logits of the first token per prompt, the requests taken up, and for
-        each the place of its branch.
+        Returns a branch and the logits of the first token per prompt, the requests admitted, and for
+        each the index of its branch.
         """
         prompts: list[tuple[int, ...]] = []
         indices: list[int] = []
-        places: list[int] = []
+        branch_of: list[int] = []
         while queue and len(indices) < room:
             prompt, waiting = queue[0]
             taken = waiting[: room - len(indices)]
@@ -247,30 +223,30 @@ class TransformersPolicy:
             if not waiting:
                 queue.popleft()
             indices += taken
-            places += [len(prompts)] * len(taken)
+            branch_of += [len(prompts)] * len(taken)
             prompts.append(prompt)
         lengths = [len(prompt) for prompt in prompts]
         hidden, recorder = self._read(prompts, keep)
         logits = self._model.get_output_embeddings()(hidden).float()
         state.admit(recorder, lengths)
-        return [Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(places)
+        return [Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(branch_of)
 
     def _read(self, prompts: Sequence[tuple[int, ...]], keep: bool) -> tuple[Tensor, Recorder]:
         """Hidden states after the last token of every prompt [prompts, hidden], and all keys and values.
 
-        With `keep`, what was read is kept for prompts that go on from these, and only what is new is read.
+        With `keep`, what was read is kept for prompts that continue these, and only what is new is read.
         """
         kept = [self._store.chain(prompt[:-1]) if keep and len(prompt) > 1 else None for prompt in prompts]
-        fresh = [place for place, chain in enumerate(kept) if chain is None]
-        known = [(place, chain) for place, chain in enumerate(kept) if chain is not None]
+        fresh = [index for index, chain in enumerate(kept) if chain is None]
+        known = [(index, chain) for index, chain in enumerate(kept) if chain is not None]
         hidden: list[Tensor] = [torch.zeros(0)] * len(prompts)
         parts: list[tuple[list[int], list[Tensor], list[Tensor]]] = []
         device = self._model.device
         if fresh:
-            width = max(len(prompts[place]) for place in fresh)
+            width = max(len(prompts[index]) for index in fresh)
             ids = torch.zeros((len(fresh), width), dtype=torch.long)
-            for row, place in enumerate(fresh):
-                ids[row, : len(prompts[place])] = torch.tensor(prompts[place])
+            for row, index in enumerate(fresh):
+                ids[row, : len(prompts[index])] = torch.tensor(prompts[index])
             recorder = Recorder()
             states = self._model.base_model(
                 input_ids=ids.to(device),
@@ -278,26 +254,28 @@ class TransformersPolicy:
                 recorder=recorder,
                 attention_mask=_unmasked(len(fresh), device),
             ).last_hidden_state
-            for row, place in enumerate(fresh):
-                end = len(prompts[place])
-                hidden[place] = states[row, end - 1]
+            for row, index in enumerate(fresh):
+                end = len(prompts[index])
+                hidden[index] = states[row, end - 1]
                 if keep:
                     layers = [layer[row, :, :end] for layer in (*recorder.keys, *recorder.values)]
                     data = torch.stack(layers)
-                    self._store.put(prompts[place][:-1], Segment(data[:, :, :-1]))
-                    self._store.put(prompts[place], Segment(data[:, :, -1:]))
+                    self._store.put(prompts[index][:-1], Segment(data[:, :, :-1]))
+                    self._store.put(prompts[index], Segment(data[:, :, -1:]))
             parts.append((fresh, recorder.keys, recorder.values))
         if known:
-            places = [place for place, _ in known]
+            positions = [index for index, _ in known]
             extended = extend(
-                self._model, [prompts[place][-1:] for place in places], [chain for _, chain in known]
+                self._model, [prompts[index][-1:] for index in positions], [chain for _, chain in known]
             )
-            for row, place in enumerate(places):
-                hidden[place] = extended.hidden[row, 0]
-                self._store.put(prompts[place], extended.segment(row, 0, 1))
+            for row, index in enumerate(positions):
+                hidden[index] = extended.hidden[row, 0]
+                self._store.put(prompts[index], extended.segment(row, 0, 1))
             keys, values = extended.joined()
-            parts.append((places, keys, values))
-        order = torch.tensor([place for places, *_ in parts for place in places], device=device).argsort()
+            parts.append((positions, keys, values))
+        order = torch.tensor(
+            [index for positions, *_ in parts for index in positions], device=device
+        ).argsort()
         return torch.stack(hidden), Recorder(
             [_stacked(layers)[order] for layers in zip(*(keys for _, keys, _ in parts), strict=True)],
             [_stacked(layers)[order] for layers in zip(*(values for *_, values in parts), strict=True)],
@@ -342,8 +320,7 @@ class TransformersPolicy:
         choice = choose(
             logits,
             torch.tensor([uniform], dtype=torch.float64, device=device),
-            torch.tensor([float(request.temperature)], dtype=torch.float64, device=device),
-            torch.tensor([float(request.top_p)], dtype=torch.float64, device=device),
+            Draws.of([request], torch.float64, device),
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])

@@ -44,7 +44,7 @@ class ServerError(Exception):
 
 
 class ServerClient(Generic[T]):
-    """The requests to one server; `concurrency` of them at most are under way at once."""
+    """The requests to one server, at most `concurrency` of them in flight at once."""
 
     def __init__(self, server: Server, concurrency: int) -> None:
         self._server = server
@@ -65,7 +65,7 @@ class ServerClient(Generic[T]):
         self._thread.start()
 
     def get(self, path: str) -> Any:
-        """What is at `path`. Raises UserError if that cannot be had."""
+        """What is at `path`. Raises UserError if that cannot be fetched."""
         return self._wait(self._exchange("GET", path, None, lambda answer: answer))
 
     def post(self, path: str, body: dict[str, Any], read: Read[Any]) -> Any:
@@ -89,7 +89,7 @@ class ServerClient(Generic[T]):
 
     def drop(self) -> None:
         """Give up all that was asked."""
-        # What is on its way goes to the queue of its time.
+        # Answers in flight go to the queue that was there when they were asked for.
         self._answers = SimpleQueue()
         for future in list(self._asked):
             future.cancel()

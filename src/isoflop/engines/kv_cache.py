@@ -57,22 +57,22 @@ class SegmentStore:
     def chain(self, ids: Sequence[int]) -> list[Segment] | None:
         """The segments that make up exactly `ids`, in order; None where one of them is not there."""
         key, end = _key(ids), len(ids)
-        found: list[Segment] = []
+        segments: list[Segment] = []
         while end:
             segment = self._segments.get(key[: 4 * end])
             if segment is None:
                 return None
             self._segments.move_to_end(key[: 4 * end])
-            found.append(segment)
+            segments.append(segment)
             end -= segment.count
-        return found[::-1]
+        return segments[::-1]
 
     def longest(self, ids: Sequence[int], ends: Sequence[int]) -> tuple[int, list[Segment]]:
         """The longest beginning of `ids` that is kept and ends at one of the `ends`: where, and what."""
         for end in reversed(ends):
-            found = self.chain(ids[:end])
-            if found is not None:
-                return end, found
+            segments = self.chain(ids[:end])
+            if segments is not None:
+                return end, segments
         return 0, []
 
 

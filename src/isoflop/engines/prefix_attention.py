@@ -248,7 +248,7 @@ def _empty_rows(like: Tensor) -> Tensor:
 
 @dataclass
 class Branch:
-    """A text begun: its prompt, and the tokens that all its requests have drawn alike so far."""
+    """A text in progress: its prompt, and the tokens that all its requests have drawn alike so far."""
 
     prompt: tuple[int, ...]
     tokens: list[int]

@@ -15,8 +15,10 @@ class GenerationRequest:
 
     `prompt` is the whole text to continue, the template filled in; `written` are tokens that an earlier
     completion of it wrote and that this one goes on from. `seed` drives the request's own randomness;
-    `temperature` 0 means greedy. With `separator`, the continuation ends after `steps` steps
-    (isoflop.engines.steps) if not before; otherwise `steps` means nothing.
+    `temperature` 0 means greedy. `top_p`, `top_k` (0: all) and `min_p` filter what is drawn from
+    (isoflop.engines.token_sampling.Draws); they change nothing that is greedy. With `separator`, the
+    continuation ends after `steps` steps (isoflop.engines.steps) if not before; otherwise `steps` means
+    nothing. It ends where `written` and it hold one of the texts `stop` (isoflop.engines.steps.stopped_at).
     """
 
     prompt: str
@@ -27,6 +29,9 @@ class GenerationRequest:
     written: tuple[int, ...] = ()
     separator: str | None = None
     steps: int = 1
+    top_k: int = 0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Completion:
 
     `pieces` are the texts of the generated tokens; the end token, where there is one, is "". `tokens` are
     their ids, without the end token. `logprob` is natural, at temperature 1, of the generated tokens with the
-    end token. `prompt_tokens` counts what was there before them.
+    end token. `prompt_tokens` counts what was there before them. After a stop string, `text` ends before it,
+    its tokens are among the generated ones, and what they have of it is in no piece. `thinking`: how many of
+    the generated tokens are thoughts (isoflop.thinking); None where nobody counted.
     """
 
     text: str
@@ -44,6 +51,7 @@ class Completion:
     prompt_tokens: int
     logprob: float
     tokens: tuple[int, ...] = ()
+    thinking: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,10 @@ Progress = Callable[[int, int], None]
 
 
 More = Callable[[Sequence[tuple[int, Completion]], int], Sequence[GenerationRequest]]
-"""Called with the completions just finished, by the number of their request, and how many are under way.
+"""Called with the completions just finished, by the number of their request, and how many are in flight.
 
-Returns further requests, which are numbered on; an engine with nothing under way asks until there are none.
+Returns further requests, numbered from where the last ones ended; an engine with nothing in flight asks until
+there are none.
 """
 
 

@@ -1,7 +1,7 @@
-"""What engines that take requests up one by one have in common: which are under way, and where they end.
+"""What engines that take requests one by one have in common: which are in flight, and where they end.
 
 Such an engine writes until an end token, a stop string or a limit. A request for several steps may need more
-than one such part: the next goes on from the last one's tokens, with randomness of its own.
+than one such part: the next continues from the last one's tokens, with a seed of its own.
 """
 
 from abc import ABC, abstractmethod
@@ -19,9 +19,10 @@ from isoflop.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Part:
-    """What an engine is to write at once: what to go on from, and until when.
+    """What an engine is to write in one go: what to continue, and until when.
 
-    `seed` is None where nothing is drawn; `stop` is a text that ends the part, itself included.
+    `seed` is None where nothing is drawn; `top_k` 0 is all. `stop`: texts that end the part, its tokens
+    included.
     """
 
     prompt: Sequence[int]
@@ -29,14 +30,16 @@ class Part:
     max_tokens: int
     temperature: float
     top_p: float
-    stop: str | None
+    top_k: int
+    min_p: float
+    stop: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Written:
     """What an engine wrote: tokens and their log-probabilities, the end token with them.
 
-    `stopped`: at an end token or the stop string, not for want of room.
+    `stopped`: at an end token or a stop string, not for want of room.
     """
 
     tokens: Sequence[int]
@@ -46,7 +49,7 @@ class Written:
 
 @dataclass
 class _Open:
-    """A request under way: its prompt's tokens, and what earlier parts of it wrote."""
+    """A request in flight: its prompt's tokens, and what earlier parts of it wrote."""
 
     request: GenerationRequest
     prompt: tuple[int, ...]
@@ -56,7 +59,7 @@ class _Open:
 
     def part(self) -> Part:
         request = self.request
-        # A part that goes on from an earlier one must not repeat its randomness.
+        # A part that continues an earlier one must not repeat its random numbers.
         seed = derive_seed("part", request.seed, self.parts) if self.parts else request.seed
         return Part(
             prompt=[*self.prompt, *self.tokens],
@@ -64,12 +67,14 @@ class _Open:
             max_tokens=request.max_tokens - len(self.tokens),
             temperature=request.temperature,
             top_p=request.top_p if request.temperature else 1.0,
-            stop=request.separator,
+            top_k=request.top_k if request.temperature else 0,
+            min_p=request.min_p if request.temperature else 0.0,
+            stop=request.stop if request.separator is None else (request.separator, *request.stop),
         )
 
 
 class JoiningPolicy(ABC):
-    """A policy (isoflop.engines.registry.Policy) whose engine lets requests join those that are under way.
+    """A policy (isoflop.engines.registry.Policy) whose engine lets requests join those in flight.
 
     A subclass sets `longest`, the most tokens of prompt and completion together.
     """
@@ -92,7 +97,7 @@ class JoiningPolicy(ABC):
 
     @abstractmethod
     def collect(self) -> Iterable[tuple[int, Written]]:
-        """Parts that are done, by the number of their request; waits as long as the engine sees fit."""
+        """Parts that are done, by the number of their request; waits as long as the engine likes."""
 
     @abstractmethod
     def abandon(self, numbers: Sequence[int]) -> None:
@@ -105,11 +110,11 @@ class JoiningPolicy(ABC):
         more: More | None = None,
     ) -> list[Completion]:
         """One completion per request, in order. Raises UserError if one cannot fit the model."""
-        under_way: dict[int, _Open] = {}
+        in_flight: dict[int, _Open] = {}
         try:
-            return self._run(requests, progress, more, under_way)
+            return self._run(requests, progress, more, in_flight)
         except BaseException:
-            self.abandon(list(under_way))
+            self.abandon(list(in_flight))
             raise
 
     def _run(
@@ -117,76 +122,100 @@ class JoiningPolicy(ABC):
         requests: Sequence[GenerationRequest],
         progress: Progress | None,
         more: More | None,
-        under_way: dict[int, _Open],
+        in_flight: dict[int, _Open],
     ) -> list[Completion]:
         results: list[Completion | None] = []
-        self._add(requests, results, under_way)
-        while under_way or self._asked(more, results, under_way):
+        self._add(requests, results, in_flight)
+        while in_flight or self._asked(more, results, in_flight):
             finished = []
             tokens = 0
             for number, written in self.collect():
-                one = under_way[number]
+                request = in_flight[number]
                 tokens += len(written.tokens)
-                completion = self._ended(one, written)
+                completion = self._ended(request, written)
                 if completion is None:
-                    self.submit(number, one.part())
+                    self.submit(number, request.part())
                     continue
-                del under_way[number]
+                del in_flight[number]
                 results[number] = completion
                 finished.append((number, completion))
             if progress is not None and tokens:
                 progress(len(finished), tokens)
             if more is not None and finished:
-                self._add(more(finished, len(under_way)), results, under_way)
+                self._add(more(finished, len(in_flight)), results, in_flight)
         return [completion for completion in results if completion is not None]
 
     def _asked(
-        self, more: More | None, results: list[Completion | None], under_way: dict[int, _Open]
+        self, more: More | None, results: list[Completion | None], in_flight: dict[int, _Open]
     ) -> bool:
         """Whether there is more to do, asked when there is nothing left."""
         if more is not None:
-            self._add(more((), 0), results, under_way)
-        return bool(under_way)
+            self._add(more((), 0), results, in_flight)
+        return bool(in_flight)
 
     def _add(
         self,
         requests: Sequence[GenerationRequest],
         results: list[Completion | None],
-        under_way: dict[int, _Open],
+        in_flight: dict[int, _Open],
     ) -> None:
         prompts = list(dict.fromkeys(request.prompt for request in requests))
         ids_of = dict(zip(prompts, self.prompts.ids(prompts), strict=True))
         added = [_Open(request, ids_of[request.prompt] + request.written) for request in requests]
-        for one in added:
-            if len(one.prompt) + one.request.max_tokens > self.longest:
+        for new in added:
+            if len(new.prompt) + new.request.max_tokens > self.longest:
                 raise UserError(
-                    f"a prompt of {len(one.prompt)} tokens and max_tokens {one.request.max_tokens} exceed "
-                    f"the model's {self.longest} positions: {one.request.prompt[:60]!r}"
+                    f"a prompt of {len(new.prompt)} tokens and max_tokens {new.request.max_tokens} exceed "
+                    f"the model's {self.longest} positions: {new.request.prompt[:60]!r}"
                 )
-        for one in added:
-            under_way[len(results)] = one
-            self.submit(len(results), one.part())
+        for new in added:
+            in_flight[len(results)] = new
+            self.submit(len(results), new.part())
             results.append(None)
 
-    def _ended(self, one: _Open, written: Written) -> Completion | None:
-        """The whole completion; None if the steps that were asked for are not all there yet."""
-        request, new, logprobs = one.request, list(written.tokens), list(written.logprobs)
-        if written.stopped and new and new[-1] in self.ends:
-            ids, finish = one.tokens + new[:-1], "stop"
-        elif self._enough(one.tokens + new, request):
-            # An engine that writes several tokens at once may have written on after the last step.
-            while len(new) > 1 and self._enough(one.tokens + new[:-1], request):
+    def _ended(self, opened: _Open, written: Written) -> Completion | None:
+        """The whole completion; None if neither it nor all steps that were asked for have ended yet."""
+        request, new, logprobs = opened.request, list(written.tokens), list(written.logprobs)
+        ended = written.stopped and bool(new) and new[-1] in self.ends
+        kept = self._kept(opened.tokens + (new[:-1] if ended else new), request)
+        if kept is not None:
+            # An engine may write on: several tokens at once, or where it was not told of a beginning.
+            ended = False
+            while len(new) > 1 and self._kept(opened.tokens + new[:-1], request) is not None:
                 del new[-1], logprobs[-1]
-            ids, finish = one.tokens + new, "step"
-        elif written.stopped and len(one.tokens) + len(new) < request.max_tokens:
+            kept = self._kept(opened.tokens + new, request)
+        if ended:
+            ids, finish = opened.tokens + new[:-1], "stop"
+        elif kept is not None:
+            ids, finish = opened.tokens + new, "stop"
+        elif self._enough(opened.tokens + new, request):
+            while len(new) > 1 and self._enough(opened.tokens + new[:-1], request):
+                del new[-1], logprobs[-1]
+            ids, finish = opened.tokens + new, "step"
+        elif written.stopped and len(opened.tokens) + len(new) < request.max_tokens:
             # A separator that ended no step, or fewer steps than were asked for.
             if not new:
                 raise UserError(f"the engine ended without writing anything: {request.prompt[:60]!r}")
-            one.tokens, one.logprob, one.parts = one.tokens + new, one.logprob + sum(logprobs), one.parts + 1
+            opened.tokens, opened.logprob, opened.parts = (
+                opened.tokens + new,
+                opened.logprob + sum(logprobs),
+                opened.parts + 1,
+            )
             return None
         else:
-            ids, finish = one.tokens + new, "length"
-        return self.decoder.completion(ids, finish, len(one.prompt), one.logprob + sum(logprobs))
+            ids, finish = opened.tokens + new, "length"
+        return self.decoder.completion(
+            ids,
+            finish,
+            len(opened.prompt),
+            opened.logprob + sum(logprobs),
+            kept=kept,
+            thinks=None if request.written else self.prompts.thinks(request.prompt),
+        )
+
+    def _kept(self, ids: Sequence[int], request: GenerationRequest) -> int | None:
+        """How many characters stay before a stop string; None where there is none."""
+        return self.decoder.cut(request.written, ids, request.stop) if request.stop else None
 
     def _enough(self, ids: Sequence[int], request: GenerationRequest) -> bool:
         """Whether all the steps that were asked for have ended."""

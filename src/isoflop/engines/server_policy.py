@@ -7,6 +7,7 @@ config, so it says all that changes what is drawn.
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from isoflop.config.models import Policy as PolicyEntry
@@ -33,6 +34,7 @@ class ServerPolicy(JoiningPolicy):
         super().__init__(entry)
         assert entry.model is not None  # what is trained here has been located
         self._name, self._url = server.name or entry.model, server.url
+        self._filters = False
         self._client: ServerClient[Written] = ServerClient(server, min(server.concurrency, batch_size))
         try:
             self.longest = self._served_length(entry.max_length)
@@ -43,6 +45,8 @@ class ServerPolicy(JoiningPolicy):
 
     def submit(self, number: int, part: Part) -> None:
         """Ask for a part."""
+        if (part.top_k or part.min_p) and not self._filters:
+            self._check_filters()
         self._client.ask(number, _PATH, self._body(part), lambda answer: self._written(answer, part))
 
     def collect(self) -> Iterable[tuple[int, Written]]:
@@ -58,7 +62,7 @@ class ServerPolicy(JoiningPolicy):
         self._client.close()
 
     def _body(self, part: Part) -> dict[str, Any]:
-        optional = {"seed": part.seed, "stop": None if part.stop is None else [part.stop]}
+        optional = {"seed": part.seed, "stop": list(part.stop) or None}
         return {
             "model": self._name,
             "prompt": list(part.prompt),
@@ -68,9 +72,9 @@ class ServerPolicy(JoiningPolicy):
             "stop_token_ids": sorted(self.ends),
             "logprobs": 0,
             "return_token_ids": True,
-            # Not the generation config's.
-            "top_k": -1,
-            "min_p": 0.0,
+            # Not the generation config's; -1 keeps all.
+            "top_k": part.top_k or -1,
+            "min_p": part.min_p,
             "repetition_penalty": 1.0,
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
@@ -126,30 +130,18 @@ class ServerPolicy(JoiningPolicy):
 
     def _check(self, model: str) -> None:
         """Ask a few short questions, and refuse a server whose answers are not what is needed."""
-        prompt = self.prompts.ids([_QUESTION])[0]
-        room = max(1, min(_FEW_TOKENS, self.longest - len(prompt)))
-
-        def ask(temperature: float) -> tuple[dict[str, Any], Written]:
-            seed = 1 if temperature else None
-            part = Part(prompt, seed, room, temperature, 1.0, None)
-            answer: dict[str, Any]
-            answer, written = self._client.post(
-                _PATH, self._body(part), lambda answer: (answer, self._written(answer, part))
-            )
-            return answer, written
-
-        answer, greedy = ask(0.0)
-        read = (answer.get("usage") or {}).get("prompt_tokens", len(prompt))
-        if read != len(prompt):
+        question = self._question(0.0)
+        sent = len(question.prompt)
+        answer, greedy = self._ask(question)
+        read = (answer.get("usage") or {}).get("prompt_tokens", sent)
+        if read != sent:
+            raise self._failure(f"reads {read} tokens where {sent} were sent; it must not change prompts")
+        expected, answered = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
+        if _solid(expected) != _solid(answered):
             raise self._failure(
-                f"reads {read} tokens where {len(prompt)} were sent; it must not change prompts"
+                f"writes {answered!r} where the tokens of {model!r} mean {expected!r}: it has another model"
             )
-        own, theirs = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
-        if _solid(own) != _solid(theirs):
-            raise self._failure(
-                f"writes {theirs!r} where the tokens of {model!r} mean {own!r}: it has another model"
-            )
-        _, nearly = ask(0.05)
+        _, nearly = self._ask(self._question(0.05))
         for token, other, one, two in zip(
             greedy.tokens, nearly.tokens, greedy.logprobs, nearly.logprobs, strict=False
         ):
@@ -160,12 +152,49 @@ class ServerPolicy(JoiningPolicy):
                     "gives log-probabilities that depend on the temperature; start vLLM without another "
                     "--logprobs-mode, SGLang with SGLANG_RETURN_ORIGINAL_LOGPROB=1"
                 )
-        if ask(1.0)[1].tokens != ask(1.0)[1].tokens:
+        drawn = self._question(1.0)
+        if self._ask(drawn)[1].tokens != self._ask(drawn)[1].tokens:
             print(
                 f"server {self._url}: draws otherwise when asked again with the same seed; results are "
                 "sound, but a second run has other samples (SGLang: --enable-deterministic-inference)",
                 file=sys.stderr,
             )
+
+    def _check_filters(self) -> None:
+        """Refuse a server that does not filter what it draws from: the most probable token alone is left."""
+        _, greedy = self._ask(self._question(0.0))
+        drawing = self._question(2.0)
+        for name, only in (("top_k", replace(drawing, top_k=1)), ("min_p", replace(drawing, min_p=1.0))):
+            try:
+                _, drawn = self._ask(only)
+            except UserError as error:
+                raise UserError(
+                    f"{error}; it refuses {name}, which is no part of OpenAI's API: leave it out of the "
+                    "generator, or take a server that knows it, such as vLLM"
+                ) from error
+            for token, other, one, two in zip(
+                greedy.tokens, drawn.tokens, greedy.logprobs, drawn.logprobs, strict=False
+            ):
+                # Two tokens may be as probable as each other.
+                if token != other and one - two > _TOLERANCE:
+                    raise self._failure(f"takes no notice of {name}; leave it out of the generator")
+                if token != other:
+                    break
+        self._filters = True
+
+    def _question(self, temperature: float) -> Part:
+        """A short part to try a server with."""
+        prompt = self.prompts.ids([_QUESTION])[0]
+        room = max(1, min(_FEW_TOKENS, self.longest - len(prompt)))
+        return Part(prompt, 1 if temperature else None, room, temperature, 1.0, 0, 0.0, ())
+
+    def _ask(self, part: Part) -> tuple[dict[str, Any], Written]:
+        """A part's answer, as it came and as it was read."""
+        answer: dict[str, Any]
+        answer, written = self._client.post(
+            _PATH, self._body(part), lambda answer: (answer, self._written(answer, part))
+        )
+        return answer, written
 
     def _failure(self, what: str) -> UserError:
         return UserError(f"server {self._url}: {what}")

@@ -44,8 +44,8 @@ def for_all_steps(scores: Sequence[float], steps: Sequence[str], tag: str | None
     """
     if tag is None or not scores:
         return list(scores)
-    found, place = [], -1
+    all_scores, index = [], -1
     for step in untagged(steps, tag):
-        place += bool(step.strip())
-        found.append(scores[max(place, 0)])
-    return found
+        index += bool(step.strip())
+        all_scores.append(scores[max(index, 0)])
+    return all_scores

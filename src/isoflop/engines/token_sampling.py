@@ -5,12 +5,15 @@ the cumulative distribution in vocabulary order. Batching changes logits by roun
 that rounding could change is reported as close, and the engine settles it in float64.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from isoflop.engines.registry import GenerationRequest
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -34,18 +37,53 @@ class Choice:
     close: Tensor
 
 
-def choose(logits: Tensor, uniform: Tensor, temperature: Tensor, top_p: Tensor, margin: float) -> Choice:
+@dataclass(frozen=True)
+class Draws:
+    """How each row's token is drawn; all [rows]. `temperature` 0 takes the largest logit.
+
+    Filters apply to the softmax at the temperature, in vLLM's order, each to what the one before has left:
+    `min_p` keeps what has at least this share of the largest probability, `top_k` the k most probable and all
+    that are as probable as the k-th (0: all), `top_p` the smallest set with this share of what is left.
+    """
+
+    temperature: Tensor
+    top_p: Tensor
+    top_k: Tensor
+    min_p: Tensor
+
+    @classmethod
+    def of(cls, requests: Sequence[GenerationRequest], dtype: torch.dtype, device: torch.device) -> "Draws":
+        """What the requests ask for."""
+        return cls(
+            torch.tensor([request.temperature for request in requests], dtype=dtype, device=device),
+            torch.tensor([request.top_p for request in requests], dtype=dtype, device=device),
+            torch.tensor([request.top_k for request in requests], dtype=torch.long, device=device),
+            torch.tensor([request.min_p for request in requests], dtype=dtype, device=device),
+        )
+
+    def followed_by(self, other: "Draws") -> "Draws":
+        """The rows of this one, then those of the other."""
+        return Draws(
+            *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
+        )
+
+    def __getitem__(self, rows: Tensor) -> "Draws":
+        return Draws(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def choose(logits: Tensor, uniform: Tensor, drawing: Draws, margin: float) -> Choice:
     """Choose a token per row of `logits` [rows, vocabulary].
 
-    Rows with temperature 0 take the largest logit. A row is `close` if a change of `margin` in the
-    cumulative probabilities (of `margin` in the logits, if greedy) could change its token.
+    A row is `close` if a change of `margin` in the cumulative probabilities, or in the logits where it is
+    their order that decides, could change its token.
     """
     logprobs = torch.log_softmax(logits, dim=-1)
-    greedy = temperature == 0
-    scaled = torch.softmax(logits / torch.where(greedy, 1.0, temperature)[:, None], dim=-1)
+    greedy = drawing.temperature == 0
+    temperature = torch.where(greedy, 1.0, drawing.temperature)
+    scaled = torch.softmax(logits / temperature[:, None], dim=-1)
     close = torch.zeros_like(greedy)
-    if bool((top_p < 1).any()):
-        scaled, close = _nucleus(scaled, top_p, margin)
+    if bool(((drawing.top_p < 1) | (drawing.top_k > 0) | (drawing.min_p > 0)).any()):
+        scaled, close = filtered(scaled, drawing, margin, margin / temperature)
     cumulative = scaled.cumsum(-1)
     target = uniform * cumulative[:, -1]
     tokens = (cumulative <= target[:, None]).sum(-1).clamp_(max=logits.shape[-1] - 1)
@@ -59,15 +97,32 @@ def choose(logits: Tensor, uniform: Tensor, temperature: Tensor, top_p: Tensor, 
     return Choice(tokens, logprobs.gather(1, tokens[:, None]).squeeze(1), close)
 
 
-def _nucleus(probabilities: Tensor, top_p: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """`probabilities` with everything outside the smallest set of mass `top_p` set to 0, renormalised."""
+def filtered(probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """What the filters leave of `probabilities` [rows, vocabulary], renormalised, and which rows were close.
+
+    Every filter keeps a beginning of the vocabulary by falling probability, where equal ones are in the order
+    of the vocabulary. `gap` [rows]: how far rounding may move the logarithm of a ratio of two probabilities.
+    """
     ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
-    before = ordered.cumsum(-1) - ordered
-    kept = before < top_p[:, None]
-    last_kept = ordered.masked_fill(~kept, torch.inf).amin(-1)
-    first_dropped = ordered.masked_fill(kept, 0.0).amax(-1)
-    close = ((before - top_p[:, None]).abs() < margin).any(-1) | (last_kept - first_dropped < margin)
-    close &= top_p < 1
-    mask = torch.zeros_like(kept).scatter(1, order, kept)
-    masked = probabilities * mask
+    top_k = torch.where(drawing.top_k > 0, drawing.top_k, ordered.shape[-1]).clamp(max=ordered.shape[-1])
+    kth = ordered.gather(1, top_k[:, None] - 1)
+    floor = ordered[:, :1] * drawing.min_p[:, None]
+    kept = (ordered >= kth) & (ordered >= floor)
+    after_kth = ordered.gather(1, top_k[:, None].clamp(max=ordered.shape[-1] - 1))
+    gap = gap[:, None]
+    decides = (top_k < ordered.shape[-1])[:, None] & (kth >= floor * (1 - gap))
+    close = (decides & (kth - after_kth < gap * kth)).any(-1)
+    # The most probable token is never dropped.
+    close |= ((floor > 0) & ((ordered[:, 1:] - floor).abs() < gap * floor)).any(-1)
+
+    left = ordered * kept
+    share = drawing.top_p[:, None] * left.sum(-1, keepdim=True)
+    before = left.cumsum(-1) - left
+    within = kept & ((before < share) | (drawing.top_p >= 1)[:, None])
+    last = ordered.masked_fill(~within, torch.inf).amin(-1)
+    dropped = left.masked_fill(within, 0.0).amax(-1)
+    nucleus = drawing.top_p < 1
+    close |= nucleus & (((before - share).abs() < margin) & kept).any(-1)
+    close |= nucleus & (dropped > 0) & (last - dropped < gap.squeeze(1) * last)
+    masked = probabilities * torch.zeros_like(within).scatter(1, order, within)
     return masked / masked.sum(-1, keepdim=True), close

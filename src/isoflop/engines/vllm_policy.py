@@ -29,17 +29,19 @@ class VllmPolicy(JoiningPolicy):
         from vllm import SamplingParams  # noqa: PLC0415  heavy, and only there where it is used
 
         stops: dict[str, Any] = {}
-        if part.stop is not None:
-            stops = {"stop": [part.stop], "include_stop_str_in_output": True}
+        if part.stop:
+            stops = {"stop": list(part.stop), "include_stop_str_in_output": True}
         parameters = SamplingParams(
             temperature=part.temperature,
             top_p=part.top_p,
+            top_k=part.top_k or -1,
+            min_p=part.min_p,
             seed=part.seed,
             max_tokens=part.max_tokens,
             stop_token_ids=sorted(self.ends),
             logprobs=0,
             # Only a stop string needs vLLM to make texts, which it does token by token.
-            detokenize=part.stop is not None,
+            detokenize=bool(part.stop),
             output_kind=RequestOutputKind.FINAL_ONLY,
             **stops,
         )
@@ -49,11 +51,15 @@ class VllmPolicy(JoiningPolicy):
         """One step of the engine: one more token of every request."""
         for output in self._engine.step():
             if output.finished:
-                one = output.outputs[0]
+                completion = output.outputs[0]
                 logprobs = [
-                    chosen[token].logprob for token, chosen in zip(one.token_ids, one.logprobs, strict=True)
+                    chosen[token].logprob
+                    for token, chosen in zip(completion.token_ids, completion.logprobs, strict=True)
                 ]
-                yield int(output.request_id), Written(one.token_ids, logprobs, one.finish_reason == "stop")
+                yield (
+                    int(output.request_id),
+                    Written(completion.token_ids, logprobs, completion.finish_reason == "stop"),
+                )
 
     def abandon(self, numbers: Sequence[int]) -> None:
         """Take requests out of the batch."""

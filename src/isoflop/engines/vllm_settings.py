@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isoflop.config.models import Policy
-from isoflop.config.verifiers import Running
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.
@@ -36,7 +36,9 @@ def settle_environment() -> None:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 
-def engine_arguments(entry: Policy | Running, settings: VllmSettings, **arguments: Any) -> dict[str, Any]:
+def engine_arguments(
+    entry: Policy | RunningVerifier, settings: VllmSettings, **arguments: Any
+) -> dict[str, Any]:
     """What vLLM is started with for a model; `arguments` are the caller's own. vLLM must be installed."""
     from vllm.platforms import current_platform  # noqa: PLC0415  heavy, and only there where it is used
 
@@ -59,7 +61,9 @@ def engine_arguments(entry: Policy | Running, settings: VllmSettings, **argument
     return common | arguments
 
 
-def start_vllm(entry: Policy | Running, machine: VllmSettings | None, **arguments: Any) -> tuple[Any, int]:
+def start_vllm(
+    entry: Policy | RunningVerifier, machine: VllmSettings | None, **arguments: Any
+) -> tuple[Any, int]:
     """A running engine for a model, and the longest sequence it takes. Raises UserError if there is none."""
     settings = machine or VllmSettings()
     settle_environment()

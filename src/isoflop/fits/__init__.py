@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING
 from isoflop._lazy import face
 
 if TYPE_CHECKING:
-    from isoflop.fits.bootstrap import Interval, accuracy_interval, difference_interval, problem_weights
-    from isoflop.fits.curves import CreditsInput, Curve, Resampling, build_curves, curves_csv
+    from isoflop.fits.bootstrap import (
+        Interval,
+        Resampling,
+        accuracy_interval,
+        difference_interval,
+        problem_weights,
+    )
+    from isoflop.fits.curves import CreditsInput, Curve, build_curves, curves_csv
     from isoflop.fits.evidence import Evidence, Series
+    from isoflop.fits.fitting import Fit
     from isoflop.fits.frontier import pareto
     from isoflop.fits.scaling_laws import (
-        Fit,
         akaike_weights,
         fit_coverage_power_law,
         fit_exponential_in_compute,

@@ -2,22 +2,32 @@
 
 One matrix of problem weights serves every strategy, model and budget on the same problems, so a difference
 of two accuracies has an interval too, and common luck with the problems cancels in it. Each subset of
-problems (a level) is bootstrapped on its own problems, with weights of its own: no draw can be without a
+problems (a level) is bootstrapped on its own problems, with weights of its own: no replicate can be without a
 problem of the subset.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isoflop.arrays import Floats
+from isoflop.errors import UserError
 from isoflop.seeds import derive_seed
 
 
 class Interval(NamedTuple):
-    """A two-sided confidence interval; both ends are attainable values."""
+    """A two-sided confidence interval; both ends are attainable values.
+
+    Attributes
+    ----------
+    low, high
+        Its ends.
+    """
 
     low: float
     high: float
@@ -56,11 +66,137 @@ def problem_weights(problem_count: int, draws: int, seed: int, subset: str = "al
     Efron 1979, Bootstrap Methods: Another Look at the Jackknife. doi:10.1214/aos/1176344552
     """
     if problem_count < 1 or draws < 1:
-        raise ValueError(f"a bootstrap needs a problem and a draw, not {problem_count} and {draws}")
+        raise ValueError(f"a bootstrap needs a problem and a replicate, not {problem_count} and {draws}")
     generator = np.random.default_rng(derive_seed("bootstrap", seed, subset))
     counts = generator.multinomial(problem_count, np.full(problem_count, 1.0 / problem_count), size=draws)
     weights: Floats = counts / problem_count
     return weights
+
+
+def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: str = "all") -> Floats:
+    """The bootstrap weights of a data set in the experiment of some seed.
+
+    Parameters
+    ----------
+    dataset
+        Its name.
+    problems
+        How many it has.
+    draws
+        Bootstrap replicates.
+    seed
+        The experiment's.
+    subset
+        `all`, or a level.
+
+    Returns
+    -------
+    Weights, [draws, problems]; rows sum to 1.
+    """
+    return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
+
+
+def common_problems(datasets: Sequence[str], tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Tables of credits, each with the problems that all tables of its data set have.
+
+    Parameters
+    ----------
+    datasets
+        The data set of each table.
+    tables
+        Columns of `isoflop.tables.CREDITS`.
+
+    Raises
+    ------
+    UserError
+        No problem of a data set is in all its tables.
+    """
+    shared: dict[str, set[str]] = {}
+    for dataset, table in zip(datasets, tables, strict=True):
+        own = set(table["problem_id"])
+        shared[dataset] = shared.get(dataset, own) & own
+    for dataset, problems in shared.items():
+        if not problems:
+            raise UserError(f"problems: none of {dataset} is in all pools; leave out those with few problems")
+    return [
+        table[table["problem_id"].isin(shared[dataset])]
+        for dataset, table in zip(datasets, tables, strict=True)
+    ]
+
+
+@dataclass
+class Resampling:
+    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
+
+    Attributes
+    ----------
+    draws
+        Bootstrap replicates.
+    seed
+        The experiment's.
+    levels
+        Of every data set's problems, [problems]; -1 where one has none.
+    """
+
+    draws: int
+    seed: int
+    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _problems: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    _weights: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    def check(self, dataset: str, problems: list[str], source: str) -> None:
+        """Refuse a table if its problems differ from those of the data set's first table.
+
+        Parameters
+        ----------
+        dataset
+            Its name.
+        problems
+            Identifiers, sorted.
+        source
+            What the error names: the file.
+
+        Raises
+        ------
+        UserError
+            Where they differ.
+        """
+        first_source, first = self._problems.setdefault(dataset, (source, problems))
+        if problems != first:
+            differing = sorted(set(problems) ^ set(first))
+            raise UserError(
+                f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
+                f"(first: {differing[0]}); `problems: common` in the config takes those that all have"
+            )
+
+    def problems(self, dataset: str) -> list[str]:
+        """The identifiers of a data set's problems, in the order of all credits.
+
+        Parameters
+        ----------
+        dataset
+            Its name; one of its tables was checked.
+        """
+        return self._problems[dataset][1]
+
+    def weights(self, dataset: str, subset: str, problem_count: int) -> Floats:
+        """The bootstrap weights of a subset.
+
+        Parameters
+        ----------
+        dataset, subset
+            Their names.
+        problem_count
+            Problems of the subset.
+
+        Returns
+        -------
+        Weights, [draws, problem_count].
+        """
+        key = (dataset, subset)
+        if key not in self._weights:
+            self._weights[key] = dataset_weights(dataset, problem_count, self.draws, self.seed, subset)
+        return self._weights[key]
 
 
 def with_measurement(weights: Floats) -> Floats:
@@ -195,10 +331,10 @@ def percentile_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     Two of the replicates; nan where any of them is.
     """
     tail = (1.0 - confidence) / 2.0
-    places = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
+    indices = np.rint(np.array([tail, 1.0 - tail]) * (samples.size - 1)).astype(np.int64)
     if np.isnan(samples).any():
         return Interval(float("nan"), float("nan"))
-    low, high = np.partition(samples, places)[places]
+    low, high = np.partition(samples, indices)[indices]
     return Interval(float(low), float(high))
 
 

@@ -1,7 +1,7 @@
 """Credits per problem to curves: accuracy with its interval and cost, over budgets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Self, cast
 
 import numpy as np
@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoflop.arrays import Floats
 from isoflop.errors import UserError
-from isoflop.fits.bootstrap import accuracy_interval, problem_weights
+from isoflop.estimate import fraction, number
+from isoflop.fits.bootstrap import Resampling, accuracy_interval
 from isoflop.registries import COST_MODELS, CostModelName, cost_columns, measured_costs
-from isoflop.seeds import derive_seed
 from isoflop.tables import CURVES_COLUMNS
 
 _NO_LEVEL = -1
@@ -22,8 +22,16 @@ _BOUNDS = ("limit_low", "limit_high")
 
 
 class CreditsInput(BaseModel):
-    """What one credits table is about: whether its tokens were not all counted, and whether it has counts of
-    right samples alone, without texts.
+    """What one credits table is about.
+
+    Attributes
+    ----------
+    dataset, policy, generator
+        Names in the config.
+    tokens_estimated
+        Whether its tokens were not all counted.
+    counted
+        Whether it has counts of right samples alone, without texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,12 +46,30 @@ class CreditsInput(BaseModel):
 class FitSpec(BaseModel):
     """All that decides the fit stage's tables, next to the credits they are made from.
 
-    `inputs`: one per credits table, in their order. `families`: of the policies; a policy that is not named
-    belongs to the family `all`. `searches`: the generators that search; `published_searches`: those whose
-    searches are imported. `common`: curves are over the problems that all tables of a data set have.
-    `thinking`: of each model that thinks, the policies by how long. `draws`:
-    bootstrap draws. `level`: confidence of all intervals. `costs`: cost models beyond those of every study.
-    `code`: digest of the stage's import closure.
+    Attributes
+    ----------
+    experiment
+        Its name, the first column of every table.
+    inputs
+        One per credits table, in their order.
+    families
+        Of the policies; a policy that is not named belongs to the family `all`.
+    searches, published_searches
+        The generators that search, and those whose searches are imported.
+    common
+        Curves are over the problems that all tables of a data set have.
+    thinking
+        Of each model that thinks, the policies by how long.
+    costs
+        Cost models beyond those of every study.
+    draws
+        Bootstrap replicates.
+    level
+        Confidence of all intervals, in (0, 1).
+    seed
+        The experiment's.
+    code
+        Digest of the stage's import closure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,13 +89,21 @@ class FitSpec(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_are_distinct(self) -> Self:
-        if len({(one.dataset, one.policy, one.generator) for one in self.inputs}) != len(self.inputs):
+        if len({(table.dataset, table.policy, table.generator) for table in self.inputs}) != len(self.inputs):
             raise ValueError("inputs: the same dataset, policy and generator are named twice")
         return self
 
 
 class CurveKey(NamedTuple):
-    """What one curve is about; `subset` is `all` or the number of a level."""
+    """What one curve is about.
+
+    Attributes
+    ----------
+    dataset, policy, generator, verifier, selector, step_aggregation
+        Names; "none" where a part is not used.
+    subset
+        `all`, or the number of a level.
+    """
 
     dataset: str
     policy: str
@@ -92,10 +126,21 @@ class CurveKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Limit:
-    """Accuracy at infinitely many samples: the vote of the whole pool, and what it may be between.
+    """Accuracy at infinitely many samples.
 
-    `low` and `high` hold both the problems' chance and the votes that the pool leaves open, which go wrong in
-    the one and right in the other; `open_share` is their share of the problems.
+    Attributes
+    ----------
+    accuracy
+        Of the vote of the whole pool, in [0, 1].
+    low, high
+        What it may be between: they hold both the problems' chance and the votes that the pool leaves open,
+        which go wrong in the one and right in the other.
+    open_share
+        The share of problems with such a vote.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, Theorems 1 and 2. doi:10.48550/arXiv.2408.00724
     """
 
     accuracy: float
@@ -108,10 +153,30 @@ class Limit:
 class Curve:
     """Accuracy over budgets, m of them, for P problems.
 
-    `credits`: [m, P], problems by identifier. `weights`: [draws, P], shared by all curves of the data set and
-    subset. `accuracy`, `low`, `high`: [m]. `draws`: [draws, m]. `measured`: cost per problem by the column of
-    its cost model, [m]; nan where nobody knows it. `policy_params`: None where nobody knows them. `counted`:
-    it is coverage from counts, whose policies may have very different numbers of samples.
+    Attributes
+    ----------
+    key
+        What the curve is about.
+    policy_params
+        Parameters of the policy; None where they are not known.
+    budgets
+        Numbers of samples, rising, [m].
+    credits
+        Expected correctness, problems by identifier, [m, P].
+    weights
+        Of the bootstrap, shared by all curves of the data set and subset, [draws, P].
+    accuracy, low, high
+        Mean credit and its interval, [m].
+    draws
+        The accuracy in every bootstrap replicate, [draws, m].
+    measured
+        Cost per problem by the column of its cost model, [m]; nan where it is not known.
+    limit
+        At infinitely many samples; None where it was not estimated.
+    tokens_estimated
+        Whether tokens were not all counted.
+    counted
+        Whether it is coverage from counts, whose policies may have very different numbers of samples.
     """
 
     key: CurveKey
@@ -129,46 +194,6 @@ class Curve:
     counted: bool = False
 
 
-@dataclass
-class Resampling:
-    """The bootstrap weights of every data set and subset, drawn once and shared by all that is compared.
-
-    `levels`: of every data set's problems, [problems]; -1 where one has none.
-    """
-
-    draws: int
-    seed: int
-    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    _problems: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
-    _weights: dict[tuple[str, str], Floats] = field(default_factory=dict)
-
-    def check(self, dataset: str, problems: list[str], source: str) -> None:
-        """Refuse a table whose problems differ from those of the data set's first table."""
-        first_source, first = self._problems.setdefault(dataset, (source, problems))
-        if problems != first:
-            differing = sorted(set(problems) ^ set(first))
-            raise UserError(
-                f"{source}: its problems differ from those of {first_source} in {len(differing)} identifiers "
-                f"(first: {differing[0]}); `problems: common` in the config takes those that all have"
-            )
-
-    def problems(self, dataset: str) -> list[str]:
-        """The identifiers of a data set's problems, in the order of all credits."""
-        return self._problems[dataset][1]
-
-    def weights(self, dataset: str, subset: str, problem_count: int) -> Floats:
-        """Weights of shape [draws, problem_count]."""
-        key = (dataset, subset)
-        if key not in self._weights:
-            self._weights[key] = dataset_weights(dataset, problem_count, self.draws, self.seed, subset)
-        return self._weights[key]
-
-
-def dataset_weights(dataset: str, problems: int, draws: int, seed: int, subset: str = "all") -> Floats:
-    """The bootstrap weights of a data set in the experiment of that seed, [draws, problems]."""
-    return problem_weights(problems, draws, derive_seed("fit", seed, dataset), subset)
-
-
 def build_curves(
     credits: pd.DataFrame,
     about: CreditsInput,
@@ -181,10 +206,27 @@ def build_curves(
 ) -> list[Curve]:
     """Every curve of one credits table, by verifier, selector, step aggregation, then subset (`all` first).
 
-    `credits`: columns of `isoflop.tables.CREDITS`, and of `costs`, the cost models beyond those of every
-    study. `level`: confidence. `source` names the table in errors.
-    Raises UserError where problems are missing, doubled or differ between tables, or a number is out of
-    range.
+    Parameters
+    ----------
+    credits
+        Columns of `isoflop.tables.CREDITS`, and of `costs`.
+    about
+        What the table is about.
+    policy_params
+        Parameters of its policy; None where they are not known.
+    resampling
+        The bootstrap of all tables.
+    level
+        Confidence of intervals, in (0, 1).
+    source
+        What errors name: the file.
+    costs
+        Cost models beyond those of every study.
+
+    Raises
+    ------
+    UserError
+        Where problems are missing, doubled or differ between tables, or a number is out of range.
     """
     credits = credits[credits["half"] == 0]
     measured = cost_columns(measured_costs(costs))
@@ -227,32 +269,30 @@ def build_curves(
     return curves
 
 
-def common_problems(inputs: Sequence[CreditsInput], tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The tables of credits, each with the problems that all tables of its data set have.
-
-    Raises UserError where there are none.
-    """
-    shared: dict[str, set[str]] = {}
-    for about, table in zip(inputs, tables, strict=True):
-        own = set(table["problem_id"])
-        shared[about.dataset] = shared.get(about.dataset, own) & own
-    for dataset, problems in shared.items():
-        if not problems:
-            raise UserError(f"problems: none of {dataset} is in all pools; leave out those of few")
-    return [
-        table[table["problem_id"].isin(shared[about.dataset])]
-        for about, table in zip(inputs, tables, strict=True)
-    ]
-
-
 def curves_columns(costs: Sequence[str] = ()) -> tuple[str, ...]:
-    """The columns of `curves.csv` of a study with these cost models beyond those of every study."""
+    """The columns of `curves.csv` of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
     further = (COST_MODELS[name].curves_column for name in costs)
     return tuple(dict.fromkeys((*CURVES_COLUMNS, *further)))
 
 
 def curves_csv(curves: Sequence[Curve], experiment: str, costs: Sequence[str] = ()) -> str:
-    """`curves.csv`: one row per curve and budget, columns `curves_columns(costs)`."""
+    """`curves.csv`: one row per curve and budget, columns `curves_columns(costs)`.
+
+    Parameters
+    ----------
+    curves
+        In the order of the table.
+    experiment
+        Its name.
+    costs
+        Cost models beyond those of every study.
+    """
     rows = []
     usual, columns = cost_columns(measured_costs()), cost_columns(measured_costs(costs))
     for curve in curves:
@@ -272,18 +312,16 @@ def curves_csv(curves: Sequence[Curve], experiment: str, costs: Sequence[str] = 
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """CSV with a header and Unix line ends."""
+    """CSV with a header and Unix line ends.
+
+    Parameters
+    ----------
+    columns
+        Names.
+    rows
+        Cells, as many in each row as there are columns.
+    """
     return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
-
-
-def fraction(value: float) -> str:
-    """Six decimals, without a minus sign before zero."""
-    return f"{round(value, 6) + 0.0:.6f}"
-
-
-def number(value: float | None) -> str:
-    """Six significant digits; empty for what is not determined."""
-    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
 
 
 def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from isoflop.arrays import Floats
+from isoflop.estimate import fraction, number
 from isoflop.families import next_sizes
 from isoflop.fits.bootstrap import difference_interval
-from isoflop.fits.curves import Curve, csv_text, fraction, number
+from isoflop.fits.curves import Curve, csv_text
 from isoflop.fits.tables import by_strategy
 from isoflop.registries import CLAIM_COSTS, COST_MODELS, SELECTORS, cost_columns, practical_selectors
 from isoflop.strategy import NONE
@@ -38,8 +39,18 @@ _SELECTORS = (("weighted", "majority"), ("best_of_n", "majority"), ("best_of_n",
 
 @dataclass(frozen=True)
 class Side:
-    """A curve at one budget, or between two at a cost. `credits`: [problems]. `costs`: by the column of the
-    cost model; nan where nobody knows them.
+    """A curve at one budget, or between two at a cost.
+
+    Attributes
+    ----------
+    label
+        Of the curve.
+    budget
+        A number of samples, as text; between two budgets it need not be whole.
+    credits
+        Expected correctness, [problems].
+    costs
+        FLOPs per problem by cost model.
     """
 
     label: str
@@ -48,15 +59,35 @@ class Side:
     costs: Mapping[str, float]
 
     @classmethod
-    def at(cls, curve: Curve, place: int) -> "Side":
-        """A measured point."""
-        costs = {name: float(values[place]) for name, values in curve.measured.items()}
-        return cls(curve.key.label, str(curve.budgets[place]), curve.credits[place], costs)
+    def at(cls, curve: Curve, index: int) -> "Side":
+        """A measured point.
+
+        Parameters
+        ----------
+        curve
+            Of the point.
+        index
+            Of its budget.
+        """
+        costs = {name: float(values[index]) for name, values in curve.measured.items()}
+        return cls(curve.key.label, str(curve.budgets[index]), curve.credits[index], costs)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row: two sides, and the cost model at which their compute is equal, if it is one."""
+    """One row: two sides on the same problems.
+
+    Attributes
+    ----------
+    name
+        What is compared.
+    curve
+        Of the left side; its bootstrap weights are both sides'.
+    left, right
+        The difference is left - right.
+    cost_model
+        At which their compute is equal; empty where it is not.
+    """
 
     name: str
     curve: Curve
@@ -76,23 +107,39 @@ def differences_csv(
     published: Collection[str] = (),
     thinking: Collection[Sequence[str]] = (),
 ) -> str:
-    """`differences.csv` for subset `all`. `families`: of the policies. `searches`: the generators that
-    search; `published`: those whose searches are imported, and are compared at equal budget alone. `costs`:
-    cost models beyond those of every study. `thinking`: of models that think, the policies, by how long they
-    think.
+    """`differences.csv` for subset `all`.
+
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    experiment
+        Its name.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
+    costs
+        Cost models beyond those of every study.
+    published
+        The generators whose searches are imported: they are compared at equal budget alone.
+    thinking
+        Of each model that thinks, the policies, by how long they think.
     """
-    whole = [curve for curve in curves if curve.key.subset == "all"]
+    on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
     compared = [
-        *comparisons(whole, families, searches, priced, published),
-        *thought_comparisons(whole, thinking, priced),
+        *comparisons(on_all, families, searches, priced, published),
+        *thought_comparisons(on_all, thinking, priced),
     ]
-    for one in compared:
-        key, left, right = one.curve.key, one.left, one.right
-        low, high = difference_interval(left.credits, right.credits, one.curve.weights, level)
+    for comparison in compared:
+        key, left, right = comparison.curve.key, comparison.left, comparison.right
+        low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
-        labels = [one.name, left.label, right.label, left.budget, right.budget, one.cost_model]
+        labels = [comparison.name, left.label, right.label, left.budget, right.budget, comparison.cost_model]
         ratios = [number(_ratio(left, right, column)) for column in cost_columns(priced)]
         values = [fraction(value) for value in (gap, low, high)]
         rows.append([experiment, key.dataset, key.subset, *labels, *values, *ratios])
@@ -110,7 +157,21 @@ def comparisons(
     costs: Sequence[str] = CLAIM_COSTS,
     published: Collection[str] = (),
 ) -> Iterator[Comparison]:
-    """Every comparison of curves of subset `all`. `costs`: cost models at which searches are compared."""
+    """Every comparison of curves.
+
+    Parameters
+    ----------
+    curves
+        Of subset `all`.
+    families
+        Of the policies (`all` where one is not named).
+    searches
+        The generators that search.
+    costs
+        Cost models at which searches are compared.
+    published
+        The generators whose searches are imported: they are compared at equal budget alone.
+    """
     yield from _against_greedy(curves, families)
     yield from _searches(curves, searches, costs, published)
     yield from _chains(curves)
@@ -125,17 +186,17 @@ def comparisons(
 def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Iterator[Comparison]:
     """Every strategy at every budget against greedy decoding of its policy, and of the next size."""
     greedy = [curve for curve in curves if curve.key.selector == NONE]
-    own = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
+    of_policy = {(curve.key.dataset, curve.key.policy): curve for curve in greedy}
     larger: dict[tuple[str, str], Curve] = {}
-    for dataset in dict.fromkeys(dataset for dataset, _ in own):
+    for dataset in dict.fromkeys(dataset for dataset, _ in of_policy):
         sizes = {
             policy: curve.policy_params
-            for (name, policy), curve in own.items()
+            for (name, policy), curve in of_policy.items()
             if name == dataset and curve.policy_params is not None
         }
         for small, large in next_sizes(sizes, families):
-            larger.setdefault((dataset, small), own[dataset, large])
-    for name, baselines in ((GREEDY, own), (NEXT_GREEDY, larger)):
+            larger.setdefault((dataset, small), of_policy[dataset, large])
+    for name, baselines in ((GREEDY, of_policy), (NEXT_GREEDY, larger)):
         for curve in curves:
             baseline = baselines.get((curve.key.dataset, curve.key.policy))
             if baseline is None or not (
@@ -143,8 +204,8 @@ def _against_greedy(curves: Sequence[Curve], families: Mapping[str, str]) -> Ite
                 or (name == NEXT_GREEDY and curve.key.selector == NONE)
             ):
                 continue
-            for place in range(curve.budgets.size):
-                yield Comparison(name, curve, Side.at(curve, place), Side.at(baseline, 0))
+            for index in range(curve.budgets.size):
+                yield Comparison(name, curve, Side.at(curve, index), Side.at(baseline, 0))
 
 
 def _searches(
@@ -170,31 +231,42 @@ def _searches(
         )
         if baseline is None:
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in baseline.budgets:
                 right = Side.at(baseline, _at(baseline, budget))
-                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, place), right)
+                yield Comparison(EQUAL_BUDGET, curve, Side.at(curve, index), right)
             # What a published search threw away has cost too, and nobody knows what.
             for cost in costs if known else ():
                 column = COST_MODELS[cost].column
-                bought = at_cost(baseline, float(curve.measured[column][place]), column)
+                bought = at_cost(baseline, float(curve.measured[column][index]), column)
                 if bought is not None:
-                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, place), bought, cost)
+                    yield Comparison(EQUAL_COMPUTE, curve, Side.at(curve, index), bought, cost)
 
 
 def at_cost(curve: Curve, cost: float, column: str) -> Side | None:
-    """What `cost` per problem buys, linear in its logarithm; None outside of what was measured.
+    """What some cost buys, linear in its logarithm.
 
-    `column`: of the cost model.
+    Parameters
+    ----------
+    curve
+        With costs that rise with the budget.
+    cost
+        Per problem.
+    column
+        Of the cost model.
+
+    Returns
+    -------
+    None outside of what was measured.
     """
     with np.errstate(divide="ignore"):
         logs = {name: np.log(values) for name, values in curve.measured.items()}
     x, at = logs[column], np.log(cost)
     if not x[0] - 1e-9 <= at <= x[-1] + 1e-9:
         return None
-    place = float(np.interp(at, x, np.arange(x.size)))
-    left = min(int(place), max(x.size - 2, 0))
-    share = place - left
+    position = float(np.interp(at, x, np.arange(x.size)))
+    left = min(int(position), max(x.size - 2, 0))
+    share = position - left
     after = min(left + 1, x.size - 1)
 
     def between(values: Floats) -> Floats:
@@ -214,10 +286,10 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
         parallel = by_key.get(curve.key._replace(generator=f"{name}/1"))
         if length in ("", "1") or parallel is None or curve.key.selector not in practical_selectors():
             continue
-        for place, budget in enumerate(curve.budgets.tolist()):
+        for index, budget in enumerate(curve.budgets.tolist()):
             if budget in parallel.budgets:
                 right = Side.at(parallel, _at(parallel, budget))
-                yield Comparison(CHAINS, curve, Side.at(curve, place), right)
+                yield Comparison(CHAINS, curve, Side.at(curve, index), right)
 
 
 def thought_comparisons(

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from isoflop.fits.curves import Curve, CurveKey
+from isoflop.fits.fitting import Fit, interval
 from isoflop.fits.frontier import pareto
-from isoflop.fits.scaling_laws import Fit, interval
 from isoflop.fits.tables import Frontier, NamedFit, Outcome, by_strategy
 from isoflop.registries import cost_columns, curves_column, fitted_costs
 from isoflop.strategy import NONE
@@ -41,8 +41,20 @@ def draws_columns(
     families: Mapping[str, str],
     costs: Sequence[str] = (),
 ) -> dict[str, list[object]]:
-    """The columns of `draws.parquet` (schema DRAWS). `families`: of the policies. `costs`: cost models beyond
-    those of every study.
+    """The columns of `draws.parquet` (schema DRAWS).
+
+    Parameters
+    ----------
+    outcome
+        All that was fitted.
+    curves
+        Of all subsets, in the order of `curves.csv`.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named).
+    costs
+        Cost models beyond those of every study.
     """
     table = _Columns()
     row = 0
@@ -96,28 +108,28 @@ def _add_fit(table: _Columns, named: NamedFit) -> None:
     table.add("residual", named.key, named.cost_model, fit.name, [(x, y, None, None) for x, y in residuals])
 
 
-def _add_frontier(table: _Columns, found: Frontier, level: float) -> None:
-    frontier, params = found.frontier, found.params
+def _add_frontier(table: _Columns, named: Frontier, level: float) -> None:
+    frontier, params = named.frontier, named.params
     low, high = interval(params[frontier.draws].astype(np.float64), level)
     for i, best in enumerate(frontier.best.tolist()):
-        key = found.key._replace(policy=found.policies[best])
+        key = named.key._replace(policy=named.policies[best])
         point = (float(frontier.cost[i]), float(params[best]), float(low[i]), float(high[i]))
-        table.add("optimal_size", key, found.cost_model, "none", [point])
-    for policy, shares in zip(found.policies, frontier.probability, strict=True):
+        table.add("optimal_size", key, named.cost_model, "none", [point])
+    for policy, shares in zip(named.policies, frontier.probability, strict=True):
         points = [(x, y, None, None) for x, y in zip(frontier.cost.tolist(), shares.tolist(), strict=True)]
-        table.add("best_policy", found.key._replace(policy=policy), found.cost_model, "none", points)
-    entries = zip(found.policies, found.singles.tolist(), found.params.tolist(), strict=True)
+        table.add("best_policy", named.key._replace(policy=policy), named.cost_model, "none", points)
+    entries = zip(named.policies, named.singles.tolist(), named.params.tolist(), strict=True)
     for policy, single, size in entries:
         entry: Point = (single, float(size), None, None)
-        table.add("entry_price", found.key._replace(policy=policy), found.cost_model, "none", [entry])
-    fit = found.fit
+        table.add("entry_price", named.key._replace(policy=policy), named.cost_model, "none", [entry])
+    fit = named.fit
     crossings: list[Point] = [
         (float(10.0 ** (at + off)), float(10.0**size), None, None)
         for size, at, off in zip(fit.x.tolist(), _on_line(fit), fit.residuals.tolist(), strict=True)
     ]
     if crossings:
-        table.add("crossing", found.key, found.cost_model, "optimal_size", crossings)
-    _add_line(table, found)
+        table.add("crossing", named.key, named.cost_model, "optimal_size", crossings)
+    _add_line(table, named)
 
 
 def _on_line(fit: Fit) -> list[float]:
@@ -128,14 +140,14 @@ def _on_line(fit: Fit) -> list[float]:
     return [alpha * size + beta for size in fit.x.tolist()]
 
 
-def _add_line(table: _Columns, found: Frontier) -> None:
+def _add_line(table: _Columns, named: Frontier) -> None:
     """The regression of the optimal size at both ends of the budgets, where it has a rising slope."""
-    if "alpha" not in found.fit.parameters or found.fit.parameters["alpha"].value <= 0.0:
+    if "alpha" not in named.fit.parameters or named.fit.parameters["alpha"].value <= 0.0:
         return
-    alpha, beta = (found.fit.parameters[name].value for name in ("alpha", "beta"))
-    ends = (float(found.frontier.cost[0]), float(found.frontier.cost[-1]))
+    alpha, beta = (named.fit.parameters[name].value for name in ("alpha", "beta"))
+    ends = (float(named.frontier.cost[0]), float(named.frontier.cost[-1]))
     points: list[Point] = [(x, float(10.0 ** ((np.log10(x) - beta) / alpha)), None, None) for x in ends]
-    table.add("optimal_size_fit", found.key, found.cost_model, "optimal_size", points)
+    table.add("optimal_size_fit", named.key, named.cost_model, "optimal_size", points)
 
 
 def _add_pareto(

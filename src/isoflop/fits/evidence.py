@@ -23,9 +23,20 @@ _ROUNDING = 1e-9
 class Series:
     """One strategy of one policy over its budgets.
 
-    `budgets`: rising, [m]. `credits`: expected correctness, [m, problems]. `costs`: mean cost per problem by
-    cost model (`wu2024`, `kaplan`, `total` and those that the study asks for), [m], rising with the budget;
-    nan where nobody knows it. Seconds of searches need not rise: see `Evidence.under`.
+    Attributes
+    ----------
+    policy
+        Its name.
+    strategy
+        How one answer comes about.
+    budgets
+        Rising, [m].
+    credits
+        Expected correctness, [m, problems].
+    costs
+        Mean cost per problem by cost model (`wu2024`, `kaplan`, `total` and those that the study asks for),
+        [m], rising with the budget; nan where it is not known. Seconds of searches need not rise: see
+        `Evidence.under`.
     """
 
     policy: str
@@ -41,15 +52,31 @@ class Series:
         return means
 
     def at_budget(self, budget: int) -> Floats | None:
-        """Credits at one budget, [problems]; None where it was not measured."""
-        found = np.flatnonzero(self.budgets == budget)
-        if not found.size:
+        """Credits at one budget.
+
+        Parameters
+        ----------
+        budget
+            A number of samples.
+
+        Returns
+        -------
+        [problems]; None where it was not measured.
+        """
+        indices = np.flatnonzero(self.budgets == budget)
+        if not indices.size:
             return None
-        credits: Floats = self.credits[found[0]]
+        credits: Floats = self.credits[indices[0]]
         return credits
 
     def by_cost(self, model: str) -> "Series":
-        """The series by rising cost, which is that of the budgets where these have it."""
+        """The series by rising cost, which is that of the budgets where these have it.
+
+        Parameters
+        ----------
+        model
+            The cost model, a key of `costs`.
+        """
         costs = self.costs[model]
         if (np.diff(costs) >= 0).all():
             return self
@@ -62,8 +89,21 @@ class Series:
         )
 
     def at_cost(self, cost: float, model: str) -> Floats | None:
-        """Credits that a `cost` per problem buys, [problems]; None below the cheapest budget.
+        """Credits that some cost buys.
 
+        Parameters
+        ----------
+        cost
+            Per problem.
+        model
+            The cost model, a key of `costs`.
+
+        Returns
+        -------
+        [problems]; None below the cheapest budget.
+
+        Notes
+        -----
         Linear in the logarithm of the cost between two budgets; beyond the largest, what that has: more
         compute can be left unspent.
         """
@@ -83,8 +123,20 @@ class Series:
 class Evidence:
     """All series of one data set.
 
-    `levels`: of the problems, [problems], or None where some have none. `series`: by policy and strategy.
-    `weights`: bootstrap weights, [draws, problems]. `level`: coverage of intervals.
+    Attributes
+    ----------
+    dataset
+        Its name.
+    problems
+        Identifiers, [problems].
+    levels
+        Of the problems, [problems], or None where some have none.
+    series
+        By policy and strategy.
+    weights
+        Of the bootstrap, [draws, problems].
+    level
+        Coverage of intervals, in (0, 1).
     """
 
     dataset: str
@@ -105,7 +157,13 @@ class Evidence:
         return with_measurement(self.weights)
 
     def under(self, cost: str) -> "Evidence":
-        """What can be compared at equal cost: series whose cost is known, each by rising cost."""
+        """What can be compared at equal cost: series whose cost is known, each by rising cost.
+
+        Parameters
+        ----------
+        cost
+            The cost model.
+        """
         known = {
             key: series.by_cost(cost)
             for key, series in self.series.items()
@@ -114,5 +172,17 @@ class Evidence:
         return replace(self, series=known)
 
     def get(self, policy: str, strategy: Strategy | None) -> Series | None:
-        """One series; None where it was not measured."""
+        """One series.
+
+        Parameters
+        ----------
+        policy
+            Its name.
+        strategy
+            None for one that there is not.
+
+        Returns
+        -------
+        None where it was not measured.
+        """
         return None if strategy is None else self.series.get((policy, strategy))

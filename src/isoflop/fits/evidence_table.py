@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from isoflop.errors import UserError
-from isoflop.fits.curves import Curve, Resampling, dataset_weights
+from isoflop.fits.bootstrap import Resampling, dataset_weights
+from isoflop.fits.curves import Curve
 from isoflop.fits.evidence import Evidence, Series
 from isoflop.registries import COST_MODELS, cost_columns, fitted_costs
 from isoflop.strategy import Strategy
@@ -21,12 +22,26 @@ _UNKNOWN = 0
 
 
 def measured_schema(costs: Sequence[str] = ()) -> pa.Schema:
-    """MEASURED of a study with these cost models beyond those of every study."""
+    """MEASURED of a study with these cost models beyond those of every study.
+
+    Parameters
+    ----------
+    costs
+        Cost models beyond those of every study.
+    """
     return with_columns(MEASURED, cost_columns(fitted_costs(costs)))
 
 
 def measured_columns(curves: Sequence[Curve], costs: Sequence[str] = ()) -> dict[str, list[object]]:
-    """The columns of `measured_schema(costs)`: curves of subset `all` in their order, by rising budget."""
+    """The columns of `measured_schema(costs)`: curves of subset `all` in their order, by rising budget.
+
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    costs
+        Cost models beyond those of every study.
+    """
     columns: dict[str, list[object]] = {name: [] for name in measured_schema(costs).names}
     for curve in curves:
         if curve.key.subset != "all":
@@ -44,7 +59,15 @@ def measured_columns(curves: Sequence[Curve], costs: Sequence[str] = ()) -> dict
 
 
 def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]:
-    """What belongs to the columns: problems and levels by data set, and what fixes the bootstrap."""
+    """What belongs to the columns: problems and levels by data set, and what fixes the bootstrap.
+
+    Parameters
+    ----------
+    resampling
+        That the curves were made with.
+    level
+        Confidence of intervals, in (0, 1).
+    """
     problems = {
         name: {"ids": resampling.problems(name), "levels": levels.tolist()}
         for name, levels in resampling.levels.items()
@@ -56,12 +79,26 @@ def measured_metadata(resampling: Resampling, level: float) -> dict[str, object]
 def read_evidence(
     table: pa.Table, metadata: Mapping[str, Any], source: str, costs: Sequence[str] = ()
 ) -> dict[str, Evidence]:
-    """The evidence of every data set. `costs`: cost models beyond those of every study.
+    """The evidence of every data set.
 
-    Raises UserError where credits and problems do not belong together.
+    Parameters
+    ----------
+    table
+        Columns of MEASURED.
+    metadata
+        As `measured_metadata` gives it.
+    source
+        What errors name: the file.
+    costs
+        Cost models beyond those of every study.
+
+    Raises
+    ------
+    UserError
+        Where credits and problems do not belong together.
     """
     bootstrap = metadata["bootstrap"]
-    found = {}
+    evidence = {}
     for dataset, about in metadata["problems"].items():
         rows = [row for row in table.to_pylist() if row["dataset"] == dataset]
         groups: dict[tuple[str, Strategy], list[dict[str, Any]]] = {}
@@ -74,19 +111,25 @@ def read_evidence(
             parts = (row[name] for name in ("generator", "selector", "verifier", "step_aggregation"))
             groups.setdefault((row["policy"], Strategy(*parts)), []).append(row)
         levels = np.array(about["levels"], dtype=np.int64)
-        found[dataset] = Evidence(
+        evidence[dataset] = Evidence(
             dataset=dataset,
             problems=about["ids"],
             levels=None if (levels < 0).any() else levels,
-            series={key: _series(*key, own, fitted_costs(costs)) for key, own in groups.items()},
+            series={key: _series(*key, group, fitted_costs(costs)) for key, group in groups.items()},
             weights=dataset_weights(dataset, len(about["ids"]), bootstrap["draws"], bootstrap["seed"]),
             level=bootstrap["level"],
         )
-    return found
+    return evidence
 
 
 def parameters(table: pa.Table) -> dict[str, int]:
-    """Parameters of every policy whose size is known."""
+    """Parameters of every policy whose size is known.
+
+    Parameters
+    ----------
+    table
+        Columns of MEASURED.
+    """
     pairs = zip(table["policy"].to_pylist(), table["policy_params"].to_pylist(), strict=True)
     return {policy: params for policy, params in pairs if params != _UNKNOWN}
 

@@ -20,7 +20,17 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class MeasuredCurve:
-    """Error against cost of one policy: `cost` [m] in FLOPs, increasing; `error` [m]; `draws` [draws, m]."""
+    """Error against cost of one policy.
+
+    Attributes
+    ----------
+    cost
+        FLOPs, increasing, [m].
+    error
+        In [0, 1], [m].
+    draws
+        The error in every bootstrap replicate, [draws, m].
+    """
 
     cost: Floats
     error: Floats
@@ -31,10 +41,19 @@ class MeasuredCurve:
 class PolicyFrontier:
     """The policy of least error at each budget.
 
-    `cost`: [g] in FLOPs. `best`: index of the policy, [g]. `draws`: the same per bootstrap draw, [draws, g].
-    `probability`: [policies, g], the share of draws in which each policy is best; columns sum to 1.
-    `prices`: [1 + draws, policies], whether each policy is the best of all at the first cost at which it was
-    measured, as measured and per draw: a change to it is then an entry price, not a crossing.
+    Attributes
+    ----------
+    cost
+        FLOPs, [g].
+    best
+        Index of the policy, [g].
+    draws
+        The same per bootstrap replicate, [draws, g].
+    probability
+        The share of replicates in which each policy is best, [policies, g]; columns sum to 1.
+    prices
+        Whether each policy is the best of all at the first cost at which it was measured, as measured and per
+        replicate, [1 + draws, policies]: a change to it is then an entry price, not a crossing.
     """
 
     cost: Floats
@@ -106,7 +125,7 @@ def error_at(curve_cost: Floats, errors: Floats, grid: Floats) -> Floats:
 
     Returns
     -------
-    [rows, g]; infinite below the curve's first cost, where the policy cannot be had; beyond its last what
+    [rows, g]; infinite below the curve's first cost, where the policy is not affordable; beyond its last what
     that has, for compute can be left unspent.
     """
     position = np.interp(np.log(grid), np.log(curve_cost), np.arange(curve_cost.size))

@@ -16,8 +16,19 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Line:
-    """Accuracies over compute. `x`: log FLOPs per problem, rising, [points]. `draws`: [points, 1 + draws],
-    what was measured first and then what each bootstrap draw gives.
+    """Accuracies over compute.
+
+    Attributes
+    ----------
+    x
+        Log FLOPs per problem, rising, [points].
+    draws
+        What was measured first and then what each bootstrap replicate gives, [points, 1 + draws].
+
+    Raises
+    ------
+    ValueError
+        For x that falls, or another number of rows.
     """
 
     x: Floats
@@ -25,7 +36,7 @@ class Line:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 1 or self.x.size != self.draws.shape[0] or np.any(np.diff(self.x) < 0):
-            raise ValueError("a line needs rising x and one row of draws for each")
+            raise ValueError("a line needs rising x and one row of replicates for each")
 
     def at(self, x: float) -> Floats:
         """Accuracy at `x`, by linear interpolation.
@@ -48,7 +59,13 @@ class Line:
         return result
 
     def holds(self, x: float) -> bool:
-        """Whether `x` is within what was measured."""
+        """Whether a cost is within what was measured.
+
+        Parameters
+        ----------
+        x
+            Log FLOPs per problem.
+        """
         return bool(self.x[0] - 1e-9 <= x <= self.x[-1] + 1e-9)
 
     def first_reached(self, target: Floats) -> Floats:
@@ -67,11 +84,11 @@ class Line:
         target = target - _ROUNDING
         best = np.maximum.accumulate(self.draws, axis=0)
         reached = np.where(best[0] >= target, self.x[0], np.inf)
-        for place in range(1, self.x.size):
-            before, here = best[place - 1], best[place]
-            rising = (before < target) & (here >= target)
-            share = np.divide(target - before, here - before, out=np.ones_like(target), where=rising)
-            between = self.x[place - 1] + share * (self.x[place] - self.x[place - 1])
+        for index in range(1, self.x.size):
+            before, after = best[index - 1], best[index]
+            rising = (before < target) & (after >= target)
+            share = np.divide(target - before, after - before, out=np.ones_like(target), where=rising)
+            between = self.x[index - 1] + share * (self.x[index] - self.x[index - 1])
             reached = np.where(rising, between, reached)
         return reached
 

@@ -7,22 +7,31 @@ import numpy as np
 
 from isoflop.arrays import Floats
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.fitting import Fit
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, policy_frontier
-from isoflop.fits.scaling_laws import Fit
 from isoflop.fits.size_regression import fit_optimal_size
 
 
 @dataclass(frozen=True)
 class SizeLaw:
-    """A frontier over sizes (None where their budgets do not overlap) and the regression on its crossings."""
+    """The compute-optimal size of one family.
+
+    Attributes
+    ----------
+    frontier
+        Over sizes; None where their budgets do not overlap.
+    fit
+        The regression on its crossings.
+    """
 
     frontier: PolicyFrontier | None
     fit: Fit
 
     @property
     def alpha(self) -> Floats | None:
-        """The exponent and its bootstrap draws, [1 + draws]; NaN in a draw without slope; None without
-        fit.
+        """The exponent and its bootstrap replicates, [1 + draws].
+
+        NaN in a replicate without slope; None without fit.
         """
         if "alpha" not in self.fit.parameters:
             return None

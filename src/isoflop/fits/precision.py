@@ -2,11 +2,11 @@
 
 A latent-variable model of credits. Problem i has, for strategy A, a latent quality S_A(i) ~ N(0, 1). One
 execution of A (a greedy answer, a vote over k samples, a search) is right where S_A(i) + sqrt(v_A) E exceeds
-a threshold, E ~ N(0, 1) being anew for every execution; the threshold gives A its accuracy m_A. Then:
+a threshold, E ~ N(0, 1) being drawn for every execution; the threshold gives A its accuracy m_A. Then:
 
 - Executions of A and B on the same problem are both right with probability Phi2(m_A, m_B; r), the bivariate
   normal distribution function at the thresholds, with r = (q + w) / sqrt((1 + v_A)(1 + v_B)). Here
-  q = corr(S_A, S_B) is what the strategies agree on for good, and w the noise that both executions share.
+  q = corr(S_A, S_B) is what A and B agree on in every execution, w the noise that both executions share.
 - S varies **between problems**, E **within a problem**. A vote over k samples has v = v_1 / sqrt(k): measured
   votes gain less than the 1 / k of an average, for on many problems the vote is close.
 - A credit that is the mean over all k-subsets of a **pool** of n is E[vote | pool]: two subsets share
@@ -43,7 +43,14 @@ GREEDY_NOISE = 0.005
 class Source:
     """What answers are picked from: a pool, or independent runs. Two strategies with the same share noise.
 
-    `noise`: the w that executions of one run share. `runs`: how many there are.
+    Attributes
+    ----------
+    name
+        Of the pool, or of what is run.
+    noise
+        The w that executions of one run share.
+    runs
+        How many there are.
     """
 
     name: str
@@ -53,7 +60,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Side:
-    """One strategy as measured: `accuracy` in (0, 1), `noise` v of one execution, and where it picks from."""
+    """One strategy as measured.
+
+    Attributes
+    ----------
+    accuracy
+        In (0, 1).
+    noise
+        v of one execution.
+    source
+        Where it picks from.
+    """
 
     accuracy: float
     noise: float

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.arrays import Bools, Floats
+from isoflop.estimate import fraction
 from isoflop.fits.bootstrap import accuracy_interval, known_interval
-from isoflop.fits.curves import csv_text, fraction
+from isoflop.fits.curves import csv_text
 
 COLUMNS = (
     "experiment", "dataset", "policy", "generator", "place", "measure", "value", "ci_low", "ci_high",
@@ -26,9 +27,14 @@ FIXED = "incorrect to correct"
 
 @dataclass(frozen=True)
 class GradedChains:
-    """Chains of some length or other, by problem: whether each answer is right, its last index the place.
+    """Chains of some length or other, by problem; the last index is the place of an answer.
 
-    `right`: one array [chains, longest] per problem; `there`: which of them were written, the same shapes.
+    Attributes
+    ----------
+    right
+        Whether each answer is right, one array [chains, longest] per problem.
+    there
+        Which answers were written, the same shapes.
     """
 
     right: Sequence[Bools]
@@ -36,7 +42,19 @@ class GradedChains:
 
 
 class Rate(NamedTuple):
-    """A share of `answers` answers of `problems` problems, with its interval; `place`: from 1, 0 for all."""
+    """A share of answers, with its interval.
+
+    Attributes
+    ----------
+    place
+        Of the answers in their chains, from 1; 0 for all.
+    measure
+        PASS, BROKEN or FIXED.
+    value, low, high
+        In [0, 1].
+    answers, problems
+        How many answers it is a share of, and of how many problems.
+    """
 
     place: int
     measure: str
@@ -50,19 +68,35 @@ class Rate(NamedTuple):
 def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[Rate]:
     """Every measure at every place, then turned answers of all places together.
 
-    `weights`: [draws, problems], the bootstrap's. A share that no answer is about is left out.
+    Parameters
+    ----------
+    chains
+        Graded, of all problems.
+    weights
+        Of the bootstrap, [draws, problems].
+    level
+        Confidence of intervals, in (0, 1).
+
+    Returns
+    -------
+    Rates; a share that no answer is about is left out.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 6.1 and Figure 6.
+    doi:10.48550/arXiv.2408.03314
     """
     longest = chains.right[0].shape[1]
     counts: dict[tuple[int, str], tuple[list[int], list[int]]] = {}
     for right, there in zip(chains.right, chains.there, strict=True):
         for place in range(longest):
             written = there[:, place]
-            found = {PASS: (written & right[:, place], written)}
+            measured = {PASS: (written & right[:, place], written)}
             if place:
                 was = right[:, place - 1]
-                found[BROKEN] = (written & was & ~right[:, place], written & was)
-                found[FIXED] = (written & ~was & right[:, place], written & ~was)
-            for measure, (hits, answers) in found.items():
+                measured[BROKEN] = (written & was & ~right[:, place], written & was)
+                measured[FIXED] = (written & ~was & right[:, place], written & ~was)
+            for measure, (hits, answers) in measured.items():
                 both = counts.setdefault((place + 1, measure), ([], []))
                 for column, values in zip(both, (hits, answers), strict=True):
                     column.append(int(np.count_nonzero(values)))
@@ -72,15 +106,21 @@ def revision_rates(chains: GradedChains, weights: Floats, level: float) -> list[
         if sum(answers)
     ]
     for measure in (BROKEN, FIXED):
-        own = [counts[place, measure] for place in range(2, longest + 1)]
-        if own and sum(map(sum, (answers for _, answers in own))):
-            hits, answers = (np.sum([pair[column] for pair in own], axis=0) for column in (0, 1))
+        turned = [counts[place, measure] for place in range(2, longest + 1)]
+        if turned and sum(map(sum, (answers for _, answers in turned))):
+            hits, answers = (np.sum([pair[column] for pair in turned], axis=0) for column in (0, 1))
             rates.append(_rate(0, measure, hits, answers, weights, level))
     return rates
 
 
 def rates_csv(rates: Sequence[tuple[Sequence[str], Rate]]) -> str:
-    """`revisions.csv`: each rate after its experiment, data set, policy and generator."""
+    """`revisions.csv`: each rate after its experiment, data set, policy and generator.
+
+    Parameters
+    ----------
+    rates
+        Each with those four names.
+    """
     return csv_text(
         COLUMNS,
         [
@@ -112,7 +152,7 @@ def _rate(
         drawn = (weights @ hits) / (weights @ answers)
     low, high = known_interval(drawn, level)
     if value in (0.0, 1.0):
-        # The draws know no other share: as wide as for so many problems with one answer each.
+        # The replicates know no other share: as wide as for so many problems with one answer each.
         alike = np.full(int(np.count_nonzero(asked)), value)
         low, high = accuracy_interval(alike, weights[:1, : alike.size], level)
     return Rate(place, measure, value, low, high, int(answers.sum()), int(np.count_nonzero(asked)))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isoflop.arrays import Bools, Floats
-from isoflop.fits.scaling_laws import MINIMUM_R_SQUARED, MOST_DRAWS_AT_BOUND, NO_WIDTH, Fit, estimates_of
+from isoflop.fits.fitting import MINIMUM_R_SQUARED, MOST_DRAWS_AT_BOUND, NO_WIDTH, Fit, estimates_of
 
 FEWEST_CROSSINGS = 3
 
@@ -20,18 +20,39 @@ def fit_optimal_size(
     priced: Mapping[float, Bools] | None = None,
     never_best: Sequence[str] = (),
 ) -> Fit:
-    """log10 C = alpha log10 N + beta where curves of two sizes cross (Wu et al. 2024: 1.19 and 2.03).
+    """log10 C = alpha log10 N + beta where curves of two sizes cross.
 
-    `cost`: the grid of budgets in FLOPs, [g]; `size`: parameters of the best policy at each, [g]; `draws`:
-    the same per bootstrap draw, [draws, g]. `priced`: for a size, in which rows ([1 + draws], the measurement
-    first) a change to it is an entry price and no crossing (isoflop.fits.frontier). `never_best` names
-    policies for the note.
+    Parameters
+    ----------
+    cost
+        C, the grid of budgets in FLOPs, [g].
+    size
+        N, parameters of the best policy at each, [g].
+    draws
+        The same per bootstrap replicate, [draws, g].
+    level
+        Confidence of intervals, in (0, 1).
+    priced
+        For a size, in which rows ([1 + draws], the measurement first) a change to it is an entry price and no
+        crossing (isoflop.fits.frontier).
+    never_best
+        Policies that the note names.
 
+    Returns
+    -------
+    Parameters alpha, beta; `points` counts crossings. Replicates with fewer than two have no slope: their
+    `draws` are NaN, and they are in no interval.
+
+    Notes
+    -----
     With a few sizes the best one is a staircase in C. Where the grid begins and ends says nothing of the law,
     nor does a step at an entry price, so only crossings count: least squares of log10 C at each on the mean
     log10 N of the sizes before and after. Where two sizes change places back and forth, as near a tie, that
-    is one crossing, at the mean log10 C. Draws with fewer than two have no slope: their `draws` are NaN, and
-    they are in no interval. `points` counts crossings.
+    is one crossing, at the mean log10 C. The paper has alpha = 1.19 and beta = 2.03.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, section 4.2. doi:10.48550/arXiv.2408.00724
     """
     name = "optimal_size"
     y = np.log10(np.asarray(cost, dtype=np.float64))
@@ -92,11 +113,11 @@ def _size_changes(
     budgets = (y[1:] + y[:-1]) / 2.0
     at_budget = np.zeros((sizes.shape[0], at_size.size))
     present = np.zeros(at_budget.shape, dtype=np.bool_)
-    for place, size in enumerate(at_size):
-        here = changed & (middle == size)
-        count = here.sum(axis=1)
-        present[:, place] = count > 0
-        at_budget[:, place] = (here @ budgets) / np.maximum(count, 1)
+    for column, size in enumerate(at_size):
+        crossed = changed & (middle == size)
+        count = crossed.sum(axis=1)
+        present[:, column] = count > 0
+        at_budget[:, column] = (crossed @ budgets) / np.maximum(count, 1)
     return at_size, at_budget, present, at_price
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.arrays import Floats
-from isoflop.fits.curves import Curve, CurveKey, csv_text, number
+from isoflop.estimate import Estimate, number
+from isoflop.fits.curves import Curve, CurveKey, csv_text
+from isoflop.fits.fitting import Fit
 from isoflop.fits.frontier import MeasuredCurve, PolicyFrontier, with_single
 from isoflop.fits.optimal_size import size_law
 from isoflop.fits.scaling_laws import (
-    Estimate,
-    Fit,
     akaike_weights,
     fit_coverage_power_law,
     fit_exponential_in_compute,
@@ -42,9 +42,16 @@ _FORMS = ("power_law_with_floor",)
 
 
 class NamedFit(NamedTuple):
-    """A fit with what it is about; where it spans policies, `key.policy` is the name of their family.
+    """A fit with what it is about.
 
-    `cost_model`: the column of the cost that it is against; `samples`, or `none`.
+    Attributes
+    ----------
+    key
+        Where the fit spans policies, its `policy` is the name of their family.
+    cost_model
+        Of the x, a column; `samples` or `none` where x is no cost.
+    fit
+        What it found.
     """
 
     key: CurveKey
@@ -53,9 +60,24 @@ class NamedFit(NamedTuple):
 
 
 class Frontier(NamedTuple):
-    """The frontier of one strategy over `policies` (ordered by size, [p] names and parameters).
+    """The frontier of one strategy over its policies.
 
-    `singles`: the cost of their least budget, [p].
+    Attributes
+    ----------
+    key
+        Its `policy` is the name of the family.
+    cost_model
+        A column of costs.
+    policies
+        Names, by size, [p].
+    params
+        Their parameters, [p].
+    singles
+        The cost of their least budget, FLOPs, [p].
+    frontier
+        The best policy at every budget.
+    fit
+        The law of sizes.
     """
 
     key: CurveKey
@@ -69,7 +91,15 @@ class Frontier(NamedTuple):
 
 @dataclass
 class Outcome:
-    """All that is fitted for one experiment."""
+    """All that is fitted for one experiment.
+
+    Attributes
+    ----------
+    fits
+        Of curves, then of sizes.
+    frontiers
+        Of every strategy and cost model.
+    """
 
     fits: list[NamedFit] = field(default_factory=list)
     frontiers: list[Frontier] = field(default_factory=list)
@@ -80,25 +110,46 @@ def fit_all(
 ) -> Outcome:
     """Every fit of every curve of subset `all` with at least two budgets, then the sizes' frontiers.
 
-    `families`: of the policies (`all` where one is not named); sizes are compared inside a family. `costs`:
-    cost models beyond those of every study. Chains of revisions are compared with one another
-    (isoflop.allocation.study), not fitted.
+    Parameters
+    ----------
+    curves
+        Of all subsets.
+    level
+        Confidence of intervals, in (0, 1).
+    families
+        Of the policies (`all` where one is not named); sizes are compared inside a family.
+    costs
+        Cost models beyond those of every study.
+
+    Notes
+    -----
+    Chains of revisions are compared with one another (isoflop.allocation.study), not fitted.
     """
     outcome = Outcome()
     needs = {COST_MODELS[name].column: COST_MODELS[name].needs for name in fitted_costs(costs)}
-    whole = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
-    for curve in whole:
+    on_all = [curve for curve in curves if curve.key.subset == "all" and not curve.key.of_chains]
+    for curve in on_all:
         if curve.budgets.size > 1:
             outcome.fits += _curve_fits(curve, level, needs)
-    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in whole if curve.key.selector == NONE}
-    for key, group in by_strategy(whole, families).items():
+    greedy = {(curve.key.dataset, curve.key.policy): curve for curve in on_all if curve.key.selector == NONE}
+    for key, group in by_strategy(on_all, families).items():
         if len(group) > 1 and max(curve.budgets.size for curve in group) > 1:
             _fit_sizes(outcome, key, group, level, greedy, needs)
     return outcome
 
 
 def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
-    """`fits.csv`: a row per parameter; one row without a parameter where a fit has none to report."""
+    """`fits.csv`: a row per parameter; one row without a parameter where a fit has none to report.
+
+    Parameters
+    ----------
+    outcome
+        All that was fitted.
+    curves
+        Their limits come first.
+    experiment
+        Its name.
+    """
     rows: list[list[str]] = []
     for curve in curves:
         if curve.limit is not None:
@@ -117,11 +168,11 @@ def fits_csv(outcome: Outcome, curves: Sequence[Curve], experiment: str) -> str:
 
 def _curve_fits(curve: Curve, level: float, needs: Mapping[str, str]) -> list[NamedFit]:
     """`needs`: what must be known for a cost, by the column of its model."""
-    found = []
+    fits = []
     for cost_model, needed in needs.items():
         if not _is_known(curve, cost_model):
             unknown = Fit(_FORMS[0], UNKNOWN_COST, f"{cost_model} needs {needed}", 0)
-            found.append(NamedFit(curve.key, cost_model, unknown))
+            fits.append(NamedFit(curve.key, cost_model, unknown))
             continue
         paid = _measured(curve, cost_model)
         forms = [
@@ -133,18 +184,30 @@ def _curve_fits(curve: Curve, level: float, needs: Mapping[str, str]) -> list[Na
             if share is not None:
                 weight = Estimate(share, np.nan, np.nan)
                 fit = replace(form, parameters=form.parameters | {"akaike_weight": weight})
-            found.append(NamedFit(curve.key, cost_model, fit))
+            fits.append(NamedFit(curve.key, cost_model, fit))
     if curve.key.selector == "pass":
         coverage = fit_coverage_power_law(curve.budgets, curve.accuracy, curve.draws, level)
-        found.append(NamedFit(curve.key, "samples", coverage))
+        fits.append(NamedFit(curve.key, "samples", coverage))
     elif curve.key.selector in practical_selectors():
         saturation = fit_exponential_saturation(curve.budgets, curve.accuracy, curve.draws, level)
-        found.append(NamedFit(curve.key, "samples", saturation))
-    return found
+        fits.append(NamedFit(curve.key, "samples", saturation))
+    return fits
 
 
 def by_strategy(curves: Sequence[Curve], families: Mapping[str, str]) -> dict[CurveKey, list[Curve]]:
-    """Curves of one strategy (the family as the key's policy) over its policies, from small to large."""
+    """Curves of one strategy over its policies.
+
+    Parameters
+    ----------
+    curves
+        Of any strategies.
+    families
+        Of the policies (`all` where one is not named).
+
+    Returns
+    -------
+    Curves from small to large policies, by strategy; the key's `policy` is the family.
+    """
     groups: dict[CurveKey, list[Curve]] = {}
     for curve in curves:
         family = families.get(curve.key.policy, "all")

@@ -1,4 +1,4 @@
-"""Least squares for curves that are linear in two parameters and nonlinear in one, for many draws at once.
+"""Least squares for curves that are linear in two parameters and nonlinear in one, for many curves at once.
 
 Every form fitted here is y = floor + amplitude * f(x; shape). Given the shape, the best floor and amplitude
 are a closed form, so only the shape is searched (variable projection; Golub and Pereyra 1973): a grid first,
@@ -23,10 +23,18 @@ _SECTIONS = 30
 
 @dataclass(frozen=True)
 class Family:
-    """A form y = floor + amplitude * f(x; shape): f, the range its shape is searched in, and its constraints.
+    """A form y = floor + amplitude * f(x; shape).
 
-    `basis(shape, x)`: shapes [..., 1] and [m] to f of shape [..., m]. `lower`, `upper`: bounds of the shape.
-    `floor`: whether there is a floor at all. `floor_below_data`: whether it may not exceed the smallest y.
+    Attributes
+    ----------
+    basis
+        f: from shapes [..., 1] and x [m] to [..., m].
+    lower, upper
+        Bounds of the shape.
+    floor
+        Whether there is a floor at all.
+    floor_below_data
+        Whether it may not exceed the smallest y.
     """
 
     basis: Basis
@@ -43,7 +51,15 @@ class Family:
 
 @dataclass(frozen=True)
 class Solution:
-    """Fitted parameters of each curve, arrays of shape [curves]; `squares` is the weighted sum of squares."""
+    """Fitted parameters of each curve.
+
+    Attributes
+    ----------
+    shape, floor, amplitude
+        [curves].
+    squares
+        The weighted sum of squares, [curves].
+    """
 
     shape: Floats
     floor: Floats
@@ -52,18 +68,56 @@ class Solution:
 
 
 def power_law(first: float, *, floor: bool) -> Family:
-    """f = (x / first)^-b: error falling as a power of compute or of the number of samples."""
+    """f = (x / first)^-b: error falling as a power of compute or of the number of samples.
+
+    Parameters
+    ----------
+    first
+        Where f is 1, > 0.
+    floor
+        Whether there is a floor.
+    """
     return Family(lambda b, x: (x / first) ** -b, 1e-3 if not floor else 1e-2, 6.0, floor, floor)
 
 
 def exponential(x: Floats, origin: float) -> Family:
-    """f = exp(-rate (x - origin)); the rate runs from nearly a straight line to nearly a step."""
+    """f = exp(-rate (x - origin)).
+
+    Parameters
+    ----------
+    x
+        Increasing, [m]; bounds the rate, from nearly a straight line to nearly a step.
+    origin
+        Where f is 1.
+    """
     lower, upper = 0.05 / (x[-1] - x[0]), 10.0 / (x[1] - x[0])
     return Family(lambda rate, x: np.exp(-rate * (x - origin)), lower, upper, True, False)
 
 
 def solve(family: Family, x: Floats, y: Floats, weights: Floats) -> Solution:
-    """Fit `family` to every row of `y` ([curves, m]) at `x` ([m]) with `weights` ([m], > 0)."""
+    """Fit a family to many curves at once.
+
+    Parameters
+    ----------
+    family
+        Its shape is searched.
+    x
+        [m].
+    y
+        [curves, m].
+    weights
+        Of the points, > 0, [m].
+
+    Notes
+    -----
+    Given the shape, floor and amplitude are a closed form, so only the shape is searched: a grid, then golden
+    sections around its best cell.
+
+    References
+    ----------
+    Golub and Pereyra 1973, The Differentiation of Pseudo-Inverses and Nonlinear Least Squares Problems Whose
+    Variables Separate. doi:10.1137/0710036
+    """
     ceiling = y.min(axis=1) if family.floor_below_data else np.full(len(y), np.inf)
     grid = np.geomspace(family.lower, family.upper, _GRID)
     best = _profile(family, family.basis(grid[:, None], x), y, weights, ceiling).argmin(axis=1)
@@ -83,7 +137,21 @@ def solve(family: Family, x: Floats, y: Floats, weights: Floats) -> Solution:
 
 
 def evaluate(family: Family, solution: Solution, x: Floats) -> Floats:
-    """The fitted curves at `x` ([g]): [curves, g]."""
+    """The fitted curves at other x.
+
+    Parameters
+    ----------
+    family
+        That was fitted.
+    solution
+        Of its fit.
+    x
+        [g].
+
+    Returns
+    -------
+    [curves, g].
+    """
     f = family.basis(solution.shape[:, None], x)
     return solution.floor[:, None] + solution.amplitude[:, None] * f
 

@@ -56,24 +56,24 @@ def changes(before: Config, after: Config, root: Path = Path()) -> list[Change]:
     Keys are changed one after the other, each as soon as the config has no fault with it; what remains is one
     change. Folders and files that the configs name are looked for under `root`.
     """
-    waiting, found = differences(before, after), []
+    waiting, made = differences(before, after), []
     state, jobs = plain(before), _jobs_of(before, root)
     while waiting:
-        for one in waiting:
-            candidate = with_keys_of(state, after, [one.path])
+        for key in waiting:
+            candidate = with_keys_of(state, after, [key.path])
             try:
                 config = build_config(candidate, "changed config", root, unpinned=True)
             except UserError:
                 continue
             then = _jobs_of(config, root)
-            found.append(Change((one,), effect(jobs, then)))
+            made.append(Change((key,), effect(jobs, then)))
             state, jobs = candidate, then
-            waiting.remove(one)
+            waiting.remove(key)
             break
         else:
-            found.append(Change(tuple(waiting), effect(jobs, _jobs_of(after, root))))
+            made.append(Change(tuple(waiting), effect(jobs, _jobs_of(after, root))))
             waiting = []
-    return found
+    return made
 
 
 def effect(before: Sequence[StageJob], after: Sequence[StageJob]) -> Effect:
@@ -110,15 +110,15 @@ def told(before: Config, after: Config, root: Path = Path()) -> str:
     if after.experiment != before.experiment:
         names = f"{before.experiment} -> {after.experiment}"
         lines = [f"experiment {names}: {_jobs(len(jobs), 'new ')} in a folder of its own; under one name:"]
-    found = changes(before, same, root)
-    if not found:
+    made = changes(before, same, root)
+    if not made:
         return "\n".join([*lines, "no key differs: nothing reruns"])
-    for one in found:
-        lines += [*map(str, one.keys[:-1]), f"{one.keys[-1]}: {one.effect}"]
-    whole = effect(_jobs_of(before, root), jobs)
-    again = len(whole.first) + len(whole.follow)
-    kept = len(jobs) - again - len(whole.new)
-    return "\n".join([*lines, f"in all: {_jobs(again)} again, {len(whole.new)} new, {kept} as they are"])
+    for change in made:
+        lines += [*map(str, change.keys[:-1]), f"{change.keys[-1]}: {change.effect}"]
+    total = effect(_jobs_of(before, root), jobs)
+    again = len(total.first) + len(total.follow)
+    kept = len(jobs) - again - len(total.new)
+    return "\n".join([*lines, f"in all: {_jobs(again)} again, {len(total.new)} new, {kept} as they are"])
 
 
 def as_recorded(text: str, now: Config, root: Path = Path()) -> Config:

@@ -32,7 +32,7 @@ class CheckpointConfigs:
         self._online = False if offline else None
 
     def folder(self, model: str, revision: str | None) -> Path | None:
-        """A folder that holds the model's config.json; None where it cannot be had."""
+        """A folder that holds the model's config.json; None where it cannot be found."""
         if (Path(model) / "config.json").is_file():
             return Path(model)
         if revision is None:
@@ -53,7 +53,7 @@ class CheckpointConfigs:
             return None  # gated, gone or cut off: the size is found otherwise, and said to be
 
     def config(self, model: str, revision: str | None) -> dict[str, Any] | None:
-        """The content of config.json; None where it cannot be had. Raises UserError where it is no JSON."""
+        """The content of config.json; None if it cannot be fetched. Raises UserError if it is not JSON."""
         folder = self.folder(model, revision)
         if folder is None:
             return None

@@ -70,32 +70,36 @@ class PrecisionForecast:
 def forecast_precision(plan: "Plan", problems: Mapping[str, int]) -> PrecisionForecast:
     """The forecast of a study with so many problems by data set; empty where it only trains models."""
     planning, level = plan.config.planning, plan.config.bootstrap.level
-    found = [
-        expected(one, planning, problems[one.dataset], level)
-        for one in study_work(plan).comparisons
-        if problems[one.dataset]
+    comparisons = [
+        expected(compared, planning, problems[compared.dataset], level)
+        for compared in study_work(plan).comparisons
+        if problems[compared.dataset]
     ]
     datasets = plan.config.studied_datasets if plan.config.studies else ()
-    claims = [claim for name in datasets for claim in _claims(plan, name, found)]
-    warnings = [line for name in datasets for line in _warnings(planning, name, found)]
+    claims = [claim for name in datasets for claim in _claims(plan, name, comparisons)]
+    warnings = [line for name in datasets for line in _warnings(planning, name, comparisons)]
     missing = [
         f"{name}: {question} is not asked; it needs {needs}"
         for name in datasets
         for question, needs in _MAIN.items()
-        if not any(one.comparison.main and _asked(one, name, question) for one in found)
+        if not any(compared.comparison.main and _asked(compared, name, question) for compared in comparisons)
     ]
-    return PrecisionForecast(planning, level, found, claims, warnings, missing)
+    return PrecisionForecast(planning, level, comparisons, claims, warnings, missing)
 
 
-def _asked(one: Expected, dataset: str, question: str) -> bool:
-    return one.comparison.dataset == dataset and one.comparison.question == question
+def _asked(compared: Expected, dataset: str, question: str) -> bool:
+    return compared.comparison.dataset == dataset and compared.comparison.question == question
 
 
-def _warnings(planning: Planning, dataset: str, found: Sequence[Expected]) -> Iterator[str]:
+def _warnings(planning: Planning, dataset: str, comparisons: Sequence[Expected]) -> Iterator[str]:
     """One line per main question that the study does not decide: of its widest comparison."""
     for question in _MAIN:
-        own = [one for one in found if one.comparison.main and _asked(one, dataset, question)]
-        widest = max(own, key=lambda one: one.half_width, default=None)
+        asked = [
+            compared
+            for compared in comparisons
+            if compared.comparison.main and _asked(compared, dataset, question)
+        ]
+        widest = max(asked, key=lambda compared: compared.half_width, default=None)
         if widest is not None and widest.half_width > planning.decide:
             pair = f"{widest.comparison.left.generator} and {widest.comparison.right.generator}"
             yield (
@@ -121,17 +125,19 @@ class _Test:
     possible: bool = True
 
 
-def _claims(plan: "Plan", dataset: str, found: Sequence[Expected]) -> Iterator[ExpectedClaim]:
-    own = [one for one in found if one.comparison.dataset == dataset]
+def _claims(plan: "Plan", dataset: str, comparisons: Sequence[Expected]) -> Iterator[ExpectedClaim]:
+    of_dataset = [compared for compared in comparisons if compared.comparison.dataset == dataset]
     papers = (
-        ("Wu et al. 2024", WU_CLAIMS, _wu_tests(plan, dataset, own)),
+        ("Wu et al. 2024", WU_CLAIMS, _wu_tests(plan, dataset, of_dataset)),
         ("Snell et al. 2024", SNELL_CLAIMS, _snell_tests(plan)),
     )
     for paper, sentences, tests in papers:
         for number, sentence in sentences.items():
             test = tests[number]
-            parts = [one for one in own if test.of(one.comparison)] if test.possible else []
-            widest = max(parts, key=lambda one: one.half_width, default=None)
+            parts = (
+                [compared for compared in of_dataset if test.of(compared.comparison)] if test.possible else []
+            )
+            widest = max(parts, key=lambda compared: compared.half_width, default=None)
             common = (paper, number, sentence, dataset, test.statistic)
             if widest is None:
                 yield ExpectedClaim(*common, missing=test.needs)
@@ -141,24 +147,28 @@ def _claims(plan: "Plan", dataset: str, found: Sequence[Expected]) -> Iterator[E
             yield ExpectedClaim(*common, len(parts), half, needed)
 
 
-def _wu_tests(plan: "Plan", dataset: str, own: Sequence[Expected]) -> dict[int, _Test]:
+def _wu_tests(plan: "Plan", dataset: str, compared: Sequence[Expected]) -> dict[int, _Test]:
     config = plan.config
     entry = config.datasets[dataset]
     levels = isinstance(entry, WordproblemsSource) or (
         not isinstance(entry, CountedSource) and entry.fields.level is not None
     )
     families: dict[str, set[str]] = {}
-    for one in (one.comparison for one in own if one.comparison.question == NEXT_SIZE):
-        members = families.setdefault(config.policies[one.left.policy].family, set())
-        members |= {one.left.policy, one.right.policy}
+    for comparison in (pair.comparison for pair in compared if pair.comparison.question == NEXT_SIZE):
+        members = families.setdefault(config.policies[comparison.left.policy].family, set())
+        members |= {comparison.left.policy, comparison.right.policy}
     sizes = max(map(len, families.values()), default=0)
 
     def against_samples(kind: str) -> Callable[[Comparison], bool]:
         names = {name for name, search in config.searches.items() if search.kind == kind}
-        return lambda one: one.question == AGAINST_SAMPLES and one.left.generator in names
+        return lambda comparison: (
+            comparison.question == AGAINST_SAMPLES and comparison.left.generator in names
+        )
 
     def asks(question: str, kind: str | None = None) -> Callable[[Comparison], bool]:
-        return lambda one: one.question == question and (kind is None or one.left.kind == kind)
+        return lambda comparison: (
+            comparison.question == question and (kind is None or comparison.left.kind == kind)
+        )
 
     rebase, size = against_samples("rebase"), asks(NEXT_SIZE)
     a_rebase = "a generator of kind rebase and one that samples, with a budget in common"
@@ -204,19 +214,19 @@ def _snell_tests(plan: "Plan") -> dict[int, _Test]:
         for name in family
     }
 
-    def beam(one: Comparison) -> bool:
-        return one.question == AGAINST_SAMPLES and one.left.generator in beams
+    def beam(comparison: Comparison) -> bool:
+        return comparison.question == AGAINST_SAMPLES and comparison.left.generator in beams
 
-    def chosen(one: Comparison) -> bool:
-        asked = one.question in (AGAINST_SAMPLES, SELECTORS)
-        return asked and one.left.generator.partition("/")[0] in members
+    def chosen(comparison: Comparison) -> bool:
+        asked = comparison.question in (AGAINST_SAMPLES, SELECTORS)
+        return asked and comparison.left.generator.partition("/")[0] in members
 
     a_beam = "a generator of kind beam and one that samples, with a budget in common"
     return {
         1: _Test("beam minus best-of-n", beam, a_beam),
         2: _Test(
             "beam minus lookahead",
-            lambda one: one.question == BEAM_LOOKAHEAD,
+            lambda comparison: comparison.question == BEAM_LOOKAHEAD,
             "generators of kind beam and lookahead, with a budget in common",
         ),
         3: _Test(
@@ -229,12 +239,12 @@ def _snell_tests(plan: "Plan") -> dict[int, _Test]:
         4: _Test("another strategy minus the baseline", chosen, "difficulty and compute_optimal"),
         5: _Test(
             "chains minus parallel answers",
-            lambda one: one.question == AGAINST_SAMPLES and one.left.kind == "chains",
+            lambda comparison: comparison.question == AGAINST_SAMPLES and comparison.left.kind == "chains",
             "a generator of kind revisions",
         ),
         6: _Test(
             "small minus large in one bin of difficulty",
-            lambda one: one.question == EXCHANGED,
+            lambda comparison: comparison.question == EXCHANGED,
             "exchange",
             wider=sqrt(max(1, bins)),
         ),
@@ -244,35 +254,37 @@ def _snell_tests(plan: "Plan") -> dict[int, _Test]:
 def comparison_rows(precision: PrecisionForecast) -> list[list[str]]:
     """A header, then a row per data set and two strategies, with the range over policies."""
     groups: dict[tuple[str, str, str], list[Expected]] = {}
-    for one in precision.comparisons:
-        left, right = one.comparison.left.name, one.comparison.right.name
+    for compared in precision.comparisons:
+        left, right = compared.comparison.left.name, compared.comparison.right.name
         pair = left if left == right else f"{left} - {right}"
-        groups.setdefault((one.comparison.dataset, one.comparison.question, pair), []).append(one)
+        groups.setdefault((compared.comparison.dataset, compared.comparison.question, pair), []).append(
+            compared
+        )
     rows = [["data set", "question", "strategies", "policies", *_header(precision)]]
-    for key, own in groups.items():
-        own.sort(key=lambda one: one.half_width)
-        halves = _range([f"{100 * one.half_width:.1f}" for one in own])
-        needed = _range([f"{rounded(one.needed):,}" for one in own])
-        rows.append([*key, str(len(own)), halves, needed])
+    for key, group in groups.items():
+        group.sort(key=lambda compared: compared.half_width)
+        halves = _range([f"{100 * compared.half_width:.1f}" for compared in group])
+        needed = _range([f"{rounded(compared.needed):,}" for compared in group])
+        rows.append([*key, str(len(group)), halves, needed])
     return rows
 
 
 def claim_rows(precision: PrecisionForecast) -> list[list[str]]:
     """A header, then a row per data set and claim that can be tested: of its widest part."""
     rows = [["data set", "claim", "statistic", "parts", *_header(precision)]]
-    for one in precision.claims:
-        if one.half_width is not None and one.needed is not None:
-            key = [one.dataset, f"{one.paper}, {one.claim}", one.statistic, str(one.parts)]
-            rows.append([*key, f"{100 * one.half_width:.1f}", f"{rounded(one.needed):,}"])
+    for claim in precision.claims:
+        if claim.half_width is not None and claim.needed is not None:
+            key = [claim.dataset, f"{claim.paper}, {claim.claim}", claim.statistic, str(claim.parts)]
+            rows.append([*key, f"{100 * claim.half_width:.1f}", f"{rounded(claim.needed):,}"])
     return rows
 
 
 def untested(precision: PrecisionForecast) -> list[str]:
     """What cannot be tested, and what it needs, a line each; data sets that lack the same together."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for one in precision.claims:
-        if one.missing is not None:
-            groups.setdefault((f"{one.paper}, {one.claim}", one.missing), []).append(one.dataset)
+    for claim in precision.claims:
+        if claim.missing is not None:
+            groups.setdefault((f"{claim.paper}, {claim.claim}", claim.missing), []).append(claim.dataset)
     claims = [
         f"Not tested on {' and '.join(names)}: {claim}; it needs {needs}"
         for (claim, needs), names in groups.items()
@@ -286,9 +298,9 @@ def precision_notes(precision: PrecisionForecast) -> list[str]:
         return []
     planning = precision.planning
     keys = (
-        (one.comparison.dataset, side.policy)
-        for one in precision.comparisons
-        for side in (one.comparison.left, one.comparison.right)
+        (compared.comparison.dataset, side.policy)
+        for compared in precision.comparisons
+        for side in (compared.comparison.left, compared.comparison.right)
     )
     known = {f"{dataset}, {policy}": planning.accuracy_of(dataset, policy) for dataset, policy in keys}
     values = set(known.values())

@@ -62,17 +62,17 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
 def light_jobs(plan: Plan) -> list[Job]:
     """The jobs that run no model."""
     config = plan.config
-    found = [
+    jobs = [
         Job("problems", f"problems/{name}.parquet", name)
         for name, entry in config.datasets.items()
         if not isinstance(entry, CountedSource)
     ]
-    found += [Job("counts", f"counts/{name}.parquet", entry.dataset) for name, entry in config.counts.items()]
+    jobs += [Job("counts", f"counts/{name}.parquet", entry.dataset) for name, entry in config.counts.items()]
     for stage, pools in (("gather_trees", plan.pools.searches()), ("replay", plan.pools.replays())):
-        found += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+        jobs += [Job(stage, f"sample/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     selected = [pool for pool in plan.pools.picked() if pool.generator not in config.counts]
     for stage, pools in (("grade", plan.pools.all()), ("select", selected)):
-        found += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
+        jobs += [Job(stage, f"{stage}/{'/'.join(pool)}.parquet", *pool) for pool in pools]
     if config.studies:
-        found += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]
-    return found
+        jobs += [Job("fit", "tables/curves.csv"), Job("report", "report.html")]
+    return jobs

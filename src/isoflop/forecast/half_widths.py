@@ -19,7 +19,7 @@ from isoflop.fits.precision import (
 from isoflop.forecast.comparisons import Comparison, Picked
 from isoflop.strategy import NONE
 
-# What two strategies agree on for good, q of isoflop.fits.precision, fitted with its other constants. Where
+# What two strategies agree on in every execution, q of isoflop.fits.precision, fitted with its others. Where
 # they differ in several respects, the product.
 _POLICIES = 0.9
 _SEARCHES = 0.98
@@ -46,11 +46,11 @@ class Expected:
 
 def expected(comparison: Comparison, planning: Planning, problems: int, level: float) -> Expected:
     """What to expect of one comparison."""
-    left, right = comparison.left, comparison.right
-    one, other = (
-        _side(pick, planning.accuracy_of(comparison.dataset, pick.policy)) for pick in (left, right)
+    left, right = (
+        _side(pick, planning.accuracy_of(comparison.dataset, pick.policy))
+        for pick in (comparison.left, comparison.right)
     )
-    return _expected(comparison, one, other, planning, problems, level)
+    return _expected(comparison, left, right, planning, problems, level)
 
 
 def expected_at(
@@ -61,17 +61,17 @@ def expected_at(
     level: float,
 ) -> Expected:
     """The same where the accuracies of both sides are known."""
-    one, other = (
+    left, right = (
         _side(pick, accuracy)
         for pick, accuracy in zip((comparison.left, comparison.right), accuracies, strict=True)
     )
-    return _expected(comparison, one, other, planning, problems, level)
+    return _expected(comparison, left, right, planning, problems, level)
 
 
 def _expected(
-    comparison: Comparison, one: Side, other: Side, planning: Planning, problems: int, level: float
+    comparison: Comparison, left: Side, right: Side, planning: Planning, problems: int, level: float
 ) -> Expected:
-    variance = difference_variance(one, other, agreement(comparison.left, comparison.right))
+    variance = difference_variance(left, right, agreement(comparison.left, comparison.right))
     half = half_width(variance, problems, level)
     needed = problems_to_decide(problems, half, planning.decide)
     assert needed is not None  # what is to be decided is above 0
@@ -79,27 +79,27 @@ def _expected(
 
 
 def _side(pick: Picked, accuracy: float) -> Side:
-    place = f"{pick.policy}/{pick.generator}"
+    pool = f"{pick.policy}/{pick.generator}"
     if pick.kind == "greedy":
-        return Side(accuracy, GREEDY_NOISE, Source(place, GREEDY_NOISE))
+        return Side(accuracy, GREEDY_NOISE, Source(pool, GREEDY_NOISE))
     noise = votes_noise(pick.budget)
     if pick.kind == "search":
-        return Side(accuracy, noise, Source(f"{place}/{pick.budget}", noise, pick.runs))
-    return Side(accuracy, noise, Source(place, votes_noise(pick.pool)))
+        return Side(accuracy, noise, Source(f"{pool}/{pick.budget}", noise, pick.runs))
+    return Side(accuracy, noise, Source(pool, votes_noise(pick.pool)))
 
 
 def agreement(left: Picked, right: Picked) -> float:
     """The correlation of two strategies' latent qualities over problems."""
-    found = 1.0
+    correlation = 1.0
     if left.policy != right.policy:
-        found *= _POLICIES
+        correlation *= _POLICIES
     if left.generator != right.generator:
-        found *= _SEARCHES if "search" in (left.kind, right.kind) else 1.0
-        found *= _CHAINS if "chains" in (left.kind, right.kind) else 1.0
-    selectors = frozenset(_selector(one, left.generator != right.generator) for one in (left, right))
+        correlation *= _SEARCHES if "search" in (left.kind, right.kind) else 1.0
+        correlation *= _CHAINS if "chains" in (left.kind, right.kind) else 1.0
+    selectors = frozenset(_selector(side, left.generator != right.generator) for side in (left, right))
     if left.kind == "search" and left.generator == right.generator and selectors == _VOTES:
-        return found * _VOTED
-    return found * _SELECTORS.get(selectors, 1.0)
+        return correlation * _VOTED
+    return correlation * _SELECTORS.get(selectors, 1.0)
 
 
 def _selector(pick: Picked, elsewhere: bool) -> str:

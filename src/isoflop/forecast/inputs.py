@@ -19,7 +19,7 @@ from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
-from isoflop.config.verifiers import ImportedVerifier, Running
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
@@ -86,14 +86,14 @@ def gather(plan: Plan, root: Path, *, offline: bool = False) -> Inputs:
     sizes.check()
     lengths = _Lengths(plan, root, problems)
     known = Known(
-        problems={name: one.count for name, one in problems.items()},
+        problems={name: texts.count for name, texts in problems.items()},
         lengths=lengths.all(),
         policies=policies,
         verifiers=verifiers,
         trained=trained,
         chunk_problems=config.engine_settings.chunk_problems,
     )
-    notes = [f"{name}: {one.count:,} problems, {one.source}" for name, one in problems.items()]
+    notes = [f"{name}: {texts.count:,} problems, {texts.source}" for name, texts in problems.items()]
     notes += [*lengths.notes, *dict.fromkeys(sizes.notes), *_together(plan, known)]
     return Inputs(known, notes, _faults(config, known))
 
@@ -104,27 +104,30 @@ def _problems(config: Config, name: str, results: Path) -> Problems:
     if table.is_file():
         rows = read_table(table, PROBLEMS).slice(0, _COUNTED)
         prompts = rows["prompt"].to_pylist()
-        solutions = [one for one in rows["solution"].to_pylist() if one]
+        solutions = [solution for solution in rows["solution"].to_pylist() if solution]
         return Problems(pq.read_metadata(table).num_rows, prompts, solutions, "of its table")
     loaded = None
     if isinstance(entry, WordproblemsSource):
         # The longer list begins with the shorter one.
         first = entry.model_copy(update={"size": min(entry.size, _COUNTED)})
-        found = load_wordproblems(first)[0]
-        loaded = (entry.size, found, "generated")
+        problems = load_wordproblems(first)[0]
+        loaded = (entry.size, problems, "generated")
     elif isinstance(entry, FileSource):
-        found = load_file(entry)[0]
-        loaded = (len(found), found, f"of {entry.path}")
+        problems = load_file(entry)[0]
+        loaded = (len(problems), problems, f"of {entry.path}")
     elif isinstance(entry, CountedSource):
         return Problems(config.planning.problems, (), (), "counted, of which no model reads any")
     elif config.mirror is not None:
-        found = load_repository(entry, Path(config.mirror))[0]
-        loaded = (len(found), found, "of the mirror")
+        problems = load_repository(entry, Path(config.mirror))[0]
+        loaded = (len(problems), problems, "of the mirror")
     if loaded is not None:
-        count, found, source = loaded
-        some = found[:_COUNTED]
+        count, problems, source = loaded
+        counted = problems[:_COUNTED]
         return Problems(
-            count, [one.prompt for one in some], [one.solution for one in some if one.solution], source
+            count,
+            [problem.prompt for problem in counted],
+            [problem.solution for problem in counted if problem.solution],
+            source,
         )
     if planned is not None and planned.problems is not None:
         return Problems(planned.problems, (), (), f"assumed (planning.datasets.{name}.problems)")
@@ -145,24 +148,26 @@ class _Lengths:
 
     def all(self) -> dict[tuple[str, str], Lengths]:
         """Of every data set and policy that meet."""
-        config, found = self._config, {}
+        config, lengths = self._config, {}
         for dataset, name in dict.fromkeys((pool.dataset, pool.policy) for pool in self._plan.pools.all()):
             if config.policies[name].runs:
-                found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
+                lengths[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         pairs = [
             (label.problems, name)
             for label in config.labels.values()
             for name in (*label.policies, label.completer)
         ]
-        pairs += [(one.problems, one.policy) for one in config.revisions.values()]
-        pairs += [(one.problems, one.policy) for one in config.chain_labels.values()]
+        pairs += [(entry.problems, entry.policy) for entry in config.revisions.values()]
+        pairs += [(entry.problems, entry.policy) for entry in config.chain_labels.values()]
         for dataset, name in dict.fromkeys(pairs):
-            if (dataset, name) not in found:
-                found[dataset, name] = self._of_policy(dataset, name, config.policies[name])
+            if (dataset, name) not in lengths:
+                lengths[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         for name, training in config.training.items():
             if isinstance(training, PolicyTraining) and training.data.dataset is not None:
-                found[training.data.dataset, name] = self._of_training(training.data.dataset, name, training)
-        return found
+                lengths[training.data.dataset, name] = self._of_training(
+                    training.data.dataset, name, training
+                )
+        return lengths
 
     def _of_policy(self, dataset: str, name: str, policy: Policy) -> Lengths:
         measured = self._measured(dataset, name)
@@ -170,9 +175,9 @@ class _Lengths:
             return measured
         assumed = assumed_lengths(self._config.planning, dataset, name)
         texts = [policy.prompt.format(problem=prompt) for prompt in self._problems[dataset].prompts]
-        found, source = self._prompt(texts, policy, assumed.prompt)
-        self._note(dataset, name, replace(assumed, prompt=found), source)
-        return replace(assumed, prompt=found)
+        prompt, source = self._prompt(texts, policy, assumed.prompt)
+        self._note(dataset, name, replace(assumed, prompt=prompt), source)
+        return replace(assumed, prompt=prompt)
 
     def _measured(self, dataset: str, policy: str) -> Lengths | None:
         """From the first ledger of samples that an earlier run left, with the steps of its candidates."""
@@ -187,7 +192,7 @@ class _Lengths:
                 steps = pc.mean(
                     pc.list_value_length(pq.read_table(table, columns=["step_tokens"])[0])
                 ).as_py()
-                found = Lengths(
+                lengths = Lengths(
                     entries["prompt_tokens"] / candidates,
                     max(1.0, entries["generated_tokens"] / candidates),
                     max(1.0, steps),
@@ -197,8 +202,8 @@ class _Lengths:
                 raise UserError(
                     f"{ledger}: is no ledger of samples ({error}); delete it and run again"
                 ) from error
-            self._note(dataset, policy, found, f"measured by {generator}'s ledger")
-            return found
+            self._note(dataset, policy, lengths, f"measured by {generator}'s ledger")
+            return lengths
         return None
 
     def _prompt(self, texts: Sequence[str], policy: Policy, assumed: float) -> tuple[float, str]:
@@ -242,10 +247,10 @@ class _Lengths:
                 return sum(map(len, some)) / len(some) / per_token
             return sum(len(ids) for ids in tokenizer(list(some))["input_ids"]) / len(some)
 
-        found = Lengths(mean(prompts), mean(texts.solutions), assumed.steps, measured=True)
+        lengths = Lengths(mean(prompts), mean(texts.solutions), assumed.steps, measured=True)
         how = "counted" if tokenizer else f"{per_token:g} characters a token"
-        self._note(dataset, name, found, f"reference solutions, {how}")
-        return found
+        self._note(dataset, name, lengths, f"reference solutions, {how}")
+        return lengths
 
     def _start_tokenizer(self, init: Init) -> Any:
         from isoflop.engines.checkpoints import load_tokenizer  # noqa: PLC0415  heavy, only where it counts
@@ -281,7 +286,7 @@ class _Sizes:
         entry = self._config.policies[name]
         return self._placed(f"policies.{name}", name, entry, None)
 
-    def verifier(self, name: str, entry: Running) -> Placed:
+    def verifier(self, name: str, entry: RunningVerifier) -> Placed:
         """A verifier that runs."""
         return self._placed(f"verifiers.{name}", name, entry, entry)
 
@@ -298,11 +303,13 @@ class _Sizes:
                 "{parameters, layers, attention_width}"
             )
 
-    def _placed(self, place: str, name: str, entry: Policy | Running, verifier: Running | None) -> Placed:
+    def _placed(
+        self, key: str, name: str, entry: Policy | RunningVerifier, verifier: RunningVerifier | None
+    ) -> Placed:
         size = self._of_training(entry.trained) if entry.trained else None
         if size is None:
             assert entry.model is not None  # one of the two is given
-            size = self._found(place, name, entry.model, entry.revision, verifier)
+            size = self._found(key, name, entry.model, entry.revision, verifier)
         return Placed(
             size.shape,
             size.key_width,
@@ -314,7 +321,7 @@ class _Sizes:
         )
 
     def _found(
-        self, place: str, name: str, model: str, revision: str | None, verifier: Running | None = None
+        self, key: str, name: str, model: str, revision: str | None, verifier: RunningVerifier | None = None
     ) -> Size:
         local = str(self._root / model) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)
@@ -322,30 +329,30 @@ class _Sizes:
         if size is None:
             size = size_of_plan(planned) if planned is not None else size_of_name(model)
         if size is None:
-            self._unknown.append(f"{place} ({model})")
+            self._unknown.append(f"{key} ({model})")
             return _UNKNOWN
-        self.notes.append(f"{place}: {size.shape.parameters:,} parameters, {size.source}")
+        self.notes.append(f"{key}: {size.shape.parameters:,} parameters, {size.source}")
         return size
 
     def _of_training(self, name: str) -> Size:
         if name not in self._trained:
             init = self._config.training[name].init
-            place = f"training.{name}"
+            key = f"training.{name}"
             if init.architecture is not None:
                 size = size_of_architecture(init.architecture)
-                self.notes.append(f"{place}: {size.shape.parameters:,} parameters, {size.source}")
+                self.notes.append(f"{key}: {size.shape.parameters:,} parameters, {size.source}")
             elif init.trained is not None:
                 size = self._of_training(init.trained)
             else:
                 assert init.model is not None  # one of the three is given
-                size = self._found(place, name, init.model, init.revision)
+                size = self._found(key, name, init.model, init.revision)
             self._trained[name] = with_layers(size, init.extra_layers) if init.extra_layers else size
         return self._trained[name]
 
 
 def _together(plan: Plan, known: Known) -> list[str]:
     """How many GPUs the searches in vLLM take."""
-    found = []
+    apart = []
     for generator, name in dict.fromkeys((pool.generator, pool.policy) for pool in plan.pools.searches()):
         (guide,) = plan.pools.verifiers(generator)
         policy, verifier = known.policies[name], known.verifiers[guide]
@@ -356,23 +363,23 @@ def _together(plan: Plan, known: Known) -> list[str]:
                 if shares <= 1
                 else f"take {gpus}, each its own: memory_shares add up to {shares:g}"
             )
-            found.append(f"{generator}: GPUs of {name} and {guide}: they {how}")
-    return found
+            apart.append(f"{generator}: GPUs of {name} and {guide}: they {how}")
+    return apart
 
 
 def _faults(config: Config, known: Known) -> list[str]:
     """What does not fit the accelerator, by entry."""
-    planning, found = config.planning, []
+    planning, faults = config.planning, []
     written = [
-        one.max_tokens
-        for one in config.generators.values()
-        if isinstance(one, Greedy | Sampling | TreeSearch)
+        entry.max_tokens
+        for entry in config.generators.values()
+        if isinstance(entry, Greedy | Sampling | TreeSearch)
     ]
     written += [label.max_tokens for label in config.labels.values()]
-    written += [one.max_tokens for one in config.revisions.values()]
+    written += [entry.max_tokens for entry in config.revisions.values()]
     chains = (*config.chains.values(), *config.chain_labels.values())
     # The prompt of a revision holds the attempts before it.
-    written += [(1 + min(one.history, one.length - 1)) * one.max_tokens for one in chains]
+    written += [(1 + min(entry.history, entry.length - 1)) * entry.max_tokens for entry in chains]
     prompts = [lengths.prompt for lengths in known.lengths.values()]
     usual = max(prompts, default=0.0) + max(written, default=0)
     for section, models in (("policies", known.policies), ("verifiers", known.verifiers)):
@@ -380,11 +387,11 @@ def _faults(config: Config, known: Known) -> list[str]:
             entry = getattr(config, section)[name]
             fault = memory_fault(model, planning, entry.max_length or usual)
             if fault is not None:
-                found.append(f"{section}.{name}: {fault}")
+                faults.append(f"{section}.{name}: {fault}")
     for name, model in known.trained.items():
         fault = training_fault(model.shape.parameters, planning, config.training[name].gpus)
         if fault is not None:
-            found.append(f"training.{name}: {fault}")
+            faults.append(f"training.{name}: {fault}")
     for generator, search in config.searches.items():
         guide = search.verifier or next(iter(config.verifiers))
         for name, policy in known.policies.items():
@@ -393,5 +400,5 @@ def _faults(config: Config, known: Known) -> list[str]:
                 continue
             fault = shared_fault(policy, verifier, planning)
             if fault is not None:
-                found.append(f"generators.{generator}: policies.{name} and verifiers.{guide} {fault}")
-    return found
+                faults.append(f"generators.{generator}: policies.{name} and verifiers.{guide} {fault}")
+    return faults

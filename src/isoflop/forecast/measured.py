@@ -44,15 +44,15 @@ class IntervalCompared:
 
 def intervals_compared(work: StudyWork, evidence: Mapping[str, Evidence]) -> list[IntervalCompared]:
     """Half-widths of the comparisons that were made. `evidence`: by data set."""
-    found = []
-    for one in work.comparisons:
-        measured = evidence[one.dataset]
-        left, right = picked_credits(measured, one.left), picked_credits(measured, one.right)
+    compared = []
+    for comparison in work.comparisons:
+        measured = evidence[comparison.dataset]
+        left, right = picked_credits(measured, comparison.left), picked_credits(measured, comparison.right)
         if left is not None and right is not None:
             low, high = difference_interval(left, right, measured.weights, measured.level)
-            planned = expected(one, work.planning, measured.count, measured.level)
-            found.append(IntervalCompared(one, planned.half_width, (high - low) / 2))
-    return found
+            planned = expected(comparison, work.planning, measured.count, measured.level)
+            compared.append(IntervalCompared(comparison, planned.half_width, (high - low) / 2))
+    return compared
 
 
 def picked_credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | None:
@@ -66,16 +66,19 @@ def picked_credits(evidence: Evidence, pick: Picked) -> NDArray[np.float64] | No
 def _parts(jobs: Sequence[Compared]) -> Iterator[tuple[tuple[str, str, str], list[Compared]]]:
     """Jobs with a ledger by stage, policy and generator; then each stage whole, under `all`."""
     for stage in _STAGES:
-        own = [one for one in jobs if one.planned.stage == stage and one.measured is not None]
-        for key in dict.fromkeys((one.planned.policy, one.planned.generator) for one in own):
-            yield (stage, *key), [one for one in own if (one.planned.policy, one.planned.generator) == key]
-        if own:
-            yield (stage, "all", "all"), own
+        of_stage = [job for job in jobs if job.planned.stage == stage and job.measured is not None]
+        for key in dict.fromkeys((job.planned.policy, job.planned.generator) for job in of_stage):
+            yield (
+                (stage, *key),
+                [job for job in of_stage if (job.planned.policy, job.planned.generator) == key],
+            )
+        if of_stage:
+            yield (stage, "all", "all"), of_stage
 
 
 def _sums(jobs: Sequence[Compared], quantity: str) -> tuple[float, float]:
-    planned = sum(float(getattr(one.planned, quantity)) for one in jobs)
-    return planned, sum(one.measured[quantity] for one in jobs if one.measured is not None)
+    planned = sum(float(getattr(job.planned, quantity)) for job in jobs)
+    return planned, sum(job.measured[quantity] for job in jobs if job.measured is not None)
 
 
 def plan_csv(jobs: Sequence[Compared], experiment: str, intervals: Sequence[IntervalCompared] = ()) -> str:
@@ -86,15 +89,15 @@ def plan_csv(jobs: Sequence[Compared], experiment: str, intervals: Sequence[Inte
     `half_width` of its interval. Six significant digits; an empty ratio is not determined.
     """
     rows = [
-        (experiment, *key, quantity, *_rounded(*_sums(own, quantity)))
-        for key, own in _parts(jobs)
+        (experiment, *key, quantity, *_rounded(*_sums(part, quantity)))
+        for key, part in _parts(jobs)
         for quantity in QUANTITIES
-        if any(_sums(own, quantity))
+        if any(_sums(part, quantity))
     ]
     rows += [
-        (experiment, "interval", policy, pair, "half_width", *_rounded(one.planned, one.measured))
-        for one in intervals
-        for policy, pair in [_pair(one.comparison)]
+        (experiment, "interval", policy, pair, "half_width", *_rounded(interval.planned, interval.measured))
+        for interval in intervals
+        for policy, pair in [_pair(interval.comparison)]
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.to_csv(index=False, lineterminator="\n")
@@ -115,13 +118,15 @@ def _pair(comparison: Comparison) -> tuple[str, str]:
 def intervals_table(intervals: Sequence[IntervalCompared]) -> HtmlTable:
     """The report's table of intervals: half-widths by data set and question."""
     groups: dict[tuple[str, str], list[IntervalCompared]] = {}
-    for one in intervals:
-        groups.setdefault((one.comparison.dataset, one.comparison.question), []).append(one)
+    for interval in intervals:
+        groups.setdefault((interval.comparison.dataset, interval.comparison.question), []).append(interval)
     rows = []
-    for key, own in groups.items():
-        planned, measured = (median(getattr(one, name) for one in own) for name in ("planned", "measured"))
-        ratios = sorted(one.measured / one.planned for one in own if one.planned)
-        cells = [*key, str(len(own)), f"{100 * planned:.1f}", f"{100 * measured:.1f}"]
+    for key, group in groups.items():
+        planned, measured = (
+            median(getattr(interval, name) for interval in group) for name in ("planned", "measured")
+        )
+        ratios = sorted(interval.measured / interval.planned for interval in group if interval.planned)
+        cells = [*key, str(len(group)), f"{100 * planned:.1f}", f"{100 * measured:.1f}"]
         cells.append(f"{ratios[0]:.2f} to {ratios[-1]:.2f}" if ratios else "–")
         rows.append([Cell(text) for text in cells])
     header = ["Data set", "Question", "Comparisons", "Half-width, planned", "measured", "ratios"]
@@ -135,9 +140,9 @@ def intervals_table(intervals: Sequence[IntervalCompared]) -> HtmlTable:
 def plan_table(jobs: Sequence[Compared], planning: Planning) -> HtmlTable:
     """The report's table: tokens, FLOPs and seconds, planned, measured, and their ratio."""
     rows = []
-    for key, own in _parts(jobs):
+    for key, part in _parts(jobs):
         cells = [Cell(text) for text in key]
-        read, written, judged, flops, seconds = (_sums(own, quantity) for quantity in QUANTITIES)
+        read, written, judged, flops, seconds = (_sums(part, quantity) for quantity in QUANTITIES)
         tokens = tuple(map(sum, zip(read, written, judged, strict=True)))
         for planned, measured in (tokens, flops, seconds):
             cells += [Cell(scientific(planned)), Cell(scientific(measured))]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from isoflop.config.models import ModelSize
 from isoflop.config.training import LlamaShape
-from isoflop.config.verifiers import QwenPrm, Running, SkyworkPrm
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
+from isoflop.verifiers.registry import with_head
 
 # Layers and attention width of well-known models by millions of parameters, for sizes known by name only.
 _USUAL = {
@@ -36,16 +37,16 @@ def size_of_name(name: str) -> Size | None:
 
     Keys are taken to be as wide as queries, which is the most that they can be.
     """
-    found = _IN_NAME.search(name.rsplit("/", 1)[-1])
-    if found is None:
+    match = _IN_NAME.search(name.rsplit("/", 1)[-1])
+    if match is None:
         return None
-    parameters = float(found[1]) * _UNITS[found[2].lower()]
+    parameters = float(match[1]) * _UNITS[match[2].lower()]
     nearest = min(_USUAL, key=lambda millions: abs(millions * 1e6 / parameters - 1))
     layers, width = _USUAL[nearest]
     shape = ModelShape(
         parameters=round(parameters), embedding_parameters=0, layers=layers, attention_width=width
     )
-    return Size(shape, width, f"assumed from its name ({found[0]})")
+    return Size(shape, width, f"assumed from its name ({match[0]})")
 
 
 def size_of_plan(size: ModelSize) -> Size:
@@ -56,7 +57,7 @@ def size_of_plan(size: ModelSize) -> Size:
 
 
 def counted_size(
-    configs: CheckpointConfigs, model: str, revision: str | None, entry: Running | None = None
+    configs: CheckpointConfigs, model: str, revision: str | None, entry: RunningVerifier | None = None
 ) -> Size | None:
     """The exact size, from the config; of a verifier with its head. None where there is no config.
 
@@ -69,16 +70,12 @@ def counted_size(
 
     if entry is None:
         empty = empty_model(str(folder), None)
+        shape = model_shape(empty)
     else:
         from isoflop.verifiers.heads import model_class  # noqa: PLC0415
 
         empty = empty_model(str(folder), None, model_class(entry))
-    shape = model_shape(empty)
-    hidden = int(empty.config.hidden_size)
-    if isinstance(entry, QwenPrm):
-        shape = shape.with_more(hidden * hidden + hidden + 2 * hidden + 2)
-    elif isinstance(entry, SkyworkPrm):
-        shape = shape.with_more(hidden + 1)
+        shape = with_head(model_shape(empty), entry, int(empty.config.hidden_size))
     return Size(shape, key_width(empty.config.to_dict()), "counted from its config.json")
 
 

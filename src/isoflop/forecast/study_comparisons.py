@@ -26,15 +26,15 @@ def study_comparisons(plan: Plan) -> list[Comparison]:
     """Every comparison that the config can make, by data set, question and policy."""
     if not plan.config.studies:
         return []
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for dataset in plan.config.studied_datasets:
-        one = _OnDataset(plan, dataset)
+        data = _OnDataset(plan, dataset)
         for question in (
-            one.against_greedy, one.against_samples, one.beam_lookahead, one.selectors, one.sizes,
-            one.second_half, one.exchanged,
+            data.against_greedy, data.against_samples, data.beam_lookahead, data.selectors, data.sizes,
+            data.second_half, data.exchanged,
         ):  # fmt: skip
-            found += question()
-    return found
+            comparisons += question()
+    return comparisons
 
 
 class _OnDataset:
@@ -103,18 +103,18 @@ class _OnDataset:
                 pair = self._shared(small, self._samples(small), large, self._samples(large))
                 if pair is not None:
                     yield self._pair(NEXT_SIZE, *pair)
-                own, greedy = self._headline(small), self._greedy(large)
-                if own is not None and greedy is not None:
-                    yield self._pair(NEXT_GREEDY, own, greedy)
+                picked, greedy = self._headline(small), self._greedy(large)
+                if picked is not None and greedy is not None:
+                    yield self._pair(NEXT_GREEDY, picked, greedy)
 
     def second_half(self) -> Iterator[Comparison]:
         """What the second half of the samples gains."""
         for policy in self._policies:
-            whole = self._headline(policy)
-            if whole is not None and whole.budget // 2 in self._budgets(policy, whole.generator):
-                half = self._picked(policy, whole.generator, self._selector, whole.budget // 2)
+            full = self._headline(policy)
+            if full is not None and full.budget // 2 in self._budgets(policy, full.generator):
+                half = self._picked(policy, full.generator, self._selector, full.budget // 2)
                 assert half is not None  # as the whole is there
-                yield self._pair(SECOND_HALF, whole, half)
+                yield self._pair(SECOND_HALF, full, half)
 
     def exchanged(self) -> Iterator[Comparison]:
         """The pairs of `exchange`, the small policy with its samples or chains."""
@@ -136,13 +136,13 @@ class _OnDataset:
 
     def _names(self, policy: str) -> list[str]:
         """The generators that leave something to pick, chains by their lengths (`revisions/4`)."""
-        found: list[str] = []
+        names: list[str] = []
         for other, name in self._made:
             if other != policy or isinstance(self._config.generators[name], Greedy):
                 continue
             chains = self._config.chains.get(name)
-            found += [name] if chains is None else [f"{name}/{length}" for length in chains.compared]
-        return found
+            names += [name] if chains is None else [f"{name}/{length}" for length in chains.compared]
+        return names
 
     def _samples(self, policy: str) -> str | None:
         """The first generator of samples."""
@@ -191,8 +191,8 @@ class _OnDataset:
             self._picked(policy, generator, self._selector, max(shared))
             for policy, generator in ((left, name), (right, other))
         ]
-        one, two = pair
-        return None if one is None or two is None else (one, two)
+        first, second = pair
+        return None if first is None or second is None else (first, second)
 
     def _have(self) -> set[tuple[str, str]]:
         return {(policy, name) for policy in self._policies for name in self._names(policy)}

@@ -3,11 +3,12 @@
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.planning import ModelUse
-from isoflop.config.verifiers import CausalOrm, ImportedVerifier, Running
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.forecast.study_comparisons import study_comparisons
 from isoflop.forecast.work import PlanComparisonSpec, StudyWork
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan import Plan, plugins
+from isoflop.registries import SEARCHES
 from isoflop.specs import canonical
 
 
@@ -18,6 +19,7 @@ def comparison_spec(plan: Plan) -> str:
             experiment=plan.config.experiment,
             work=study_work(plan),
             code=code_digest("isoflop.stages.plan_comparison"),
+            plugins=plugins((SEARCHES, [entry.kind for entry in plan.config.searches.values()])),
         )
     )
 
@@ -51,7 +53,7 @@ def study_work(plan: Plan) -> StudyWork:
     )
 
 
-def _use(plan: Plan, entry: Policy | Running) -> ModelUse:
+def _use(plan: Plan, entry: Policy | RunningVerifier) -> ModelUse:
     model = plan.paths.trained(entry.trained) if entry.trained else entry.model
     assert model is not None  # what runs is somewhere
     return ModelUse(
@@ -60,5 +62,5 @@ def _use(plan: Plan, entry: Policy | Running) -> ModelUse:
         engine=entry.engine,
         dtype=entry.dtype,
         quantization=entry.quantization,
-        history=entry.history if isinstance(entry, CausalOrm) else 0,
+        history=entry.shown_attempts if isinstance(entry, RunningVerifier) else 0,
     )

@@ -64,32 +64,32 @@ class Sum:
 def total(jobs: Iterable[tuple[Ranged, bool]]) -> Sum:
     """The sum of some jobs."""
     some = list(jobs)
-    counted = {name: sum(getattr(one.job, name) for one, _ in some) for name in _COUNTED}
+    counted = {name: sum(getattr(ranged.job, name) for ranged, _ in some) for name in _COUNTED}
     return Sum(
         jobs=len(some),
         done=sum(done for _, done in some),
         **counted,
-        gpu_hours=sum(one.job.gpu_seconds for one, _ in some) / 3600,
-        gpu_hours_low=sum(one.low for one, _ in some) / 3600,
-        gpu_hours_high=sum(one.high for one, _ in some) / 3600,
+        gpu_hours=sum(ranged.job.gpu_seconds for ranged, _ in some) / 3600,
+        gpu_hours_low=sum(ranged.low for ranged, _ in some) / 3600,
+        gpu_hours_high=sum(ranged.high for ranged, _ in some) / 3600,
     )
 
 
 def groups(forecast: Forecast) -> list[tuple[tuple[str, str, str], Sum]]:
     """Sums by stage, policy and generator, each stage's own after its parts under policy `all`."""
     pairs = list(zip(forecast.jobs, forecast.done, strict=True))
-    found = []
+    sums = []
     for stage in STAGES:
-        of_stage = [(one, done) for one, done in pairs if one.job.stage == stage]
-        keys = dict.fromkeys((one.job.policy, one.job.generator) for one, _ in of_stage)
+        of_stage = [(ranged, done) for ranged, done in pairs if ranged.job.stage == stage]
+        keys = dict.fromkeys((ranged.job.policy, ranged.job.generator) for ranged, _ in of_stage)
         parts = [
             ((stage, *key), total(pair for pair in of_stage if _key(pair[0].job) == key)) for key in keys
         ]
         if any(part.gpu_hours for _, part in parts) and len(parts) > 1:
-            found += parts
+            sums += parts
         if of_stage:
-            found.append(((stage, "all", ""), total(of_stage)))
-    return found
+            sums.append(((stage, "all", ""), total(of_stage)))
+    return sums
 
 
 def as_text(forecast: Forecast) -> str:
@@ -97,7 +97,7 @@ def as_text(forecast: Forecast) -> str:
     pairs = list(zip(forecast.jobs, forecast.done, strict=True))
     hours = "core-hours" if forecast.planning.gpu == "cpu" else "GPU-hours"
     rows = [[name.format(hours=hours) for name in _HEADER]]
-    rows += [_row(key, one) for key, one in groups(forecast)]
+    rows += [_row(key, sums) for key, sums in groups(forecast)]
     rows.append(_row(("all", "", ""), total(pairs)))
     if 0 < sum(forecast.done) < len(pairs):
         rows.append(_row(("still to do", "", ""), total(pair for pair in pairs if not pair[1])))
@@ -119,31 +119,31 @@ def as_json(forecast: Forecast) -> str:
         "notes": list(forecast.notes),
         "faults": list(forecast.faults),
         "precision": {name: value for name, value in asdict(forecast.precision).items() if name != "planning"}
-        | {"comparisons": [_comparison(one) for one in forecast.precision.comparisons]},
+        | {"comparisons": [_comparison(compared) for compared in forecast.precision.comparisons]},
         "total": asdict(total(pairs)),
         "still_to_do": asdict(total(pair for pair in pairs if not pair[1])),
         "stages": {
             stage: asdict(total(pair for pair in pairs if pair[0].job.stage == stage))
             for stage in STAGES
-            if any(one.job.stage == stage for one, _ in pairs)
+            if any(ranged.job.stage == stage for ranged, _ in pairs)
         },
-        "jobs": [_fields(one, done) for one, done in pairs],
+        "jobs": [_fields(ranged, done) for ranged, done in pairs],
     }
     return json.dumps(content, indent=1) + "\n"
 
 
 def as_csv(forecast: Forecast) -> str:
     """One row per job."""
-    rows = [_fields(one, done) for one, done in zip(forecast.jobs, forecast.done, strict=True)]
+    rows = [_fields(ranged, done) for ranged, done in zip(forecast.jobs, forecast.done, strict=True)]
     return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-def _fields(one: Ranged, done: bool) -> dict[str, object]:
+def _fields(ranged: Ranged, done: bool) -> dict[str, object]:
     return {
-        **asdict(one.job),
-        "gpu_hours": one.job.gpu_seconds / 3600,
-        "gpu_hours_low": one.low / 3600,
-        "gpu_hours_high": one.high / 3600,
+        **asdict(ranged.job),
+        "gpu_hours": ranged.job.gpu_seconds / 3600,
+        "gpu_hours_low": ranged.low / 3600,
+        "gpu_hours_high": ranged.high / 3600,
         "done": done,
     }
 
@@ -159,32 +159,39 @@ def _precision(precision: PrecisionForecast) -> list[str]:
     return [*lines, ""]
 
 
-def _comparison(one: Expected) -> dict[str, object]:
-    content = one.comparison.model_dump(mode="json")
-    return content | {"problems": one.problems, "half_width": one.half_width, "needed": one.needed}
+def _comparison(compared: Expected) -> dict[str, object]:
+    content = compared.comparison.model_dump(mode="json")
+    return content | {
+        "problems": compared.problems,
+        "half_width": compared.half_width,
+        "needed": compared.needed,
+    }
 
 
 def _key(job: Job) -> tuple[str, str]:
     return job.policy, job.generator
 
 
-def _row(key: tuple[str, str, str], one: Sum) -> list[str]:
+def _row(key: tuple[str, str, str], total: Sum) -> list[str]:
     hours = ["", ""]
-    if one.gpu_hours:
-        hours = [_hours(one.gpu_hours), f"({_hours(one.gpu_hours_low)} to {_hours(one.gpu_hours_high)})"]
-    read = one.read + one.judged
-    counts = [amount(value) if value else "" for value in (one.requests, read, one.written)]
-    flops = f"{one.flops:.1e}".replace("e+", "e") if one.flops else ""
-    disk = f"{amount(one.disk)}B" if one.disk else ""
-    return [*key, str(one.jobs), str(one.done), *counts, flops, *hours, disk]
+    if total.gpu_hours:
+        hours = [
+            _hours(total.gpu_hours),
+            f"({_hours(total.gpu_hours_low)} to {_hours(total.gpu_hours_high)})",
+        ]
+    read = total.read + total.judged
+    counts = [amount(value) if value else "" for value in (total.requests, read, total.written)]
+    flops = f"{total.flops:.1e}".replace("e+", "e") if total.flops else ""
+    disk = f"{amount(total.disk)}B" if total.disk else ""
+    return [*key, str(total.jobs), str(total.done), *counts, flops, *hours, disk]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if place < _TEXT_COLUMNS else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column < _TEXT_COLUMNS else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
-from isoflop.config.generators import AnySearch
+from isoflop.config.generators import TreeSearch
 from isoflop.config.planning import Planning
 from isoflop.costs.flops import flops_kaplan, flops_total
 from isoflop.forecast.time import Placed, batch, read_seconds, write_seconds
@@ -58,7 +58,7 @@ class SearchUse:
 
 
 @cache
-def expected_use(entry: AnySearch, budget: int, lengths: Lengths, mark_tokens: float) -> SearchUse:
+def expected_use(entry: TreeSearch, budget: int, lengths: Lengths, mark_tokens: float) -> SearchUse:
     """The mean over a few games; `mark_tokens` is what a verifier reads beside each step."""
     games = [_play(entry, budget, lengths, mark_tokens, random.Random(seed)) for seed in range(_GAMES)]
     means = {
@@ -75,7 +75,7 @@ def step_ends(lengths: Lengths) -> tuple[int, ...]:
 
 
 def _play(
-    entry: AnySearch, budget: int, lengths: Lengths, mark_tokens: float, chance: random.Random
+    entry: TreeSearch, budget: int, lengths: Lengths, mark_tokens: float, chance: random.Random
 ) -> SearchUse:
     game = _Game(new_tree(entry), step_ends(lengths), lengths.prompt, mark_tokens, chance)
     search = start(entry, budget, game.tree)
@@ -193,7 +193,7 @@ def chain_work(
 ) -> ChainWork:
     """Chains are written place by place, those of `at_once` problems together.
 
-    The problem's own prompt is read once for its first answers, and the prompt of every revision anew.
+    The problem's own prompt is read once for its first answers, and the prompt of every revision again.
     """
     answer = min(lengths.solution, max_tokens)
     requests = read = flops = seconds = 0.0

@@ -73,10 +73,10 @@ def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -
     average a rollout goes on from the middle of a solution.
     """
     problems = known.problems[entry.problems]
-    model = known.policies[entry.completer]
+    completer = known.policies[entry.completer]
     requests = read = written = flops = seconds = disk = 0.0
     for policy in entry.policies:
-        own, lengths = known.policies[policy], known.lengths[entry.problems, policy]
+        writer, lengths = known.policies[policy], known.lengths[entry.problems, policy]
         solutions = problems * entry.samples_per_problem
         length = min(lengths.solution, entry.max_tokens)
         beginnings = solutions * max(0.0, lengths.steps * length / lengths.solution - 1)
@@ -85,26 +85,34 @@ def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -
         rest = min(known.lengths[entry.problems, entry.completer].solution, entry.max_tokens) / 2
         begun = lengths.prompt + length / 2
         waiting = min(known.chunk_problems, problems) * entry.samples_per_problem
-        at_once = batch(own, planning, waiting, lengths.prompt + length)
+        at_once = batch(writer, planning, waiting, lengths.prompt + length)
         reading = [
-            (own, problems * lengths.prompt, problems * float(flops_kaplan(own.shape, 0, lengths.prompt))),
-            (model, rollouts * begun, rollouts * float(flops_kaplan(model.shape, 0, begun))),
+            (
+                writer,
+                problems * lengths.prompt,
+                problems * float(flops_kaplan(writer.shape, 0, lengths.prompt)),
+            ),
+            (completer, rollouts * begun, rollouts * float(flops_kaplan(completer.shape, 0, begun))),
         ]
         writing = [
-            (own, solutions * length, solutions * float(flops_kaplan(own.shape, lengths.prompt, length))),
-            (model, rollouts * rest, rollouts * float(flops_kaplan(model.shape, begun, rest))),
+            (
+                writer,
+                solutions * length,
+                solutions * float(flops_kaplan(writer.shape, lengths.prompt, length)),
+            ),
+            (completer, rollouts * rest, rollouts * float(flops_kaplan(completer.shape, begun, rest))),
         ]
         requests += solutions + rollouts
         read += sum(tokens for _, tokens, _ in reading)
         written += sum(tokens for _, tokens, _ in writing)
         flops += sum(work for *_, work in (*reading, *writing))
-        seconds += sum(read_seconds(one, planning, work, tokens) for one, tokens, work in reading)
+        seconds += sum(read_seconds(model, planning, work, tokens) for model, tokens, work in reading)
         seconds += sum(
-            write_seconds(one, planning, planning.computed.policy * work, tokens, at_once, begun)
-            for one, tokens, work in writing
+            write_seconds(model, planning, planning.computed.policy * work, tokens, at_once, begun)
+            for model, tokens, work in writing
         )
         disk += solutions * length * planning.bytes_per_token
-    models = [known.policies[one] for one in dict.fromkeys((*entry.policies, entry.completer))]
+    models = [known.policies[policy] for policy in dict.fromkeys((*entry.policies, entry.completer))]
     return Job(
         "step_labels",
         f"label/{name}.parquet",
@@ -117,7 +125,7 @@ def label_job(name: str, entry: LabelConfig, planning: Planning, known: Known) -
         flops=flops,
         seconds=seconds,
         start=start_seconds(models, planning),
-        gpus=max(one.gpus for one in models),
+        gpus=max(model.gpus for model in models),
         disk=disk,
     )
 
@@ -131,25 +139,25 @@ def train_job(
     """
     model, learned = known.trained[name], entry.data.learned
     examples, held_out = (
-        _examples(name, entry, one, learnt, planning, known) for one in (learned, entry.data.held_out)
+        _examples(name, entry, group, learnt, planning, known) for group in (learned, entry.data.held_out)
     )
-    taken = sum(one.number for one in examples) * entry.epochs
-    tokens = sum(one.number * one.text for one in examples) * entry.epochs
-    forward = sum(one.number * float(flops_kaplan(model.shape, 0, one.text)) for one in examples)
+    taken = sum(group.number for group in examples) * entry.epochs
+    tokens = sum(group.number * group.text for group in examples) * entry.epochs
+    forward = sum(group.number * float(flops_kaplan(model.shape, 0, group.text)) for group in examples)
     trained = (1 + _BACKWARD) * forward * entry.epochs
-    measured = sum(one.number * float(flops_kaplan(model.shape, 0, one.text)) for one in held_out)
+    measured = sum(group.number * float(flops_kaplan(model.shape, 0, group.text)) for group in held_out)
     dtype = "bfloat16" if entry.bf16 else "float32"
     seconds = train_seconds(dtype, planning, trained, taken / entry.batch_size, entry.gpus)
-    seconds += read_seconds(model, planning, measured, sum(one.number * one.text for one in held_out))
+    seconds += read_seconds(model, planning, measured, sum(group.number * group.text for group in held_out))
     samples = entry.held_out_samples if isinstance(entry, PolicyTraining) else 0
     tests = written = 0.0
-    for one in held_out if samples else ():
-        count = one.number * samples
-        writing = count * float(flops_kaplan(model.shape, one.before, one.answer))
-        at_once = batch(model, planning, count, one.text)
-        seconds += write_seconds(model, planning, writing, count * one.answer, at_once, one.before)
+    for group in held_out if samples else ():
+        count = group.number * samples
+        writing = count * float(flops_kaplan(model.shape, group.before, group.answer))
+        at_once = batch(model, planning, count, group.text)
+        seconds += write_seconds(model, planning, writing, count * group.answer, at_once, group.before)
         tests += count
-        written += count * one.answer
+        written += count * group.answer
         measured += writing
     parameters = model.shape.parameters
     return Job(
@@ -208,12 +216,12 @@ def _trajectories(entry: TrajectoryConfig, planning: Planning, known: Known) -> 
 
 def _labelled(label: LabelConfig, planning: Planning, known: Known) -> list[_Examples]:
     """Labelled solutions by policy, and the tokens of one with its tags."""
-    found = []
+    examples = []
     for policy in label.policies:
         lengths = known.lengths[label.problems, policy]
         written = min(lengths.solution, label.max_tokens)
         steps = lengths.steps * written / lengths.solution
         text = lengths.prompt + written + steps * planning.mark_tokens
         count = float(known.problems[label.problems] * label.samples_per_problem)
-        found.append(_Examples(count, 0.0, text))
-    return found
+        examples.append(_Examples(count, 0.0, text))
+    return examples

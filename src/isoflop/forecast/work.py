@@ -6,18 +6,17 @@ Pure: the config's part (`StudyWork`) and what is known of problems and models (
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.config.generators import AnySearch, Greedy, Revisions, Sampling
+from isoflop.config.generators import Greedy, Revisions, Sampling, TreeSearch
 from isoflop.config.planning import ModelUse, Planning
+from isoflop.config.study import Generating
 from isoflop.costs.flops import flops_kaplan, flops_of_positions, flops_total
 from isoflop.forecast.comparisons import Comparison
 from isoflop.forecast.time import Placed, batch, read_seconds, start_seconds, write_seconds
 from isoflop.forecast.tokens import Lengths, Place, chain_work, expected_use, judged_texts, places
 
-Generating = Annotated[Greedy | Sampling | Revisions | AnySearch, Field(discriminator="kind")]
 # Of a step in a table of trees, beside its text.
 _STEP_BYTES = 12.0
 
@@ -44,13 +43,17 @@ class StudyWork(BaseModel):
 
 
 class PlanComparisonSpec(BaseModel):
-    """What is compared with the ledgers and intervals of a finished study."""
+    """What is compared with the ledgers and intervals of a finished study.
+
+    `plugins`: digests of the files of searches of other packages, which the forecast plays.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: str
     work: StudyWork
     code: str
+    plugins: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Known:
 
     def scaled(self, factor: float) -> "Known":
         """With longer solutions."""
-        return replace(self, lengths={key: one.scaled(factor) for key, one in self.lengths.items()})
+        return replace(self, lengths={key: lengths.scaled(factor) for key, lengths in self.lengths.items()})
 
 
 @dataclass(frozen=True)
@@ -113,34 +116,34 @@ class Ranged:
 
 def study_jobs(work: StudyWork, known: Known) -> list[Job]:
     """The jobs that sample, revise, search and score."""
-    found: list[Job] = []
+    jobs: list[Job] = []
     for dataset, policy, generator in work.pools:
         entry, most = work.generators[generator], work.at_most.get(generator, {}).get(policy)
         base = Job("sample", "", dataset, policy, generator)
         if isinstance(entry, Greedy | Sampling):
             if isinstance(entry, Sampling) and most is not None:
                 entry = entry.model_copy(update={"samples": min(entry.samples, most)})
-            found.append(_sample(work, known, base, entry))
-            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+            jobs.append(_sample(work, known, base, entry))
+            jobs += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
         elif isinstance(entry, Revisions):
-            found.append(_revise(work, known, base, entry))
-            found += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
+            jobs.append(_revise(work, known, base, entry))
+            jobs += [_score(work, known, base, entry, name) for name in work.verifiers_of[generator]]
         else:
             (guide,) = work.verifiers_of[generator]
-            found += [
+            jobs += [
                 _search(work, known, replace(base, verifier=guide, budget=budget), entry)
                 for budget in entry.budgets
                 if most is None or budget <= most
             ]
-    return found
+    return jobs
 
 
 def assumed_lengths(planning: Planning, dataset: str, policy: str) -> Lengths:
     """What planning says: of the policy, else of the data set, else of all."""
-    own, data = planning.policies.get(policy), planning.datasets.get(dataset)
+    of_policy, of_dataset = planning.policies.get(policy), planning.datasets.get(dataset)
 
     def first(key: str) -> float:
-        values = (getattr(one, key, None) for one in (own, data))
+        values = (getattr(assumption, key, None) for assumption in (of_policy, of_dataset))
         return float(next((value for value in values if value is not None), getattr(planning, key)))
 
     return Lengths(first("prompt_tokens"), first("solution_tokens"), first("steps"))
@@ -249,7 +252,7 @@ def _score(
     )
 
 
-def _search(work: StudyWork, known: Known, base: Job, entry: AnySearch) -> Job:
+def _search(work: StudyWork, known: Known, base: Job, entry: TreeSearch) -> Job:
     planning, budget = work.planning, base.budget
     assert budget is not None  # every search has one
     policy, verifier = known.policies[base.policy], known.verifiers[base.verifier]

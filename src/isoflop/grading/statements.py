@@ -2,6 +2,8 @@
 
 import re
 
+from isoflop.thinking import CLOSING, OPENING
+
 MAX_STATEMENT_LENGTH = 2000  # characters after the phrase that are looked at
 
 SENTENCE_END = re.compile(r"\.(?=\s|\*|$)|\n")
@@ -21,9 +23,6 @@ _BOX_OR_BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s+(-?[0-9][0-9.,/]*[0-9]|-?[0-9]|[A-HJ-Zb-z])(?![0-9a-zA-Z{\\])")
 _BOXED_COMMAND = re.compile(r"\\boxed\s*(?=\\(?:[dt]?frac|sqrt|text|mathrm|mathbf|overline|pi)(?![a-zA-Z]))")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
-# The end of what a reasoning model thinks before it answers.
-_THOUGHT = re.compile(r"</think(?:ing)?>|◁/think▷|\[/THINK\]")
-_THINKS = re.compile(r"<think(?:ing)?>|◁think▷|\[THINK\]")
 # A sample of a base model may go on with a question of its own.
 _NEXT_QUESTION = re.compile(r"\n[ \t]*(?:Q|Question|Problem)\s*[0-9]*\s*:")
 _HEADING_WORDS = re.compile(r"\s*(?:[0-9]+[.)]\s+\S|[A-Za-z][A-Za-z ,:'-]*\n)")
@@ -31,9 +30,9 @@ _HEADING_WORDS = re.compile(r"\s*(?:[0-9]+[.)]\s+\S|[A-Za-z][A-Za-z ,:'-]*\n)")
 
 def answering(text: str) -> str:
     """What answers: nothing of what a reasoning model thinks, ended or not."""
-    ends = list(_THOUGHT.finditer(text))
+    ends = list(CLOSING.finditer(text))
     answer = text[ends[-1].end() :] if ends else text
-    begun = _THINKS.search(answer)
+    begun = OPENING.search(answer)
     return answer if begun is None else answer[: begun.start()]
 
 

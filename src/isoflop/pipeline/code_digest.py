@@ -18,11 +18,14 @@ DESCRIPTIONS = (
     f"{PACKAGE}.stages.shared.runtime",
 )
 
-# Modules that look others up by name: the packages whose modules these are.
+# Modules that look others up by name: the packages whose modules these are. The config loads searches and
+# verifiers too, for their keys; they count only where a stage looks one up to run it.
 LOOKED_UP = {
     f"{PACKAGE}.selection.registry": (f"{PACKAGE}.selection.selectors",),
     f"{PACKAGE}.selection.aggregation": (f"{PACKAGE}.selection.aggregations",),
     f"{PACKAGE}.data.format": (f"{PACKAGE}.data.formats",),
+    f"{PACKAGE}.search.registry": (f"{PACKAGE}.search.algorithms",),
+    f"{PACKAGE}.verifiers.registry": (f"{PACKAGE}.verifiers.kinds",),
     f"{PACKAGE}.costs.registry": (f"{PACKAGE}.costs.models",),
 }
 
@@ -61,15 +64,15 @@ def import_closure(module: str) -> tuple[str, ...]:
 
     Descriptions are left out.
     """
-    found: set[str] = set()
+    closure: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and not describes(name):
-            found.add(name)
+        if name not in closure and not describes(name):
+            closure.add(name)
             waiting += _imports(name)
             waiting += [inner for package in LOOKED_UP.get(name, ()) for inner in _modules_of(package)]
-    return tuple(sorted(found))
+    return tuple(sorted(closure))
 
 
 def module_file(module: str) -> Path:

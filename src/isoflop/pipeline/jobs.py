@@ -143,12 +143,12 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
         if pool.generator in plan.config.counts:
             continue
         generator, _, length = pool.generator.partition("/")
-        whole = pool._replace(generator=generator)
+        of_all_lengths = pool._replace(generator=generator)
         read = [
             _problems(plan, pool.dataset),
-            *plan.paths.of(whole, CANDIDATES, GRADES),
-            plan.paths.usage(whole),
-            *plan.paths.scores(whole),
+            *plan.paths.of(of_all_lengths, CANDIDATES, GRADES),
+            plan.paths.usage(of_all_lengths),
+            *plan.paths.scores(of_all_lengths),
         ]
         spec = (
             RevisionPlan(plan).select(pool.policy, generator, int(length))

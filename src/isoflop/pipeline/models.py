@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from isoflop.config.check_models import is_local
 from isoflop.config.models import Policy
-from isoflop.config.study import Config
-from isoflop.config.verifiers import AnyVerifier, ImportedVerifier, Running
+from isoflop.config.study import Config, Verifier
+from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
 from isoflop.pipeline.paths import Paths
 from isoflop.selection.pool import POLICY
 
-_Model = TypeVar("_Model", Policy, Running)
+_Model = TypeVar("_Model", Policy, RunningVerifier)
 
 # What no result depends on, by the engine that it is for.
 _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
@@ -39,7 +39,7 @@ class Models:
         """A policy that only writes: what it writes depends on no tag that is taken out later."""
         return self.policy(name).model_copy(update={"step_tag": None})
 
-    def running(self, name: str) -> Running:
+    def running(self, name: str) -> RunningVerifier:
         """A verifier that runs, as specifications have it."""
         entry = self._config.verifiers[name]
         assert not isinstance(entry, ImportedVerifier)  # only those that run are given work
@@ -53,7 +53,7 @@ class Models:
 
     def terms(self, policy: str, verifiers: Iterable[str]) -> dict[str, Terms]:
         """What cost models charge a policy (under POLICY) and verifiers by, by name."""
-        entries: dict[str, Policy | AnyVerifier] = {POLICY: self._config.policies[policy]}
+        entries: dict[str, Policy | Verifier] = {POLICY: self._config.policies[policy]}
         entries |= {name: self._config.verifiers[name] for name in verifiers}
         return {name: _terms(entry) for name, entry in entries.items()}
 
@@ -119,12 +119,12 @@ class Models:
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
-    def _files(self, entry: Policy | AnyVerifier) -> list[str]:
+    def _files(self, entry: Policy | Verifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
         return [self._paths.trained(entry.trained)] if entry.trained else self.folder_files(entry.model)
 
 
-def _terms(entry: Policy | AnyVerifier) -> Terms:
+def _terms(entry: Policy | Verifier) -> Terms:
     """Prices, and bytes per number of the cache: those of the weights' type, 2 of a model that runs
     elsewhere."""
     prices = entry.prices

@@ -26,7 +26,15 @@ from isoflop.pipeline.paths import (
     Paths,
 )
 from isoflop.pipeline.pools import Pools
-from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS, STEP_AGGREGATIONS, Registry
+from isoflop.registries import (
+    COST_MODELS,
+    IMPORT_FORMATS,
+    SEARCHES,
+    SELECTORS,
+    STEP_AGGREGATIONS,
+    VERIFIERS,
+    Registry,
+)
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
     LABEL_VERSION,
@@ -148,14 +156,14 @@ class Plan:
         """Specification of a table of candidates."""
         entry = self.config.generators[generator]
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
-        own: dict[str, object] = {"only": None}
+        changes: dict[str, object] = {"only": None}
         if isinstance(entry, Sampling):
             most = (entry.only.at_most if entry.only else None) or {}
-            own |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
+            changes |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
         return canonical(
             SampleSpec(
                 policy=self.models.writer(policy),
-                generator=entry.model_copy(update=own),
+                generator=entry.model_copy(update=changes),
                 seed=self.config.seed,
                 version=SAMPLE_VERSION,
             )
@@ -167,13 +175,15 @@ class Plan:
         (verifier,) = self.pools.verifiers(generator)
         content = entry.model_dump(exclude_defaults=True)
         content |= {"budgets": (budget,), "verifier": None, "only": None}
+        guide = self.models.running(verifier)
         return canonical(
             SearchSpec(
                 policy=self.models.policy(policy),
-                verifier=self.models.running(verifier),
+                verifier=guide,
                 generator=type(entry).model_validate(content),
                 seed=self.config.seed,
                 version=SEARCH_VERSION,
+                plugins=plugins((SEARCHES, (entry.kind,)), (VERIFIERS, (guide.kind,))),
             )
         )
 
@@ -189,8 +199,8 @@ class Plan:
     def replay(self, policy: str, generator: str) -> str:
         """Specification of a table of imported candidates: of one policy's sources."""
         entry = self.config.imports[generator]
-        own = tuple(source for source in entry.sources if source.policy == policy)
-        held: dict[str, object] = {"sources": own, "at_most": None}
+        sources = tuple(source for source in entry.sources if source.policy == policy)
+        held: dict[str, object] = {"sources": sources, "at_most": None}
         if entry.budgets is None:
             held["at_least"] = entry.least(policy, self.config.budgets)
         return canonical(
@@ -206,7 +216,7 @@ class Plan:
                 mirror=self.config.mirror,
                 files=tuple(self.replay_files(policy, generator)),
                 code=code_digest("isoflop.stages.replay"),
-                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,))),
+                plugins=plugins((IMPORT_FORMATS, (entry.format,))),
             )
         )
 
@@ -227,11 +237,13 @@ class Plan:
 
     def score(self, policy: str, verifier: str) -> str:
         """Specification of a table of scores."""
+        judge = self.models.running(verifier)
         return canonical(
             ScoreSpec(
-                verifier=self.models.running(verifier),
+                verifier=judge,
                 step_tag=self.config.policies[policy].step_tag,
                 version=SCORE_VERSION,
+                plugins=plugins((VERIFIERS, (judge.kind,))),
             )
         )
 
@@ -315,7 +327,7 @@ class Plan:
         """Costs beyond those of every study, what they charge by, and the plugins of these and of `asked`."""
         costs = self.config.further_costs
         terms = self.models.terms(policy, verifiers) if costs else {}
-        return {"costs": costs, "terms": terms, "plugins": plugin_digests(*asked, (COST_MODELS, costs))}
+        return {"costs": costs, "terms": terms, "plugins": plugins(*asked, (COST_MODELS, costs))}
 
     def fit(self) -> str:
         """Specification of the curves and fits."""
@@ -370,7 +382,15 @@ class Plan:
         )
 
 
-def plugin_digests(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
-    """Digests of the files that define what is asked for and comes from other packages, by its name."""
-    sources = {name: registry.source(name) for registry, names in asked for name in names}
-    return {name: file_digest(path) for name, path in sources.items() if path is not None}
+def plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+    """Digests of the files that define what is asked for and comes from other packages, by its name.
+
+    Where two things of different registries have one name, the later one's is said with what it is.
+    """
+    digests: dict[str, str] = {}
+    for registry, names in asked:
+        for name in dict.fromkeys(names):
+            path = registry.source(name)
+            if path is not None:
+                digests[f"{registry.noun} {name}" if name in digests else name] = file_digest(path)
+    return digests

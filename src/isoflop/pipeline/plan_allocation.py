@@ -30,14 +30,14 @@ class ChoicePlan:
         entry = self._config.difficulty
         if entry is None:
             return []
-        found: dict[tuple[str, str], Pool] = {}
+        pools: dict[tuple[str, str], Pool] = {}
         for pool in self._plan.pools.all():
             pair = (pool.dataset, pool.policy)
             if pool.generator == entry.generator or (
-                pool.generator in self._config.chains and pair not in found
+                pool.generator in self._config.chains and pair not in pools
             ):
-                found[pair] = pool
-        return list(found.values())
+                pools[pair] = pool
+        return list(pools.values())
 
     def difficulties(self) -> list[str]:
         """The tables of difficulty, in the order of `judged`."""
@@ -82,7 +82,9 @@ class ChoicePlan:
 
     def _generator(self, dataset: str, policy: str) -> str:
         """The generator whose pool tells a policy's difficulty."""
-        return next(one.generator for one in self.judged() if (one.dataset, one.policy) == (dataset, policy))
+        return next(
+            pool.generator for pool in self.judged() if (pool.dataset, pool.policy) == (dataset, policy)
+        )
 
     def pools(self) -> list[Pool]:
         """The pools that are chosen between, and those of the exchange's greedy answers."""
@@ -140,7 +142,7 @@ class ChoicePlan:
     def _judges(self) -> dict[str, tuple[str, str]]:
         """Verifier and step aggregation of the generators that have others than the headline's."""
         config = self._config
-        found: dict[str, tuple[str, str]] = {}
+        judges: dict[str, tuple[str, str]] = {}
         assert config.headline is not None  # as above
         usual = (next(iter(config.verifiers), NONE), config.headline.step_aggregation)
         for generator in dict.fromkeys(pool.generator for pool in self.pools()):
@@ -148,8 +150,8 @@ class ChoicePlan:
             if scored:
                 how = "last" if config.verifiers[scored[0]].outcome else usual[1]
                 if (scored[0], how) != usual:
-                    found[generator] = (scored[0], how)
-        return found
+                    judges[generator] = (scored[0], how)
+        return judges
 
     def _families(self) -> dict[str, tuple[str, ...]]:
         entry = self._config.compute_optimal
@@ -166,4 +168,4 @@ class ChoicePlan:
         name, _, length = generator.partition("/")
         if length != "*":
             return [member]
-        return [f"{name}/{one}{plus}{how}" for one in self._config.chains[name].compared]
+        return [f"{name}/{length}{plus}{how}" for length in self._config.chains[name].compared]

@@ -4,7 +4,7 @@ from isoflop.config.datasets import CountedSource
 from isoflop.costs.shape import Terms
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
-from isoflop.pipeline.plan import Plan, plugin_digests
+from isoflop.pipeline.plan import Plan, plugins
 from isoflop.registries import COST_MODELS, IMPORT_FORMATS
 from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES
 from isoflop.selection.pool import POLICY
@@ -38,7 +38,7 @@ class CountsPlan:
                 mirror=self._config.mirror,
                 files=tuple(self.files(generator)),
                 code=code_digest("isoflop.stages.counts"),
-                plugins=plugin_digests((IMPORT_FORMATS, (entry.format,)), (COST_MODELS, costs)),
+                plugins=plugins((IMPORT_FORMATS, (entry.format,)), (COST_MODELS, costs)),
             )
         )
 

@@ -114,8 +114,8 @@ class ReportPlan:
                 margin=config.claims.margin,
                 level=config.bootstrap.level,
                 tokens_estimated=any(map(self._plan.estimated, config.generators)),
-                assumed_policies=tuple(name for name, one in config.policies.items() if one.assumed),
-                assumed_verifiers=tuple(name for name, one in config.verifiers.items() if one.assumed),
+                assumed_policies=tuple(name for name, entry in config.policies.items() if entry.assumed),
+                assumed_verifiers=tuple(name for name, entry in config.verifiers.items() if entry.assumed),
                 published=PublishedTables(**config.published.model_dump()) if config.published else None,
                 config_yaml=config_yaml(config),
                 pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self._plan.pools.all()),
@@ -152,9 +152,9 @@ class ReportPlan:
         """The policies of the figures: not those that only revise, or only answer greedily."""
         aside = (Greedy, Revisions)
         shown = {
-            one.policy
-            for one in self._plan.pools.studied()
-            if not isinstance(self._config.generators[one.generator], aside)
+            pool.policy
+            for pool in self._plan.pools.studied()
+            if not isinstance(self._config.generators[pool.generator], aside)
         }
         return tuple(name for name in self._config.policies if name in shown)
 

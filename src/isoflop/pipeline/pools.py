@@ -91,5 +91,5 @@ class Pools:
         entry = self._config.generators[generator]
         if isinstance(entry, Import):
             return entry.budgets_of(policy, self._config.budgets)
-        whole = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
-        return whole if entry.only is None else entry.only.cap(policy, whole)
+        budgets = entry.budgets if isinstance(entry, TreeSearch) else self._config.budgets
+        return budgets if entry.only is None else entry.only.cap(policy, budgets)

@@ -25,10 +25,10 @@ from isoflop.claims.gains import (
 )
 from isoflop.claims.wu2024 import Setting, wu_claims
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.fitting import Fit
 from isoflop.fits.revision_rates import PASS
 from isoflop.fits.revision_rates import Rate as RevisionRate
 from isoflop.fits.scaling_laws import (
-    Fit,
     fit_coverage_power_law,
     fit_exponential_saturation,
     fit_power_law_with_floor,

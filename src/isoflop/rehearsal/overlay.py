@@ -8,24 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoflop.config.datasets import FileSource, WordproblemsSource
-from isoflop.config.generators import (
-    Beam,
-    Dvts,
-    Greedy,
-    Lookahead,
-    Mcts,
-    Reach,
-    Revisions,
-    Sampling,
-    TreeSearch,
-)
+from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.study import Config
 from isoflop.config.training import TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.errors import UserError
+from isoflop.registries import VERIFIERS
 from isoflop.rehearsal.problems import PROBLEMS
+from isoflop.search.registry import search_kind
 
 MAX_TOKENS = 24
 _STEP_TOKENS = 8
@@ -50,10 +42,10 @@ def architecture(model: str, model_type: str | None = None) -> str:
 def override(
     config: Config, folders: Mapping[str, str], files: Mapping[str, Any], engine: str
 ) -> dict[str, Any]:
-    """The mapping to lay over a config.
+    """The mapping that overrides a config.
 
-    `folders`: the checkpoint in the place of `policies.x`, `verifiers.x` and `training.x`. `files`: what to
-    lay over an entry of `datasets`. Raises UserError where there is nothing to rehearse.
+    `folders`: the checkpoint in the place of `policies.x`, `verifiers.x` and `training.x`. `files`: what
+    overrides an entry of `datasets`. Raises UserError where there is nothing to rehearse.
     """
     if config.imports:
         name = next(iter(config.imports))
@@ -114,8 +106,9 @@ def _dataset(name: str, entry: object, files: Mapping[str, Any]) -> dict[str, An
 
 
 def _model(entry: Policy | RunningVerifier, folder: str | None, engine: str) -> dict[str, Any]:
-    # Their value head is in no architecture of vLLM.
-    runs = "transformers" if getattr(entry, "kind", "") == "skywork-prm" else engine
+    runs = engine
+    if isinstance(entry, RunningVerifier) and VERIFIERS[entry.kind].vllm_task is None:
+        runs = "transformers"
     changed: dict[str, Any] = {
         "engine": runs,
         "dtype": "float32",
@@ -140,11 +133,7 @@ def _generator(entry: object) -> dict[str, Any]:
         # Its length stays, for families of a choice name it.
         return {"chains": min(entry.chains, 2), "max_tokens": MAX_TOKENS}
     assert isinstance(entry, TreeSearch)
-    budgets: tuple[int, ...] = (2, 4)
-    if isinstance(entry, Beam | Dvts | Lookahead):
-        budgets = (4,) if entry.beam_width == "sqrt" else (2 * entry.beam_width,)
-    elif isinstance(entry, Mcts):
-        budgets = (8,)
+    budgets = search_kind(entry.kind).rehearsed_at(entry)
     return {
         "budgets": list(budgets),
         "runs": min(entry.runs, 2),
@@ -184,7 +173,7 @@ def _training(
 
 
 def file_override(entry: object, path: str | None, files: list[dict[str, str]]) -> dict[str, Any]:
-    """What to lay over a data set that is read from files: a local path, or files of the mirror."""
+    """The override of a data set that is read from files: a local path, or files of the mirror."""
     if isinstance(entry, FileSource):
         return {"path": path, "sha256": None, "skip": 0, "limit": None}
     return {"revision": "0" * 40, "files": files, "skip": 0, "limit": None}

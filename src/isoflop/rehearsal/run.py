@@ -64,10 +64,10 @@ def _problems(name: str, entry: Filed, folder: Path, mirror: Path) -> dict[str, 
     listed = []
     for number, file in enumerate(entry.files):
         part = rows[number :: len(entry.files)]
-        place = f"{name}/{file.path}"
+        path_in_repo = f"{name}/{file.path}"
         content = file_content(file.path, part)
-        _write(mirror / entry.repo / place, content)
-        listed.append({"path": place, "sha256": hashlib.sha256(content).hexdigest()})
+        _write(mirror / entry.repo / path_in_repo, content)
+        listed.append({"path": path_in_repo, "sha256": hashlib.sha256(content).hexdigest()})
     return file_override(entry, None, listed)
 
 
@@ -94,38 +94,39 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
     made: dict[str, str] = {}
     # Sizes rise in the order of the policies, as those of the study do.
-    for growth, (place, model) in enumerate(starts.items()):
+    for growth, (key, model) in enumerate(starts.items()):
         if model is not None:
             kind = architecture(model, _model_type(model))
-            name = place.removeprefix("policies.")
-            tag = config.policies[name].step_tag if name != place else None
+            name = key.removeprefix("policies.")
+            tag = config.policies[name].step_tag if name != key else None
             said = sentences(separators, graders, answers, tag)
-            made[place] = save_policy(
-                folder / place, kind, said, _seed(place), positions, growth, _trained_marks(config)
+            made[key] = save_policy(
+                folder / key, kind, said, _seed(key), positions, growth, _trained_marks(config)
             )
-            print(f"rehearsal: {place}: {model} as a random {kind} model", file=sys.stderr)
+            print(f"rehearsal: {key}: {model} as a random {kind} model", file=sys.stderr)
     for name, judge in config.verifiers.items():
         if isinstance(judge, RunningVerifier) and judge.model is not None:
-            place = f"verifiers.{name}"
+            key = f"verifiers.{name}"
             marks = [
-                mark for key in ("step_tag", "good_token", "bad_token") if (mark := getattr(judge, key, None))
+                mark
+                for setting in ("step_tag", "good_token", "bad_token")
+                if (mark := getattr(judge, setting, None))
             ]
-            kind = str(getattr(judge, "kind", ""))
-            made[place] = save_verifier(folder / place, kind, _seed(place), marks, positions)
-            print(f"rehearsal: {place}: {judge.model} as a random {kind}", file=sys.stderr)
+            made[key] = save_verifier(folder / key, judge.kind, _seed(key), marks, positions)
+            print(f"rehearsal: {key}: {judge.model} as a random {judge.kind}", file=sys.stderr)
     return made
 
 
 def _answers(config: Config) -> list[str]:
     """Right answers to the generated problems that revision models and their verifiers learn from."""
-    found = []
-    learnt = [one.problems for one in config.revisions.values()]
-    learnt += [one.problems for one in config.chain_labels.values()]
+    answers = []
+    learnt = [entry.problems for entry in config.revisions.values()]
+    learnt += [entry.problems for entry in config.chain_labels.values()]
     for entry in (config.datasets[name] for name in dict.fromkeys(learnt)):
         if isinstance(entry, WordproblemsSource):
             problems, _ = load_wordproblems(entry.model_copy(update={"size": PROBLEMS}))
-            found += [problem.answer for problem in problems]
-    return found
+            answers += [problem.answer for problem in problems]
+    return answers
 
 
 def _trained_marks(config: Config) -> list[str]:
@@ -140,8 +141,8 @@ def _trained_marks(config: Config) -> list[str]:
     )
 
 
-def _seed(place: str) -> int:
-    return derive_seed("rehearsal", place) % 2**31
+def _seed(key: str) -> int:
+    return derive_seed("rehearsal", key) % 2**31
 
 
 def _model_type(model: str) -> str | None:
@@ -150,26 +151,26 @@ def _model_type(model: str) -> str | None:
     if not is_local(model, Path()) or not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read as a checkpoint's config ({error})") from error
-    return str(found) if found else None
+    return str(model_type) if model_type else None
 
 
 def prepare_checked(config_file: str, folder: str | None, engine: str) -> Path:
-    """Prepare the rehearsal of a config file; the path of what is laid over it.
+    """Prepare the rehearsal of a config file; the path of its override.
 
     `folder`: None for results/rehearsal-<experiment>/made. Raises UserError where it cannot be rehearsed.
     """
     config = load_config([config_file], unpinned=True)
-    laid_over = prepare(config, Path(folder or f"results/rehearsal-{config.experiment}/made"), engine)
-    load_config([config_file, laid_over])
-    return laid_over
+    override_file = prepare(config, Path(folder or f"results/rehearsal-{config.experiment}/made"), engine)
+    load_config([config_file, override_file])
+    return override_file
 
 
-def rehearse(snakemake: Sequence[str], laid_over: Path) -> None:
+def rehearse(snakemake: Sequence[str], override_file: Path) -> None:
     """Run the command of a prepared rehearsal. Raises UserError where it fails."""
     with warm() as environment:
         done = subprocess.run(snakemake, env=os.environ | environment, check=False)
     if done.returncode:
-        raise UserError(f"the rehearsal failed; {laid_over} is what it laid over the config")
+        raise UserError(f"the rehearsal failed; {override_file} is its override of the config")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import (
     AddedToken,
@@ -18,23 +19,13 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen2ForTokenClassification,
-    Qwen2Model,
-)
+from transformers import PreTrainedTokenizerFast
 
 from isoflop.data.word_problems import generate_problems
 from isoflop.errors import UserError
 from isoflop.rehearsal.tiny_models import save_widened
 from isoflop.verifiers.layouts import token_id
+from isoflop.verifiers.registry import verifier_kind
 
 QWEN_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -127,45 +118,42 @@ def tiny_shape(tokenizer: Any, positions: int = 1024) -> dict[str, Any]:
 
 
 def save_verifier(
-    folder: Path, kind: str, seed: int = 0, marks: Sequence[str] = (), positions: int = 1024
+    folder: Path,
+    kind: str,
+    seed: int = 0,
+    marks: Sequence[str] = (),
+    positions: int = 1024,
+    **settings: Any,
 ) -> str:
-    """A checkpoint for a verifier of `kind` (isoflop.config.models); returns its folder.
+    """A checkpoint for a verifier of `kind`, as the kind says (TinyCheckpoint); returns its folder.
 
-    `marks` are tokens that its tokenizer must have. `positions`: the longest sequence.
+    `marks` are tokens that its tokenizer must have. `positions`: the longest sequence. `settings`: of the
+    checkpoint's config, over those of the kind.
     """
     torch.manual_seed(seed)
-    if kind in ("math-shepherd", "causal-orm", "llemma-rm"):
-        tokenizer = sentencepiece_tokenizer()
-    else:
-        tokenizer = byte_tokenizer("llama3" if kind in ("rlhflow", "orm", "orm-classes") else "qwen")
+    tiny = verifier_kind(kind).tiny
+    tokenizer = (
+        sentencepiece_tokenizer() if tiny.tokenizer == "sentencepiece" else byte_tokenizer(tiny.tokenizer)
+    )
     tokenizer = with_tokens(tokenizer, missing_tokens(tokenizer, marks))
-    saved = save_widened(folder, _model(kind, tiny_shape(tokenizer, positions)), tokenizer, 6.0)
-    if kind == "skywork-prm":
-        _change(
-            saved,
-            "",
-            {"v_head.summary.weight": torch.randn(1, HIDDEN), "v_head.summary.bias": torch.randn(1)},
-        )
-    elif kind == "llemma-rm":
-        # A reward head of two rows, tiled over the vocabulary.
-        _change(
-            saved, "", {"lm_head.weight": torch.randn(2, HIDDEN).repeat(len(tokenizer), 1)[: len(tokenizer)]}
-        )
-    elif kind == "qwen-prm":
-        layers = {"score.0": (HIDDEN, HIDDEN), "score.2": (2, HIDDEN)}
-        head = {f"{name}.weight": torch.randn(shape) / 3 for name, shape in layers.items()}
-        head |= {f"{name}.bias": torch.randn(shape[0]) / 3 for name, shape in layers.items()}
-        _change(saved, "model.", head)
+    architecture = getattr(transformers, tiny.model)
+    shape = {**tiny_shape(tokenizer, positions), **tiny.settings, **settings}
+    model = architecture(architecture.config_class(**shape))
+    saved = save_widened(folder, model, tokenizer, 6.0)
+    tensors = tiny.tensors(HIDDEN, len(tokenizer))
+    if tensors:
+        _change(saved, tiny.prefix, tensors)
+    if tiny.called is not None:
         config = Path(saved) / "config.json"
-        config.write_text(config.read_text().replace('"Qwen2Model"', '"Qwen2ForProcessRewardModel"'))
+        config.write_text(config.read_text().replace(f'"{tiny.model}"', f'"{tiny.called}"'))
     return saved
 
 
 def with_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A copy of a tokenizer with texts that are one token each."""
-    own = copy.deepcopy(tokenizer)
-    own.add_tokens([AddedToken(text, normalized=False) for text in texts])
-    return own
+    extended = copy.deepcopy(tokenizer)
+    extended.add_tokens([AddedToken(text, normalized=False) for text in texts])
+    return extended
 
 
 def missing_tokens(tokenizer: Any, marks: Sequence[str]) -> list[str]:
@@ -179,22 +167,6 @@ def _is_token(tokenizer: Any, text: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _model(kind: str, shape: dict[str, Any]) -> Any:
-    makers = {
-        "math-shepherd": lambda: MistralForCausalLM(MistralConfig(**shape, sliding_window=None)),
-        "causal-orm": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
-        "llemma-rm": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
-        "rlhflow": lambda: LlamaForCausalLM(LlamaConfig(**shape)),
-        "token-pair": lambda: Qwen2ForCausalLM(Qwen2Config(**shape)),
-        "skywork-prm": lambda: Qwen2ForCausalLM(Qwen2Config(**shape)),
-        "qwen-prm": lambda: Qwen2Model(Qwen2Config(num_labels=2, **shape)),
-        "token-class": lambda: Qwen2ForTokenClassification(Qwen2Config(num_labels=3, **shape)),
-        "orm": lambda: LlamaForSequenceClassification(LlamaConfig(num_labels=1, **shape)),
-        "orm-classes": lambda: LlamaForSequenceClassification(LlamaConfig(num_labels=2, **shape)),
-    }
-    return makers[kind]()
 
 
 def _change(folder: str, prefix: str, tensors: dict[str, torch.Tensor]) -> None:

@@ -112,8 +112,8 @@ def _run(request: dict[str, object], files: list[int]) -> None:
     """Be the job: its files, folder, environment and arguments; does not return."""
     code = 1
     try:
-        for place, file in enumerate(files):
-            os.dup2(file, place)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
         os.chdir(str(request["folder"]))
         environment, arguments = request["environment"], request["arguments"]
         assert isinstance(environment, dict)

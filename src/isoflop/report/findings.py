@@ -59,13 +59,13 @@ class Headlines:
 def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
     """The sentences for every data set, in the specification's order."""
     about = setting(tables, spec)
-    found = []
+    by_dataset = []
     for dataset in spec.datasets:
         evidence = tables.evidence[dataset]
         if spec.covers:
             best = coverage_sentences(tables, spec, dataset)
             more = [_optimal_size(tables, spec, dataset), *coverage_findings(tables, spec, dataset)]
-            found.append(Headlines(dataset, tuple(best), tuple(filter(None, more))))
+            by_dataset.append(Headlines(dataset, tuple(best), tuple(filter(None, more))))
             continue
         first = [
             over_greedy(evidence, about, spec),
@@ -80,11 +80,11 @@ def headlines(tables: Tables, spec: ReportSpec) -> list[Headlines]:
             _optimal_size(tables, spec, dataset),
             *_revisions(tables, dataset),
         ]
-        found.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
-    return found
+        by_dataset.append(Headlines(dataset, *(tuple(filter(None, group)) for group in (first, rest))))
+    return by_dataset
 
 
-def headline_markdown(found: list[Headlines], spec: ReportSpec, intervals: str) -> str:
+def headline_markdown(headlines: list[Headlines], spec: ReportSpec, intervals: str) -> str:
     """The sentences as Markdown, for `tables/headline.md` and the terminal."""
     lines = [
         f"# {spec.title}",
@@ -93,8 +93,13 @@ def headline_markdown(found: list[Headlines], spec: ReportSpec, intervals: str) 
         f"{assumption(spec)}".rstrip(),
         "",
     ]
-    for one in found:
-        lines += [f"## {one.dataset}", "", *(f"- {text}" for text in (*one.best, *one.findings)), ""]
+    for headline in headlines:
+        lines += [
+            f"## {headline.dataset}",
+            "",
+            *(f"- {text}" for text in (*headline.best, *headline.findings)),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -116,10 +121,10 @@ def _at_most(gains: Sequence[Gain], about: Setting, spec: ReportSpec, baseline: 
     """The gains of the largest budgets, each with its price under the headline's cost model."""
     cost = spec.headline.cost_model
     unit = "compute" if cost in FITTED_COSTS else COST_MODELS[cost].unit
-    budgets = {one.budget for one in gains}
+    budgets = {gain.budget for gain in gains}
     samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
     listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the {unit}" for one in gains
+        f"{gain.part} {gain.gain.in_points} at {times(gain.prices[cost])} times the {unit}" for gain in gains
     )
     name = about.headline.name
     return f"{name[0].upper()}{name[1:]} over {samples} minus {baseline}, in points: {listed}"
@@ -132,7 +137,7 @@ def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str
         name = _COUNTED.get(cost, f"{COST_MODELS[cost].unit} counted")
         gains = search_gains(evidence, about, search, cost)
         if gains:
-            listed = "; ".join(f"{one.part} {one.gain.in_points}" for one in gains)
+            listed = "; ".join(f"{gain.part} {gain.gain.in_points}" for gain in gains)
             texts.append(f"{name}, {listed}")
     if not texts:
         return ""
@@ -189,7 +194,7 @@ def _gain_of_verifier(tables: Tables, spec: ReportSpec, evidence: Evidence, abou
     gains = weighted_gains(evidence, about, budget) if budget > 1 else []
     if not gains:
         return ""
-    known = "total" in about.costs and all(np.isfinite(one.prices["total"]) for one in gains)
+    known = "total" in about.costs and all(np.isfinite(gain.prices["total"]) for gain in gains)
     cost = "total" if known else spec.headline.cost_model
     unit, counted = (
         ("compute", "prompts and verifier counted")
@@ -197,7 +202,7 @@ def _gain_of_verifier(tables: Tables, spec: ReportSpec, evidence: Evidence, abou
         else (COST_MODELS[cost].unit, COST_MODELS[cost].label)
     )
     listed = "; ".join(
-        f"{one.part} {one.gain.in_points} at {times(one.prices[cost])} times the {unit}" for one in gains
+        f"{gain.part} {gain.gain.in_points} at {times(gain.prices[cost])} times the {unit}" for gain in gains
     )
     return f"Weighted minus majority voting at {budget} samples, in points, {counted}: {listed}."
 
@@ -215,18 +220,18 @@ def over_optimisation(evidence: Evidence, about: Setting) -> str:
 
 def saturation(evidence: Evidence, about: Setting) -> str:
     """From where on voting is shown to stay within a point of what it has with its most samples."""
-    found, strategy = saturations(evidence, about), voting(about)
-    if not found or strategy is None:
+    by_policy, strategy = saturations(evidence, about), voting(about)
+    if not by_policy or strategy is None:
         return ""
-    if all(one.start is None for one in found.values()):
+    if all(found.start is None for found in by_policy.values()):
         return (
             f"For no model is {strategy.name} over fewer samples shown to stay within a point of what it has "
             "with the most."
         )
     parts = [
-        f"{policy} {'at no smaller number' if one.start is None else f'from {one.start} samples on'} "
-        f"(of {one.most})"
-        for policy, one in found.items()
+        f"{policy} {'at no smaller number' if found.start is None else f'from {found.start} samples on'} "
+        f"(of {found.most})"
+        for policy, found in by_policy.items()
     ]
     return (
         f"{strategy.name.capitalize()} is shown to stay within a point of what it has with the most samples: "
@@ -264,12 +269,12 @@ def _revisions(tables: Tables, dataset: str) -> Iterator[str]:
     rates = rates[rates["dataset"] == dataset]
     for (generator, policy), rows in rates.groupby(["generator", "policy"], sort=False):
         turned = {row["measure"]: row for _, row in rows[rows["place"] == "all"].iterrows()}
-        places = rows[rows["measure"] == PASS].assign(place=lambda own: own["place"].astype(int))
-        places = places.sort_values("place")
-        if len(places) < 2 or not {BROKEN, FIXED} <= set(turned):
+        by_place = rows[rows["measure"] == PASS].assign(place=lambda table: table["place"].astype(int))
+        by_place = by_place.sort_values("place")
+        if len(by_place) < 2 or not {BROKEN, FIXED} <= set(turned):
             continue
         turned_wrong, turned_right = (_share(turned[name]) for name in (BROKEN, FIXED))
-        first, last = places.iloc[0], places.iloc[-1]
+        first, last = by_place.iloc[0], by_place.iloc[-1]
         yield (
             f"A revision by {policy} ({generator}) makes {turned_wrong} of right answers wrong and "
             f"{turned_right} of wrong ones right; {_share(first)} of first answers are right, "

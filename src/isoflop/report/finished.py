@@ -39,10 +39,10 @@ def recorded_config(experiment: str) -> str:
     path = _results(experiment) / "report.html"
     if not path.is_file():
         raise UserError(f"{path} does not exist; run the experiment first, or name a second config")
-    found = re.search(r"<pre>(experiment: .*?)</pre>", path.read_text(encoding="utf-8"), re.DOTALL)
-    if found is None:
+    match = re.search(r"<pre>(experiment: .*?)</pre>", path.read_text(encoding="utf-8"), re.DOTALL)
+    if match is None:
         raise UserError(f"{path} holds no config; name a second config")
-    return html.unescape(found[1])
+    return html.unescape(match[1])
 
 
 def _results(experiment: str) -> Path:

@@ -149,9 +149,9 @@ def render(
 
 def _width(svg: bytes) -> float:
     """The width of a figure, in points."""
-    found = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
-    assert found is not None  # matplotlib writes it
-    return float(found[1])
+    match = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
+    assert match is not None  # matplotlib writes it
+    return float(match[1])
 
 
 def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> list[HtmlTable]:
@@ -241,8 +241,8 @@ def curves_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
             cells = [Cell(policy), Cell(str(budget))]
             cells.append(Cell(scientific(float(paid.loc[budget])) if budget in paid.index else "–"))
             for line in lines.values():
-                here = line[line["budget"] == budget]
-                cells.append(Cell(_accuracy(here.iloc[0]) if len(here) else "–"))
+                at_budget = line[line["budget"] == budget]
+                cells.append(Cell(_accuracy(at_budget.iloc[0]) if len(at_budget) else "–"))
             rows.append(cells)
     header = [
         "Model",
@@ -288,12 +288,12 @@ def fits_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     if oracle is not None and oracle != strategy:
         chosen += [(oracle, policy) for policy in spec.policies]
     rows = []
-    for one, policy in chosen:
-        here = of_strategy(tables.fits, dataset, policy, one)
-        here = here[here["cost_model"].isin(list(x_names))]
-        if one is oracle and one != strategy:
-            here = here[here["fit"] == "coverage_power_law"]
-        for (name, x), group in here.groupby(["fit", "cost_model"], sort=False):
+    for listed, policy in chosen:
+        fits = of_strategy(tables.fits, dataset, policy, listed)
+        fits = fits[fits["cost_model"].isin(list(x_names))]
+        if listed is oracle and listed != strategy:
+            fits = fits[fits["fit"] == "coverage_power_law"]
+        for (name, x), group in fits.groupby(["fit", "cost_model"], sort=False):
             fit = fitted(group)
             if fit is not None:
                 rows.append(_fit_row(policy, str(name), x_names[str(x)], fit))
@@ -326,11 +326,11 @@ def cost_table(costs: Sequence[StageCost]) -> HtmlTable:
     """Time, tokens and FLOPs of every job that keeps a ledger, and their sum by stage."""
     rows = []
     for stage in dict.fromkeys(cost.stage for cost in costs):
-        own = [cost for cost in costs if cost.stage == stage]
-        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in own]
-        seconds = [cost.seconds for cost in own if cost.seconds is not None]
-        tokens = [cost.tokens for cost in own if cost.tokens is not None]
-        flops = [cost.flops for cost in own if cost.flops is not None]
+        of_stage = [cost for cost in costs if cost.stage == stage]
+        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in of_stage]
+        seconds = [cost.seconds for cost in of_stage if cost.seconds is not None]
+        tokens = [cost.tokens for cost in of_stage if cost.tokens is not None]
+        flops = [cost.flops for cost in of_stage if cost.flops is not None]
         total = _cost_row(stage, "all", sum(seconds), sum(tokens), sum(flops))
         rows.append([Cell(cell.text, bold=True) for cell in total])
     header = ["Stage", "Job", "Seconds", "Tokens", "Tokens/s", "FLOPs"]

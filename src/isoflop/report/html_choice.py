@@ -81,8 +81,10 @@ def _chosen_table(table: pd.DataFrame) -> HtmlTable:
 def _bins_table(table: pd.DataFrame) -> HtmlTable:
     """What was chosen in every oracle bin, at every number of samples."""
     rows = []
-    own = table[(table["axis"] == GENERATIONS) & (table["difficulty"] == "oracle") & (table["bin"] != ALL)]
-    for _, row in own.iterrows():
+    choices = table[
+        (table["axis"] == GENERATIONS) & (table["difficulty"] == "oracle") & (table["bin"] != ALL)
+    ]
+    for _, row in choices.iterrows():
         rows.append(
             [
                 *(Cell(str(row[name])) for name in ("dataset", "family", "policy", "bin")),

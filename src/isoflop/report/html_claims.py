@@ -30,13 +30,13 @@ def claims_table(
     note says which verdicts change with the cost. The last column says what is missing, or how far an
     undecided claim is from a verdict.
     """
-    own = claims[claims["dataset"] == dataset]
+    of_dataset = claims[claims["dataset"] == dataset]
     rows: list[list[Cell]] = []
-    for number, group in own.groupby("claim", sort=False):
+    for number, group in of_dataset.groupby("claim", sort=False):
         head = [Cell(str(number)), Cell(str(group["sentence"].iloc[0]))]
-        for cost, here in group.groupby("cost_model", sort=False):
-            verdict = str(here.loc[here["row"] == "claim", "verdict"].iloc[0])
-            about = _about(here)
+        for cost, of_cost in group.groupby("cost_model", sort=False):
+            verdict = str(of_cost.loc[of_cost["row"] == "claim", "verdict"].iloc[0])
+            about = _about(of_cost)
             said = [verdict_cell(verdict), Cell(about)]
             # What is missing is missing under every cost.
             if not head[0].text and verdict == NOT_TESTED and rows[-1][-1].text == about:
@@ -45,7 +45,7 @@ def claims_table(
             rows.append([*head, Cell(name), *said])
             head = [Cell(""), Cell("")]
     header = ["", "Claim", "Compute counted", "Verdict", "In numbers"]
-    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(own))))
+    text = " ".join(filter(None, (HOW_DECIDED, note, changes_with_cost(of_dataset))))
     return HtmlTable(title, text, header, rows, text_columns=len(header))
 
 
@@ -67,25 +67,28 @@ def changes_with_cost(claims: pd.DataFrame) -> str:
     return "No verdict changes with the cost." if compared else ""
 
 
-def verdict_cell(found: str) -> Cell:
+def verdict_cell(verdict: str) -> Cell:
     """A verdict, which stands out where there is one."""
-    return Cell(found, bold=found not in ("", UNDECIDED, NOT_TESTED))
+    return Cell(verdict, bold=verdict not in ("", UNDECIDED, NOT_TESTED))
 
 
 def evidence_table(claims: pd.DataFrame, dataset: str) -> HtmlTable:
     """Every statement and part with its statistic."""
     rows = []
     for _, row in claims[(claims["dataset"] == dataset) & (claims["row"] != "claim")].iterrows():
-        whole = row["row"] == "statement"
+        is_statement = row["row"] == "statement"
         cost = "" if row["cost_model"] == ANY else str(row["cost_model"])
         cells = [
             Cell(str(row["claim"])),
-            Cell(f"{row['statement']} ({row['quantifier']})" if whole else str(row["part"]), bold=whole),
+            Cell(
+                f"{row['statement']} ({row['quantifier']})" if is_statement else str(row["part"]),
+                bold=is_statement,
+            ),
             Cell(_text(row["statistic"])),
             Cell(cost),
             Cell(_interval(row)),
             verdict_cell(str(row["verdict"])),
-            Cell(_text(row["decided"]) if whole else ""),
+            Cell(_text(row["decided"]) if is_statement else ""),
             Cell(_text(row["note"])),
         ]
         rows.append(cells)
@@ -97,24 +100,24 @@ def evidence_table(claims: pd.DataFrame, dataset: str) -> HtmlTable:
 
 def _about(group: pd.DataFrame) -> str:
     """What is missing, and every statement in numbers."""
-    whole = group[group["row"] == "claim"].iloc[0]
+    claim = group[group["row"] == "claim"].iloc[0]
     statements = group[group["row"] == "statement"]
     return "; ".join(
-        filter(None, (*(_statement(row) for _, row in statements.iterrows()), _text(whole["note"])))
+        filter(None, (*(_statement(row) for _, row in statements.iterrows()), _text(claim["note"])))
     )
 
 
 def _statement(row: pd.Series) -> str:
-    found = f"{row['statement']}: {row['verdict']}"
+    text = f"{row['statement']}: {row['verdict']}"
     number = _interval(row)
     if number:
-        found += f", {number}"
+        text += f", {number}"
     if _text(row["decided"]):
         decided = "decided, either way" if row["verdict"] == UNDECIDED else ""
-        found += f" ({row['decided']} parts {decided}".rstrip() + ")"
+        text += f" ({row['decided']} parts {decided}".rstrip() + ")"
     if _text(row["problems_to_decide"]):
-        found += f"; about {int(row['problems_to_decide']):,} problems would decide an effect like this"
-    return found
+        text += f"; about {int(row['problems_to_decide']):,} problems would decide an effect like this"
+    return text
 
 
 def _interval(row: pd.Series) -> str:

@@ -15,8 +15,8 @@ def rates_table(rates: pd.DataFrame) -> HtmlTable:
     # What is the same in every row is in no column: the table would be wider than a page.
     named = [name for name in _NAMES if name == "policy" or rates[name].nunique() > 1]
     for keys, part in rates.groupby(named, sort=False):
-        for place, here in part.groupby("place", sort=False):
-            by_measure = {str(row["measure"]): row for _, row in here.iterrows()}
+        for place, at_place in part.groupby("place", sort=False):
+            by_measure = {str(row["measure"]): row for _, row in at_place.iterrows()}
             cells = [*map(str, keys), str(place)]
             for measure in (PASS, BROKEN, FIXED):
                 row = by_measure.get(measure)

@@ -82,8 +82,8 @@ def setting(tables: Tables, spec: ReportSpec) -> Setting:
 
 def intervals_note(curves: pd.DataFrame, spec: ReportSpec) -> str:
     """What every interval is: its level, its kind and the number of problems."""
-    whole = curves[curves["subset"] == "all"]
-    counts = [int(whole.loc[whole["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
+    on_all = curves[curves["subset"] == "all"]
+    counts = [int(on_all.loc[on_all["dataset"] == name, "problems"].iloc[0]) for name in spec.datasets]
     return (
         f"Intervals are at {spec.level:.0%}, by bootstrap over problems ({' and '.join(map(str, counts))}), "
         "widened near 0 and 1"
@@ -105,13 +105,13 @@ def sampled_generators(curves: pd.DataFrame, spec: ReportSpec) -> list[str]:
     Raises UserError where there is none, since no curve over budgets can be drawn then.
     """
     picked = set(curves.loc[curves["selector"] != NONE, "generator"])
-    found = sorted((name for name in spec.generators if name in picked), key=spec.own_budgets.__contains__)
-    if not found:
+    names = sorted((name for name in spec.generators if name in picked), key=spec.own_budgets.__contains__)
+    if not names:
         raise UserError(
             f"tables/curves.csv: none of the generators {', '.join(spec.generators)} has a selector other "
             "than 'none'; add a generator that samples (for example 'sampling') to the config"
         )
-    return found
+    return names
 
 
 def without_length(generators: pd.Series) -> pd.Series:
@@ -130,21 +130,21 @@ def strategies(curves: pd.DataFrame, spec: ReportSpec, *, oracle: bool = False) 
 
     Verifier-based selectors take the headline's step aggregation. `oracle` adds the oracles, such as pass@k.
     """
-    found = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
+    listed = [Strategy(name, NONE) for name in greedy_generators(curves, spec)]
     for generator in sampled_generators(curves, spec):
-        here = curves[curves["generator"] == generator]
+        of_generator = curves[curves["generator"] == generator]
         for selector, traits in SELECTORS.members.items():
             if traits.oracle and not oracle:
                 continue
-            rows = here[here["selector"] == selector]
+            rows = of_generator[of_generator["selector"] == selector]
             if rows.empty:
                 continue
             if traits.needs_verifier:
                 names = [name for name in spec.verifiers if name in set(rows["verifier"])]
-                found += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
+                listed += [Strategy(generator, selector, name, spec.aggregation(name)) for name in names]
             else:
-                found.append(Strategy(generator, selector))
-    return found
+                listed.append(Strategy(generator, selector))
+    return listed
 
 
 def headline_strategy(curves: pd.DataFrame, spec: ReportSpec, selector: str | None = None) -> Strategy:
@@ -229,11 +229,11 @@ def shown_budget(curves: pd.DataFrame, spec: ReportSpec, generator: str) -> int:
     Common to all that are sampled and to the searches that share a budget with those. Its largest is that of
     all policies and data sets. Raises UserError where they share none.
     """
-    own = _shared_budgets(curves, spec, [generator])
+    budgets = _shared_budgets(curves, spec, [generator])
     common = _shared_budgets(curves, spec, _sampling(curves, spec))
     for name in sampled_generators(curves, spec):
         common = common & _shared_budgets(curves, spec, [name]) or common
-    return max(common) if max(common) in own else max(own)
+    return max(common) if max(common) in budgets else max(budgets)
 
 
 def largest_common_budget(curves: pd.DataFrame, spec: ReportSpec) -> int:
@@ -272,8 +272,8 @@ def _shared_budgets(curves: pd.DataFrame, spec: ReportSpec, generators: Sequence
 
 def levels(curves: pd.DataFrame, dataset: str) -> list[str]:
     """The difficulty levels of `dataset` in rising order; empty where its problems have none."""
-    found = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
-    return sorted(found, key=lambda level: (len(level), level))
+    names = set(curves.loc[(curves["dataset"] == dataset) & (curves["subset"] != "all"), "subset"])
+    return sorted(names, key=lambda level: (len(level), level))
 
 
 def check_curves(curves: pd.DataFrame, spec: ReportSpec, columns: Sequence[str]) -> None:

@@ -88,7 +88,7 @@ def table1(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
             if not line.empty:
                 enough = line[line["accuracy"] >= target["accuracy"]]
                 picked.append((strategy, int((enough if len(enough) else line.tail(1))["budget"].iloc[0])))
-        rows += [_table_row(curves, spec, policy, *one, one[0].short, cost) for one in picked]
+        rows += [_table_row(curves, spec, policy, *pick, pick[0].short, cost) for pick in picked]
     return pd.DataFrame(rows, columns=_table_columns(spec))
 
 
@@ -103,10 +103,10 @@ def table3(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     only = spec.model_copy(update={"datasets": spec.program_datasets})
     rows: list[dict[str, object]] = []
     tree = [name for name in spec.search_names if spec.searches[name] == "rebase"]
-    own = curves[curves["dataset"].isin(spec.program_datasets) & (curves["selector"] == "pass")]
+    oracle = curves[curves["dataset"].isin(spec.program_datasets) & (curves["selector"] == "pass")]
     for policy in spec.policies:
-        here = own[(own["policy"] == policy) & (own["subset"] == "all")]
-        for budget in sorted({int(one) for one in here.loc[here["generator"].isin(tree), "budget"]}):
+        lines = oracle[(oracle["policy"] == policy) & (oracle["subset"] == "all")]
+        for budget in sorted({int(value) for value in lines.loc[lines["generator"].isin(tree), "budget"]}):
             for name in [*(name for name in spec.generators if name not in spec.searches), *tree]:
                 row = _table_row(curves, only, policy, Strategy(name, "pass"), budget, name, cost)
                 if row:

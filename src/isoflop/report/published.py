@@ -49,8 +49,8 @@ def read_published(name: str, table: pd.DataFrame) -> pd.DataFrame:
     unknown = ~rows["selector"].isin(known)
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
-        found = rows["selector"].iloc[row]
-        raise UserError(f"{name}, row {row + 1}: selector {found!r} is not one of {', '.join(known)}")
+        name_given = rows["selector"].iloc[row]
+        raise UserError(f"{name}, row {row + 1}: selector {name_given!r} is not one of {', '.join(known)}")
     rows["accuracy"] /= 100.0
     rows.insert(0, "source", PurePath(name).stem)
     return rows
@@ -66,8 +66,8 @@ def compare(curves: pd.DataFrame, spec: ReportSpec, published: pd.DataFrame) -> 
     records = [
         {name: published[name].iloc[row] for name in ("source", *COLUMNS)} for row in range(len(published))
     ]
-    found = [_compared(curves, spec, spec.published, row) for row in records]
-    return pd.DataFrame(found, columns=[*_NAMES, *_NUMBERS, "note"])
+    rows = [_compared(curves, spec, spec.published, row) for row in records]
+    return pd.DataFrame(rows, columns=[*_NAMES, *_NUMBERS, "note"])
 
 
 def _compared(
@@ -97,11 +97,11 @@ def _compared(
     line = curve(curves, dataset, policy, strategy)
     if line.empty:
         return known | {"note": f"{strategy.short} was not measured for {policy} on {dataset}"}
-    here = line[line["budget"] == samples]
-    if here.empty:
+    at_budget = line[line["budget"] == samples]
+    if at_budget.empty:
         budgets = ", ".join(str(budget) for budget in line["budget"])
         return known | {"note": f"measured at {budgets} samples only"}
-    point, value = here.iloc[0], float(row["accuracy"])
+    point, value = at_budget.iloc[0], float(row["accuracy"])
     flops = float(point["flops_wu2024"])
     return known | {
         "accuracy": float(point["accuracy"]),
@@ -172,7 +172,7 @@ def published_html(compared: pd.DataFrame) -> HtmlTable:
     rows = []
     for cells, (_, row) in zip(_cells(compared), compared.iterrows(), strict=True):
         apart = not row["note"] and (row["difference_low"] > 0 or row["difference_high"] < 0)
-        rows.append([Cell(text, bold=bool(apart) and place == 7) for place, text in enumerate(cells)])
+        rows.append([Cell(text, bold=bool(apart) and column == 7) for column, text in enumerate(cells)])
     note = (
         "Measured minus published accuracy at the same number of samples. A published number comes without "
         "an interval and is taken as exact, so this one holds the chance in the measurement alone: bold "

@@ -30,8 +30,9 @@ class PoolCounts:
     `unfinished`: cut off at the token limit, or left by a search; NaN where nobody knows, as for imported
     files that do not say. `finished_no_answer`: without a recognised answer and not known to be unfinished.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
-    whether that rests on an estimate. `problems`: with any candidates. `published`: how the files' own grades
-    compare with ours; None where they have none.
+    whether that rests on an estimate. `thinking_tokens`: how many of them are thoughts, mean; NaN where that
+    was not counted for every candidate. `problems`: with any candidates. `published`: how the files' own
+    grades compare with ours; None where they have none.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class PoolCounts:
     too_long: float
     tokens: float
     tokens_estimated: bool
+    thinking_tokens: float = math.nan
     problems: int = 0
     published: "PublishedGrades | None" = None
 
@@ -78,13 +80,15 @@ def counted(
     too_long: int,
     tokens_estimated: bool,
     imported: bool = False,
+    thinking: NDArray[np.float64] | None = None,
     problems: int = 0,
     published: PublishedGrades | None = None,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
-    Where an `imported` pool marks no candidate as unfinished, its files did not say; nor what was answered
-    where they call solutions right without an answer.
+    `thinking`: how many of each candidate's tokens are thoughts, NaN where nobody counted. Where an
+    `imported` pool marks no candidate as unfinished, its files did not say; nor what was answered where they
+    call solutions right without an answer.
     """
     unknown = imported and bool(finished.all())
     unanswered = published is not None and published.answers_unknown > 0
@@ -97,6 +101,7 @@ def counted(
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
+        thinking_tokens=math.nan if thinking is None else float(thinking.mean()),
         problems=problems,
         published=published,
     )
@@ -120,6 +125,7 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 **{name: getattr(pool, name) for name in (*_KEYS, "candidates")},
                 **{name: _text(getattr(pool, name), "{:.6f}", "") for name in _SHARES},
                 "tokens": f"{pool.tokens:.6g}",
+                "thinking_tokens": _text(pool.thinking_tokens, "{:.6g}", ""),
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
                 **{f"published_{name}": _lower(getattr(pool.published, name, "")) for name in graded},
             }
@@ -144,20 +150,20 @@ def _lower(value: object) -> str:
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
     """What accuracies on a data set do not tell, where it is about more than `WORTH_TELLING` of a pool."""
-    own = [pool for pool in pools if pool.dataset == dataset]
-    if unrecognised := _told(own, "finished_no_answer"):
+    of_dataset = [pool for pool in pools if pool.dataset == dataset]
+    if unrecognised := _told(of_dataset, "finished_no_answer"):
         yield (
             f"Solutions that end without a recognised answer: {unrecognised}. They count as wrong, and "
             "nobody can tell from the accuracy whether the model or the extraction failed."
         )
-    if unfinished := _told(own, "unfinished"):
+    if unfinished := _told(of_dataset, "unfinished"):
         yield (
             f"Unfinished solutions, cut off at the token limit or left by a search: {unfinished}. They count "
             "as wrong unless they had stated their answer."
         )
-    if too_long := _told(own, "too_long"):
+    if too_long := _told(of_dataset, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
-    yield from _published_sentences(own)
+    yield from _published_sentences(of_dataset)
 
 
 def _published_sentences(pools: Sequence[PoolCounts]) -> Iterator[str]:
@@ -194,6 +200,8 @@ def _told(pools: Sequence[PoolCounts], name: str) -> str:
 def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
     """A row per pool; the name of the only data set is in no column."""
     several = len({pool.dataset for pool in pools}) > 1
+    # A column for models that think.
+    thinking = any(pool.thinking_tokens > 0 for pool in pools)
     rows = []
     for pool in pools:
         cells = [Cell(pool.dataset)] * several
@@ -202,10 +210,11 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
             share = getattr(pool, name)
             cells.append(Cell(_text(100 * share, "{:.1f}%", "–"), bold=share > WORTH_TELLING))
         cells.append(Cell(f"{pool.tokens:.0f}"))
+        cells += [Cell(_text(pool.thinking_tokens, "{:.0f}", "–"))] * thinking
         rows.append(cells)
     header = [
         *["Data"] * several, "Model", "Generator", "Solutions", "No answer", "Unfinished", "Ended, no answer",
-        "Too long", "Tokens",
+        "Too long", "Tokens", *["Thinking"] * thinking,
     ]  # fmt: skip
     estimated = ", estimated" * any(pool.tokens_estimated for pool in pools)
     note = (
@@ -213,7 +222,8 @@ def counts_table(pools: Sequence[PoolCounts]) -> HtmlTable:
         "can tell from the accuracy whether the model or the extraction failed. Unfinished: cut off at the "
         f"token limit, or left by a search. Too long: for the verifier. Bold: more than {WORTH_TELLING:.0%}. "
         f"Tokens: generated for a solution, mean{estimated}. "
-        "–: imported files do not say."
+        + "Thinking: how many of them are thoughts, mean. " * thinking
+        + ("–: not known." if thinking else "–: imported files do not say.")
     )
     return HtmlTable("How solutions end", note, header, rows, text_columns=2 + several)
 

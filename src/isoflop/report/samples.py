@@ -70,10 +70,10 @@ def choose_samples(pools: Sequence[Pool], step_aggregation: str) -> list[Sample]
         for pool in pools:
             if pool.prompt in used or not pool.correct:
                 continue
-            found = choose(pool, pool.scores(step_aggregation))
-            if found:
+            chosen = choose(pool, pool.scores(step_aggregation))
+            if chosen:
                 used.add(pool.prompt)
-                samples += found
+                samples += chosen
                 break
     return samples
 

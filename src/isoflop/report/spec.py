@@ -115,11 +115,11 @@ def judgements(verifiers: Sequence[str], outcome: Collection[str], step_aggregat
 
 def family_members(policies: Sequence[str], families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The policies of every family in their order; those without a family share one, `all`."""
-    found: dict[str, tuple[str, ...]] = {}
+    members: dict[str, tuple[str, ...]] = {}
     for policy in policies:
         family = families.get(policy, SHARED_FAMILY)
-        found[family] = (*found.get(family, ()), policy)
-    return found
+        members[family] = (*members.get(family, ()), policy)
+    return members
 
 
 class Headline(BaseModel):

@@ -6,7 +6,7 @@ from isoflop._lazy import face
 
 if TYPE_CHECKING:
     from isoflop.search.driver import Driver, Task, Usage
-    from isoflop.search.registry import new_tree, nominal_samples, start
+    from isoflop.search.registry import SearchKind, new_tree, nominal_samples, search_kind, start
     from isoflop.search.revisions import Chain, write_chains
     from isoflop.search.tree import Limits, Node, Step, Tree
 
@@ -15,12 +15,14 @@ __all__ = [
     "Driver",
     "Limits",
     "Node",
+    "SearchKind",
     "Step",
     "Task",
     "Tree",
     "Usage",
     "new_tree",
     "nominal_samples",
+    "search_kind",
     "start",
     "write_chains",
 ]

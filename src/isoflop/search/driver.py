@@ -19,9 +19,10 @@ from isoflop.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Texts:
-    """What the models are told: prompts with the problem filled in, what ends a step, the temperature.
+    """What the models are told: prompts with the problem filled in, what ends a step, how tokens are drawn.
 
-    `tag`: what the policy writes after every step; it goes on from it, and the verifier does not see it.
+    `tag`: what the policy writes after every step; it goes on from it, and the verifier does not see it. The
+    rest is as in a GenerationRequest.
     """
 
     policy_prompt: str
@@ -29,6 +30,10 @@ class Texts:
     separator: str
     temperature: float
     tag: str | None = None
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass
@@ -176,6 +181,10 @@ class Driver:
             written=written,
             separator=None if isinstance(question, Grow) and question.whole else texts.separator,
             steps=steps,
+            top_p=texts.top_p,
+            top_k=texts.top_k,
+            min_p=texts.min_p,
+            stop=texts.stop,
         )
 
     def _written(self, asked: _Asked, completion: Completion) -> list[GenerationRequest]:

@@ -1,10 +1,53 @@
-"""A search from its entry in the config, and what it counts as."""
+"""What a kind of search is, and how one is looked up by its name in the config.
 
-from isoflop.config.generators import Beam, Dvts, Lookahead, Mcts, Rebase, TreeSearch
-from isoflop.search.beam import beam_search
-from isoflop.search.mcts import mcts
-from isoflop.search.rebase import rebase
+A search is one object in a module of its own in `isoflop.search.algorithms`, or one that an entry point of
+the group `isoflop.searches` refers to. The config is built from these modules, so they import nothing that
+has a config or a specification in it: `isoflop.config.base`, `isoflop.config.generators` and
+`isoflop.search.tree` are enough.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from isoflop.config.generators import TreeSearch
+from isoflop.errors import UserError
+from isoflop.registries import SEARCHES, EntryKind
 from isoflop.search.tree import Limits, Search, Tree
+
+_Entry = TypeVar("_Entry", bound=TreeSearch)
+
+
+def _the_budget(entry: TreeSearch, budget: int) -> int:
+    return budget
+
+
+def _few(entry: TreeSearch) -> tuple[int, ...]:
+    return (2, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchKind(EntryKind, Generic[_Entry]):
+    """A kind of search.
+
+    `entry`: its keys in the config, a TreeSearch. `start`: the search that an entry describes, at a budget,
+    on an empty tree; forecasts play it too. `nominal_samples`: how many samples a budget counts as, the
+    budget unless said otherwise. `rehearsed_at`: budgets of a rehearsal, which the entry must allow; 2 and 4
+    unless said otherwise.
+    """
+
+    entry: type[_Entry]
+    start: Callable[[_Entry, int, Tree], Search]
+    nominal_samples: Callable[[_Entry, int], int] = _the_budget
+    rehearsed_at: Callable[[_Entry], tuple[int, ...]] = _few
+
+
+def search_kind(name: str) -> SearchKind[Any]:
+    """A kind of search by its name. Raises UserError for an unknown one, or one that cannot search."""
+    found = SEARCHES[name]
+    if not isinstance(found, SearchKind):
+        raise UserError(f"search {name!r}: has only keys; make it an isoflop.search.registry.SearchKind")
+    return found
 
 
 def new_tree(entry: TreeSearch) -> Tree:
@@ -14,22 +57,9 @@ def new_tree(entry: TreeSearch) -> Tree:
 
 def start(entry: TreeSearch, budget: int, tree: Tree) -> Search:
     """The search that `entry` describes, at one budget, on an empty tree."""
-    match entry:
-        case Rebase():
-            return rebase(tree, budget, entry.balance_temperature, entry.allocation, entry.iterations)
-        case Beam():
-            return beam_search(tree, budget, entry.width(budget))
-        case Dvts():
-            return beam_search(tree, budget, entry.width(budget), groups=budget // entry.width(budget))
-        case Lookahead():
-            return beam_search(tree, budget, entry.width(budget), lookahead=entry.lookahead_steps)
-        case Mcts():
-            first = entry.root_children or max(1, budget // 8)
-            return mcts(tree, budget, first, entry.children, entry.exploration)
-        case _:
-            raise TypeError(f"{type(entry).__name__} is no search")
+    return search_kind(entry.kind).start(entry, budget, tree)
 
 
 def nominal_samples(entry: TreeSearch, budget: int) -> int:
     """How many samples a budget counts as: N, but N (k + 1) for lookahead search (Snell et al. 2024)."""
-    return budget * (entry.lookahead_steps + 1) if isinstance(entry, Lookahead) else budget
+    return search_kind(entry.kind).nominal_samples(entry, budget)

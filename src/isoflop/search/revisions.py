@@ -64,6 +64,5 @@ def _next_request(prompt: str, writing: ChainWriting, chain: Chain) -> Generatio
         prompt=prompt.format(problem=with_attempts(writing, chain.problem, attempts, writing.history)),
         seed=derive_seed("revise", *chain.key, len(attempts)),
         max_tokens=writing.max_tokens,
-        temperature=writing.temperature,
-        top_p=writing.top_p,
+        **writing.drawing(),
     )

@@ -7,11 +7,12 @@ from isoflop._lazy import face
 if TYPE_CHECKING:
     from isoflop.selection.accuracy import accuracy_at_k, credits_at_k
     from isoflop.selection.aggregation import aggregate_steps
+    from isoflop.selection.ballots import Ballot, make_ballot
     from isoflop.selection.best_of_k import best_of_k, pass_at_k
     from isoflop.selection.kinds import BestScore, Vote
     from isoflop.selection.registry import Selector, selector
     from isoflop.selection.samples import SamplePool
-    from isoflop.selection.voting import Ballot, make_ballot, vote_credits
+    from isoflop.selection.voting import vote_credits
 
 __all__ = [
     "Ballot",

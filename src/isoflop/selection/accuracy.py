@@ -27,8 +27,19 @@ def accuracy_at_k(
 ) -> Floats:
     """The accuracy of picking one answer of k, expected over all subsets of k answers of every pool.
 
-    The mean over problems of `credits_at_k`, which says what the arguments are: [budgets].
-    Raises ValueError as that does.
+    Parameters
+    ----------
+    answers, correct, scores, budgets, selector, seed
+        As `credits_at_k` takes them.
+
+    Returns
+    -------
+    Accuracies in [0, 1], [budgets]: the means over problems of `credits_at_k`.
+
+    Raises
+    ------
+    ValueError
+        As `credits_at_k` does.
     """
     credits = credits_at_k(answers, correct, scores, budgets=budgets, selector=selector, seed=seed)
     accuracy: Floats = credits.mean(axis=0)
@@ -46,15 +57,40 @@ def credits_at_k(
 ) -> Floats:
     """The expected credit of picking one answer of k on every problem, over all subsets of its pool.
 
-    `answers`: of every problem its pool, [problems][candidates], all pools of one size; equal answers vote
-    together, None is no answer. `correct`: whether each is right, [problems, candidates]. `scores`: a
-    verifier's, [problems, candidates], for `weighted` and `best_of_n`. `budgets`: rising, each at most the
-    size of a pool. Returns [problems, budgets].
+    Parameters
+    ----------
+    answers
+        Of every problem its pool, [problems][candidates], all pools of one size; equal answers vote together,
+        None is no answer.
+    correct
+        Whether each answer is right, [problems, candidates].
+    scores
+        A verifier's, [problems, candidates], for `weighted` and `best_of_n`.
+    budgets
+        Numbers of answers k, rising, each at most the size of a pool.
+    selector
+        How one of k answers is picked: `majority`, `weighted`, `best_of_n`, or `pass`, the oracle.
+    seed
+        Of the random subsets, where there are any.
 
-    Exact, but for weighted votes of large pools: those are a mean over random subsets (of `seed`), many
-    enough that the standard error of the mean over problems is below 0.0008.
-    Raises ValueError for arrays that do not fit together, budgets that do not fit the pools, scores that are
-    missing, or answers that are the same but not both right.
+    Returns
+    -------
+    Credits in [0, 1], [problems, budgets].
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, budgets that do not fit the pools, scores that are missing, an
+        unknown selector, or answers that are the same but not both right.
+
+    Notes
+    -----
+    Exact, but for weighted votes of large pools: those are a mean over random subsets, many enough that the
+    standard error of the mean over problems is below 0.0008.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, section 3. doi:10.48550/arXiv.2408.00724
     """
     right = np.asarray(correct, dtype=np.bool_)
     if (

@@ -19,10 +19,18 @@ from isoflop.registries import STEP_AGGREGATIONS, Registered
 
 
 class StepScoreArrays(NamedTuple):
-    """The step scores of all candidates: `scores`, flat and finite, [steps of all candidates].
+    """The step scores of all candidates.
 
-    `starts`, `counts`: where a candidate's scores start, and how many there are, at least one, [candidates].
-    `pool_sizes`: candidates per problem, in order, [problems].
+    Attributes
+    ----------
+    scores
+        Flat and finite, [steps of all candidates].
+    starts
+        Where a candidate's scores start, [candidates].
+    counts
+        How many scores a candidate has, at least one, [candidates].
+    pool_sizes
+        Candidates per problem, in order, [problems].
     """
 
     scores: Floats
@@ -35,8 +43,12 @@ class StepScoreArrays(NamedTuple):
 class StepAggregation(Registered):
     """How step scores become a solution's score.
 
-    `combine`: to one score per candidate, [candidates]; only order and ratios within a pool matter.
-    `at_least_zero`: whether it has no meaning for negative scores.
+    Attributes
+    ----------
+    combine
+        To one score per candidate, [candidates]; only order and ratios within a pool matter.
+    at_least_zero
+        Whether it has no meaning for negative scores.
     """
 
     combine: Callable[[StepScoreArrays], Floats]
@@ -44,7 +56,18 @@ class StepAggregation(Registered):
 
 
 def step_aggregation(name: str) -> StepAggregation:
-    """A step aggregation by name. Raises UserError for an unknown one, or one that cannot compute."""
+    """A step aggregation by name.
+
+    Parameters
+    ----------
+    name
+        Of the registry `isoflop.registries.STEP_AGGREGATIONS`.
+
+    Raises
+    ------
+    UserError
+        For an unknown one, or one that cannot compute.
+    """
     found = STEP_AGGREGATIONS[name]
     if not isinstance(found, StepAggregation):
         raise UserError(
@@ -59,11 +82,30 @@ def aggregate_steps(
 ) -> Floats:
     """One score per candidate.
 
-    `step_scores`: flat, shape [steps of all candidates]. `step_counts`: steps per candidate, shape
-    [candidates]. `pool_sizes`: candidates per problem, in order, shape [problems]. `aggregation`: a name.
+    Parameters
+    ----------
+    step_scores
+        Flat, [steps of all candidates].
+    step_counts
+        Steps per candidate, at least one, [candidates].
+    pool_sizes
+        Candidates per problem, in order, [problems].
+    aggregation
+        The name of a step aggregation: `last`, `min`, `product`, `mean`, or another that is registered.
 
-    Raises UserError for a candidate without steps, counts that do not add up, a score that is not finite,
-    a negative score where the aggregation takes none, or an unknown aggregation.
+    Returns
+    -------
+    Scores, [candidates]; only their order and ratios within a pool matter.
+
+    Raises
+    ------
+    UserError
+        For a candidate without steps, counts that do not add up, a score that is not finite, a negative score
+        where the aggregation takes none, or an unknown aggregation.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, section 3. doi:10.48550/arXiv.2408.00724
     """
     chosen = step_aggregation(aggregation)
     counts = np.asarray(step_counts, dtype=np.int64)

@@ -21,8 +21,22 @@ TIE = 1e-12
 def missing_probability(pool: int, budgets: tuple[int, ...]) -> Floats:
     """C(a, k) / C(pool, k) for every a: the chance that a k-subset lies within a given `a` candidates.
 
-    Returns shape [budgets, pool + 1], by the second index a = 0 ... pool. Read-only, for it is shared.
-    Raises ValueError for a budget outside 1 ... pool.
+    Parameters
+    ----------
+    pool
+        Number of candidates n.
+    budgets
+        Sizes of subsets k.
+
+    Returns
+    -------
+    Probabilities, [budgets, pool + 1], by the second index a = 0 ... pool. Read-only, for the array is
+    shared.
+
+    Raises
+    ------
+    ValueError
+        For a budget outside 1 ... pool.
     """
     if min(budgets) < 1 or max(budgets) > pool:
         raise ValueError(f"budgets {budgets} do not fit a pool of {pool} candidates")
@@ -37,10 +51,32 @@ def missing_probability(pool: int, budgets: tuple[int, ...]) -> Floats:
 
 
 def pass_at_k(correct: Bools, budgets: Sequence[int]) -> Floats:
-    """pass@k: the share of k-subsets with at least one correct candidate, 1 - C(n - c, k) / C(n, k).
+    """pass@k: the share of k-subsets with at least one correct candidate.
 
-    `correct`: shape [candidates] of one problem. Returns shape [budgets].
-    Raises ValueError for a budget outside 1 ... n.
+    Parameters
+    ----------
+    correct
+        Whether each candidate of one problem is right, [candidates].
+    budgets
+        Sizes of subsets k.
+
+    Returns
+    -------
+    Shares in [0, 1], [budgets].
+
+    Raises
+    ------
+    ValueError
+        For a budget outside 1 ... n.
+
+    Notes
+    -----
+    1 - C(n - c, k) / C(n, k) for c correct candidates of n.
+
+    References
+    ----------
+    Chen et al. 2021, Evaluating Large Language Models Trained on Code, Equation 1.
+    doi:10.48550/arXiv.2107.03374
     """
     table = missing_probability(correct.size, tuple(budgets))
     result: Floats = 1.0 - table[:, correct.size - int(np.count_nonzero(correct))]
@@ -80,9 +116,29 @@ def coverage_of_counts(samples: Ints, correct: Ints, budgets: Sequence[int]) -> 
 def best_of_k(scores: Floats, credit: NDArray[np.generic], budgets: Sequence[int]) -> Floats:
     """Best-of-k: the expected credit of the highest-scored candidate of a random k-subset.
 
-    `scores`, `credit` (correctness): shape [candidates] of one problem. Returns shape [budgets].
-    Candidates tied at the top share: a tied group contributes the mean correctness of its members, which by
-    symmetry is that of the members in the subset. Raises ValueError for a budget outside 1 ... n.
+    Parameters
+    ----------
+    scores
+        Of the candidates of one problem, [candidates].
+    credit
+        Their correctness, [candidates].
+    budgets
+        Sizes of subsets k.
+
+    Returns
+    -------
+    Credits in [0, 1], [budgets].
+
+    Raises
+    ------
+    ValueError
+        For a budget outside 1 ... n.
+
+    Notes
+    -----
+    sum_g (C(e_g, k) - C(s_g, k)) / C(n, k) credit_g over groups g of equal scores, from low to high, with s_g
+    candidates below a group and e_g up to its end. Candidates tied at the top share: a tied group contributes
+    the mean correctness of its members, which by symmetry is that of the members in the subset.
     """
     # The second key makes rounding independent of sample order within a tied group.
     order = np.lexsort((credit, scores))

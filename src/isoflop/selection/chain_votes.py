@@ -17,30 +17,34 @@ from math import comb, prod
 import numpy as np
 
 from isoflop.arrays import Bools, Floats, Ints
+from isoflop.selection.ballots import Ballot, make_ballot, subset_credits
 from isoflop.selection.best_of_k import TIE
 from isoflop.selection.registry import Chains
-from isoflop.selection.voting import (
-    MOST_SUBSETS,
-    Ballot,
-    all_subsets,
-    make_ballot,
-    random_orders,
-    subset_credits,
-    vote_credits,
-)
+from isoflop.selection.voting import MOST_SUBSETS, all_subsets, random_orders, vote_credits
 from isoflop.strategy import NO_ANSWER
 
 # Class, correctness and score of what stands for a chain.
 _Representative = tuple[int, bool, float]
 # Ways of breaking ties within chains that are all looked at; beyond, they are drawn with the chains.
 MOST_WAYS = 64
-# Draws evaluated together.
+# Draws evaluated together: bounds memory.
 _CHUNK = 512
 
 
 def best_of_chains(chains: Chains) -> tuple[Floats, Floats]:
-    """The highest score of each chain and the mean correctness of what has it, each [P].
+    """The highest score of each chain, and the correctness of what has it.
 
+    Parameters
+    ----------
+    chains
+        P chains of one problem, with scores.
+
+    Returns
+    -------
+    Highest scores, and mean correctness of the answers that have them, each [P].
+
+    Notes
+    -----
     What has no score is below all others and not right.
     """
     assert chains.scores is not None
@@ -56,7 +60,32 @@ def best_of_chains(chains: Chains) -> tuple[Floats, Floats]:
 def hierarchical_vote(
     chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """A vote within every chain, then one of the chains' representatives: credits and errors, [parallel]."""
+    """A vote within every chain, then one of the chains' representatives.
+
+    Parameters
+    ----------
+    chains
+        P chains of one problem, with scores.
+    parallel
+        Numbers of chains, rising within P.
+    draws
+        Random subsets where all cannot be listed.
+    rng
+        Where they come from.
+
+    Returns
+    -------
+    Credits and their standard errors, each [parallel]; the error is 0 where the credit is exact.
+
+    Notes
+    -----
+    Within each chain best-of-n weighted; the chain is represented by its highest-scored solution with the
+    answer that wins. Then best-of-n weighted over the representatives.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 6. doi:10.48550/arXiv.2408.03314
+    """
     options = [_representatives(chains, index) for index in range(len(chains.correct))]
     ways = prod(len(option) for option in options)
     if ways > MOST_WAYS:
@@ -127,7 +156,27 @@ def _representatives(chains: Chains, index: int) -> list[_Representative]:
 def pooled_majority(
     chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Majority over all answers of P chains: credits and standard errors, [parallel]."""
+    """Majority over all answers of P chains.
+
+    Parameters
+    ----------
+    chains
+        Of one problem.
+    parallel
+        Numbers of chains, rising within P.
+    draws
+        Random subsets where all cannot be listed.
+    rng
+        Where they come from.
+
+    Returns
+    -------
+    Credits and their standard errors, each [parallel]; the error is 0 where the credit is exact.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally, section 6. doi:10.48550/arXiv.2408.03314
+    """
     count, length = chains.answer_class.shape
     if length == 1:
         ballot = make_ballot(chains.answer_class[:, 0], chains.correct[:, 0])

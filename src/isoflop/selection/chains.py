@@ -18,7 +18,15 @@ from isoflop.strategy import Picking
 
 @dataclass(frozen=True)
 class ChainPool:
-    """The chains of one length of all problems: `rows`, those of their candidates, [problems, P, S]."""
+    """The chains of one length of all problems.
+
+    Attributes
+    ----------
+    samples
+        All candidates, with what they took.
+    rows
+        Those of the chains' candidates, [problems, P, S].
+    """
 
     samples: SamplePool
     rows: Ints
@@ -31,9 +39,19 @@ class ChainPool:
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
         """Credits of every picking, [budgets, problems], in the order of isoflop.selection.pool.groups.
 
-        Budgets are numbers of answers, multiples of the chains' length. At length 1 every credit is that of
-        plain sampling. Raises UserError for a budget that the chains cannot make up, or scores that cannot
-        vote.
+        Parameters
+        ----------
+        spec
+            Its budgets are numbers of answers, multiples of the chains' length.
+
+        Raises
+        ------
+        UserError
+            For a budget that the chains cannot make up, or scores that cannot vote.
+
+        Notes
+        -----
+        At length 1 every credit is that of plain sampling.
         """
         count = self.rows.shape[1]
         wrong = [n for n in spec.budgets if n % self.length or n > count * self.length]
@@ -49,7 +67,21 @@ class ChainPool:
         ]
 
     def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
-        """Expected cost of a random subset of chains by column, [budgets, problems]."""
+        """Expected cost of a random subset of chains.
+
+        Parameters
+        ----------
+        budgets
+            Numbers of answers, multiples of the chains' length.
+        verifier
+            Its name; "none" where none is used.
+        asked
+            Cost models beyond those of every study.
+
+        Returns
+        -------
+        By column, [budgets, problems].
+        """
         samples = self.samples
         read = samples.verifiers.get(verifier)
         return revision_costs(budgets, self.rows, samples.prompt, samples.policy, read, asked)
@@ -80,10 +112,27 @@ def arrange_chains(
     position: Sequence[int | None],
     length: int,
 ) -> Ints:
-    """The rows of the first `length` answers of the chains that have as many, [problems, P, length].
+    """The rows of the first answers of the chains that are long enough.
 
-    `sizes`: candidates per problem. `chain`, `position` in it (from 1): of each candidate. Raises UserError
-    for candidates that are no chains, incomplete ones, and problems with different numbers of chains.
+    Parameters
+    ----------
+    problem_ids
+        [problems].
+    sizes
+        Candidates per problem, [problems].
+    chain, position
+        Of each candidate its chain, and its position there (from 1), [candidates].
+    length
+        How many answers of each chain.
+
+    Returns
+    -------
+    Rows of candidates, [problems, P, length].
+
+    Raises
+    ------
+    UserError
+        For candidates that are no chains, incomplete ones, and problems with different numbers of chains.
     """
     rows: list[list[list[int]]] = []
     start = 0

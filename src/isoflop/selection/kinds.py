@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.arrays import Floats
+from isoflop.selection.ballots import Ballot, limit_bounds, make_ballot, whole_pool_vote
 from isoflop.selection.best_of_k import best_of_k
 from isoflop.selection.chain_votes import best_of_chains, hierarchical_vote
 from isoflop.selection.registry import Answers, Chains, Limit, Selector
-from isoflop.selection.voting import Ballot, limit_bounds, make_ballot, vote_credits, whole_pool_vote
+from isoflop.selection.voting import vote_credits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class BestScore(Selector):
     def over_chains(
         self, chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
-        """The highest score of any chain."""
+        """See `Selector`: the highest score of any chain."""
         scores, credit = best_of_chains(chains)
         return best_of_k(scores, credit, parallel), np.zeros(len(parallel))
 
@@ -42,7 +43,13 @@ def _best(pool: Answers, budgets: Sequence[int]) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class Vote(Selector):
-    """The answer with the largest sum of weights, which are the scores; ties share."""
+    """The answer with the largest sum of weights, which are the scores; ties share.
+
+    Attributes
+    ----------
+    votes
+        Always true.
+    """
 
     votes: bool = True
 
@@ -59,11 +66,11 @@ class Vote(Selector):
     def over_chains(
         self, chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
-        """A vote within every chain, then one of the chains (Snell et al. 2024)."""
+        """See `Selector`: a vote within every chain, then one of the chains (Snell et al. 2024)."""
         return hierarchical_vote(chains, parallel, draws, rng)
 
     def limit(self, pool: Answers) -> Limit:
-        """The vote of the whole pool, and what it may be where the pool leaves it open."""
+        """See `Selector`: the vote of the whole pool, and what it may be where the pool leaves it open."""
         ballot = _ballot(pool)
         return Limit(whole_pool_vote(ballot), *limit_bounds(ballot))
 

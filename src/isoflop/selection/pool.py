@@ -23,15 +23,34 @@ POLICY = NONE
 class SelectSpec(BaseModel):
     """All that decides the select stage's table, next to the tables it reads.
 
-    `verifiers`: names, in the order of the score tables on the command line; `outcome_verifiers`: those of
-    them that score whole solutions, for which the only step aggregation is `last`. `generator_kind`: for
-    greedy, which has one candidate, budgets, selectors and step aggregations have no effect; of a published
-    search, every budget has solutions of its own. `length`: of the
-    chains of revisions that are picked from. `costs`: cost models beyond those of every study; `terms`: what
-    they charge the policy (under POLICY) and verifiers by, by name. `halves`: the pool tells difficulty, so
-    each of its halves is measured too, while the other tells. `code`: digest of the stage's import closure;
-    `plugins`: of the files that define selectors, step aggregations and cost models of other packages, by
-    name.
+    Attributes
+    ----------
+    budgets
+        Numbers of answers to pick from, rising.
+    selectors, step_aggregations
+        Names, in the order of the table.
+    verifiers
+        Names, in the order of the score tables on the command line.
+    outcome_verifiers
+        Those of them that score whole solutions, for which the only step aggregation is `last`.
+    costs
+        Cost models beyond those of every study.
+    terms
+        What they charge the policy (under POLICY) and verifiers by, by name.
+    seed
+        The experiment's.
+    generator_kind
+        For greedy, which has one candidate, budgets, selectors and step aggregations have no effect; of a
+        published search, every budget has solutions of its own.
+    length
+        Of the chains of revisions that are picked from.
+    halves
+        The pool tells difficulty, so each of its halves is measured too, while the other tells.
+    code
+        Digest of the stage's import closure.
+    plugins
+        Digests of the files that define selectors, step aggregations and cost models of other packages, by
+        name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +96,13 @@ class SelectSpec(BaseModel):
         return self
 
     def aggregations(self, verifier: str) -> tuple[str, ...]:
-        """How a verifier's step scores become a solution's score."""
+        """How a verifier's step scores become a solution's score.
+
+        Parameters
+        ----------
+        verifier
+            Its name.
+        """
         return ("last",) if verifier in self.outcome_verifiers else self.step_aggregations
 
 
@@ -85,9 +110,19 @@ class SelectSpec(BaseModel):
 class Candidates:
     """The graded candidates of all problems, problem by problem.
 
-    `problem_ids`: [problems]; `sizes`: candidates per problem, [problems]; `answer_class` and `correct`:
-    [candidates]. `confidence`: mean log-probability of a candidate's tokens, [candidates], nan where it has
-    none; None where no selector reads it.
+    Attributes
+    ----------
+    problem_ids
+        [problems].
+    sizes
+        Candidates per problem, [problems].
+    answer_class
+        Numbers of equivalent answers of a problem, `NO_ANSWER` where there is none, [candidates].
+    correct
+        [candidates].
+    confidence
+        Mean log-probability of a candidate's tokens, [candidates], nan where it has none; None where no
+        selector reads it.
     """
 
     problem_ids: Sequence[str]
@@ -99,9 +134,14 @@ class Candidates:
 
 @dataclass(frozen=True)
 class StepScores:
-    """One verifier's scores: flat [scores of all candidates], and scores per candidate [candidates].
+    """One verifier's scores of all candidates.
 
-    A candidate with none was too long for the verifier.
+    Attributes
+    ----------
+    scores
+        Flat, [scores of all candidates].
+    counts
+        Scores per candidate, [candidates]; a candidate with none was too long for the verifier.
     """
 
     scores: Floats
@@ -110,10 +150,18 @@ class StepScores:
 
 @dataclass(frozen=True)
 class PickingCredits:
-    """Expected credit of one way of picking; `credit` and `standard_error` have shape [budgets, problems].
+    """Expected credit of one way of picking.
 
-    `budgets` has `LIMIT` last where the limit k -> infinity is estimated; `limit_bounds` [2, problems] then
-    holds what its credit may be between, for all the pool says.
+    Attributes
+    ----------
+    picking
+        Verifier, selector and step aggregation.
+    budgets
+        `LIMIT` is last where the limit k -> infinity is estimated.
+    credit, standard_error
+        [budgets, problems]; the error is 0 where the credit is exact.
+    limit_bounds
+        What the credit of the limit may be between, for all the pool says, [2, problems]; None without limit.
     """
 
     picking: Picking
@@ -127,16 +175,35 @@ class Pool(Protocol):
     """All candidates of one generator on one data set, whatever it is: samples, searches or chains."""
 
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
-        """Credits of every way of picking that `spec` asks for, each [budgets, problems].
+        """Credits of every way of picking that is asked for, each [budgets, problems].
 
-        Raises UserError for budgets that the pool is too small for, and for scores that cannot be aggregated
-        or vote.
+        Parameters
+        ----------
+        spec
+            What is asked for.
+
+        Raises
+        ------
+        UserError
+            For budgets that the pool is too small for, and for scores that cannot be aggregated or vote.
         """
         ...
 
     def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
-        """Expected costs by column, [budgets, problems]. `verifier`: "none" where none is used. `asked`: cost
-        models beyond those of every study.
+        """Expected costs.
+
+        Parameters
+        ----------
+        budgets
+            Numbers of answers.
+        verifier
+            Its name; "none" where none is used.
+        asked
+            Cost models beyond those of every study.
+
+        Returns
+        -------
+        By column, [budgets, problems].
         """
         ...
 
@@ -145,7 +212,14 @@ class Pool(Protocol):
 class Group:
     """Ways of picking that share a selector and a verifier, and with them every random draw.
 
-    `weights`: what the selector reads, by picking: [candidates], nan where there is none, or None.
+    Attributes
+    ----------
+    selector
+        What they share.
+    pickings
+        The ways of picking, which differ in the step aggregation.
+    weights
+        What the selector reads, by picking: [candidates], nan where there is none, or None.
     """
 
     selector: Selector
@@ -154,10 +228,25 @@ class Group:
 
 
 def groups(candidates: Candidates, scores: Mapping[str, StepScores], spec: SelectSpec) -> Iterator[Group]:
-    """All that `spec` asks for, without a verifier first, as `spec.selectors` has them; then by verifier,
-    selector, step aggregation.
+    """All ways of picking that are asked for.
 
-    Raises UserError for scores that cannot be aggregated or vote, and missing log-probabilities.
+    Parameters
+    ----------
+    candidates
+        Of all problems.
+    scores
+        Of every verifier, by its name.
+    spec
+        What is asked for.
+
+    Yields
+    ------
+    Without a verifier first, in the order of `spec.selectors`; then by verifier, selector, step aggregation.
+
+    Raises
+    ------
+    UserError
+        For scores that cannot be aggregated or vote, and missing log-probabilities.
     """
     selectors = [selector(name) for name in spec.selectors]
     for chosen in selectors:
@@ -204,9 +293,25 @@ def _check_weights(weights: Iterable[Floats], verifier: str, name: str) -> None:
 
 
 def solution_scores(sizes: Ints, steps: StepScores, aggregation: str) -> Floats:
-    """One score per candidate, [candidates]; nan where there is none.
+    """One score per candidate, by one verifier.
 
-    `sizes`: candidates per problem. Raises UserError for scores that cannot be aggregated.
+    Parameters
+    ----------
+    sizes
+        Candidates per problem, [problems].
+    steps
+        The verifier's scores of their steps.
+    aggregation
+        The name of a step aggregation.
+
+    Returns
+    -------
+    Scores, [candidates]; nan where there is none.
+
+    Raises
+    ------
+    UserError
+        For scores that cannot be aggregated.
     """
     scored = steps.counts > 0
     problem = np.repeat(np.arange(sizes.size), sizes)

@@ -23,9 +23,24 @@ def published_search(
 ) -> TreePool:
     """The searches that solutions are of, as a pool of trees.
 
-    `searches`: problem, budget and run of every solution, [solutions], problem by problem. The first verifier
-    is the one that guided the search; without any, nothing is read by one. Raises UserError unless every
-    problem has every budget and run.
+    Parameters
+    ----------
+    samples
+        All solutions, problem by problem. The first verifier is the one that guided the search; without any,
+        nothing is read by one.
+    finished
+        Whether the model ended the solution itself, [solutions].
+    searches
+        Problem, budget and run of every solution, [solutions].
+    budgets
+        Of the searches, rising.
+    source
+        What messages call the solutions.
+
+    Raises
+    ------
+    UserError
+        A problem lacks a budget or a run.
     """
     candidates = samples.candidates
     of_search, runs = arranged(searches, candidates.problem_ids, budgets, source)

@@ -18,10 +18,16 @@ from isoflop.strategy import NO_ANSWER
 
 
 class Answers(NamedTuple):
-    """One problem's candidates as a selector sees them, each [candidates].
+    """One problem's candidates as a selector sees them.
 
-    `answer_class`: number of the answer, `NO_ANSWER` where there is none. `scores`: what the selector reads,
-    all finite; None where it reads nothing.
+    Attributes
+    ----------
+    answer_class
+        Number of the answer, `NO_ANSWER` where there is none, [candidates].
+    correct
+        Whether it is right, [candidates].
+    scores
+        What the selector reads, all finite, [candidates]; None where it reads nothing.
     """
 
     answer_class: Ints
@@ -30,7 +36,18 @@ class Answers(NamedTuple):
 
     @classmethod
     def scored(cls, answer_class: Ints, correct: Bools, scores: Floats | None, *, votes: bool) -> Self:
-        """What has no score (nan) takes no part, and is no answer. All arrays [candidates]."""
+        """Candidates of which some have no score: those take no part, and are no answer.
+
+        Parameters
+        ----------
+        answer_class, correct
+            As the fields, [candidates].
+        scores
+            What the selector reads, [candidates]; nan where there is none, None where it reads nothing.
+        votes
+            Whether scores are weights of votes: then what is missing weighs nothing, else it is below all
+            others.
+        """
         if scores is None:
             return cls(answer_class, correct, None)
         missing = np.isnan(scores)
@@ -47,9 +64,16 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class Chains:
-    """The answers of P chains of revisions of length S to one problem, each [P, S].
+    """The answers of P chains of revisions of length S to one problem.
 
-    `scores`: what the selector reads, nan where there is none; None where it reads nothing.
+    Attributes
+    ----------
+    answer_class
+        Number of the answer, `NO_ANSWER` where there is none, [P, S].
+    correct
+        Whether it is right, [P, S].
+    scores
+        What the selector reads, nan where there is none, [P, S]; None where it reads nothing.
     """
 
     answer_class: Ints
@@ -58,7 +82,15 @@ class Chains:
 
 
 class Limit(NamedTuple):
-    """The credit at infinitely many samples, and its bounds where the pool leaves it open."""
+    """What infinitely many samples would give, as far as a pool tells.
+
+    Attributes
+    ----------
+    credit
+        Of infinitely many samples, in [0, 1].
+    low, high
+        Its bounds where the pool leaves it open.
+    """
 
     credit: float
     low: float
@@ -74,42 +106,106 @@ class Selector(SelectorTraits, ABC):
     """
 
     def weights(self, scores: Floats) -> Floats:
-        """What scores count: [candidates], nan where there is none. As they are, unless overridden."""
+        """What scores count; as they are, unless overridden.
+
+        Parameters
+        ----------
+        scores
+            What the selector reads, [candidates]; nan where there is none.
+
+        Returns
+        -------
+        Weights, [candidates]; nan where there is none.
+        """
         return scores
 
     @abstractmethod
     def over_samples(
         self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
-        """Credits over all subsets of one problem's candidates, and their standard errors.
+        """Credits over all subsets of one problem's candidates.
 
-        `pools`: the same candidates, under each of several scores. `budgets` rise within their number.
-        `draws`: subsets to draw where there is no closed form. Both results are [pools, budgets].
+        Parameters
+        ----------
+        pools
+            The same candidates, under each of several scores.
+        budgets
+            Sizes of subsets, rising within their number.
+        draws
+            Subsets to draw where there is no closed form.
+        rng
+            Where all that is drawn comes from.
+
+        Returns
+        -------
+        Credits and their standard errors, each [pools, budgets].
         """
 
     @abstractmethod
     def over_pool(self, pool: Answers) -> float:
-        """Credit of the whole pool, such as the finished solutions of a search: at least one candidate."""
+        """Credit of a whole pool, such as the finished solutions of a search.
+
+        Parameters
+        ----------
+        pool
+            At least one candidate.
+
+        Returns
+        -------
+        A credit in [0, 1].
+        """
 
     @abstractmethod
     def over_chains(
         self, chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
-        """Credits over all subsets of chains, and their standard errors, each [parallel].
+        """Credits over all subsets of one problem's chains.
 
-        `parallel`: numbers of chains, which rise within P.
+        Parameters
+        ----------
+        chains
+            P chains of length S.
+        parallel
+            Numbers of chains, rising within P.
+        draws
+            Subsets to draw where there is no closed form.
+        rng
+            Where all that is drawn comes from.
+
+        Returns
+        -------
+        Credits and their standard errors, each [parallel].
         """
 
     def limit(self, pool: Answers) -> Limit:
         """Credit of infinitely many samples, as far as the pool tells; asked of selectors that vote.
 
-        Raises UserError where a selector that votes does not say it.
+        Parameters
+        ----------
+        pool
+            All candidates of one problem.
+
+        Raises
+        ------
+        UserError
+            Where a selector that votes does not say it.
         """
         raise UserError(f"selector {self.name!r} votes and has no limit; give it one, or set votes to False")
 
 
 def selector(name: str) -> Selector:
-    """A selector by name. Raises UserError for an unknown one, or one that cannot compute."""
+    """A selector by name.
+
+    Parameters
+    ----------
+    name
+        Of the registry `isoflop.registries.SELECTORS`.
+
+    Raises
+    ------
+    UserError
+        For an unknown one, or one that cannot compute.
+    """
     found = SELECTORS[name]
     if not isinstance(found, Selector):
         raise UserError(

@@ -24,8 +24,18 @@ from isoflop.strategy import LIMIT, NONE, Picking
 class SamplePool:
     """The samples of all problems, with what they took.
 
-    `scores`, `verifiers`: step scores and work of every verifier, by name. `prompt`: prompt tokens,
-    [candidates]. `limits`: whether selectors that vote are asked for their limit.
+    Attributes
+    ----------
+    candidates
+        Graded, of all problems.
+    scores, verifiers
+        Step scores and work of every verifier, by name.
+    prompt
+        Prompt tokens, [candidates].
+    policy
+        Its work on all candidates.
+    limits
+        Whether selectors that vote are asked for their limit.
     """
 
     candidates: Candidates
@@ -38,9 +48,21 @@ class SamplePool:
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
         """Credits of every picking, [budgets, problems], in the order of isoflop.selection.pool.groups.
 
+        Parameters
+        ----------
+        spec
+            What is asked for.
+
+        Raises
+        ------
+        UserError
+            For a pool smaller than the largest budget, a greedy pool of more than one candidate, or scores
+            that cannot be aggregated or vote.
+
+        Notes
+        -----
         Each problem's Monte Carlo depends on `spec.seed` and its identifier, not on the order of problems or
-        samples. Raises UserError for a pool smaller than the largest budget, a greedy pool of more than one
-        candidate, or scores that cannot be aggregated or vote.
+        samples.
         """
         if spec.generator_kind == "greedy":
             return [_greedy(self.candidates)]
@@ -49,12 +71,32 @@ class SamplePool:
         return [credits for group in asked for credits in self._group_credits(group, spec)]
 
     def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
-        """Expected cost of a random k-subset by column, [budgets, problems]."""
+        """Expected cost of a random k-subset.
+
+        Parameters
+        ----------
+        budgets
+            Numbers of samples k.
+        verifier
+            Its name; "none" where none is used.
+        asked
+            Cost models beyond those of every study.
+
+        Returns
+        -------
+        By column, [budgets, problems].
+        """
         read = self.verifiers.get(verifier)
         return expected_costs(budgets, self.candidates.sizes, self.prompt, self.policy, read, asked)
 
     def part(self, rows: Bools) -> "SamplePool":
-        """The pool of some candidates, [candidates], at least one of each problem; seconds go by tokens."""
+        """The pool of some candidates; seconds go by tokens.
+
+        Parameters
+        ----------
+        rows
+            Which candidates, [candidates], at least one of each problem.
+        """
 
         def share(usage: Usage) -> Usage:
             taken = float(usage.tokens[rows].sum()) / max(float(usage.tokens.sum()), 1.0)

@@ -23,9 +23,22 @@ from isoflop.strategy import Picking
 class TreePool:
     """The graded solutions of all searches: problem by problem, budget by budget, run by run.
 
-    `candidates.sizes`: solutions per search, [problems * budgets * runs]; `candidates.problem_ids`:
-    [problems]. `scores`: of the verifier that guided the search, by its name. `finished`: [solutions].
-    `usage`: columns of USAGE, each [problems, budgets, runs].
+    Attributes
+    ----------
+    candidates
+        Its `sizes` are solutions per search, [problems * budgets * runs]; its `problem_ids` [problems].
+    scores
+        Of the verifier that guided the search, by its name.
+    finished
+        Whether a solution was ended, [solutions].
+    budgets
+        The searches' own.
+    runs
+        How often each search was run.
+    usage
+        Columns of USAGE, each [problems, budgets, runs].
+    policy, verifier
+        Shapes of the models, for prices.
     """
 
     candidates: Candidates
@@ -40,7 +53,15 @@ class TreePool:
     def credits(self, spec: SelectSpec) -> list[PickingCredits]:
         """Credits of every picking, exact: [budgets, problems], means over runs, by `spec.selectors`.
 
-        Raises UserError for scores that cannot be aggregated or vote.
+        Parameters
+        ----------
+        spec
+            What is asked for.
+
+        Raises
+        ------
+        UserError
+            For scores that cannot be aggregated or vote.
         """
         ordered = sorted(
             groups(self.candidates, self.scores, spec),
@@ -53,10 +74,20 @@ class TreePool:
         ]
 
     def costs(self, budgets: Sequence[int], verifier: str, asked: Sequence[str] = ()) -> dict[str, Floats]:
-        """Cost of the searches by column, [budgets, problems], means over runs.
+        """Cost of the searches.
 
-        `budgets` are the searches' own, and the verifier's reading belongs to the search, whatever picks the
-        answer.
+        Parameters
+        ----------
+        budgets
+            The searches' own.
+        verifier
+            Has no effect: the verifier's reading belongs to the search, whatever picks the answer.
+        asked
+            Cost models beyond those of every study.
+
+        Returns
+        -------
+        By column, [budgets, problems], means over runs.
         """
         return search_costs(self.usage, self.policy, self.verifier, asked)
 
@@ -84,9 +115,27 @@ class TreePool:
 def arranged(
     keys: Sequence[tuple[str, int, int]], problem_ids: Sequence[str], budgets: Sequence[int], source: str
 ) -> tuple[Ints, int]:
-    """The index of each (problem, budget, run) in problem-major order, and how many runs there are.
+    """The index of each (problem, budget, run) in problem-major order.
 
-    Raises UserError unless every problem has every budget and run.
+    Parameters
+    ----------
+    keys
+        Problem, budget and run (from 0) of each search.
+    problem_ids
+        [problems].
+    budgets
+        All budgets.
+    source
+        What errors name: the file.
+
+    Returns
+    -------
+    Indices, [searches], and how many runs there are.
+
+    Raises
+    ------
+    UserError
+        Unless every problem has every budget and run.
     """
     runs = 1 + max((run for *_, run in keys), default=-1)
     problems = {name: index for index, name in enumerate(problem_ids)}

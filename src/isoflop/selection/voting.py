@@ -1,32 +1,21 @@
 """Majority and weighted voting at budget k: the expectation over all k-subsets of a pool of n candidates.
 
-Rules, the same everywhere: every voter adds its weight (1 for majority, its verifier score for weighted
-voting) to its class of equivalent answers; a candidate without an answer does not vote; classes tied at the
-top share the credit; a subset without a vote has credit 0. A class's credit is the mean correctness of its
-members.
-
 Majority is exact (`majority_exact`; pools beyond a thousand candidates are sampled). Weighted voting is exact
 where there is a closed form or few subsets, else a Monte Carlo over random k-subsets with its standard
-error (`vote_credits`). Pools are brought into a canonical order
-first, so no result depends on the order of samples or the numbering of classes, to the last bit.
-
-The limit k -> infinity (Wu et al. 2024, Theorems 1 and 2) is the answer of largest probability (majority) or
-of largest probability times reward (weighted). Its plug-in estimate from the pool is the vote of the whole
-pool; where the pool leaves the vote open, `limit_bounds` says so.
+error (`vote_credits`). What one vote is: `isoflop.selection.ballots`.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from isoflop.arrays import Bools, Floats, Ints
-from isoflop.selection.best_of_k import TIE, best_of_k, missing_probability
-from isoflop.strategy import NO_ANSWER
+from isoflop.arrays import Floats, Ints
+from isoflop.selection.ballots import Ballot, subset_credits, whole_pool_vote
+from isoflop.selection.best_of_k import best_of_k, missing_probability
 
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
 MOST_SUBSETS = 4096
@@ -35,90 +24,6 @@ _MOST_OPERATIONS = 4e8
 _LARGEST_EXACT_POOL = 1000
 # Draws evaluated together: their sums by class stay in the processor's cache.
 _CHUNK = 512
-# Whether a vote is open is judged by this many pools, and below this share either way.
-_POOLS = 400
-_OPEN = 0.025
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """A pool in canonical order.
-
-    `label`: shape [candidates], 0 for no vote, else the class 1 ... m. `weight`: shape [candidates], at least
-    0. `class_credit`: shape [m + 1], rising from class 1 to m; entry 0 is 0. `losing`: how many of the
-    classes have no credit; they come first.
-    """
-
-    label: Ints
-    weight: Floats
-    class_credit: Floats
-    losing: int
-
-    @property
-    def size(self) -> int:
-        """Candidates in the pool."""
-        return self.label.size
-
-    @property
-    def classes(self) -> int:
-        """Distinct answers in the pool."""
-        return self.class_credit.size - 1
-
-
-def make_ballot(answer_class: Ints, correct: Bools, weight: Floats | None = None) -> Ballot:
-    """The pool of one problem in canonical order, for weighted voting or (without `weight`) for majority.
-
-    All arrays have shape [candidates]. Candidates are sorted by the credit, size and weights of their class,
-    then by their own weight: what is left to chance are candidates and classes that are interchangeable.
-    Raises ValueError for a negative or non-finite weight, a class below -1, or a correct non-answer.
-    """
-    weights = np.ones(answer_class.size) if weight is None else weight + 0.0
-    if not np.all(np.isfinite(weights) & (weights >= 0)):
-        raise ValueError("weights of votes must be finite and at least 0")
-    votes = answer_class != NO_ANSWER
-    if np.any(answer_class < NO_ANSWER) or np.any(correct & ~votes):
-        raise ValueError("answer classes start at 0; -1 is no answer, which is never correct")
-    order = np.lexsort((weights, answer_class))
-    order = order[np.count_nonzero(~votes) :]
-    labels, ranked, right = answer_class[order], weights[order], correct[order]
-    starts = np.flatnonzero(np.diff(labels, prepend=NO_ANSWER))
-    sizes = np.diff(starts, append=labels.size)
-    credits = np.add.reduceat(right.astype(np.float64), starts) / sizes if starts.size else np.zeros(0)
-    keyed = sorted(
-        (credit, size, ranked[start : start + size].tobytes(), start)
-        for credit, size, start in zip(credits.tolist(), sizes.tolist(), starts.tolist(), strict=True)
-    )
-    without = answer_class.size - labels.size
-    class_sizes = [without, *(size for _, size, _, _ in keyed)]
-    class_credit = np.array([0.0, *(credit for credit, _, _, _ in keyed)])
-    return Ballot(
-        label=np.repeat(np.arange(len(class_sizes)), class_sizes),
-        weight=np.concatenate([np.zeros(without), *(ranked[at : at + size] for _, size, _, at in keyed)]),
-        class_credit=class_credit,
-        losing=int(np.count_nonzero(class_credit[1:] == 0)),
-    )
-
-
-def whole_pool_vote(ballot: Ballot) -> float:
-    """Credit of the vote of the whole pool: budget n, and the estimate of the limit k -> infinity."""
-    everyone = np.arange(ballot.size)[:, None]
-    return float(subset_credits(ballot, everyone, (ballot.size,))[0, 0])
-
-
-def limit_bounds(ballot: Ballot) -> tuple[float, float]:
-    """The limit k -> infinity if every vote that the pool leaves open goes wrong, and if it goes right.
-
-    A vote is open if pools drawn anew from this one, with replacement, are sometimes right and sometimes
-    not: right in more than 2.5% and in less than 97.5% of them. Returns two credits, each 0 or 1.
-    """
-    right = float(subset_credits(ballot, _resamples(ballot.size), (ballot.size,)).mean())
-    return float(right >= 1.0 - _OPEN), float(right > _OPEN)
-
-
-@lru_cache(maxsize=8)
-def _resamples(size: int) -> Ints:
-    """Candidates of 400 pools of `size` drawn anew from such a pool, [size, pools]; always the same ones."""
-    return np.random.default_rng(size).integers(0, size, size=(size, _POOLS))
 
 
 def vote_credits(
@@ -126,10 +31,31 @@ def vote_credits(
 ) -> tuple[Floats, Floats]:
     """Voting at each budget, for ballots of one pool that differ in their weights (all equal: majority).
 
-    Returns credit and standard error, each of shape [ballots, budgets]; the error is 0 where the credit is
-    exact. Elsewhere `draws` (at least 2) random subsets come from `rng`, shared by the ballots, so
-    that comparisons between them are paired. Raises ValueError for budgets that do not rise or
-    lie outside 1 ... n.
+    Parameters
+    ----------
+    ballots
+        Of one problem's pool of n candidates.
+    budgets
+        Numbers of candidates k, rising within 1 ... n.
+    draws
+        Random subsets where the credit has no closed form, at least 2.
+    rng
+        Where they come from; the ballots share them, so that comparisons between them are paired.
+
+    Returns
+    -------
+    Credits and their standard errors, each [ballots, budgets]; the error is 0 where the credit is exact.
+
+    Raises
+    ------
+    ValueError
+        For budgets that do not rise or lie outside 1 ... n.
+
+    References
+    ----------
+    Wang et al. 2023, Self-Consistency Improves Chain of Thought Reasoning in Language Models.
+    doi:10.48550/arXiv.2203.11171
+    Wu et al. 2024, Inference Scaling Laws, section 3. doi:10.48550/arXiv.2408.00724
     """
     rising = all(low < high for low, high in pairwise(budgets))
     if not rising or budgets[0] < 1 or budgets[-1] > ballots[0].size:
@@ -151,14 +77,89 @@ def vote_credits(
 def draws_needed(problem_count: int, standard_error: float = 0.0008) -> int:
     """Monte Carlo subsets per problem that hold the error of the mean over problems below `standard_error`.
 
-    Worst case: the credit of a subset is a fair coin on every problem.
+    Parameters
+    ----------
+    problem_count
+        Problems that the mean is over.
+    standard_error
+        Of the mean, as a fraction.
+
+    Returns
+    -------
+    A number of subsets, at least 256.
+
+    Notes
+    -----
+    0.25 / (standard_error^2 problem_count): in the worst case the credit of a subset is a fair coin on every
+    problem.
     """
     return max(256, math.ceil(0.25 / (standard_error**2 * problem_count)))
 
 
-def majority_exact(ballot: Ballot, budgets: Sequence[int]) -> Floats:
-    """Majority voting, exact for all budgets at once; returns shape [budgets].
+def _exact(ballot: Ballot, budgets: Sequence[int]) -> dict[int, float]:
+    """The budgets at which the vote is known exactly, with its credit there."""
+    pool = ballot.size
+    if ballot.losing == ballot.classes:
+        return dict.fromkeys(budgets, 0.0)
+    voters = int(np.count_nonzero(ballot.label))
+    if ballot.classes == 1:
+        nobody = missing_probability(pool, tuple(budgets))[:, pool - voters]
+        return dict(zip(budgets, (float(ballot.class_credit[1]) * (1.0 - nobody)).tolist(), strict=True))
+    weights = ballot.weight[pool - voters :]
+    if weights.min() == weights.max() > 0 and _operations(ballot, max(budgets)) <= _MOST_OPERATIONS:
+        return dict(zip(budgets, majority_exact(ballot, budgets).tolist(), strict=True))
+    known: dict[int, float] = {}
+    # One or two candidates: the heavier vote decides, as in best-of-k; who has no vote comes last.
+    small = [budget for budget in budgets if budget <= 2]
+    if small:
+        heaviest = np.where(ballot.label > 0, ballot.weight, -1.0)
+        known.update(
+            zip(small, best_of_k(heaviest, ballot.class_credit[ballot.label], small).tolist(), strict=True)
+        )
+    for budget in budgets:
+        if budget == pool:
+            known[budget] = whole_pool_vote(ballot)
+        elif budget not in known and math.comb(pool, budget) <= MOST_SUBSETS:
+            known[budget] = float(subset_credits(ballot, all_subsets(pool, budget), (budget,)).mean())
+    return known
 
+
+def _monte_carlo(
+    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Mean credit over random subsets and its standard error, shape [ballots, budgets].
+
+    One random order of the pool serves all budgets and ballots: its first k candidates are a uniform
+    k-subset for every k. `budgets` must rise.
+    """
+    total, squares = np.zeros((2, len(ballots), len(budgets)))
+    for start in range(0, draws, _CHUNK):
+        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), rng)
+        for row, ballot in enumerate(ballots):
+            credits = subset_credits(ballot, drawn, budgets)
+            total[row] += credits.sum(axis=1)
+            squares[row] += (credits**2).sum(axis=1)
+    mean = total / draws
+    variance = np.maximum(squares / draws - mean**2, 0.0) * draws / (draws - 1)
+    return mean, np.sqrt(variance / draws)
+
+
+def majority_exact(ballot: Ballot, budgets: Sequence[int]) -> Floats:
+    """Majority voting, exact for all budgets at once.
+
+    Parameters
+    ----------
+    ballot
+        Of one problem's pool of n candidates, with equal weights.
+    budgets
+        Numbers of candidates k, in 1 ... n.
+
+    Returns
+    -------
+    Credits in [0, 1], [budgets].
+
+    Notes
+    -----
     Of all k-subsets, those where class i has v votes, t others have v too and none has more are counted by
     the coefficient of x^(k-v) y^t in
 
@@ -207,6 +208,14 @@ def _outvoted(others: Ints, rest: int, votes: int, degree: int, binomials: Float
     return result
 
 
+def _operations(ballot: Ballot, top: int) -> float:
+    """Bound on the multiply-adds of `majority_exact`; infinite where its numbers would overflow."""
+    if ballot.size > _LARGEST_EXACT_POOL:
+        return math.inf
+    counts = np.bincount(ballot.label, minlength=ballot.classes + 1)[1:]
+    return float(np.minimum.outer(counts[ballot.losing :], counts).sum()) * float(top + 1) ** 2
+
+
 @lru_cache(maxsize=8)
 def _binomials(size: int, top: int) -> Floats:
     """C(a, k) for a = 0 ... size and k = 0 ... top, shape [size + 1, top + 1]."""
@@ -231,45 +240,21 @@ def _unit_quadrature(degree: int) -> tuple[Floats, Floats]:
             return nodes, weights
 
 
-def _operations(ballot: Ballot, top: int) -> float:
-    """Bound on the multiply-adds of `majority_exact`; infinite where its numbers would overflow."""
-    if ballot.size > _LARGEST_EXACT_POOL:
-        return math.inf
-    counts = np.bincount(ballot.label, minlength=ballot.classes + 1)[1:]
-    return float(np.minimum.outer(counts[ballot.losing :], counts).sum()) * float(top + 1) ** 2
-
-
-def _exact(ballot: Ballot, budgets: Sequence[int]) -> dict[int, float]:
-    """The budgets at which the vote is known exactly, with its credit there."""
-    pool = ballot.size
-    if ballot.losing == ballot.classes:
-        return dict.fromkeys(budgets, 0.0)
-    voters = int(np.count_nonzero(ballot.label))
-    if ballot.classes == 1:
-        nobody = missing_probability(pool, tuple(budgets))[:, pool - voters]
-        return dict(zip(budgets, (float(ballot.class_credit[1]) * (1.0 - nobody)).tolist(), strict=True))
-    weights = ballot.weight[pool - voters :]
-    if weights.min() == weights.max() > 0 and _operations(ballot, max(budgets)) <= _MOST_OPERATIONS:
-        return dict(zip(budgets, majority_exact(ballot, budgets).tolist(), strict=True))
-    known: dict[int, float] = {}
-    # One or two candidates: the heavier vote decides, as in best-of-k; who has no vote comes last.
-    small = [budget for budget in budgets if budget <= 2]
-    if small:
-        heaviest = np.where(ballot.label > 0, ballot.weight, -1.0)
-        known.update(
-            zip(small, best_of_k(heaviest, ballot.class_credit[ballot.label], small).tolist(), strict=True)
-        )
-    for budget in budgets:
-        if budget == pool:
-            known[budget] = whole_pool_vote(ballot)
-        elif budget not in known and math.comb(pool, budget) <= MOST_SUBSETS:
-            known[budget] = float(subset_credits(ballot, all_subsets(pool, budget), (budget,)).mean())
-    return known
-
-
 @lru_cache(maxsize=16)
 def all_subsets(pool: int, budget: int) -> Ints:
-    """Every subset of `budget` of `pool` candidates, shape [budget, subsets]."""
+    """Every subset of some size.
+
+    Parameters
+    ----------
+    pool
+        Number of candidates n.
+    budget
+        Candidates in a subset.
+
+    Returns
+    -------
+    Candidates from 0, [budget, subsets].
+    """
     masks = np.zeros((1, pool), dtype=bool)
     for chosen in range(budget):
         # Extend each subset by every candidate after its last one.
@@ -281,28 +266,24 @@ def all_subsets(pool: int, budget: int) -> Ints:
     return np.nonzero(masks)[1].reshape(-1, budget).T.copy()
 
 
-def _monte_carlo(
-    ballots: Sequence[Ballot], budgets: Sequence[int], draws: int, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Mean credit over random subsets and its standard error, shape [ballots, budgets].
-
-    One random order of the pool serves all budgets and ballots: its first k candidates are a uniform
-    k-subset for every k. `budgets` must rise.
-    """
-    total, squares = np.zeros((2, len(ballots), len(budgets)))
-    for start in range(0, draws, _CHUNK):
-        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), rng)
-        for row, ballot in enumerate(ballots):
-            credits = subset_credits(ballot, drawn, budgets)
-            total[row] += credits.sum(axis=1)
-            squares[row] += (credits**2).sum(axis=1)
-    mean = total / draws
-    variance = np.maximum(squares / draws - mean**2, 0.0) * draws / (draws - 1)
-    return mean, np.sqrt(variance / draws)
-
-
 def random_orders(pool: int, length: int, draws: int, rng: np.random.Generator) -> Ints:
-    """The first `length` candidates of `draws` random orders of the pool, shape [length, draws]."""
+    """The first candidates of random orders of a pool.
+
+    Parameters
+    ----------
+    pool
+        Number of candidates n.
+    length
+        How many of each order are needed.
+    draws
+        Number of orders.
+    rng
+        Where they come from.
+
+    Returns
+    -------
+    Candidates from 0, [length, draws].
+    """
     # Fisher-Yates, one position of all draws at a time.
     remaining = pool - np.arange(length)[:, None]
     swaps = np.arange(length)[:, None] + (rng.random((length, draws)) * remaining).astype(np.int64)
@@ -312,47 +293,3 @@ def random_orders(pool: int, length: int, draws: int, rng: np.random.Generator) 
         orders[swaps[position], columns] = orders[position]
         orders[position] = taken
     return orders[:length]
-
-
-def subset_credits(ballot: Ballot, drawn: Ints, budgets: Sequence[int]) -> Floats:
-    """Credit of the vote among the first k drawn candidates, for each rising budget k and each draw.
-
-    `drawn`: candidates of the ballot, shape [at least the last budget, draws]. Returns shape
-    [budgets, draws].
-    """
-    draws = drawn.shape[1]
-    cells = (ballot.label * draws)[drawn] + np.arange(draws)
-    weights = ballot.weight[drawn]
-    sums, shape = np.zeros((ballot.classes + 1) * draws), (ballot.classes + 1, draws)
-    # A class whose voters all weigh 0 is still voted for: the smallest of floats tells it from no vote.
-    weightless = bool(np.any(ballot.weight[ballot.label > 0] == 0))
-    result, before = np.zeros((len(budgets), draws)), 0
-    for row, budget in enumerate(budgets):
-        sums += np.bincount(cells[before:budget].ravel(), weights[before:budget].ravel(), sums.size)
-        votes = sums
-        if weightless:
-            present = np.bincount(cells[:budget].ravel(), minlength=sums.size) > 0
-            votes = np.maximum(sums, present * np.nextafter(0.0, 1.0))
-        result[row] = _shared_credit(votes.reshape(shape)[1:], ballot)
-        before = budget
-    return result
-
-
-def _shared_credit(votes: Floats, ballot: Ballot) -> Floats:
-    """Mean credit of the classes tied at the top, shape [draws].
-
-    `votes`: sums by class, shape [classes, draws]; 0 for a class not drawn.
-    """
-    credit, losing = ballot.class_credit[1:], ballot.losing
-    result = np.zeros(votes.shape[1])
-    best = votes[losing:].max(axis=0, initial=0.0)
-    rival = votes[:losing].max(axis=0, initial=0.0)
-    close = (best >= rival * (1.0 - TIE)) & (best > 0)
-    if credit.size - losing == 1:
-        clear = best > rival * (1.0 + TIE)
-        result[clear] = credit[-1]
-        close &= ~clear
-    contested = votes[:, close]
-    tied = contested >= contested.max(axis=0, initial=0.0) * (1.0 - TIE)
-    result[close] = (credit[:, None] * tied).sum(axis=0) / tied.sum(axis=0)
-    return result

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_table, write_text
-from isoflop.fits.curves import Curve, FitSpec, Resampling, build_curves, common_problems, curves_csv
+from isoflop.fits.bootstrap import Resampling, common_problems
+from isoflop.fits.curves import Curve, FitSpec, build_curves, curves_csv
 from isoflop.fits.differences import differences_csv
 from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata, measured_schema
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     tables = [read_table(path, columns) for path in files.pools]
     frames = [table.to_pandas() for table in tables]
     if spec.common:
-        frames = common_problems(spec.inputs, frames)
+        frames = common_problems([about.dataset for about in spec.inputs], frames)
     for about, path, table, credits in zip(spec.inputs, files.pools, tables, frames, strict=True):
         policy = _policy(table, path)
         curves += build_curves(

@@ -85,9 +85,13 @@ def grade(
     problem_ids: list[str] = candidates.column("problem_id").to_pylist()
     texts = ("".join(untagged(steps, step_tag)) for steps in candidates.column("steps").to_pylist())
     finishes = candidates.column("finish").to_pylist()
+    counts = zip(candidates["tokens"].to_pylist(), candidates["thinking_tokens"].to_pylist(), strict=True)
     answers = [
-        None if finish == UNFINISHED else graders[0].extract(text, truncated=finish == "length")
-        for text, finish in zip(texts, finishes, strict=True)
+        None
+        # Where the prompt opened thoughts that never end, the text has no tag that tells.
+        if finish == UNFINISHED or (thinking and thinking == tokens)
+        else graders[0].extract(text, truncated=finish == "length")
+        for text, finish, (tokens, thinking) in zip(texts, finishes, counts, strict=True)
     ]
     by_problem: dict[str, list[str]] = {}
     for row, (problem, answer) in enumerate(zip(problem_ids, answers, strict=True)):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
+from isoflop.files import is_of, read_ledger, read_table, table_metadata, write_columns, write_text
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece, unfinished
 from isoflop.stages.shared.command import File, StageCommand
@@ -65,7 +65,7 @@ def _schema(part: str) -> pa.Schema:
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{part}: cannot be read as Parquet ({error}); delete it and run again") from error
     for schema in (CANDIDATES, SCORES, TREES):
-        if found.equals(schema):
+        if is_of(found, schema):
             return schema
     raise UserError(f"{part}: holds neither candidates nor scores nor trees; delete it and run again")
 

@@ -200,6 +200,7 @@ def _write(
         "source": [solution.place for *_, solution in rows],
         "budget": [solution.budget if searched else None for *_, solution in rows],
         "run": [solution.run if searched else None for *_, solution in rows],
+        "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
     schema = CANDIDATES
     if any(solution.correct is not None for *_, solution in rows):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.engines.candidates import completion_columns
+from isoflop.engines.candidates import completion_columns, thinking_total
 from isoflop.errors import run_main
-from isoflop.files import Problem, read_prompts
+from isoflop.files import Problem, read_prompts, with_later
 from isoflop.search.revisions import Chain, write_chains
 from isoflop.specs import ReviseSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
@@ -82,7 +82,9 @@ def main(arguments: Sequence[str]) -> None:
             }
 
         def finish(candidates: pa.Table, totals: Tally) -> None:
-            write_measured(files.out, files.ledger, candidates, CANDIDATES, totals, policy.shape)
+            candidates = with_later(candidates, CANDIDATES)
+            measured = totals | thinking_total(candidates)
+            write_measured(files.out, files.ledger, candidates, CANDIDATES, measured, policy.shape)
 
         return Started(work, finish)
 

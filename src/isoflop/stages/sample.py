@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from isoflop.config.generators import Sampling
-from isoflop.engines.candidates import completion_columns
+from isoflop.config.generators import Sampling, greedy
+from isoflop.engines.candidates import completion_columns, thinking_total
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import run_main
-from isoflop.files import Problem, read_prompts
+from isoflop.files import Problem, read_prompts, with_later
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
@@ -35,16 +35,15 @@ def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
     problem_id, text = problem
     generator = spec.generator
     if isinstance(generator, Sampling):
-        candidates, temperature, top_p = generator.samples, generator.temperature, generator.top_p
+        candidates, drawn = generator.samples, generator.drawing()
     else:
-        candidates, temperature, top_p = 1, 0.0, 1.0
+        candidates, drawn = 1, greedy(generator.stop)
     return [
         GenerationRequest(
             prompt=spec.policy.prompt.format(problem=text),
             seed=derive_seed("sample", spec.seed, problem_id, candidate),
             max_tokens=generator.max_tokens,
-            temperature=temperature,
-            top_p=top_p,
+            **drawn,
         )
         for candidate in range(candidates)
     ]
@@ -87,7 +86,9 @@ def main(arguments: Sequence[str]) -> None:
             }
 
         def finish(candidates: pa.Table, totals: Tally) -> None:
-            write_measured(files.out, files.ledger, candidates, CANDIDATES, totals, policy.shape)
+            candidates = with_later(candidates, CANDIDATES)
+            measured = totals | thinking_total(candidates)
+            write_measured(files.out, files.ledger, candidates, CANDIDATES, measured, policy.shape)
 
         return Started(work, finish)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from isoflop.config.verifiers import CausalOrm, Running
+from isoflop.config.generators import AttemptTexts
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.registry import ScoreRequest, StepScores
 from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError, run_main
@@ -29,7 +30,7 @@ _COMMAND = StageCommand(
 
 
 def requests_for(
-    verifier: Running, problem: str, candidates: Sequence[dict[str, Any]], step_tag: str | None = None
+    verifier: RunningVerifier, problem: str, candidates: Sequence[dict[str, Any]], step_tag: str | None = None
 ) -> list[ScoreRequest]:
     """One request per candidate of a problem, with the answers before it in its chain if they are shown.
 
@@ -39,9 +40,9 @@ def requests_for(
     requests = []
     for row in candidates:
         told, steps = problem, with_words(row["steps"], step_tag)
-        if isinstance(verifier, CausalOrm) and row["run"] is not None:
+        if isinstance(verifier, AttemptTexts) and row["run"] is not None:
             before = chains.setdefault(row["run"], [])
-            told = with_attempts(verifier, problem, before, verifier.history)
+            told = with_attempts(verifier, problem, before, verifier.shown_attempts)
             before.append("".join(steps))
         requests.append(ScoreRequest(verifier.prompt.format(problem=told), tuple(steps)))
     return requests

@@ -38,8 +38,8 @@ def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
         spec.policy.prompt.format(problem=text),
         spec.verifier.prompt.format(problem=text),
         spec.policy.step_separator,
-        generator.temperature,
-        spec.policy.step_tag,
+        tag=spec.policy.step_tag,
+        **generator.drawing(),
     )
     tasks = []
     for run in range(generator.runs):

@@ -1,6 +1,6 @@
 """How many times less compute one series needs than another, with its interval.
 
-What is to be reached is within a point of the baseline's best, in every bootstrap draw that draw's own: both
+What is to be reached is within a point of the baseline's best, in every bootstrap replicate its own: both
 curves are then told from where they first get there. Against the accuracy at the baseline's largest budget, a
 baseline that stopped gaining would save compute over itself; against the accuracy at a knee that is picked
 from the measurement, intervals miss the truth too often (docs/design/verdicts.md has both rates).
@@ -44,10 +44,10 @@ def times(value: float) -> str:
 
 
 def line(series: Series, cost: str, evidence: Evidence) -> Line:
-    """A series over the logarithm of its compute, with the draws of its accuracy.
+    """A series over the logarithm of its compute, with the replicates of its accuracy.
 
-    Where few problems differ, draws are too close to what was measured; they are spread as far as the widened
-    standard error says.
+    Where few problems differ, replicates are too close to what was measured; they are spread as far as the
+    widened standard error says.
     """
     draws = (evidence.drawn @ series.credits.T).T
     spread = draws[:, 1:].std(axis=1, keepdims=True)
@@ -57,7 +57,7 @@ def line(series: Series, cost: str, evidence: Evidence) -> Line:
 
 
 def _close(baseline: Line) -> Floats:
-    """The accuracy a point below a line's best, in every draw that draw's own, [1 + draws]."""
+    """The accuracy a point below a line's best, in every replicate its own, [1 + draws]."""
     target: Floats = baseline.draws.max(axis=0) - SHORT
     return target
 
@@ -86,11 +86,11 @@ def factor_saved(method: Series, baseline: Series, cost: str, evidence: Evidence
     """
     if method is baseline:
         return Factor(1.0, 1.0, 1.0)
-    own, other = line(method, cost, evidence), line(baseline, cost, evidence)
-    target = _close(other)
-    before, after = own.reached_between(target)
-    baseline_before, baseline_after = other.reached_between(target)
-    value = float(np.exp(saved_near_best(own, other)[0]))
+    method_line, baseline_line = line(method, cost, evidence), line(baseline, cost, evidence)
+    target = _close(baseline_line)
+    before, after = method_line.reached_between(target)
+    baseline_before, baseline_after = baseline_line.reached_between(target)
+    value = float(np.exp(saved_near_best(method_line, baseline_line)[0]))
     low, high = (
         percentile_interval(np.exp(edge)[1:], evidence.level)[side]
         for side, edge in enumerate((baseline_before - after, baseline_after - before))

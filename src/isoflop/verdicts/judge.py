@@ -1,4 +1,4 @@
-"""How a verdict is earned: parts with joint bootstrap draws, quantifiers, family-wise control.
+"""How a verdict is earned: parts with joint bootstrap replicates, quantifiers, family-wise control.
 
 A **part** is one statement about one policy, pair or rival: a statistic that speaks for the claim where it is
 positive, with bootstrap draws that are joint with those of all other parts (problems are drawn once for all).
@@ -12,7 +12,8 @@ A **statement** says which quantifier its parts have:
 - *there is*: supported if some part is above 0 under family-wise control; contradicted if every one is below.
 
 Family-wise control is a single-step max-T (Westfall and Young 1993): with probability `level` no interval of
-a statement's parts misses its truth. Parts share problems, so joint draws make it sharper than Bonferroni.
+a statement's parts misses its truth. Parts share problems, so joint replicates make it sharper than
+Bonferroni.
 
 A **claim** is the conjunction of its statements: supported if all are, and all could be tested;
 contradicted if some is and none is supported; mixed if some is supported and another contradicted, or one is
@@ -110,13 +111,15 @@ class ClaimJudged:
     statements: tuple[StatementJudged, ...]
 
 
-def judge_found(number: int, sentence: str, found: Found, evidence: Evidence, cost_model: str) -> ClaimJudged:
+def judge_found(
+    number: int, sentence: str, finding: Found, evidence: Evidence, cost_model: str
+) -> ClaimJudged:
     """The verdict on a paper's sentence by what was found of it on one data set."""
-    if isinstance(found, str):
-        found = Partly((), found)
-    elif not isinstance(found, Partly):
-        found = Partly(found, "")
-    statements, missing = found
+    if isinstance(finding, str):
+        finding = Partly((), finding)
+    elif not isinstance(finding, Partly):
+        finding = Partly(finding, "")
+    statements, missing = finding
     claim = Claim(number, sentence, evidence.dataset, cost_model, statements, missing)
     return judge(claim, evidence.count, evidence.level)
 
@@ -126,15 +129,15 @@ def judge(claim: Claim, problems: int, level: float) -> ClaimJudged:
     if not claim.statements:
         return ClaimJudged(claim, NOT_TESTED, ())
     stricter = 1.0 - (1.0 - level) / len(claim.statements)
-    judged = tuple(judge_statement(one, problems, level, stricter) for one in claim.statements)
-    found = {one.verdict for one in judged}
+    judged = tuple(judge_statement(statement, problems, level, stricter) for statement in claim.statements)
+    verdicts = {statement.verdict for statement in judged}
     verdict = UNDECIDED
-    if found == {SUPPORTED}:
+    if verdicts == {SUPPORTED}:
         # What was not tested may not hold.
         verdict = UNDECIDED if claim.missing else SUPPORTED
-    elif MIXED in found or {SUPPORTED, CONTRADICTED} <= found:
+    elif MIXED in verdicts or {SUPPORTED, CONTRADICTED} <= verdicts:
         verdict = MIXED
-    elif CONTRADICTED in found:
+    elif CONTRADICTED in verdicts:
         verdict = CONTRADICTED
     return ClaimJudged(claim, verdict, judged)
 
@@ -169,12 +172,12 @@ def _no_worse(part: Part, margin: float, level: float) -> bool:
 def _for_all(
     statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
 ) -> StatementJudged:
-    if any(one.verdict == CONTRADICTED for one in parts):
+    if any(part.verdict == CONTRADICTED for part in parts):
         return StatementJudged(statement, CONTRADICTED, tuple(parts), None, _count(parts, CONTRADICTED))
-    if all(one.verdict == SUPPORTED for one in parts):
+    if all(part.verdict == SUPPORTED for part in parts):
         return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
     # What is open is the worst of those that are not yet supported.
-    worst = min((one for one in parts if one.verdict != SUPPORTED), key=lambda one: one.part.value)
+    worst = min((part for part in parts if part.verdict != SUPPORTED), key=lambda part: part.part.value)
     return _open(statement, parts, None, worst, problems, statement.margin)
 
 
@@ -187,7 +190,7 @@ def _on_average(
     below = interval.high if against == level else primary.within(normal_width(against)).high
     side = _one_way(interval.low > _ROUNDING, below < -_ROUNDING and not statement.lower_bound)
     judged = PartJudged(primary, interval, side)
-    ways = {one.verdict for one in (*parts, judged)} - {UNDECIDED}
+    ways = {part.verdict for part in (*parts, judged)} - {UNDECIDED}
     if len(ways) == 2:
         decided = f"{_count(parts, SUPPORTED)} for it, {_count(parts, CONTRADICTED)} against it"
         return StatementJudged(statement, MIXED, tuple(parts), judged, decided)
@@ -199,13 +202,13 @@ def _on_average(
 def _there_is(
     statement: Statement, parts: list[PartJudged], problems: int, level: float, against: float
 ) -> StatementJudged:
-    found = [one.verdict for one in parts]
-    if SUPPORTED in found:
+    verdicts = [part.verdict for part in parts]
+    if SUPPORTED in verdicts:
         return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
-    if all(one.part.alone(level).high < -_ROUNDING for one in parts):
+    if all(part.part.alone(level).high < -_ROUNDING for part in parts):
         decided = f"{len(parts)} of {len(parts)}"
         return StatementJudged(statement, CONTRADICTED, tuple(parts), None, decided)
-    best = max(parts, key=lambda one: one.part.value)
+    best = max(parts, key=lambda part: part.part.value)
     return _open(statement, parts, None, best, problems, 0.0)
 
 
@@ -228,40 +231,40 @@ def _open(
     low, high = about.interval
     half, effect = (high - low) / 2, about.part.value + margin
     needed = problems_to_decide(problems, half, effect) if abs(effect) > _ROUNDING else None
-    ways = [one for one in parts if one.verdict != UNDECIDED]
+    ways = [part for part in parts if part.verdict != UNDECIDED]
     decided = f"{len(ways)} of {len(parts)}"
     return StatementJudged(statement, UNDECIDED, tuple(parts), primary, decided, half, needed)
 
 
 def _count(parts: Sequence[PartJudged], verdict: Verdict) -> str:
-    return f"{sum(one.verdict == verdict for one in parts)} of {len(parts)}"
+    return f"{sum(part.verdict == verdict for part in parts)} of {len(parts)}"
 
 
 def claims_csv(judged: Iterable[ClaimJudged], experiment: str) -> pd.DataFrame:
     """The claims as a table: a row per claim, then one per statement, then one per part."""
     rows = []
-    for found in judged:
-        claim = found.claim
+    for claim_judged in judged:
+        claim = claim_judged.claim
         head = [experiment, str(claim.number), claim.sentence, claim.dataset, claim.cost_model]
-        rows.append([*head, "claim", *[""] * 8, found.verdict, "", "", claim.missing])
-        for one in found.statements:
-            rows += [[*head, *row] for row in _statement_rows(one)]
+        rows.append([*head, "claim", *[""] * 8, claim_judged.verdict, "", "", claim.missing])
+        for statement in claim_judged.statements:
+            rows += [[*head, *row] for row in _statement_rows(statement)]
     return pd.DataFrame(rows, columns=list(CLAIMS_COLUMNS))
 
 
-def _statement_rows(one: StatementJudged) -> Iterable[list[str]]:
-    statement = one.statement
+def _statement_rows(judged: StatementJudged) -> Iterable[list[str]]:
+    statement = judged.statement
     named = [statement.text, statement.quantifier]
     note = "" if statement.margin == 0 else f"within a margin of {statement.margin:g}"
-    if one.half_width is not None:
-        note = "; ".join(part for part in (note, f"half-width {one.half_width:.3g}") if part)
-    end = [one.verdict, one.decided, "" if one.needed is None else str(one.needed), note]
-    if one.primary is None:
+    if judged.half_width is not None:
+        note = "; ".join(part for part in (note, f"half-width {judged.half_width:.3g}") if part)
+    end = [judged.verdict, judged.decided, "" if judged.needed is None else str(judged.needed), note]
+    if judged.primary is None:
         yield ["statement", *named, "", "", "", "", "", "", *end]
     else:
-        part, interval, _ = one.primary
+        part, interval, _ = judged.primary
         yield ["statement", *named, part.name, part.statistic, *_numbers(part, interval), "its own", *end]
-    for part, interval, verdict in one.parts:
+    for part, interval, verdict in judged.parts:
         numbers = _numbers(part, interval)
         yield ["part", *named, part.name, part.statistic, *numbers, "joint", verdict, "", "", part.note]
 

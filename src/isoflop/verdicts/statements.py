@@ -1,5 +1,5 @@
-"""Statements and their parts, which isoflop.verdicts.judge judges: statistics with joint bootstrap draws, and
-how wide their intervals are, each alone and all together.
+"""Statements and their parts, which isoflop.verdicts.judge judges: statistics with joint bootstrap
+replicates, and how wide their intervals are, each alone and all together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from isoflop.fits.bootstrap import Interval, known_interval, mean_difference_int
 from isoflop.fits.evidence import Evidence
 
 Quantifier = Literal["for all", "on average", "there is"]
-# A statistic about some of the problems needs as many: hardly a draw is then without any of them.
+# A statistic about some of the problems needs as many: hardly a replicate is then without any of them.
 FEWEST_PROBLEMS = 20
 
 
@@ -69,7 +69,7 @@ class Part:
     def within(self, critical: float) -> Interval:
         """The interval that follows from those of so many standard errors of its elements."""
         each = [element.within(critical) for element in self.elements]
-        return Interval(min(one.low for one in each), min(one.high for one in each))
+        return Interval(min(interval.low for interval in each), min(interval.high for interval in each))
 
 
 def mean_element(values: Floats, evidence: Evidence) -> Element:
@@ -117,8 +117,8 @@ def critical_value(elements: Sequence[Element], level: float) -> float:
 
     No fewer than a single one needs by the normal distribution.
     """
-    draws = np.array([one.draws for one in elements])
-    errors = np.array([one.error for one in elements])
+    draws = np.array([element.draws for element in elements])
+    errors = np.array([element.error for element in elements])
     deviations = np.abs(draws[:, 1:] - draws[:, :1]) / errors[:, None]
     joint = float(np.quantile(deviations.max(axis=0), level, method="higher"))
     return max(joint, normal_width(level))
@@ -170,7 +170,7 @@ def mean_of_parts(text: str, parts: Sequence[Part], level: float) -> Statement:
 def _mean_element(elements: Sequence[Element], level: float) -> Element:
     draws = np.mean([element.draws for element in elements], axis=0)
     # Each one's own widening, as if all were one.
-    wider = max(float(draws[1:].std()), min(one.error for one in elements) / np.sqrt(len(elements)))
+    wider = max(float(draws[1:].std()), min(element.error for element in elements) / np.sqrt(len(elements)))
     low, high = known_interval(draws[1:], level)
     half = normal_width(level) * wider
     return Element(

@@ -1,38 +1,20 @@
 """How a verifier's score is read from the last hidden state at a place: the log-odds that a step is good."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
 
-from isoflop.config.verifiers import (
-    CausalOrm,
-    LlemmaRm,
-    MathShepherd,
-    Orm,
-    QwenPrm,
-    Rlhflow,
-    Running,
-    SkyworkPrm,
-    TokenClass,
-    TokenPair,
-)
-from isoflop.costs.shape import ModelShape
-from isoflop.engines.checkpoints import load_output_embeddings, load_tensors
+from isoflop.config.verifiers import RunningVerifier
+from isoflop.engines.checkpoints import load_tensors
 from isoflop.errors import UserError
-from isoflop.verifiers.layouts import token_id
-
-_CAUSAL = (MathShepherd, TokenPair, CausalOrm, Rlhflow, LlemmaRm, SkyworkPrm)
+from isoflop.verifiers.registry import verifier_kind
 
 
 @dataclass(frozen=True)
@@ -64,12 +46,6 @@ class Head:
         probabilities: NDArray[np.float64] = expit(self.log_odds(hidden).cpu().numpy())
         return probabilities
 
-    @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        inner = () if self.inner is None else self.inner
-        return sum(tensor.numel() for tensor in (self.weight, self.bias, *inner))
-
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None, good: int | None, device: torch.device) -> Self:
         """From a layer's tensors."""
@@ -88,81 +64,32 @@ class Head:
         return cls.of(weight[rows], None if bias is None else bias[rows], 0, weight.device)
 
 
-def model_class(entry: Running) -> Any:
+def model_class(entry: RunningVerifier) -> Any:
     """The transformers class that loads the checkpoint."""
-    if isinstance(entry, _CAUSAL):
-        return AutoModelForCausalLM
-    if isinstance(entry, QwenPrm):
-        return AutoModel
-    return (
-        AutoModelForTokenClassification
-        if isinstance(entry, TokenClass)
-        else AutoModelForSequenceClassification
-    )
+    return getattr(transformers, verifier_kind(entry.kind).auto_class)
 
 
-def saved_head(entry: MathShepherd | TokenPair | CausalOrm | Rlhflow | LlemmaRm, tokenizer: Any) -> Head:
-    """The head of a causal language model that is not loaded here."""
-    assert entry.model is not None  # what is trained here has been located
-    weight, bias = load_output_embeddings(entry.model, entry.revision)
-    return _of_last_layer(entry, weight, bias, tokenizer)
-
-
-def _of_last_layer(
-    entry: MathShepherd | TokenPair | CausalOrm | Rlhflow | LlemmaRm,
-    weight: Tensor,
-    bias: Tensor | None,
-    tokenizer: Any,
-) -> Head:
-    if isinstance(entry, LlemmaRm):
-        mean = weight.detach().double().mean(0, keepdim=True)
-        return Head.of(mean, None if bias is None else bias.mean()[None], None, weight.device)
-    good, bad = token_id(tokenizer, entry.good_token), token_id(tokenizer, entry.bad_token)
-    return Head.pair(weight, bias, (good, bad))
-
-
-def qwen_head(entry: QwenPrm, device: torch.device) -> Head:
-    """The head of two layers. Raises UserError where the checkpoint has none."""
-    names = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
-    inner, inner_bias, weight, bias = (tensor.double().to(device) for tensor in _saved(entry, *names))
-    return Head(weight, bias, 1, (inner, inner_bias))
-
-
-def with_head(shape: ModelShape, head: Head) -> ModelShape:
-    """The shape with the parameters of a head that the transformers model does not hold."""
-    return shape.with_more(head.parameters)
-
-
-def read_head(entry: Running, model: Any, tokenizer: Any) -> Head:
+def read_head(entry: RunningVerifier, model: Any, tokenizer: Any) -> Head:
     """The head of a loaded model. Raises UserError where the checkpoint has none of the kind."""
-    device = model.device
-    match entry:
-        case MathShepherd() | TokenPair() | CausalOrm() | Rlhflow() | LlemmaRm():
-            output = model.get_output_embeddings()
-            return _of_last_layer(entry, output.weight, output.bias, tokenizer)
-        case SkyworkPrm():
-            weight, bias = _saved(entry, "v_head.summary.weight", "v_head.summary.bias")
-            return Head.of(weight, bias, None, device)
-        case QwenPrm():
-            return qwen_head(entry, device)
-        case TokenClass() | Orm():
-            layer = getattr(model, "score", None) or getattr(model, "classifier", None)
-            if not isinstance(layer, torch.nn.Linear):
-                raise UserError(f"model {entry.model!r}: {type(model).__name__} has no linear classifier")
-            return Head.of(layer.weight, layer.bias, good_label(entry, len(layer.weight)), device)
+    return verifier_kind(entry.kind).head(entry, model, tokenizer)
 
 
-def good_label(entry: TokenClass | Orm, labels: int) -> int | None:
-    """The label of good steps; None for an ORM's only one, which is the log-odds. May raise UserError."""
-    if isinstance(entry, Orm) and labels == 1:
-        return None
-    if not entry.good_class < labels or labels == 1:
-        raise UserError(
-            f"good_class: {entry.good_class} is not one of the {labels} labels of {entry.model!r}"
-        )
-    return entry.good_class
+def classifier_layer(model: Any, called: str | None) -> torch.nn.Linear:
+    """The layer over labels of a loaded classifier. Raises UserError where it has none that is linear."""
+    layer = getattr(model, "score", None) or getattr(model, "classifier", None)
+    if not isinstance(layer, torch.nn.Linear):
+        raise UserError(f"model {called!r}: {type(model).__name__} has no linear classifier")
+    return layer
 
 
-def _saved(entry: Running, *names: str) -> list[Tensor]:
-    assert entry.model is not None  # what is trained here has been located
-    return load_tensors(entry.model, entry.revision, names)
+def checked_label(good_class: int, labels: int, called: str | None) -> int:
+    """The label of good steps. Raises UserError where a model does not have it, or no other one."""
+    if not good_class < labels or labels == 1:
+        raise UserError(f"good_class: {good_class} is not one of the {labels} labels of {called!r}")
+    return good_class
+
+
+def saved_tensors(model: str | None, revision: str | None, names: Sequence[str]) -> list[Tensor]:
+    """Tensors of a checkpoint by name. Raises UserError where it has not all of them."""
+    assert model is not None  # what is trained here has been located
+    return load_tensors(model, revision, names)

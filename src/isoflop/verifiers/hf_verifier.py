@@ -1,8 +1,8 @@
 """The verifier engine that runs anywhere: reward models in transformers.
 
 One forward pass per solution gives all its scores, and what solutions have in common (their problem, their
-first steps) is read once for all of them. What is read, and how a score comes of it, is in
-isoflop.verifiers.layouts and isoflop.verifiers.heads.
+first steps) is read once for all of them. What is read, and how a score comes of it, is each
+kind's own (isoflop.verifiers.kinds).
 """
 
 import copy
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isoflop.config.verifiers import QwenPrm, Running, SkyworkPrm
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.checkpoints import (
     check_hidden,
     check_logits,
@@ -25,9 +25,10 @@ from isoflop.engines.checkpoints import (
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.registry import Progress, ScoreRequest, StepScores
-from isoflop.verifiers.heads import Head, model_class, read_head, with_head
-from isoflop.verifiers.layouts import Tagged, check_marks, fitting, tag_solutions
+from isoflop.verifiers.heads import Head, model_class, read_head
+from isoflop.verifiers.layouts import Tagged, fitting
 from isoflop.verifiers.prefix_trees import TokenTree, token_trees
+from isoflop.verifiers.registry import check_marks, tag_solutions, with_head
 
 # Settled scores are multiples of this.
 GRID = 2.0**-12
@@ -65,7 +66,7 @@ class _Piece:
 class TransformersVerifier:
     """A reward model as a verifier (isoflop.engines.registry.Verifier)."""
 
-    def __init__(self, entry: Running, batch_tokens: int = 8192, settle: bool = False) -> None:
+    def __init__(self, entry: RunningVerifier, batch_tokens: int = 8192, settle: bool = False) -> None:
         """With `settle`, what was read is kept for requests that go on from it, and scores are rounded to
         `GRID`, so that they depend on neither that nor the batch: what a search needs.
         """
@@ -87,9 +88,7 @@ class TransformersVerifier:
         self._settles = settle
         self._store = SegmentStore(_KEPT_BYTES)
         self._exact: Any = None if entry.dtype == "float32" else self._model
-        self.shape = model_shape(self._model)
-        if isinstance(entry, QwenPrm | SkyworkPrm):
-            self.shape = with_head(self.shape, self._head)
+        self.shape = with_head(model_shape(self._model), entry, int(self._model.config.hidden_size))
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
         """One score in [0, 1] per step of each request, in order; one in all from an ORM.

@@ -7,8 +7,7 @@ from isoflop.config.check_models import checkpoint_faults
 from isoflop.config.datasets import CountedSource
 from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
-from isoflop.config.study import Config
-from isoflop.config.verifiers import AnyVerifier
+from isoflop.config.study import Config, Verifier
 from isoflop.files import local_files
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS
@@ -78,7 +77,7 @@ def _weights(config: Config, place: str, entry: Import) -> Iterator[str]:
 
 
 def _by(
-    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, AnyVerifier]
+    place: str, name: str, section: str, models: Mapping[str, Policy] | Mapping[str, Verifier]
 ) -> Iterator[str]:
     """Imported work is by a model that does not run here."""
     if name not in models:
@@ -89,7 +88,7 @@ def _by(
 
 def _idle(
     section: str,
-    models: Mapping[str, Policy] | Mapping[str, AnyVerifier],
+    models: Mapping[str, Policy] | Mapping[str, Verifier],
     used: Collection[str | None],
     config: Config,
 ) -> Iterator[str]:

@@ -5,7 +5,8 @@
 | problem_id or problem | the problem's identifier in the data set, or its text |
 | steps, text or answer | a list of steps; or the text, one step; or only the answer, boxed on import |
 | step_scores, or score | a number per step; or one for the whole |
-| tokens | generated tokens |
+| tokens | generated tokens, thoughts included |
+| thinking_tokens | how many of them are thoughts, where that is known |
 | reference | the reference answer, checked against the data set's |
 | finish | `stop` or `length` |
 | budget, run | of a published search: what it was given, and which repetition it is |
@@ -24,6 +25,7 @@ from isoflop.data.solutions import (
     split_scored,
     step_scores,
     texts,
+    thinking_count,
     token_count,
     whole_number,
 )
@@ -32,7 +34,7 @@ from isoflop.errors import UserError
 _BODIES = ("steps", "text", "answer")
 _SCORES = ("step_scores", "score")
 # Of every solution its own, in a row of several; the others may be the same for all.
-_OWN = (*_SCORES, "tokens")
+_OWN = (*_SCORES, "tokens", "thinking_tokens")
 _SHARED = ("finish", "budget", "run")
 _FINISHES = {
     "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "length": "length", "max_tokens": "length",
@@ -121,6 +123,7 @@ def _solution(values: Mapping[str, object], place: str) -> Solution:
             f"{place}: {len(steps)} steps but {len(own)} step scores; give one per step, in `steps`, or say "
             "by `step_separator` where steps end"
         )
+    tokens = token_count(values.get("tokens"), place)
     return Solution(
         place=place,
         problem=problem,
@@ -128,11 +131,12 @@ def _solution(values: Mapping[str, object], place: str) -> Solution:
         reference=optional_text(values, "reference", place),
         steps=steps,
         scores=own,
-        tokens=token_count(values.get("tokens"), place),
+        tokens=tokens,
         truncated=_FINISHES[finish] == "length",
         budget=whole_number(values.get("budget"), "a budget", place),
         run=whole_number(values.get("run"), "the number of a run", place),
         named_scores=scores,
+        thinking=thinking_count(values.get("thinking_tokens"), tokens, place),
     )
 
 
@@ -178,8 +182,8 @@ FORMAT = ImportFormat(
     order=5,
     read=read,
     reads=(
-        ("problem_id", "problem"), _BODIES, _SCORES, ("tokens",), ("reference",), ("finish",), ("budget",),
-        ("run",),
+        ("problem_id", "problem"), _BODIES, _SCORES, ("tokens",), ("thinking_tokens",), ("reference",),
+        ("finish",), ("budget",), ("run",),
     ),
     maps_rows=True,
 )  # fmt: skip

@@ -99,16 +99,16 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
         bins = sorted(set(part["bin"]), key=int)
         shown = _shown_budgets(part)
         width = 0.8 / max(len(shown), 1)
-        for place, name in enumerate(bins):
+        for index, name in enumerate(bins):
             for strategy in strategies:
-                own = part[(part["bin"] == name) & (part["strategy"] == strategy)]
-                own = own[own["samples"].isin(shown)].sort_values("samples")
-                if own.empty:
+                points = part[(part["bin"] == name) & (part["strategy"] == strategy)]
+                points = points[points["samples"].isin(shown)].sort_values("samples")
+                if points.empty:
                     continue
-                x = place + width * (
-                    np.array([shown.index(n) for n in own["samples"]]) - (len(shown) - 1) / 2
+                x = index + width * (
+                    np.array([shown.index(n) for n in points["samples"]]) - (len(shown) - 1) / 2
                 )
-                joined_bars(axes, x, own, looks[strategy])
+                joined_bars(axes, x, points, looks[strategy])
         axes.xaxis.set_major_locator(FixedLocator(list(range(len(bins)))))
         axes.set_xticklabels(bins)
         axes.set_ylim(-0.03, 1.03)
@@ -146,12 +146,12 @@ def choice_gain_figure(table: pd.DataFrame) -> Figure:
         budgets = sorted(set(part["budget"]))
         axes.axhline(0, color=fs.INK, linewidth=0.7)
         for index, kind in enumerate(kinds):
-            own = part[part["difficulty"] == kind].sort_values("budget")
-            places = np.array([budgets.index(budget) for budget in own["budget"]])
-            _columns(axes, places, index, len(kinds), own, "gain", looks[kind])
+            gains = part[part["difficulty"] == kind].sort_values("budget")
+            positions = np.array([budgets.index(budget) for budget in gains["budget"]])
+            _columns(axes, positions, index, len(kinds), gains, "gain", looks[kind])
         ticks = list(range(len(budgets)))[:: -(-len(budgets) // _MOST_BAR_LABELS)]
         axes.xaxis.set_major_locator(FixedLocator(ticks))
-        axes.set_xticklabels([f"{budgets[place]:g}" for place in ticks])
+        axes.set_xticklabels([f"{budgets[tick]:g}" for tick in ticks])
     fs.legend_above(figure, [Patch(color=looks[kind].color, label=KIND_LABELS[kind]) for kind in kinds])
     return figure
 
@@ -175,16 +175,16 @@ def exchange_figure(table: pd.DataFrame) -> Figure:
         bins = [ALL, *sorted(set(part["bin"]) - {ALL}, key=int)]
         axes.axhline(0, color=fs.INK, linewidth=0.7)
         for index, ratio in enumerate(ratios):
-            own = part[part["ratio"] == ratio].set_index("bin").reindex(bins).dropna(subset=["difference"])
-            places = np.array([bins.index(name) for name in own.index])
-            drawn = _columns(axes, places, index, len(ratios), own, "difference", looks[f"{ratio:g}"])
-            for bar, enough in zip(drawn, own["measured_enough"], strict=True):
+            gaps = part[part["ratio"] == ratio].set_index("bin").reindex(bins).dropna(subset=["difference"])
+            positions = np.array([bins.index(name) for name in gaps.index])
+            drawn = _columns(axes, positions, index, len(ratios), gaps, "difference", looks[f"{ratio:g}"])
+            for bar, enough in zip(drawn, gaps["measured_enough"], strict=True):
                 if str(enough).lower() != "true":
                     bar.set_hatch(_SHORT)
                     short = True
         axes.xaxis.set_major_locator(FixedLocator(list(range(len(bins)))))
         axes.set_xticklabels(bins)
-    patches = [Patch(color=looks[f"{one:g}"].color, label=f"R = {one:g}") for one in ratios]
+    patches = [Patch(color=looks[f"{value:g}"].color, label=f"R = {value:g}") for value in ratios]
     if short:
         patches.append(Patch(facecolor="white", edgecolor=fs.INK, hatch=_SHORT, label="measured up to less"))
     fs.legend_above(figure, patches)
@@ -215,11 +215,11 @@ def exchange_curves_figure(curves: pd.DataFrame, exchanged: pd.DataFrame) -> Fig
         for ratio in ratios:
             for matched in set(part.loc[part["ratio"] == ratio, "flops_matched"]):
                 axes.axvline(matched, **_ratio_line(dashes[f"{ratio:g}"]))
-        for place, name in enumerate(bins):
-            own = (curves[[*_PAIR, "bin"]] == [*first[_PAIR], name]).all(axis=1)
-            band(axes, curves[own], looks[name])
+        for index, name in enumerate(bins):
+            in_bin = (curves[[*_PAIR, "bin"]] == [*first[_PAIR], name]).all(axis=1)
+            band(axes, curves[in_bin], looks[name])
             stars = part[part["bin"] == name]
-            apart = _APART ** (place - (len(bins) - 1) / 2)
+            apart = _APART ** (index - (len(bins) - 1) / 2)
             look = _STAR | {"color": looks[name].color}
             axes.plot(stars["flops_matched"] * apart, stars["large_accuracy"], zorder=4, **look)
     handles: list[Any] = [handle(looks[name], f"bin {name}") for name in bins]
@@ -243,7 +243,7 @@ def _exchanged(table: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(
     axes: Axes,
-    places: np.ndarray[Any, Any],
+    positions: np.ndarray[Any, Any],
     index: int,
     count: int,
     rows: pd.DataFrame,
@@ -253,7 +253,7 @@ def _columns(
     """Bars of column `name` with its interval, the one of `index` among `count` at every place."""
     axes.use_sticky_edges = False  # room between the longest bar's interval and the edge
     width = 0.8 / count
-    x = places + width * (index - (count - 1) / 2)
+    x = positions + width * (index - (count - 1) / 2)
     value = rows[name].to_numpy(float)
     low, high = (rows[f"{name}_{end}"].to_numpy(float) for end in ("low", "high"))
     return axes.bar(

@@ -189,15 +189,15 @@ def accuracy_by_level(tables: Tables, spec: ReportSpec) -> Figure:
         for axes, budget in zip(grid[row], budgets, strict=True):
             for index, policy in enumerate(spec.policies):
                 shift = _step(0.13, spec) * (index - (len(spec.policies) - 1) / 2)
-                places, points = [], []
+                positions, points = [], []
                 for place, level in enumerate(names):
                     line = curve(tables.curves, dataset, policy, strategy, level)
                     line = line[line["budget"] == budget]
                     if not line.empty:
-                        places.append(place + shift)
+                        positions.append(place + shift)
                         points.append(line.iloc[0])
                 if points:
-                    bars(axes, np.array(places), pd.DataFrame(points), styles[policy])
+                    bars(axes, np.array(positions), pd.DataFrame(points), styles[policy])
             axes.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
             axes.set_xticklabels(names)
             axes.set_xlabel("difficulty level")
@@ -234,9 +234,9 @@ def saturation(tables: Tables, spec: ReportSpec) -> Figure:
                 # A little apart, so that the intervals of two sizes do not hide one another.
                 apart = index - (len(spec.policies) - 1) / 2
                 bars(axes, line["budget"].to_numpy(float) * 2 ** (_step(0.1, spec) * apart), line, look)
-                own = of_strategy(tables.draws, dataset, policy, strategy)
-                fit_line(axes, drawn(own, "fit", "samples", "exponential_saturation"), look)
-                ends = own[own["kind"] == "limit"].rename(
+                rows = of_strategy(tables.draws, dataset, policy, strategy)
+                fit_line(axes, drawn(rows, "fit", "samples", "exponential_saturation"), look)
+                ends = rows[rows["kind"] == "limit"].rename(
                     columns={"y": "accuracy", "low": "ci_low", "high": "ci_high"}
                 )
                 bars(axes, np.full(len(ends), infinity * 2 ** (_step(0.32, spec) * apart)), ends, look)
@@ -300,8 +300,8 @@ def _strategy_handles(shown: Sequence[Strategy], tables: Tables, spec: ReportSpe
 
 
 def _existing(tables: Tables, spec: ReportSpec, selectors: Sequence[str]) -> list[Strategy]:
-    found = [existing(tables.curves, spec, selector) for selector in selectors]
-    return [strategy for strategy in found if strategy is not None]
+    strategies = [existing(tables.curves, spec, selector) for selector in selectors]
+    return [strategy for strategy in strategies if strategy is not None]
 
 
 def _budgets(tables: Tables, spec: ReportSpec) -> list[int]:

@@ -34,11 +34,11 @@ def policy_panels(
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 1.85 * rows + 0.55, rows, columns, sharex="all", sharey="all")
     panels = []
-    for place, dataset in enumerate(spec.datasets):
-        own = grid[place * rows_each : (place + 1) * rows_each]
-        for row in own:
+    for block, dataset in enumerate(spec.datasets):
+        of_dataset = grid[block * rows_each : (block + 1) * rows_each]
+        for row in of_dataset:
             fs.percent_axis(row[0], f"{dataset}\n{y_label}" if len(spec.datasets) > 1 else y_label)
-        flat = [axes for row in own for axes in row]
+        flat = [axes for row in of_dataset for axes in row]
         for axes, policy in zip(flat, spec.policies, strict=False):
             label = textwrap.fill(policy_label(tables, policy), _MOST_TITLE_LETTERS)
             axes.set_title(label, loc="left")
@@ -60,7 +60,7 @@ def grouped_panels(
     nothing of a group has no panel there.
     """
     groups = [
-        (keys, [(str(policy), own) for policy, own in part.groupby("policy", sort=False)])
+        (keys, [(str(policy), panel) for policy, panel in part.groupby("policy", sort=False)])
         for keys, part in rows.groupby(list(by), sort=False)
     ]
     columns = min(max(len(panels) for _, panels in groups), _MOST_COLUMNS)
@@ -68,20 +68,20 @@ def grouped_panels(
     width = fs.COLUMN_WIDTH if columns == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 1.85 * sum(heights) + 0.55, sum(heights), columns, sharey=sharey)
     telling = [index for index, name in enumerate(by) if rows[name].nunique() > 1]
-    found = []
+    drawn = []
     for (keys, panels), height in zip(groups, heights, strict=True):
-        own, grid = grid[:height], grid[height:]
+        cells, grid = grid[:height], grid[height:]
         label = ", ".join(str(keys[index]) for index in telling)
         told = [textwrap.fill(line, _MOST_LABEL_LETTERS) for line in label.splitlines()]
-        fs.percent_axis(own[0][0], "\n".join(filter(None, (*told, y_label))))
-        flat = [axes for row in own for axes in row]
+        fs.percent_axis(cells[0][0], "\n".join(filter(None, (*told, y_label))))
+        flat = [axes for row in cells for axes in row]
         for axes, (policy, part) in zip(flat, panels, strict=False):
             axes.set_title(textwrap.fill(policy, _MOST_TITLE_LETTERS * 4 // max(columns, 2)), loc="left")
-            found.append((axes, part))
+            drawn.append((axes, part))
         for axes in flat[len(panels) :]:
             axes.set_axis_off()
     figure.supxlabel(x_label, fontsize=7.5)
-    return figure, found
+    return figure, drawn
 
 
 def flops_label(spec: ReportSpec) -> str:
@@ -112,18 +112,20 @@ def error_bars(axes: Axes, line: pd.DataFrame, x: str, look: fs.LineStyle) -> No
     bars(axes, line[x].to_numpy(float), mirrored, look)
 
 
-def bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+def bars(axes: Axes, positions: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
     """Points with interval bars; rounding may put a point a hair outside, which is no negative length."""
     low = np.clip(points["accuracy"] - points["ci_low"], 0, None)
     high = np.clip(points["ci_high"] - points["accuracy"], 0, None)
     marks = look.plot() | {"linestyle": "none"}
-    axes.errorbar(places, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
+    axes.errorbar(positions, points["accuracy"], yerr=[low, high], elinewidth=0.8, capsize=1.6, **marks)
 
 
-def joined_bars(axes: Axes, places: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle) -> None:
+def joined_bars(
+    axes: Axes, positions: np.ndarray[Any, Any], points: pd.DataFrame, look: fs.LineStyle
+) -> None:
     """Points with interval bars, joined by a thin line."""
-    axes.plot(places, points["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
-    bars(axes, places, points, look)
+    axes.plot(positions, points["accuracy"], color=look.color, linewidth=0.7, linestyle=look.linestyle)
+    bars(axes, positions, points, look)
 
 
 def band(axes: Axes, rows: pd.DataFrame, look: fs.LineStyle) -> None:

@@ -77,8 +77,8 @@ def revision_sequential(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     for axes, part in panels:
         fs.samples_axis(axes, part["budget"].tolist())
         for (how, selector), look in shown.items():
-            own = part[part["selector"] == selector]
-            band(axes, longest_chains(own) if how == "sequential" else own[own["length"] == 1], look)
+            line = part[part["selector"] == selector]
+            band(axes, longest_chains(line) if how == "sequential" else line[line["length"] == 1], look)
     handles = [handle(look, f"{how}, {selector_name(selector)}") for (how, selector), look in shown.items()]
     fs.legend_above(figure, handles)
     return figure
@@ -98,8 +98,8 @@ def revision_ratio(curves: pd.DataFrame, spec: ReportSpec) -> Figure:
     looks = fs.policy_styles([str(budget) for budget in budgets])
     figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", "accuracy (%)")
     for axes, part in panels:
-        for place, budget in enumerate(budgets):
-            _ratio_line(axes, part[part["budget"] == budget], place, len(budgets), looks[str(budget)])
+        for index, budget in enumerate(budgets):
+            _ratio_line(axes, part[part["budget"] == budget], index, len(budgets), looks[str(budget)])
         _ratio_axis(axes, rows["ratio"])
     fs.legend_above(figure, [handle(looks[str(budget)], f"{budget} answers") for budget in budgets])
     return figure
@@ -125,8 +125,8 @@ def revision_ratio_by_bin(by_difficulty: pd.DataFrame, spec: ReportSpec) -> Figu
     label = f"accuracy of {selections[0]} (%)" if len(selections) == 1 else "accuracy (%)"
     figure, panels = grouped_panels(rows, (*_ROWS, "selection"), "sequential : parallel", label)
     for axes, part in panels:
-        for place, name in enumerate(bins):
-            _ratio_line(axes, part[part["bin"] == name], place, len(bins), looks[name])
+        for index, name in enumerate(bins):
+            _ratio_line(axes, part[part["bin"] == name], index, len(bins), looks[name])
         _ratio_axis(axes, part["ratio"])
     handles = [handle(looks[name], f"bin {name}") for name in bins]
     handles[0].set_label(f"bin {bins[0]} (easiest)")
@@ -169,8 +169,8 @@ def judged(curves: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """
     rows = by_length(curves)
     asked = (spec.headline.selector, "weighted", "best_of_n")
-    found = set(rows["selector"])
-    selector = next((name for name in asked if needs_verifier(name) and name in found), "")
+    measured = set(rows["selector"])
+    selector = next((name for name in asked if needs_verifier(name) and name in measured), "")
     rows = rows[rows["selector"] == selector]
     return rows[rows["step_aggregation"] == rows["verifier"].map(spec.aggregation)]
 
@@ -208,10 +208,10 @@ def _binned(by_difficulty: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     return rows.drop_duplicates([*_ROWS, "policy", "length", "budget", "bin", "selection"])
 
 
-def _ratio_line(axes: Axes, rows: pd.DataFrame, place: int, count: int, look: fs.LineStyle) -> None:
+def _ratio_line(axes: Axes, rows: pd.DataFrame, index: int, count: int, look: fs.LineStyle) -> None:
     """One of `count` lines, a little apart so that their bars do not hide one another."""
     rows = rows.sort_values("ratio")
-    apart = 2.0 ** (min(0.16, 0.8 / count) * (place - (count - 1) / 2))
+    apart = 2.0 ** (min(0.16, 0.8 / count) * (index - (count - 1) / 2))
     joined_bars(axes, rows["ratio"].to_numpy(float) * apart, rows, look)
 
 

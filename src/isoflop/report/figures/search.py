@@ -76,32 +76,32 @@ def search_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     selectors = [name for name in ("weighted", "best_of_n") if name in set(tables.curves["selector"])]
     selectors = selectors if spec.verifiers else []
     selectors = selectors or ["majority"]
-    rows = [one for one in size_panels(tables, spec) if len(one.policies) > 1]
+    rows = [panel for panel in size_panels(tables, spec) if len(panel.policies) > 1]
     if not rows:
         return message("No data set has several sizes of one family to compare.")
     styles, looks = fs.policy_styles(spec.policies), fs.generator_styles(generators)
     width = fs.COLUMN_WIDTH if len(selectors) == 1 else fs.TEXT_WIDTH
     figure, grid = fs.new_figure(width, 2.3 * len(rows) + 0.65, len(rows), len(selectors), sharey="row")
-    for one, line_of_axes in zip(rows, grid, strict=True):
+    for panel, line_of_axes in zip(rows, grid, strict=True):
         for axes, selector in zip(line_of_axes, selectors, strict=True):
             fs.flops_axis(axes)
-            for policy in one.policies:
+            for policy in panel.policies:
                 colour = styles[policy].color
                 for generator in generators:
                     strategy = of_generator(headline_strategy(tables.curves, spec, selector), generator)
                     look = replace(looks[generator], color=colour)
                     error_band(
-                        axes, curve(tables.curves, one.dataset, policy, strategy), cost, look, joined=True
+                        axes, curve(tables.curves, panel.dataset, policy, strategy), cost, look, joined=True
                     )
                 for name in greedy_generators(tables.curves, spec):
-                    line = curve(tables.curves, one.dataset, policy, Strategy(name, NONE))
+                    line = curve(tables.curves, panel.dataset, policy, Strategy(name, NONE))
                     error_bars(axes, line, cost, fs.LineStyle(colour, "X"))
             fs.percent_axis(axes, "")
-            title = ", ".join((*panel_names(one, rows), selector_name(selector)))
+            title = ", ".join((*panel_names(panel, rows), selector_name(selector)))
             axes.set_title(textwrap.fill(title, _MOST_TITLE_LETTERS), loc="left")
         line_of_axes[0].set_ylabel("error (%)")
     figure.supxlabel(flops_label(spec), fontsize=7.5)
-    shown = [policy for policy in spec.policies if any(policy in one.policies for one in rows)]
+    shown = [policy for policy in spec.policies if any(policy in panel.policies for panel in rows)]
     handles = [
         Line2D([], [], color=styles[p].color, linewidth=3, label=policy_label(tables, p)) for p in shown
     ]
@@ -164,10 +164,12 @@ def search_easy_hard(tables: Tables, spec: ReportSpec) -> Figure:
         for policy in spec.policies if all(sides.values()) else ():
             lines = {
                 side: {
-                    name: pooled_levels(tables.curves, dataset, policy, of_generator(chosen, name), own)
+                    name: pooled_levels(
+                        tables.curves, dataset, policy, of_generator(chosen, name), levels_of_side
+                    )
                     for name in generators
                 }
-                for side, own in sides.items()
+                for side, levels_of_side in sides.items()
             }
             if any(len(line) for line in lines["easy"].values()):
                 shown.append((dataset, policy, lines))
@@ -184,7 +186,9 @@ def search_easy_hard(tables: Tables, spec: ReportSpec) -> Figure:
             for name, line in by_generator.items():
                 error_band(axes, line, cost, looks[name], joined=True)
             title = textwrap.fill(f"{policy_label(tables, policy)}, {side}", 48 // across)
-            axes.set_title(f"{dataset}\n{title}" if len({one[0] for one in shown}) > 1 else title, loc="left")
+            axes.set_title(
+                f"{dataset}\n{title}" if len({panel[0] for panel in shown}) > 1 else title, loc="left"
+            )
     for axes in (axes for pair in pairs[len(shown) :] for axes in pair):
         axes.set_axis_off()
     for line_of_axes in grid:
@@ -273,15 +277,15 @@ def search_by_level(tables: Tables, spec: ReportSpec) -> Figure:
         names = levels(tables.curves, dataset)
         for index, (name, strategy) in enumerate(series.items()):
             shift = 0.7 / len(series) * (index - (len(series) - 1) / 2)
-            places, points = [], []
+            positions, points = [], []
             for place, level in enumerate(names):
                 line = curve(tables.curves, dataset, policy, strategy, level)
                 line = line[line["budget"] == budgets[name]]
                 if not line.empty:
-                    places.append(place + shift)
+                    positions.append(place + shift)
                     points.append(line.iloc[0])
             if points:
-                bars(axes, np.array(places), pd.DataFrame(points), styles[name])
+                bars(axes, np.array(positions), pd.DataFrame(points), styles[name])
         axes.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
         axes.set_xticklabels(names)
         axes.set_ylim(-0.03, 1.03)

@@ -69,15 +69,15 @@ class SizePanel:
 def size_panels(tables: Tables, spec: ReportSpec) -> list[SizePanel]:
     """The families with several sizes on each data set; all families where none has."""
     strategy = headline_strategy(tables.curves, spec)
-    found = []
+    panels = []
     for dataset in spec.datasets:
-        own = [
+        of_dataset = [
             SizePanel(dataset, family, members)
             for family, policies in spec.sizes.items()
             if (members := tuple(p for p in policies if len(curve(tables.curves, dataset, p, strategy))))
         ]
-        found += [one for one in own if len(one.policies) > 1] or own
-    return found
+        panels += [panel for panel in of_dataset if len(panel.policies) > 1] or of_dataset
+    return panels
 
 
 def error_by_size(tables: Tables, spec: ReportSpec) -> Figure:
@@ -91,32 +91,32 @@ def error_by_size(tables: Tables, spec: ReportSpec) -> Figure:
     panels = size_panels(tables, spec)
     figure, grid = grid_of(len(panels), 2.35, 0.6, sharey=False)
     greedy = [Strategy(name, NONE) for name in greedy_generators(tables.curves, spec)]
-    for axes, one in zip(grid, panels, strict=False):
-        lines = {policy: curve(tables.curves, one.dataset, policy, strategy) for policy in one.policies}
+    for axes, panel in zip(grid, panels, strict=False):
+        lines = {policy: curve(tables.curves, panel.dataset, policy, strategy) for policy in panel.policies}
         answers = [
-            (policy, curve(tables.curves, one.dataset, policy, how))
-            for policy in one.policies
+            (policy, curve(tables.curves, panel.dataset, policy, how))
+            for policy in panel.policies
             for how in greedy
         ]
         if len(lines) > 1:
-            here = of_strategy(tables.draws, one.dataset, None, strategy)
-            best = drawn(here[here["policy"].isin(one.policies)], "pareto", cost)
+            rows = of_strategy(tables.draws, panel.dataset, None, strategy)
+            best = drawn(rows[rows["policy"].isin(panel.policies)], "pareto", cost)
             axes.plot(best["x"], best["y"], drawstyle="steps-post", zorder=1, **_FRONTIER)
         for policy, line in lines.items():
             error_band(axes, line, cost, styles[policy])
-            fit_line(axes, _best_fit(tables, one.dataset, policy, strategy, cost), styles[policy])
+            fit_line(axes, _best_fit(tables, panel.dataset, policy, strategy, cost), styles[policy])
         for policy, line in answers:
             error_bars(axes, line, cost, _greedy_style(styles[policy]))
         fs.flops_axis(axes)
         axes.set_xlabel(flops_label(spec))
         fs.percent_axis(axes, "error (%)")
-        axes.set_title(", ".join(panel_names(one, panels)), loc="left")
-    shown = [policy for policy in spec.policies if any(policy in one.policies for one in panels)]
+        axes.set_title(", ".join(panel_names(panel, panels)), loc="left")
+    shown = [policy for policy in spec.policies if any(policy in panel.policies for panel in panels)]
     handles = [handle(styles[p], policy_label(tables, p), line=False) for p in shown]
     if greedy:
         handles.append(handle(_greedy_style(fs.LineStyle(fs.INK, "X")), "greedy", line=False))
     handles += fit_handle(figure)
-    if any(len(one.policies) > 1 for one in panels):
+    if any(len(panel.policies) > 1 for panel in panels):
         handles.append(Line2D([], [], label="frontier", **_FRONTIER))
     fs.legend_above(figure, handles)
     return figure
@@ -132,29 +132,29 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
     """
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
     styles = fs.policy_styles(spec.policies)
-    panels = [one for one in _sized(tables, spec) if len(one.policies) > 1]
+    panels = [panel for panel in _sized(tables, spec) if len(panel.policies) > 1]
     if not panels:
         return message("No data set has several known sizes of one family to compare.")
     figure, grid = grid_of(len(panels), 2.3, 0.85)
-    for axes, one in zip(grid, panels, strict=False):
-        sizes = [parameters_of(tables, policy) for policy in one.policies]
-        here = of_strategy(tables.draws, one.dataset, None, strategy)
-        points = drawn(here[here["policy"].isin(one.policies)], "optimal_size", cost)
-        prices = entry_prices(tables, one, strategy, cost)
+    for axes, panel in zip(grid, panels, strict=False):
+        sizes = [parameters_of(tables, policy) for policy in panel.policies]
+        rows = of_strategy(tables.draws, panel.dataset, None, strategy)
+        points = drawn(rows[rows["policy"].isin(panel.policies)], "optimal_size", cost)
+        prices = entry_prices(tables, panel, strategy, cost)
         if len(points):
             axes.fill_between(
                 points["x"], points["low"], points["high"], step="mid", linewidth=0, zorder=0, **_INTERVAL
             )
         axes.plot(prices["cost"], prices["params"], zorder=1, **_PRICES)
-        for policy in one.policies:
-            own = points[np.isclose(points["y"], parameters_of(tables, policy))]
+        for policy in panel.policies:
+            part = points[np.isclose(points["y"], parameters_of(tables, policy))]
             marks = styles[policy].plot() | {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0}
-            axes.plot(own["x"], own["y"], **marks)
-        text = _draw_law(axes, tables, one, strategy, cost)
+            axes.plot(part["x"], part["y"], **marks)
+        text = _draw_law(axes, tables, panel, strategy, cost)
         changes = size_changes(points, prices)
         for at_price, marks in ((False, _CHANGE), (True, _AT_PRICE)):
-            own = changes[changes["at_price"] == at_price]
-            axes.plot(own["cost"], own["params"], zorder=4, **marks)
+            part = changes[changes["at_price"] == at_price]
+            axes.plot(part["cost"], part["params"], zorder=4, **marks)
         axes.set_yscale("log")
         axes.set_ylim(min(sizes) / 2.2, max(sizes) * 2.2)
         axes.yaxis.set_major_locator(FixedLocator(_spread(sizes)))
@@ -163,9 +163,9 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
         axes.set_ylabel("best size (parameters)")
         fs.flops_axis(axes)
         axes.set_xlabel(flops_label(spec))
-        title = ", ".join(panel_names(one, panels))
+        title = ", ".join(panel_names(panel, panels))
         axes.set_title(f"{title}\n{text}" if title else text, loc="left", fontsize=7)
-    shown = [policy for policy in spec.policies if any(policy in one.policies for one in panels)]
+    shown = [policy for policy in spec.policies if any(policy in panel.policies for panel in panels)]
     handles = [handle(styles[p], policy_label(tables, p), line=False) for p in shown]
     handles.append(Line2D([], [], linewidth=6, label="interval of best size", **_INTERVAL))
     handles.append(Line2D([], [], label="price of one sample", **_PRICES))
@@ -177,14 +177,14 @@ def optimal_size(tables: Tables, spec: ReportSpec) -> Figure:
 
 def _sized(tables: Tables, spec: ReportSpec) -> Iterator[SizePanel]:
     """The panels of `size_panels` with the policies whose size is known."""
-    for one in size_panels(tables, spec):
-        known = tuple(name for name in one.policies if np.isfinite(parameters_of(tables, name)))
-        yield replace(one, policies=known)
+    for panel in size_panels(tables, spec):
+        known = tuple(name for name in panel.policies if np.isfinite(parameters_of(tables, name)))
+        yield replace(panel, policies=known)
 
 
-def entry_prices(tables: Tables, one: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:
+def entry_prices(tables: Tables, panel: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:
     """What the cheapest measured point of every size costs: columns `cost` (FLOPs) and `params`."""
-    cheapest = [curve(tables.curves, one.dataset, policy, strategy).iloc[0] for policy in one.policies]
+    cheapest = [curve(tables.curves, panel.dataset, policy, strategy).iloc[0] for policy in panel.policies]
     return pd.DataFrame(
         {
             "cost": [float(point[cost]) for point in cheapest],
@@ -236,12 +236,12 @@ def regression_text(fit: Fitted | None) -> tuple[str, bool]:
     return f"{law}\n{values}\nWu et al.: $\\alpha$ = {WU_ALPHA}, $\\beta$ = {WU_BETA}", True
 
 
-def _draw_law(axes: Axes, tables: Tables, one: SizePanel, strategy: Strategy, cost: str) -> str:
+def _draw_law(axes: Axes, tables: Tables, panel: SizePanel, strategy: Strategy, cost: str) -> str:
     """Draw the family's regression, where it has a line; what to say of it."""
-    rows = of_strategy(tables.fits, one.dataset, one.family, strategy)
+    rows = of_strategy(tables.fits, panel.dataset, panel.family, strategy)
     fit = fitted(rows[(rows["fit"] == "optimal_size") & (rows["cost_model"] == cost)])
     text, determined = regression_text(fit)
-    line = drawn(of_strategy(tables.draws, one.dataset, one.family, strategy), "optimal_size_fit", cost)
+    line = drawn(of_strategy(tables.draws, panel.dataset, panel.family, strategy), "optimal_size_fit", cost)
     if fit is not None and determined and len(line) > 1:
         axes.plot(line["x"], line["y"], zorder=3, **(_HOLDS if fit.status == "ok" else _DOUBTFUL))
     return text
@@ -259,10 +259,10 @@ def grid_of(panels: int, height: float, above: float, **sharing: Any) -> tuple[F
     return figure, flat
 
 
-def panel_names(one: SizePanel, panels: Sequence[SizePanel]) -> list[str]:
+def panel_names(panel: SizePanel, panels: Sequence[SizePanel]) -> list[str]:
     """What tells this panel from the others: its data set, its family, or both."""
-    names = [one.dataset] if len({panel.dataset for panel in panels}) > 1 else []
-    return [*names, one.family] if len({panel.family for panel in panels}) > 1 else names
+    names = [panel.dataset] if len({each.dataset for each in panels}) > 1 else []
+    return [*names, panel.family] if len({each.family for each in panels}) > 1 else names
 
 
 def _greedy_style(look: fs.LineStyle) -> fs.LineStyle:

@@ -98,8 +98,8 @@ def _draw(axes: Axes, tree: DrawnTree) -> None:
     colours = [_COLOURS(score) for score in tree.scores]
     axes.scatter(depths, heights, c=colours, s=9, zorder=2, linewidths=0)
     axes.scatter([0], [start], color=fs.INK, s=10, marker="s", zorder=2)
-    for found, marker, colour in ((True, "o", "#1b6e4b"), (False, "X", "#9b2d20"), (None, "s", "#8a8a8a")):
-        ends = [node for node, right in tree.right.items() if right is found]
+    for outcome, marker, colour in ((True, "o", "#1b6e4b"), (False, "X", "#9b2d20"), (None, "s", "#8a8a8a")):
+        ends = [node for node, right in tree.right.items() if right is outcome]
         axes.scatter(
             [depths[node] + 0.35 for node in ends],
             [heights[node] for node in ends],

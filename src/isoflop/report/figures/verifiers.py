@@ -17,14 +17,14 @@ def compared(tables: Tables, spec: ReportSpec) -> dict[str, Strategy]:
     selector = spec.headline.selector if needs_verifier(spec.headline.selector) else "best_of_n"
     generator = headline_strategy(tables.curves, spec).generator
     rows = tables.curves[(tables.curves["generator"] == generator) & (tables.curves["selector"] == selector)]
-    found = {}
+    strategies = {}
     for verifier in (name for name in spec.verifiers if name in set(rows["verifier"])):
         for how in dict.fromkeys(rows.loc[rows["verifier"] == verifier, "step_aggregation"]):
             name = how if len(spec.verifiers) == 1 else f"{verifier}, {how}"
             if verifier in spec.outcome_verifiers:
                 name = verifier  # one score of a solution is the same under every aggregation
-            found[name] = Strategy(generator, selector, verifier, str(how))
-    return found
+            strategies[name] = Strategy(generator, selector, verifier, str(how))
+    return strategies
 
 
 def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
@@ -33,7 +33,7 @@ def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
     if len(series) < 2:
         return message("This experiment scores solutions in one way.")
     styles = fs.generator_styles(list(series))
-    (selector,) = {one.selector for one in series.values()}
+    (selector,) = {strategy.selector for strategy in series.values()}
     label = f"accuracy of {selector_name(selector)} (%)"
     figure, panels = policy_panels(tables, spec, "samples per problem", label)
     for axes, dataset, policy in panels:

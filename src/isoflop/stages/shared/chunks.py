@@ -95,7 +95,8 @@ class Chunks:
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
-        return pa.concat_tables(tables), totals
+        # An earlier version's chunks may lack a column.
+        return pa.concat_tables(tables, promote_options="default"), totals
 
     def remove(self) -> None:
         """Remove the chunks, once the whole output is in place."""

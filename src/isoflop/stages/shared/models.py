@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.config.models import Server
-from isoflop.config.verifiers import Running
+from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
@@ -25,7 +25,7 @@ def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None
 
 
 def open_verifier(
-    entry: Running, runtime: Runtime, *, settle: bool = False, devices: str | None = None
+    entry: RunningVerifier, runtime: Runtime, *, settle: bool = False, devices: str | None = None
 ) -> Verifier:
     """Load a verifier; with `settle`, one whose scores do not depend on the batch, as a search needs.
 
@@ -36,7 +36,7 @@ def open_verifier(
     return load_verifier(entry.engine, entry=entry, batch_tokens=runtime.batch_tokens, settle=settle)
 
 
-def open_both(policy: PolicyEntry, verifier: Running, runtime: Runtime) -> tuple[Policy, Verifier]:
+def open_both(policy: PolicyEntry, verifier: RunningVerifier, runtime: Runtime) -> tuple[Policy, Verifier]:
     """Both models of a search: on GPUs of their own where there are enough, else together on the same ones.
 
     Raises UserError if one cannot be loaded, or they would share memory that is not enough for both.
@@ -45,7 +45,7 @@ def open_both(policy: PolicyEntry, verifier: Running, runtime: Runtime) -> tuple
     return open_policy(policy, runtime, first), open_verifier(verifier, runtime, settle=True, devices=second)
 
 
-def devices_for(entries: Sequence[PolicyEntry | Running], runtime: Runtime) -> list[str]:
+def devices_for(entries: Sequence[PolicyEntry | RunningVerifier], runtime: Runtime) -> list[str]:
     """The GPUs of each model of this job, claimed where no scheduler gave them; "" for one that needs none.
 
     Called once, with all models of the job. Raises UserError if there are too few.
@@ -81,13 +81,13 @@ def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None])
     return assigned
 
 
-def _settings(entry: PolicyEntry | Running, runtime: Runtime, devices: str | None) -> VllmSettings:
+def _settings(entry: PolicyEntry | RunningVerifier, runtime: Runtime, devices: str | None) -> VllmSettings:
     """What the machine gives a model: those devices, or where it is the job's only model all it needs."""
     [own] = devices_for([entry], runtime) if devices is None else [devices]
     return replace(_machine(entry, runtime), devices=own)
 
 
-def _machine(entry: PolicyEntry | Running, runtime: Runtime) -> VllmSettings:
+def _machine(entry: PolicyEntry | RunningVerifier, runtime: Runtime) -> VllmSettings:
     """What a model of engine vllm may use of the machine."""
     own = runtime.of_model(entry.checkpoint)
     return VllmSettings(own.gpus, own.memory_share)

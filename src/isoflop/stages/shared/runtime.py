@@ -30,7 +30,7 @@ class Runtime(BaseModel):
     models: dict[str, ModelRuntime] = {}
     """By checkpoint: a folder, or a hub id with `@` and its commit."""
     batch_size: int = Field(default=512, ge=1)
-    """Requests that a policy has under way at once."""
+    """Requests that a policy has in flight at once."""
     batch_tokens: int = Field(default=8192, ge=1)
     """Tokens that a verifier reads in one pass."""
     chunk_problems: int | None = Field(default=None, ge=1)

@@ -47,7 +47,7 @@ def read_counts(
     for dataset, policy, generator, estimated in pools.itertuples(index=False):
         base = f"{dataset}/{policy}/{generator}"
         paths = [str(results / stage / f"{base}.parquet") for stage in ("sample", "grade")]
-        columns = ["problem_id", "candidate", "finish", "tokens", "source"]
+        columns = ["problem_id", "candidate", "finish", "tokens", "source", "thinking_tokens"]
         candidates = read_table(paths[0], CANDIDATES, columns)
         grades = read_table(paths[1], GRADES, ["problem_id", "candidate", "answer_class"])
         check_aligned(grades, paths[1], candidates, paths[0])
@@ -63,6 +63,7 @@ def read_counts(
                 imported=candidates["source"].null_count == 0,
                 published=_published_grades(published) if isinstance(published, dict) else None,
                 problems=pc.count_distinct(candidates["problem_id"]).as_py(),
+                thinking=candidates["thinking_tokens"].to_numpy().astype(np.float64),
             )
         )
     return found

@@ -10,8 +10,41 @@ value is the score after k more steps at temperature 0.
 """
 
 import math
+from typing import Literal, Self
 
+from pydantic import model_validator
+
+from isoflop.config.base import Count
+from isoflop.config.generators import TreeSearch
 from isoflop.search.tree import ROOT, Grow, Look, Search, Tree, best_first
+
+
+class BeamEntry(TreeSearch):
+    """What searches that keep N / M beams have in common in the config."""
+
+    beam_width: Count | Literal["sqrt"] = 4
+    """M: children of every beam that is kept; N / M are kept. `sqrt` is the square root of the budget."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        for budget in self.budgets:
+            if self.beam_width == "sqrt" and math.isqrt(budget) ** 2 != budget:
+                raise ValueError(f"budgets: {budget} is no square, which beam_width: sqrt needs")
+            if budget % self.width(budget):
+                raise ValueError(
+                    f"budgets: {budget} beams cannot be cut to {budget} / {self.beam_width}; give multiples "
+                    "of beam_width"
+                )
+        return self
+
+    def width(self, budget: int) -> int:
+        """M at a budget."""
+        return math.isqrt(budget) if self.beam_width == "sqrt" else self.beam_width
+
+
+def rehearsed_at(entry: BeamEntry) -> tuple[int, ...]:
+    """The least budget of which more than one beam is kept."""
+    return (4,) if entry.beam_width == "sqrt" else (2 * entry.beam_width,)
 
 
 def beam_search(tree: Tree, width: int, beam_width: int, groups: int = 1, lookahead: int = 0) -> Search:

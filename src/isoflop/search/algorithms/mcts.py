@@ -5,8 +5,27 @@ rollouts. Every visit updates the path: N <- N + 1, Q <- ((N - 1) Q + V) / N.
 """
 
 import math
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from isoflop.config.base import Count
+from isoflop.config.generators import TreeSearch
+from isoflop.search.registry import SearchKind
 from isoflop.search.tree import ROOT, Search, Tree
+
+
+class Mcts(TreeSearch):
+    """Monte Carlo tree search (Wu et al. 2024); a budget is the number of expansions."""
+
+    kind: Literal["mcts"]
+    """MCTS."""
+    exploration: Annotated[float, Field(ge=0)] = 1.0
+    """C of UCT."""
+    root_children: Count | None = None
+    """Children of the root; an eighth of the budget if left out (Wu et al.: 4, 8, 16 for 32, 64, 128)."""
+    children: Count = 2
+    """Children of any other node."""
 
 
 def mcts(tree: Tree, expansions: int, root_children: int, children: int, exploration: float) -> Search:
@@ -78,3 +97,12 @@ def _update(tree: Tree, node: int, value: float) -> None:
     for visited in tree.path(node):
         visited.visits += 1
         visited.value = ((visited.visits - 1) * visited.value + value) / visited.visits
+
+
+def _start(entry: Mcts, budget: int, tree: Tree) -> Search:
+    first = entry.root_children or max(1, budget // 8)
+    return mcts(tree, budget, first, entry.children, entry.exploration)
+
+
+# Less than eight expansions leave a tree with one first step and next to nothing below it.
+SEARCH = SearchKind(name="mcts", order=5, entry=Mcts, start=_start, rehearsed_at=lambda entry: (8,))

@@ -2,11 +2,32 @@
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from isoflop.config.base import Count
+from isoflop.config.generators import TreeSearch
+from isoflop.search.registry import SearchKind
 from isoflop.search.tree import ROOT, Search, Tree
 
 # A quotient this close to a whole number is that number: sums of weights round.
 _WHOLE = 1e-9
+
+
+class Rebase(TreeSearch):
+    """Reward balanced search (Wu et al. 2024); a budget is the number of solutions."""
+
+    kind: Literal["rebase"]
+    """REBASE."""
+    balance_temperature: Annotated[float, Field(gt=0)] = 0.1
+    """T_b: how strongly the shares of a budget follow the scores; the smaller, the stronger."""
+    allocation: Literal["sequential", "round"] = "sequential"
+    """How shares become whole children: best node first and exactly the budget (the authors' code), or each
+    rounded (the paper)."""
+    iterations: Count | None = None
+    """How often what is left of the budget is shared out; after that every solution is written to its end at
+    once. Until all have ended if left out; Wu et al. share once for programs."""
 
 
 def balance(rewards: Sequence[float], temperature: float) -> list[float]:
@@ -152,3 +173,10 @@ def rebase(
         if not questions:
             candidates += layer
     return candidates
+
+
+def _start(entry: Rebase, budget: int, tree: Tree) -> Search:
+    return rebase(tree, budget, entry.balance_temperature, entry.allocation, entry.iterations)
+
+
+SEARCH = SearchKind(name="rebase", order=1, entry=Rebase, start=_start)
