@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,10 +134,11 @@ def test_a_cost_is_a_sum_over_counts(name: str) -> None:
     rng = np.random.default_rng(1)
     counts = [one.name for one in fields(Work) if one.name not in ("policy", "verifier")]
     parts = [{key: rng.uniform(0, 9, 4) for key in counts} for _ in range(2)]
-    parties = {"policy": Party(POLICY, TERMS), "verifier": Party(JUDGE, JUDGE_TERMS)}
 
-    def charge(given: dict[str, Floats]) -> Floats:
-        return cost_model(name).charge(Work(**parties, **given))
+    def charge(given: dict[str, Any]) -> Floats:
+        return cost_model(name).charge(
+            replace(Work(Party(POLICY, TERMS), Party(JUDGE, JUDGE_TERMS)), **given)
+        )
 
     both = {key: parts[0][key] + parts[1][key] for key in counts}
     assert charge(both) == pytest.approx(charge(parts[0]) + charge(parts[1]))

@@ -42,6 +42,7 @@ HAS = 'class C:\n    """C.\n\n    Attributes\n    ----------\n    x\n        A n
         ('def _f(x):\n    """F."""', []),
         (HAS + "    x: int\n    _y: int", []),
         (HAS + '    x: int\n    y: int\n    def f(self, z):\n        """F."""', ["C: y", "C.f: z"]),
+        ('class C:\n    """C."""\n    x: int\n    """A number."""\n    y: int', ["C: y"]),
         ('class C(B):\n    """C."""\n    def f(self, x):\n        """See `B`."""', []),
         ('class C(B):\n    """C."""\n    def f(self, x):\n        """See `C`."""', ["C.f: x"]),
         ('class C(B):\n    """C."""\n    def g(self, x):\n        """See `B`."""', ["C.g: x"]),
@@ -77,8 +78,20 @@ def _parameters(node: ast.FunctionDef) -> list[str]:
 
 
 def _fields(node: ast.ClassDef) -> list[str]:
-    targets = [one.target for one in node.body if isinstance(one, ast.AnnAssign)]
+    """The fields of a class, without those that a text right after them describes, as keys of the config."""
+    followed = zip(node.body, [*node.body[1:], None], strict=True)
+    targets = [
+        one.target for one, after in followed if isinstance(one, ast.AnnAssign) and not _is_text(after)
+    ]
     return [one.id for one in targets if isinstance(one, ast.Name) and not one.id.startswith("_")]
+
+
+def _is_text(node: ast.stmt | None) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _named(docstring: str, section: str) -> set[str]:

@@ -44,8 +44,8 @@ def for_all_steps(scores: Sequence[float], steps: Sequence[str], tag: str | None
     """
     if tag is None or not scores:
         return list(scores)
-    all_scores, index = [], -1
+    found, place = [], -1
     for step in untagged(steps, tag):
-        index += bool(step.strip())
-        all_scores.append(scores[max(index, 0)])
-    return all_scores
+        place += bool(step.strip())
+        found.append(scores[max(place, 0)])
+    return found

@@ -28,10 +28,8 @@ class CreditsInput(BaseModel):
     ----------
     dataset, policy, generator
         Names in the config.
-    tokens_estimated
-        Whether its tokens were not all counted.
-    counted
-        Whether it has counts of right samples alone, without texts.
+    tokens_estimated, counted
+        Whether its tokens were not all counted, and whether it counts right samples alone, without texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -173,10 +171,8 @@ class Curve:
         Cost per problem by the column of its cost model, [m]; nan where it is not known.
     limit
         At infinitely many samples; None where it was not estimated.
-    tokens_estimated
-        Whether tokens were not all counted.
-    counted
-        Whether it is coverage from counts, whose policies may have very different numbers of samples.
+    tokens_estimated, counted
+        Whether tokens were not all counted, and whether it is coverage from counts, whose numbers of samples differ.
     """
 
     key: CurveKey

@@ -295,11 +295,19 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
 def thought_comparisons(
     curves: Sequence[Curve], thinking: Collection[Sequence[str]], costs: Sequence[str]
 ) -> Iterator[Comparison]:
-    """A model that thinks longer against the same that thinks less and is asked more often.
+    """A model that thinks longer against the same that thinks less and is asked more often, picked from alike.
 
-    Both are picked from alike. At equal cost: every number of answers of the one that thinks longer against
-    as many of the other as cost the same, under each of `costs`. And one answer of the one that thinks longer
-    against the most of the other. `thinking`: of each model, its policies by how long they think.
+    At equal cost: every number of answers of the one that thinks longer against as many of the other as cost
+    the same. And one answer of the one that thinks longer against the most of the other.
+
+    Parameters
+    ----------
+    curves
+        Of subset `all`.
+    thinking
+        Of each model that thinks, its policies by how long they think.
+    costs
+        Cost models at which the two are compared.
     """
     by_key = {curve.key: curve for curve in curves if curve.key.selector in practical_selectors()}
     for key, longer in by_key.items():

@@ -241,7 +241,13 @@ def _refusal(x: Floats, y: Floats, draws: Floats) -> str:
 
 
 def point_weights(draws: Floats) -> Floats:
-    """1 / variance of each point, bounded so that none counts more than 100 times the average one."""
+    """1 / variance of each point, bounded so that none counts more than 100 times the average one.
+
+    Parameters
+    ----------
+    draws
+        Of every point, [draws, points].
+    """
     variances = draws.var(axis=0)
     mean = float(variances.mean())
     if mean <= 0.0:

@@ -163,10 +163,8 @@ class _Lengths:
             if (dataset, name) not in lengths:
                 lengths[dataset, name] = self._of_policy(dataset, name, config.policies[name])
         for name, training in config.training.items():
-            if isinstance(training, PolicyTraining) and training.data.dataset is not None:
-                lengths[training.data.dataset, name] = self._of_training(
-                    training.data.dataset, name, training
-                )
+            if isinstance(training, PolicyTraining) and (learnt := training.data.dataset) is not None:
+                lengths[learnt, name] = self._of_training(learnt, name, training)
         return lengths
 
     def _of_policy(self, dataset: str, name: str, policy: Policy) -> Lengths:
@@ -284,11 +282,11 @@ class _Sizes:
     def policy(self, name: str) -> Placed:
         """A policy that runs."""
         entry = self._config.policies[name]
-        return self._placed(f"policies.{name}", name, entry, None)
+        return self._placed(f"policies.{name}", name, entry)
 
     def verifier(self, name: str, entry: RunningVerifier) -> Placed:
         """A verifier that runs."""
-        return self._placed(f"verifiers.{name}", name, entry, entry)
+        return self._placed(f"verifiers.{name}", name, entry)
 
     def trained(self) -> dict[str, Size]:
         """All models to train."""
@@ -303,12 +301,11 @@ class _Sizes:
                 "{parameters, layers, attention_width}"
             )
 
-    def _placed(
-        self, key: str, name: str, entry: Policy | RunningVerifier, verifier: RunningVerifier | None
-    ) -> Placed:
+    def _placed(self, key: str, name: str, entry: Policy | RunningVerifier) -> Placed:
         size = self._of_training(entry.trained) if entry.trained else None
         if size is None:
             assert entry.model is not None  # one of the two is given
+            verifier = entry if isinstance(entry, RunningVerifier) else None
             size = self._found(key, name, entry.model, entry.revision, verifier)
         return Placed(
             size.shape,

@@ -36,10 +36,10 @@ def shard_of(out: str | Path, size: int) -> Shard:
     Raises UserError where the name is that of a part there cannot be.
     """
     path = Path(out)
-    match = _NAME.fullmatch(path.name)
-    if match is None or path.parent.suffix != _FOLDER:
+    found = _NAME.fullmatch(path.name)
+    if found is None or path.parent.suffix != _FOLDER:
         return Shard(path, 1, 1, size)
-    number, of, own_size = map(int, match.groups())
+    number, of, own_size = map(int, found.groups())
     if not (1 <= number <= of and own_size):
         raise UserError(f"{out}: there is no part {number} of {of} in chunks of {own_size}")
     return Shard(path.parent.with_suffix(path.suffix), number, of, own_size)

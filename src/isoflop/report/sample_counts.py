@@ -137,6 +137,7 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
             "candidates",
             *_SHARES,
             "tokens",
+            "thinking_tokens",
             "tokens_estimated",
             *(f"published_{name}" for name in graded),
         ],

@@ -29,7 +29,7 @@ class BeamEntry(TreeSearch):
     def _divisible(self) -> Self:
         for budget in self.budgets:
             if self.beam_width == "sqrt" and math.isqrt(budget) ** 2 != budget:
-                raise ValueError(f"budgets: {budget} is no square, which beam_width: sqrt needs")
+                raise ValueError(f"budgets: {budget} is not a square number, which beam_width: sqrt needs")
             if budget % self.width(budget):
                 raise ValueError(
                     f"budgets: {budget} beams cannot be cut to {budget} / {self.beam_width}; give multiples "
@@ -38,12 +38,32 @@ class BeamEntry(TreeSearch):
         return self
 
     def width(self, budget: int) -> int:
-        """M at a budget."""
+        """M at a budget.
+
+        Parameters
+        ----------
+        budget
+            N, the number of beams.
+
+        Returns
+        -------
+        The children of every beam that is kept.
+        """
         return math.isqrt(budget) if self.beam_width == "sqrt" else self.beam_width
 
 
 def rehearsed_at(entry: BeamEntry) -> tuple[int, ...]:
-    """The least budget of which more than one beam is kept."""
+    """The least budget of which more than one beam is kept.
+
+    Parameters
+    ----------
+    entry
+        The search's keys.
+
+    Returns
+    -------
+    That budget alone.
+    """
     return (4,) if entry.beam_width == "sqrt" else (2 * entry.beam_width,)
 
 
