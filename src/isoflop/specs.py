@@ -104,10 +104,10 @@ class ReplaySpec(Spec):
 
 
 class CountedPolicy(Spec):
-    """A policy whose samples were counted, and what they are charged by beside its size."""
+    """A policy whose samples were counted, its size (None: of a hosted model), and what else they cost by."""
 
     name: str
-    size: ModelSize | Literal["unknown"]
+    size: ModelSize | None
     terms: Terms = Terms()
 
 

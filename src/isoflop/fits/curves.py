@@ -172,7 +172,7 @@ class Curve:
     limit
         At infinitely many samples; None where it was not estimated.
     tokens_estimated, counted
-        Whether tokens were not all counted, and whether it is coverage from counts, whose numbers of samples differ.
+        Whether tokens were not all counted, and whether it is coverage from counts of right samples.
     """
 
     key: CurveKey

@@ -24,7 +24,6 @@ class CountsPlan:
         policies = []
         for name in self._policies(generator):
             size = self._config.policies[name].size
-            assert size is not None  # checked with the config
             terms = self._plan.models.terms(name, ())[POLICY] if costs else Terms()
             policies.append(CountedPolicy(name=name, size=size, terms=terms))
         return canonical(

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -212,9 +211,9 @@ def _tokens(one: ProblemCount, generator: Import) -> float:
     return found
 
 
-def _shape(size: ModelSize | Literal["unknown"]) -> ModelShape | None:
+def _shape(size: ModelSize | None) -> ModelShape | None:
     """The shape of the model; None where nobody knows it."""
-    return None if size == "unknown" else ModelShape(embedding_parameters=0, **size.model_dump())
+    return None if size is None else ModelShape(embedding_parameters=0, **size.model_dump())
 
 
 if __name__ == "__main__":
