@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
-from isoflop.tables import LATER, PROBLEMS
+from isoflop.tables import LATER, PROBLEMS, PUBLISHED_CORRECT
 
 Model = TypeVar("Model", bound=BaseModel)
 Problem = tuple[str, str]
@@ -80,14 +80,18 @@ def read_table(
 ) -> pa.Table:
     """Read a Parquet table, or some of its columns, and check it against `schema`.
 
-    `further`: whether it may have columns after those, such as costs that a study asks for. Raises UserError
-    naming the file and what differs.
+    `further`: whether it may have columns after those, such as costs that a study asks for. The column that
+    only imported candidates have is read where it is asked for. Raises UserError naming the file and what
+    differs.
     """
     try:
         file = pq.ParquetFile(path)
         found_schema = file.schema_arrow
+        of_files = found_schema.get_field_index(PUBLISHED_CORRECT.name)
+        if of_files >= 0 and PUBLISHED_CORRECT.name not in schema.names:
+            found_schema = found_schema.remove(of_files)
         later = LATER - set(found_schema.names)
-        table = file.read(columns and [one for one in columns if one not in later])
+        table = file.read([one for one in columns or found_schema.names if one not in later])
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if further:

@@ -170,8 +170,12 @@ class ScoreSpec(Spec):
 
 
 class GradeSpec(Grading):
-    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's."""
+    """Answers of one table of candidates, read and compared by one grader; `step_tag` is the policy's.
 
+    `imported`: what is right is what the files of imported candidates say.
+    """
+
+    imported: bool = False
     step_tag: str | None = None
     code: str
 

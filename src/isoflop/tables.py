@@ -42,6 +42,9 @@ CANDIDATES = pa.schema(
     ]
 )
 
+# Imported candidates whose files grade them have one column more; readers of CANDIDATES pass over it.
+PUBLISHED_CORRECT = pa.field("published_correct", pa.bool_())
+GRADED_CANDIDATES = CANDIDATES.append(PUBLISHED_CORRECT)
 # Columns that came later: a table without them is read as if nobody knew.
 LATER = frozenset({"thinking_tokens"})
 

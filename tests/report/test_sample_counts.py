@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from isoflop.estimate import Estimate
 from isoflop.report.sample_counts import (
     PoolCounts,
+    PublishedGrades,
     counted,
     counts_table,
     samples_csv,
@@ -177,3 +178,39 @@ def test_the_report_names_the_data_only_where_there_are_several() -> None:
     assert both.header[0] == "Data"
     assert both.text_columns == 3
     assert {len(row) for row in both.rows} == {len(both.header)}
+
+
+def test_grades_of_files_are_compared_and_unknown_answers_are_told() -> None:
+    ends = {
+        "finished": np.array([True, True]),
+        "tokens": np.array([10, 20]),
+        "too_long": 0,
+        "tokens_estimated": False,
+    }
+    both = counted(
+        ("math", "a", "b"),
+        answered=np.array([True, True]),
+        published=PublishedGrades(imported=False, compared=200, only_here=3, only_there=1, answers_unknown=0),
+        **ends,
+    )
+    unknown = counted(
+        ("math", "c", "d"),
+        answered=np.array([False, True]),
+        published=PublishedGrades(imported=True, compared=0, only_here=0, only_there=0, answers_unknown=1),
+        **ends,
+    )
+    assert math.isnan(unknown.no_answer)
+    said = " ".join(unread_sentences([both, unknown], "math"))
+    assert (
+        "Of 200 solutions that the files grade too, 4 (2.00%) are graded otherwise here: 3 right here" in said
+    )
+    assert "What is right is what the files say of c (d)." in said
+    assert "do not say what was answered by c (d)" in said
+    header, first, second, third = samples_csv([both, unknown, pool()], "study").splitlines()
+    assert header.endswith(
+        "published_imported,published_compared,published_only_here,published_only_there,"
+        "published_answers_unknown"
+    )
+    assert first.endswith(",false,200,3,1,0")
+    assert second.endswith(",true,0,0,0,1")
+    assert third.endswith(",,,,,")

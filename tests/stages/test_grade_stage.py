@@ -10,7 +10,7 @@ import pytest
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata, write_table
 from isoflop.stages.grade import main
-from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
+from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, GRADES, PROBLEMS
 
 
 def write_problems(path, answers):
@@ -153,3 +153,52 @@ def test_twenty_thousand_numbers_take_seconds(tmp_path):
     grades, _ = run(tmp_path, "number", {f"p{number}": "5" for number in range(79)}, rows)
     assert time.process_time() - started < 10  # about 1 s of processor time
     assert sum(row["correct"] for row in grades) == sum(number % 13 == 5 for number in range(20_000))
+
+
+def graded_by_files(tmp_path, rows, published, **spec):
+    """Candidates with their files' grades."""
+    write_problems(tmp_path / "problems.parquet", {"a": "4"})
+    columns = {name: [] for name in GRADED_CANDIDATES.names}
+    for number, (text, right) in enumerate(zip(rows, published, strict=True)):
+        row = {
+            "problem_id": "a",
+            "candidate": number,
+            "steps": [text],
+            "step_tokens": [1],
+            "finish": "stop",
+            "prompt_tokens": 5,
+            "tokens": 1,
+            "published_correct": right,
+        }
+        for name, values in columns.items():
+            values.append(row.get(name))
+    write_table(tmp_path / "candidates.parquet", columns, GRADED_CANDIDATES, {})
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    main([json.dumps({"grader": "number", "code": "test"} | spec), *paths])
+    table = read_table(paths[2], GRADES)
+    return table.to_pylist(), table_metadata(table)["published"]
+
+
+TEXTS = ["The answer is 4.", "The answer is 4.", "It is four.", "The answer is 5.", ""]
+
+
+def test_grades_of_the_files_are_compared_with_ours(tmp_path, capsys):
+    grades, found = graded_by_files(tmp_path, TEXTS, [True, False, True, False, True])
+    assert [row["correct"] for row in grades] == [True, True, False, False, False]
+    assert (found["imported"], found["compared"], found["only_here"], found["only_there"]) == (False, 4, 1, 1)
+    assert found["answers_unknown"] == 1
+    assert found["examples"] == [["a", 1, "4"], ["a", 2, None]]
+    assert "; 2 of 4 graded otherwise by their files" in capsys.readouterr().err
+
+
+def test_grades_of_the_files_take_the_place_of_ours(tmp_path):
+    grades, found = graded_by_files(tmp_path, TEXTS, [True, False, True, False, True], imported=True)
+    assert [row["correct"] for row in grades] == [True, False, True, False, True]
+    classes = [row["answer_class"] for row in grades]
+    assert classes[0] == classes[2] == classes[4]
+    assert len({classes[0], classes[1], classes[3]}) == 3
+    assert found["imported"] is True
+    write_candidates(tmp_path / "candidates.parquet", [("a", ["It is 4."], "stop")])
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    with pytest.raises(UserError, match="has no grades of its files"):
+        main([json.dumps({"grader": "number", "code": "test", "imported": True}), *paths])

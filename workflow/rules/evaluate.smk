@@ -43,7 +43,7 @@ rule grade:
     resources:
         mem_mb=2000,
     params:
-        spec=lambda w: PLAN.grade(w.dataset, w.policy),
+        spec=lambda w: PLAN.grade(w.dataset, w.policy, w.generator),
     shell:
         "python -m isoflop.stages.grade"
         + runtime("graders")

@@ -21,6 +21,7 @@ def study_faults(config: Config, root: Path) -> Iterator[str]:
     yield from _scoring(config)
     yield from _searches(config)
     yield from import_faults(config, root)
+    yield from _thinking(config)
     yield from _selection(config)
 
 
@@ -140,6 +141,18 @@ def _searches(config: Config) -> Iterator[str]:
             yield f"{place}: an orm scores whole solutions only; a search needs a score after every step"
         elif isinstance(guide, RunningVerifier) and guide.too_long == "mark":
             yield f"{place}: a search needs every score; set too_long: refuse for its verifier"
+
+
+def _thinking(config: Config) -> Iterator[str]:
+    """Models at several lengths of thought: of policies that there are, each of one model only."""
+    seen: dict[str, str] = {}
+    for model, policies in config.thinking.items():
+        for policy in policies:
+            if policy not in config.policies:
+                yield unknown_entry(f"thinking.{model}", policy, "policies", config.policies)
+            if policy in seen:
+                yield f"thinking.{model}: {policy!r} is in thinking.{seen[policy]} too; name it once"
+            seen[policy] = model
 
 
 def _selection(config: Config) -> Iterator[str]:

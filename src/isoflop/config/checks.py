@@ -252,5 +252,7 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
         yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif isinstance(entry, Import) and entry.budgets is not None:
         yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
+    elif name in config.counts:
+        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif not isinstance(entry, Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {entry.kind}; it must sample or import"

@@ -116,11 +116,11 @@ class GithubSource(_Repository):
 
 
 class FileSource(_Table):
-    """A local JSONL, CSV or Parquet file."""
+    """A local JSONL, CSV or Parquet file, or a log of inspect_ai (.eval)."""
 
     source: Literal["file"]
     """Read from disk."""
-    path: Annotated[str, StringConstraints(pattern=r"\.(jsonl|csv|parquet)$")]
+    path: Annotated[str, StringConstraints(pattern=r"\.(jsonl|csv|parquet|eval)$")]
     """Path of the file; its ending names the format."""
     sha256: Sha256 | None = None
     """SHA-256 the file must have."""
@@ -133,7 +133,7 @@ class CountedSource(Entry):
     """Named by the counts, without texts and answers."""
 
     @property
-    def grader(self) -> Grader:
+    def grader(self) -> str:
         """Nothing is read and compared: that was done before the counting."""
         return "number"
 

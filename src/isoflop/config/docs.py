@@ -40,7 +40,7 @@ _PATTERNS = {
     r"^[\w.-]+/[\w.-]+$": "`owner/name`",
     r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$": "address of a file (https)",
     r"\S": "text that is not blank",
-    r"\.(jsonl|csv|parquet)$": "path ending in .jsonl, .csv or .parquet",
+    r"\.(jsonl|csv|parquet|eval)$": "path ending in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "address (http or https)",
     "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
 }

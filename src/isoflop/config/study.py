@@ -108,6 +108,9 @@ class Config(Entry):
     """Cost models that the papers' claims are tested under and gains are priced in; the headline's is added.
     Curves are always measured in tokens, seconds and FLOPs; `dollars` needs prices of every policy and
     verifier, `kv_bytes` the width of the policies' keys and values."""
+    thinking: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = Field(default_factory=dict)
+    """Models that think, by name, and for each the policies that are this model at rising lengths of thought:
+    `{gpt-5.1: [gpt-5.1-low, gpt-5.1-high]}`. Thinking longer is compared with voting more, at equal cost."""
     published: Published | None = None
     """Published numbers to put beside the measured ones."""
     difficulty: Difficulty | None = None

@@ -4,9 +4,11 @@ A format is one object in a module of its own in `isoflop.data.formats`, or one 
 group `isoflop.import_formats` refers to.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from isoflop.config.imports.entries import ImportSource
 from isoflop.data.counts import ProblemCount
 from isoflop.data.rows import Row
 from isoflop.data.solutions import Solution
@@ -17,10 +19,14 @@ from isoflop.registries import IMPORT_FORMATS, FormatTraits
 class ImportFormat(FormatTraits):
     """A format of solutions. `read`: the solutions in a file's rows, each row with where it stands.
 
-    `read` raises UserError naming the row at fault.
+    `open`: the name and rows of every part of a source's files, of which it is given names and paths; None
+    where each file is read by its ending. Both raise UserError naming the file and row at fault.
     """
 
     read: Callable[[Iterable[Row]], Iterator[Solution]]
+    open: Callable[[ImportSource, Sequence[tuple[str, Path]]], Iterator[tuple[str, Iterable[Row]]]] | None = (
+        None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

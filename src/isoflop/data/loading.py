@@ -1,11 +1,13 @@
 """Problems of a data set as the config describes it: generated, from a file or from a repository."""
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 from isoflop.config.datasets import FieldMap, FileSource, GithubSource, HubSource, WordproblemsSource
+from isoflop.data.eval_logs import problem_rows
 from isoflop.data.problems import FieldMapping, Problem, build_problems
-from isoflop.data.rows import read_rows, rows_where
+from isoflop.data.rows import Row, read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems
 
@@ -33,7 +35,7 @@ def load_repository(
         if isinstance(dataset, HubSource):
             rows.append(read_hub_rows(path, str(path)))
         else:
-            rows.append(read_rows(str(path), read_file(path)))
+            rows.append(file_rows(str(path), read_file(path)))
     of_hub: Provenance = {}
     prefix = Path(dataset.files[0].path).stem
     if isinstance(dataset, HubSource):
@@ -57,7 +59,7 @@ def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
     path = Path(dataset.path)
     data = read_file(path)
     found = check_sha256(path, data, dataset.sha256)
-    rows = rows_where(read_rows(dataset.path, data), dataset.where)
+    rows = rows_where(file_rows(dataset.path, data), dataset.where)
     problems = build_problems(rows, _mapping(dataset.fields), path.stem, dataset.limit, dataset.skip)
     return problems, {
         "files": [{"path": dataset.path, "sha256": found}],
@@ -65,6 +67,11 @@ def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
         "skip": dataset.skip,
         "limit": dataset.limit,
     }
+
+
+def file_rows(name: str, data: bytes) -> Iterator[Row]:
+    """The rows of a file, of an `.eval` file the samples of the log; raises UserError naming the row."""
+    return problem_rows(name, data) if name.lower().endswith(".eval") else read_rows(name, data)
 
 
 def _mapping(fields: FieldMap) -> FieldMapping:

@@ -36,7 +36,9 @@ class Demands:
     `distinct`: drop every exact repetition, not only those in another file. `outcome`: one score is of the
     whole solution. `named`: what is asked of the scores of several verifiers, by name. `budgets`: of a
     published search, which each have solutions of their own; a problem then needs all of them, in every run.
-    `shuffled`: take a file although its solutions are about other problems.
+    `shuffled`: take a file although its solutions are about other problems. `graded`: that their texts are
+    whole, to be graded here; else their files must say which are right. `voted`: that their answers are
+    known, to be picked from.
     """
 
     scored: bool
@@ -47,6 +49,8 @@ class Demands:
     named: Mapping[str, Scored] = field(default_factory=dict)
     budgets: tuple[int, ...] = ()
     shuffled: bool = False
+    graded: bool = True
+    voted: bool = True
 
 
 @dataclass
@@ -94,10 +98,11 @@ def pool(
         here: Counter[tuple[object, ...]] = Counter()
         for solution, place in zip(read, filed, strict=True):
             _check(solution, demands)
-            key = (place, solution.budget, solution.run, solution.text)
+            text = solution.text if solution.identity is None else solution.identity
+            key = (place, solution.budget, solution.run, text)
             here[key] += 1
             # Nothing is said alike by chance: empty solutions of one file are no clones.
-            distinct = demands.distinct and bool(solution.text.strip())
+            distinct = demands.distinct and bool(text.strip())
             if kept[key] >= (1 if distinct else here[key]):
                 result.repeated += 1
                 continue
@@ -242,6 +247,7 @@ def _certainly_other(reference: str, answer: str) -> bool:
 
 
 def _check(solution: Solution, demands: Demands) -> None:
+    _check_known(solution, demands)
     if demands.budgets and solution.budget not in demands.budgets:
         has = "no budget" if solution.budget is None else f"budget {solution.budget}"
         raise UserError(
@@ -279,6 +285,27 @@ def _check_scores(solution: Solution, scores: Sequence[float] | None, asked: Sco
         raise UserError(
             f"{solution.place}: the score {wrong:g}{who} is no probability; "
             "set the verifier's scale to unbounded if it is not meant to be one"
+        )
+
+
+def _check_known(solution: Solution, demands: Demands) -> None:
+    """What the file leaves out is nothing that is asked for."""
+    if not demands.graded and solution.correct is None:
+        raise UserError(
+            f"{solution.place}: the file does not say whether it is right; leave out `grades: imported`"
+        )
+    if not solution.partial:
+        return
+    if demands.graded:
+        raise UserError(
+            f"{solution.place}: the file has only a part of the text, so it cannot be graded here; take the "
+            "files' own grades with `grades: imported` and `selectors: [pass]`, or give the whole texts"
+        )
+    if demands.voted:
+        raise UserError(
+            f"{solution.place}: the file has only a part of the text, so what was answered is not known and "
+            "cannot be voted on; count these solutions with `selectors: [pass]` in an import of their own, "
+            "or give the whole texts"
         )
 
 

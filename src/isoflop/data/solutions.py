@@ -31,7 +31,11 @@ class Solution:
         truncated: whether it was cut off.
         budget, run: of the search that it is of, where a file holds several.
         named_scores: scores by verifier, where there are several; as `scores`.
-        thinking: how many of the tokens were thoughts, written before the solution.
+        correct: whether the file itself calls it right.
+        thinking: how many of the tokens were thoughts, written before the solution; `prompt_tokens`: read;
+            `seconds`: how long it took.
+        partial: whether the file has only a part of its text, so that its answer is not known.
+        identity: what it is called wherever it is published; its text if left out.
     """
 
     place: str
@@ -45,7 +49,12 @@ class Solution:
     budget: int | None = None
     run: int | None = None
     named_scores: Mapping[str, tuple[float, ...] | None] = dataclasses.field(default_factory=dict)
+    correct: bool | None = None
     thinking: int | None = None
+    prompt_tokens: int | None = None
+    seconds: float | None = None
+    partial: bool = False
+    identity: str | None = None
 
     @property
     def text(self) -> str:

@@ -28,10 +28,8 @@ class CreditsInput(BaseModel):
     ----------
     dataset, policy, generator
         Names in the config.
-    tokens_estimated
-        Whether its tokens were not all counted.
-    counted
-        Whether it has counts of right samples alone, without texts.
+    tokens_estimated, counted
+        Whether its tokens were not all counted, and whether it counts right samples alone, without texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +56,8 @@ class FitSpec(BaseModel):
         The generators that search, and those whose searches are imported.
     common
         Curves are over the problems that all tables of a data set have.
+    thinking
+        Of each model that thinks, the policies by how long.
     costs
         Cost models beyond those of every study.
     draws
@@ -76,6 +76,7 @@ class FitSpec(BaseModel):
     inputs: tuple[CreditsInput, ...] = Field(min_length=1)
     families: Mapping[str, str] = Field(default_factory=dict)
     searches: tuple[str, ...] = ()
+    thinking: tuple[tuple[str, ...], ...] = ()
     published_searches: tuple[str, ...] = ()
     common: bool = False
     costs: tuple[CostModelName, ...] = ()
@@ -170,10 +171,8 @@ class Curve:
         Cost per problem by the column of its cost model, [m]; nan where it is not known.
     limit
         At infinitely many samples; None where it was not estimated.
-    tokens_estimated
-        Whether tokens were not all counted.
-    counted
-        Whether it is coverage from counts, whose policies may have very different numbers of samples.
+    tokens_estimated, counted
+        Whether tokens were not all counted, and whether it is coverage from counts of right samples.
     """
 
     key: CurveKey

@@ -29,6 +29,8 @@ NEXT_GREEDY = "strategy - greedy of the next size"
 EQUAL_BUDGET = "search - sampling, equal budget"
 EQUAL_COMPUTE = "search - sampling, equal compute"
 CHAINS = "chains - parallel answers, equal number"
+THINKING = "longer thinking - more votes, equal cost"
+THINKING_ONCE = "longer thinking once - most votes"
 
 # At one sample every selector answers alike; the first that both policies have stands for all.
 _SINGLE_SAMPLE = (NONE, "majority", "pass", "best_of_n", "weighted")
@@ -103,6 +105,7 @@ def differences_csv(
     searches: Collection[str],
     costs: Sequence[str] = (),
     published: Collection[str] = (),
+    thinking: Collection[Sequence[str]] = (),
 ) -> str:
     """`differences.csv` for subset `all`.
 
@@ -122,11 +125,17 @@ def differences_csv(
         Cost models beyond those of every study.
     published
         The generators whose searches are imported: they are compared at equal budget alone.
+    thinking
+        Of each model that thinks, the policies, by how long they think.
     """
     on_all = [curve for curve in curves if curve.key.subset == "all"]
     rows = []
     priced = (*CLAIM_COSTS, *costs)
-    for comparison in comparisons(on_all, families, searches, priced, published):
+    compared = [
+        *comparisons(on_all, families, searches, priced, published),
+        *thought_comparisons(on_all, thinking, priced),
+    ]
+    for comparison in compared:
         key, left, right = comparison.curve.key, comparison.left, comparison.right
         low, high = difference_interval(left.credits, right.credits, comparison.curve.weights, level)
         gap = float(left.credits.mean() - right.credits.mean())
@@ -281,6 +290,43 @@ def _chains(curves: Sequence[Curve]) -> Iterator[Comparison]:
             if budget in parallel.budgets:
                 right = Side.at(parallel, _at(parallel, budget))
                 yield Comparison(CHAINS, curve, Side.at(curve, index), right)
+
+
+def thought_comparisons(
+    curves: Sequence[Curve], thinking: Collection[Sequence[str]], costs: Sequence[str]
+) -> Iterator[Comparison]:
+    """A model that thinks longer against the same that thinks less and is asked more often.
+
+    At equal cost: every number of answers of the one that thinks longer against as many of the other as cost
+    the same. And one answer of the one that thinks longer against the most of the other.
+
+    Parameters
+    ----------
+    curves
+        Of subset `all`.
+    thinking
+        Of each model that thinks, its policies by how long they think.
+    costs
+        Cost models at which the two are compared.
+    """
+    by_key = {curve.key: curve for curve in curves if curve.key.selector in practical_selectors()}
+    for key, longer in by_key.items():
+        for policies in thinking:
+            if key.policy not in policies:
+                continue
+            for policy in policies[: list(policies).index(key.policy)]:
+                shorter = by_key.get(key._replace(policy=policy))
+                if shorter is None:
+                    continue
+                if longer.budgets[0] == 1:
+                    most = Side.at(shorter, shorter.budgets.size - 1)
+                    yield Comparison(THINKING_ONCE, longer, Side.at(longer, 0), most)
+                for cost in costs:
+                    column = COST_MODELS[cost].column
+                    for place in range(longer.budgets.size):
+                        bought = at_cost(shorter, float(longer.measured[column][place]), column)
+                        if bought is not None:
+                            yield Comparison(THINKING, longer, Side.at(longer, place), bought, cost)
 
 
 def _selectors(curves: Sequence[Curve]) -> Iterator[Comparison]:

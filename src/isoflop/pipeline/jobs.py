@@ -129,7 +129,12 @@ def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
             read = [problems, candidates[0], *plan.models.verifier_files(verifier)]
             made = scores[2 * number : 2 * number + 2]
             yield _job("score", plan.score(policy, verifier), read, made)
-    yield _job("grade", plan.grade(dataset, policy), [problems, candidates[0]], plan.paths.of(pool, GRADES))
+    yield _job(
+        "grade",
+        plan.grade(dataset, policy, generator),
+        [problems, candidates[0]],
+        plan.paths.of(pool, GRADES),
+    )
 
 
 def _picked(plan: Plan) -> Iterator[StageJob]:

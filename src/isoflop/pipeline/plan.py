@@ -249,11 +249,13 @@ class Plan:
             )
         )
 
-    def grade(self, dataset: str, policy: str) -> str:
+    def grade(self, dataset: str, policy: str, generator: str) -> str:
         """Specification of a table of grades."""
+        entry = self.config.imports.get(generator)
         return canonical(
             GradeSpec(
                 **self.grading(dataset),
+                imported=entry is not None and entry.grades == "imported",
                 step_tag=self.config.policies[policy].step_tag,
                 code=code_digest("isoflop.stages.grade"),
             )
@@ -306,10 +308,11 @@ class Plan:
         `length`: of chains. `halves`: the pool tells difficulty.
         """
         config = self.config
+        selectors = self.pools.selectors(generator)
         return canonical(
             SelectSpec(
                 budgets=budgets,
-                selectors=config.selectors,
+                selectors=selectors,
                 step_aggregations=config.step_aggregations,
                 verifiers=self.pools.verifiers(generator),
                 outcome_verifiers=tuple(
@@ -323,7 +326,7 @@ class Plan:
                 **self.priced(
                     policy,
                     self.pools.verifiers(generator),
-                    (SELECTORS, config.selectors),
+                    (SELECTORS, selectors),
                     (STEP_AGGREGATIONS, config.step_aggregations),
                 ),
             )
@@ -353,6 +356,7 @@ class Plan:
                 ),
                 families=self.families(),
                 searches=tuple(config.searches),
+                thinking=tuple(config.thinking.values()),
                 published_searches=self.pools.published_searches(),
                 common=config.problems == "common",
                 costs=config.further_costs,
@@ -373,9 +377,7 @@ class Plan:
         Those of a published search are: what it wrote and did not keep is in no file.
         """
         entry = self.config.imports.get(generator)
-        if entry is not None and entry.counted:
-            return entry.tokens_per_sample is not None
-        return entry is not None and (entry.tokenizer is None or entry.budgets is not None)
+        return entry is not None and entry.estimates_tokens
 
     def _label_policies(self, label: str) -> list[str]:
         entry = self.config.labels[label]

@@ -64,6 +64,7 @@ class ReportPlan:
             revisions=[len(names) for names in self._revised().values()],
             choice=config.compute_optimal is not None,
             exchange=config.exchange is not None,
+            thinking=bool(config.thinking),
         )
 
     def further_tables(self) -> tuple[str, ...]:
@@ -103,6 +104,7 @@ class ReportPlan:
                 program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,
                 exchange=config.exchange is not None,
+                thinking=config.thinking,
                 verifiers=self._shown_verifiers(),
                 revisions=self._revised(),
                 outcome_verifiers=self._outcome_verifiers(),

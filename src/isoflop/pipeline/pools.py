@@ -80,6 +80,12 @@ class Pools:
             return entry.verifiers
         return tuple(name for name, verifier in self._config.verifiers.items() if verifier.runs)
 
+    def selectors(self, generator: str) -> tuple[str, ...]:
+        """What picks among a generator's candidates: the study's selectors, or those of an import."""
+        entry = self._config.generators[generator]
+        own = entry.selectors if isinstance(entry, Import) else None
+        return self._config.selectors if own is None else own
+
     def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
         """The budgets at which a policy has a generator's candidates."""
         entry = self._config.generators[generator]

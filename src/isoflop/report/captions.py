@@ -5,6 +5,7 @@ intervals, made from the tables.
 """
 
 FIGURE_TITLES = {
+    "thinking": "Thinking longer or voting more",
     "error_by_size": "Error against compute, by model size",
     "error_by_strategy": "Error against compute, by strategy",
     "optimal_size": "The best size for a compute budget",
@@ -34,6 +35,12 @@ FIGURE_TITLES = {
     "exchange_curves": "Pretraining against test-time compute, over the budget",
 }
 FIGURE_CAPTIONS = {
+    "thinking": (
+        "Each line is a model at one length of thought, its marks the numbers of answers that vote, from one "
+        "on; the dotted line joins one answer of each length. Further left is cheaper: where the dotted line "
+        "is above a line at the same cost, thinking longer is measured to be worth more than voting more. "
+        "Bands are intervals over problems, of each line alone; paired differences are in the table."
+    ),
     "error_by_size": (
         "Each mark is a number of samples, a cross a greedy answer; lower and further left is better. Bands "
         "and bars are intervals over problems. Dashes are the fit with the largest Akaike weight among "

@@ -36,6 +36,7 @@ from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
 from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
+from isoflop.report.thinking import thinking_table
 from isoflop.strategy import NONE, needs_verifier, selector_name, selector_order
 
 _CLAIMS_TITLE = "Claims of Wu et al. 2024 on these models"
@@ -165,6 +166,8 @@ def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> lis
     if tables.choice is not None:
         shown += choice_tables(tables.choice, spec)
     for dataset in spec.datasets:
+        if spec.thinking:
+            shown.append(thinking_table(tables, spec, dataset))
         shown.append(curves_table(tables, spec, dataset))
         shown += [forecast_table(tables, spec, dataset), crossings_table(tables, spec, dataset)]
         shown.append(differences_table(tables, spec, dataset))

@@ -22,6 +22,8 @@ WORTH_TELLING = 0.02
 _KEYS = ("dataset", "policy", "generator")
 _ESTIMATED = ("no_answer", "unfinished", "finished_no_answer", "undecided")
 _UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+# Columns where any pool's files have grades of their own.
+_PUBLISHED = ("imported", "compared", "only_here", "only_there", "answers_unknown")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class PoolCounts:
     `undecided`: with an answer that could not be compared with the reference within the limits.
     `too_long`: for the verifier that could read the fewest. `tokens`: generated, mean; `tokens_estimated`:
     whether that rests on an estimate. `thinking_tokens`: how many of them are thoughts, mean; NaN where that
-    was not counted for every candidate. `problems`: with any candidates.
+    was not counted for every candidate. `problems`: with any candidates. `published`: how the files' own
+    grades compare with ours; None where they have none.
     """
 
     dataset: str
@@ -49,6 +52,28 @@ class PoolCounts:
     tokens_estimated: bool
     thinking_tokens: float = math.nan
     problems: int = 0
+    published: "PublishedGrades | None" = None
+
+
+@dataclass(frozen=True)
+class PublishedGrades:
+    """Grades that files carry beside ours. `imported`: whether they are those that count.
+
+    `compared`: solutions whose answer is known; `only_here`, `only_there`: how many of them are right by our
+    grader alone, and by the files alone. `answers_unknown`: solutions that the files call right without
+    saying what was answered.
+    """
+
+    imported: bool
+    compared: int
+    only_here: int
+    only_there: int
+    answers_unknown: int
+
+    @property
+    def differ(self) -> int:
+        """How many of those compared are graded otherwise."""
+        return self.only_here + self.only_there
 
 
 def share_of(hits: NDArray[np.integer], sizes: NDArray[np.integer], level: float = 0.95) -> Estimate:
@@ -97,13 +122,14 @@ def counted(
     tokens_estimated: bool,
     imported: bool = False,
     thinking: NDArray[np.float64] | None = None,
+    published: PublishedGrades | None = None,
 ) -> PoolCounts:
     """The counts of a pool; arrays are [candidates], which are at least one.
 
     `problems`: numbers of the candidates' problems, from 0. `undecided`: of every problem, how many
     candidates are; None where the table does not say. `thinking`: how many of each candidate's tokens are
     thoughts, NaN where nobody counted. Where an `imported` pool marks no candidate as unfinished, its files
-    did not say.
+    did not say; nor what was answered where they call solutions right without an answer.
     """
     sizes = np.bincount(problems)
 
@@ -111,18 +137,20 @@ def counted(
         return share_of(np.bincount(problems[meant], minlength=sizes.size), sizes)
 
     unknown = imported and bool(finished.all())
+    unanswered = published is not None and published.answers_unknown > 0
     return PoolCounts(
         *key,
         candidates=tokens.size,
-        no_answer=share(~answered),
+        no_answer=_UNKNOWN if unanswered else share(~answered),
         unfinished=_UNKNOWN if unknown else share(~finished),
-        finished_no_answer=share(finished & ~answered),
+        finished_no_answer=_UNKNOWN if unanswered else share(finished & ~answered),
         undecided=_UNKNOWN if undecided is None else share_of(undecided, sizes),
         too_long=too_long / tokens.size,
         tokens=float(tokens.mean()),
         tokens_estimated=tokens_estimated,
         thinking_tokens=math.nan if thinking is None else float(thinking.mean()),
         problems=sizes.size,
+        published=published,
     )
 
 
@@ -136,6 +164,7 @@ def coverage_sentences(pools: Sequence[PoolCounts], dataset: str, studied: int) 
 
 def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
     """`tables/samples.csv`: a row per pool, shares to six decimals; empty where nobody knows."""
+    graded = _PUBLISHED if any(pool.published is not None for pool in pools) else ()
     rows = pd.DataFrame(
         [
             {
@@ -146,12 +175,27 @@ def samples_csv(pools: Sequence[PoolCounts], experiment: str) -> str:
                 "tokens": f"{pool.tokens:.6g}",
                 "thinking_tokens": _text(pool.thinking_tokens, "{:.6g}", ""),
                 "tokens_estimated": str(pool.tokens_estimated).lower(),
+                **{f"published_{name}": _lower(getattr(pool.published, name, "")) for name in graded},
             }
             for pool in pools
         ],
-        columns=["experiment", *_KEYS, "candidates", *_SHARES, "tokens", "tokens_estimated"],
+        columns=[
+            "experiment",
+            *_KEYS,
+            "candidates",
+            *(name + ending for name in _ESTIMATED for ending in ("", "_low", "_high")),
+            "too_long",
+            "tokens",
+            "thinking_tokens",
+            "tokens_estimated",
+            *(f"published_{name}" for name in graded),
+        ],
     )
     return rows.to_csv(index=False, lineterminator="\n")
+
+
+def _lower(value: object) -> str:
+    return str(value).lower()
 
 
 def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]:
@@ -174,6 +218,30 @@ def unread_sentences(pools: Sequence[PoolCounts], dataset: str) -> Iterator[str]
         )
     if too_long := _told(of_dataset, "too_long"):
         yield (f"Solutions too long for the verifier: {too_long}. They take no part in its selections.")
+    yield from _published_sentences(of_dataset)
+
+
+def _published_sentences(pools: Sequence[PoolCounts]) -> Iterator[str]:
+    """How the files' own grades compare with ours."""
+    graded = [(pool, pool.published) for pool in pools if pool.published is not None]
+    compared = sum(one.compared for _, one in graded)
+    if compared:
+        differ = sum(one.differ for _, one in graded)
+        here, there = (sum(getattr(one, name) for _, one in graded) for name in ("only_here", "only_there"))
+        yield (
+            f"Of {compared:,} solutions that the files grade too, {differ:,} "
+            f"({percent(differ / compared, 2)}%) are graded otherwise here: "
+            f"{here:,} right here alone, {there:,} right by the files alone."
+        )
+    imported = [f"{pool.policy} ({pool.generator})" for pool, one in graded if one.imported]
+    if imported:
+        yield f"What is right is what the files say of {', '.join(imported)}."
+    unknown = [f"{pool.policy} ({pool.generator})" for pool, one in graded if one.answers_unknown]
+    if unknown:
+        yield (
+            f"The files do not say what was answered by {', '.join(unknown)}, only what was right: their "
+            "solutions are counted (pass@k), not voted on."
+        )
 
 
 def _told(pools: Sequence[PoolCounts], name: str) -> str:

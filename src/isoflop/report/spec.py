@@ -47,6 +47,7 @@ REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
 REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
 CHOICE_FIGURES = ("compute_optimal", "choice_gain", "accuracy_by_bin")
 EXCHANGE_FIGURES = ("exchange", "exchange_curves")
+THINKING_FIGURES = ("thinking",)
 FIGURE_FORMATS = ("png", "svg")
 SEARCH_TABLES = ("table1.csv", "table1.md")
 PROGRAM_TABLES = ("table3.csv", "table3.md")
@@ -76,6 +77,7 @@ def figure_names(
     revisions: Sequence[int] = (),
     choice: bool = False,
     exchange: bool = False,
+    thinking: bool = False,
 ) -> tuple[str, ...]:
     """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
@@ -83,7 +85,7 @@ def figure_names(
     `pretraining`: whether models are compared with their pretraining too.
     `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
     of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
-    difficulty, and models exchanged.
+    difficulty, and models exchanged. `thinking`: whether a model thinks at several lengths.
     """
     if covers:
         of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
@@ -95,7 +97,8 @@ def figure_names(
     )
     revised = bool(revisions)
     return (
-        always
+        THINKING_FIGURES * thinking
+        + always
         + VERIFIER_FIGURES * (judgements > 1)
         + REVISION_FIGURES * revised
         + REVISION_CHOICE_FIGURES * (revised and choice)
@@ -155,7 +158,8 @@ class ReportSpec(BaseModel):
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
-    much less accurate still counts as no worse. `costs`: the cost models that claims are tested under.
+    much less accurate still counts as no worse. `thinking`: of each model that thinks, its policies by how
+    long. `costs`: the cost models that claims are tested under.
     `tokens_estimated`: whether token counts rest on an estimate. `assumed_policies`, `assumed_verifiers`:
     what imported solutions and scores come from, according to the config alone. `published`: numbers to put
     beside the measured ones. `config_yaml` is printed as provenance, `pools` are data set,
@@ -180,6 +184,7 @@ class ReportSpec(BaseModel):
     program_datasets: tuple[str, ...] = ()
     choice: bool = False
     exchange: bool = False
+    thinking: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     verifiers: tuple[str, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     outcome_verifiers: tuple[str, ...] = ()
@@ -209,6 +214,7 @@ class ReportSpec(BaseModel):
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,
+            thinking=bool(self.thinking),
         )
 
     @property

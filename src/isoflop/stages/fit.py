@@ -73,6 +73,7 @@ def main(arguments: Sequence[str]) -> None:
             searches=spec.searches,
             costs=spec.costs,
             published=spec.published_searches,
+            thinking=spec.thinking,
         ),
     )
     metadata: dict[str, object] = {"experiment": spec.experiment, "level": spec.level, "draws": spec.draws}

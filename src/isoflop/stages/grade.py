@@ -11,19 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from isoflop.engines.step_tags import untagged
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, write_table
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
+from isoflop.grading.published import agreement, regraded
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.strategy import NO_ANSWER
-from isoflop.tables import CANDIDATES, GRADES, PROBLEMS
+from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, GRADES, PROBLEMS, PUBLISHED_CORRECT
 
 _EXAMPLES = 20  # undecided pairs written to the metadata
 _EXAMPLE_LENGTH = 200  # characters of each
@@ -149,6 +152,9 @@ def main(arguments: Sequence[str]) -> None:
             for _ in range(runtime.graders)
         ]
         graded = grade(references, candidates, graders, files.candidates, spec.step_tag)
+    columns = graded.columns(candidates.column("candidate").to_pylist())
+    known = [any(step.strip() for step in steps) for steps in candidates.column("steps").to_pylist()]
+    published = _published(files.candidates, columns, known, imported=spec.imported)
     undecided = graded.undecided()
     answered = sum(answer is not None for answer in graded.answers)
     metadata: dict[str, object] = {
@@ -158,15 +164,59 @@ def main(arguments: Sequence[str]) -> None:
         "undecided": len(undecided),
         "undecided_candidates": graded.undecided_candidates(references),
         "undecided_examples": [[part[:_EXAMPLE_LENGTH] for part in one] for one in undecided[:_EXAMPLES]],
+        **published,
     }
-    columns = graded.columns(candidates.column("candidate").to_pylist())
     write_table(files.out, columns, GRADES, metadata)
     correct = columns["correct"].count(True)
     print(
         f"grade: {len(graded.answers)} candidates, {answered} answered, {correct} correct, "
-        f"{len(undecided)} comparisons undecided",
+        f"{len(undecided)} comparisons undecided" + _differing(published),
         file=sys.stderr,
     )
+
+
+def _published(
+    path: str, columns: dict[str, list[Any]], known: Sequence[bool], *, imported: bool
+) -> dict[str, object]:
+    """How a file's grades compare with ours, for the metadata; with `imported`, they take their place.
+
+    `known`: whether there is a text to grade, [candidates]. Raises UserError where they are wanted and there
+    are none.
+    """
+    schema = pq.read_schema(path)
+    if PUBLISHED_CORRECT.name not in schema.names:
+        if imported:
+            raise UserError(f"{path}: has no grades of its files; delete it and run again")
+        return {}
+    theirs = read_table(path, GRADED_CANDIDATES, [PUBLISHED_CORRECT.name])[PUBLISHED_CORRECT.name].to_pylist()
+    found = agreement(columns["correct"], theirs, known, _EXAMPLES)
+    unknown = sum(bool(right) and not has_text for right, has_text in zip(theirs, known, strict=True))
+    if imported:
+        columns["answer_class"] = regraded(
+            columns["problem_id"], columns["answer_class"], columns["correct"], theirs
+        )
+        columns["correct"] = theirs
+    return {
+        "published": {
+            "imported": imported,
+            "compared": found.compared,
+            "only_here": found.only_here,
+            "only_there": found.only_there,
+            "answers_unknown": unknown,
+            "examples": [
+                [columns["problem_id"][row], columns["candidate"][row], columns["answer"][row]]
+                for row in found.examples
+            ],
+        }
+    }
+
+
+def _differing(published: dict[str, object]) -> str:
+    found = published.get("published")
+    if not isinstance(found, dict):
+        return ""
+    differ = found["only_here"] + found["only_there"]
+    return f"; {differ} of {found['compared']} graded otherwise by their files"
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ Token counts that the files lack are estimated from characters; the ledger says 
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,16 @@ from isoflop.data.columns import Layout, Reading, laid_out, written
 from isoflop.data.format import import_format
 from isoflop.data.notes import pool_notes, reading_notes
 from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
-from isoflop.data.rows import read_rows
+from isoflop.data.rows import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
 from isoflop.errors import UserError, run_main
 from isoflop.files import local_files, read_table, write_table, write_text
+from isoflop.registries import SELECTORS
 from isoflop.specs import ReplayedVerifier, ReplaySpec
 from isoflop.stages.shared.chunks import ledger
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, PROBLEMS, PUBLISHED_CORRECT, SCORES
 
 _COMMAND = StageCommand(
     "replay",
@@ -75,19 +77,29 @@ def _solutions(
             ignore=generator.ignore,
             step_separator=generator.step_separator,
         )
-        for name, path, file in source_files(source, mirror):
-            # The suffix decides how rows are read; the name is what messages call the file.
-            rows = (
-                (f"{name}{place.removeprefix(str(path))}", values)
-                for place, values in read_rows(str(path), read_file(path), generator.rows)
-            )
+        for name, rows, file in _opened(source, generator, mirror):
             reading = readings.setdefault(name, Reading())
             yield name, _searched(format_.read(laid_out(rows, format_, layout, reading)), file)
 
 
-def _searched(solutions: Iterator[Solution], file: ImportFile) -> Iterator[Solution]:
+def _opened(
+    source: ImportSource, generator: Import, mirror: Path | None
+) -> Iterator[tuple[str, Iterable[Row], ImportFile | None]]:
+    """Name and rows of each file, or of what the format makes of several; messages call it by its name."""
+    files, chosen = source_files(source, mirror), import_format(generator.format)
+    if chosen.open is not None:
+        for name, parts in chosen.open(source, [(name, path) for name, path, _ in files]):
+            yield name, parts, None
+        return
+    for name, path, file in files:
+        # The suffix decides how rows are read.
+        rows = read_rows(str(path), read_file(path), generator.rows)
+        yield name, ((f"{name}{place.removeprefix(str(path))}", values) for place, values in rows), file
+
+
+def _searched(solutions: Iterator[Solution], file: ImportFile | None) -> Iterator[Solution]:
     """Solutions of the search and run that the config says their file is of."""
-    told = {name: value for name in ("budget", "run") if (value := getattr(file, name)) is not None}
+    told = {name: value for name in ("budget", "run") if (value := getattr(file, name, None)) is not None}
     for solution in solutions:
         for name, value in told.items():
             if getattr(solution, name) not in (None, value):
@@ -143,24 +155,29 @@ def _demands(spec: ReplaySpec) -> Demands:
         distinct=generator.repetitions == "all",
         budgets=generator.budgets or (),
         shuffled=generator.shuffled == "report",
+        graded=generator.grades == "graded",
+        voted=generator.selectors is None or any(not SELECTORS[name].oracle for name in generator.selectors),
     )
 
 
 def _write(
     spec: ReplaySpec, problems: Sequence[Target], found: Pool, notes: Sequence[str], files: Namespace
 ) -> None:
-    count = _counter(spec.generator, Path(spec.mirror) if spec.mirror else None)
+    count = cache(_counter(spec.generator, Path(spec.mirror) if spec.mirror else None))
     texts = {one.problem_id: one.prompt for one in problems}
-    prompts = {name: count(text) for name, text in texts.items()}
     rows = [
         (problem, number, solution)
         for problem, members in found.solutions.items()
         for number, (_, solution) in enumerate(members)
     ]
+    prompts = [
+        count(texts[problem]) if solution.prompt_tokens is None else solution.prompt_tokens
+        for problem, _, solution in rows
+    ]
     tokens = [
         solution.tokens if solution.tokens is not None else count(solution.text) for *_, solution in rows
     ]
-    steps = [list(solution.steps) if spec.verifiers else [solution.text] for *_, solution in rows]
+    steps = [_texts(solution, scored=bool(spec.verifiers)) for *_, solution in rows]
     step_tokens = [_parts(parts, total) for parts, total in zip(steps, tokens, strict=True)]
     if spec.generator.continuation:
         steps = [
@@ -177,7 +194,7 @@ def _write(
         "steps": list(steps),
         "step_tokens": list(step_tokens),
         "finish": ["length" if solution.truncated else "stop" for *_, solution in rows],
-        "prompt_tokens": [prompts[problem] for problem, *_ in rows],
+        "prompt_tokens": list(prompts),
         "tokens": list(tokens),
         "logprob": [None] * len(rows),
         "source": [solution.place for *_, solution in rows],
@@ -185,17 +202,22 @@ def _write(
         "run": [solution.run if searched else None for *_, solution in rows],
         "thinking_tokens": [solution.thinking for *_, solution in rows],
     }
-    write_table(files.out, columns, CANDIDATES, {"model": policy, "left_out": found.left_out})
+    schema = CANDIDATES
+    if any(solution.correct is not None for *_, solution in rows):
+        schema = GRADED_CANDIDATES
+        columns[PUBLISHED_CORRECT.name] = [solution.correct for *_, solution in rows]
+    write_table(files.out, columns, schema, {"model": policy, "left_out": found.left_out})
     totals: dict[str, float] = {
         "candidates": len(rows),
         "generated_tokens": sum(tokens),
-        "prompt_tokens": sum(prompts[problem] for problem, *_ in rows),
+        "prompt_tokens": sum(prompts),
         "counts_not_in_files": sum(solution.tokens is None for *_, solution in rows),
         "repetitions_dropped": found.repeated,
         "problems_left_out": len(found.left_out),
     }
+    totals |= _known(rows)
     write_text(files.ledger, ledger(totals, policy, notes))
-    read = [prompts[problem] + total for (problem, *_), total in zip(rows, tokens, strict=True)]
+    read = [prompt + total for prompt, total in zip(prompts, tokens, strict=True)]
     for one, path, ledger_path in zip(spec.verifiers, files.scores[::2], files.scores[1::2], strict=True):
         scores = [
             list((solution.scores if one.column is None else solution.named_scores[one.name]) or ())
@@ -211,12 +233,31 @@ def _write(
         write_text(ledger_path, ledger(took, model))
 
 
+def _texts(solution: Solution, *, scored: bool) -> list[str]:
+    """The steps of a candidate. What a file has only a part of is left out: a grader would read it."""
+    if solution.partial:
+        return [""]
+    return list(solution.steps) if scored else [solution.text]
+
+
+def _known(rows: Sequence[tuple[str, int, Solution]]) -> dict[str, float]:
+    """Seconds, and tokens of thinking, where the files have them of every solution."""
+    found: dict[str, float] = {}
+    for name, values in (
+        ("seconds", [solution.seconds for *_, solution in rows]),
+        ("thinking_tokens", [solution.thinking for *_, solution in rows]),
+    ):
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            found[name] = sum(known)
+    return found
+
+
 def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
     """What counts the tokens that the files do not; raises UserError if the tokenizer cannot be loaded."""
     rate, named = generator.characters_per_token, generator.tokenizer
     if named is None:
-        assert rate is not None  # one of the two is there
-        return lambda text: max(1, round(len(text) / rate))
+        return _uncounted if rate is None else lambda text: max(1, round(len(text) / rate))
     if named.revision is None:
         path = Path(named.model) / "tokenizer.json"
     else:
@@ -232,9 +273,19 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
     return lambda text: max(1, len(tokenizer.encode(text, add_special_tokens=False).ids))
 
 
+def _uncounted(text: str) -> int:
+    raise UserError(
+        f"the files do not count the tokens of '{text.strip():.60}'; say how they are counted with "
+        "`tokenizer`, or estimate them with `characters_per_token`"
+    )
+
+
 def _parts(steps: Sequence[str], total: int) -> list[int]:
     """`total` tokens shared between steps by their characters, exactly."""
+    # An empty solution has its tokens all the same: of thinking.
     characters = sum(map(len, steps)) or 1
+    if not any(steps):
+        return [total, *([0] * (len(steps) - 1))]
     ends, seen = [0], 0
     for step in steps:
         seen += len(step)

@@ -28,6 +28,7 @@ from isoflop.report.paper_tables import table1, table3, table3_markdown, table4,
 from isoflop.report.published import compare, published_csv, published_markdown, read_published
 from isoflop.report.sample_counts import counts_table, coverage_sentences, samples_csv, unread_sentences
 from isoflop.report.spec import ReportSpec, cost_label, cost_traits
+from isoflop.report.thinking import thinking_sentences
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
             findings=(
                 *one.findings,
                 *coverage_sentences(counts, one.dataset, tables.evidence[one.dataset].count),
+                *thinking_sentences(tables, spec, one.dataset),
                 *unread_sentences(counts, one.dataset),
             ),
         )

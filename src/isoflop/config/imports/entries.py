@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text
 from isoflop.messages import suggest
-from isoflop.registries import IMPORT_FORMATS, FormatTraits, ImportFormatName
+from isoflop.registries import IMPORT_FORMATS, FormatTraits, ImportFormatName, SelectorName
 
 Url = Annotated[str, StringConstraints(pattern=r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$")]
 Chosen = Annotated[tuple[Text | int | bool, ...], Field(min_length=1)]
@@ -18,7 +18,7 @@ Where = Annotated[dict[Text, Text | int | bool | Chosen], Field(min_length=1)]
 _OF_COUNTS = ("tokens_per_sample", "prompt_tokens", "unequal_samples")
 _OF_TEXTS = (
     "verifier", "verifiers", "tokenizer", "characters_per_token", "repetitions", "shuffled", "continuation",
-    "step_separator", "budgets",
+    "step_separator", "budgets", "grades", "selectors",
 )  # fmt: skip
 
 
@@ -55,6 +55,19 @@ class ImportFile(Entry):
         return self
 
 
+class LogDemands(Entry):
+    """What logs of inspect_ai must be, and which of their scores counts."""
+
+    model: Text | None = None
+    """The model that their headers name; needed where the policy does not go by its name."""
+    settings: dict[Text, str | int | float | bool] = Field(default_factory=dict)
+    """How it was asked, as their headers say: `{reasoning_effort: low}`."""
+    scorer: Text | None = None
+    """The scorer whose grades, and in summaries answers, are read; needed where they have several."""
+    errors: Literal["refuse", "leave_out"] = "refuse"
+    """What becomes of samples that ended in an error."""
+
+
 class ImportSource(Entry):
     """Files of one model's solutions, on disk, at addresses, or of a repository at a pinned commit."""
 
@@ -71,6 +84,8 @@ class ImportSource(Entry):
     `{model_name: gpt-5}`."""
     files: Annotated[tuple[ImportFile, ...], Field(min_length=1)]
     """The files; with `mirror`, those of a repository are under `<mirror>/<repo>/`."""
+    log: LogDemands | None = None
+    """With format `inspect`: what the logs must be."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "ImportSource":
@@ -128,7 +143,8 @@ class Import(Entry):
     tokenizer: TokenizerSource | None = None
     """The policy's tokenizer, for prompts and for solutions without a token count."""
     characters_per_token: Annotated[float, Field(gt=0, le=20)] | None = None
-    """Instead of a tokenizer, an estimate; the results say that they rest on it."""
+    """Instead of a tokenizer, an estimate; the results say that they rest on it. Neither is needed where the
+    files count all tokens, those of prompts too."""
     budgets: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     """The budgets of a published search, strictly increasing: each has solutions of its own, told apart by
     the column `budget` or by the files', and runs by `run`. Left out, the solutions are samples, of which
@@ -147,6 +163,19 @@ class Import(Entry):
     """Of format `counts`: accept problems of one policy with different numbers of samples. Where sampling
     went on until something was right, the share of right ones is too high, and the report says so."""
 
+    grades: Literal["graded", "imported"] = "graded"
+    """Whether solutions are graded here, or as their files grade them; the report has how often the two
+    differ."""
+    selectors: Annotated[tuple[SelectorName, ...], Field(min_length=1)] | None = None
+    """What picks among these solutions: some of the study's `selectors`, all if left out. `[pass]` where the
+    files say what is right, but not what was answered."""
+
+    @model_validator(mode="after")
+    def _logs(self) -> "Import":
+        if self.format != "inspect" and any(source.log is not None for source in self.sources):
+            raise ValueError("sources: log is for format inspect")
+        return self
+
     @model_validator(mode="after")
     def _tokens_known(self) -> "Import":
         for name in _OF_TEXTS if self.counted else _OF_COUNTS:
@@ -157,8 +186,12 @@ class Import(Entry):
                 raise ValueError(
                     "give one of tokens_per_sample (an estimate) and columns.tokens (of the files)"
                 )
-        elif (self.tokenizer is None) == (self.characters_per_token is None):
-            raise ValueError("give one of tokenizer and characters_per_token: files leave tokens uncounted")
+        else:
+            counting = (self.tokenizer, self.characters_per_token).count(None)
+            if counting == 0 or (counting == 2 and self.format != "inspect"):
+                raise ValueError(
+                    "give one of tokenizer and characters_per_token: files leave tokens uncounted"
+                )
         return self
 
     @model_validator(mode="after")
@@ -190,6 +223,12 @@ class Import(Entry):
             if getattr(self, key) is not None:
                 raise ValueError(f"{key}: goes with samples, not with the `budgets` of a published search")
         return self
+
+    @property
+    def estimates_tokens(self) -> bool:
+        """Whether tokens that files do not count are estimated; what a published search did not keep is."""
+        rate = self.tokens_per_sample if self.counted else self.characters_per_token
+        return rate is not None or self.budgets is not None
 
     @property
     def traits(self) -> FormatTraits:

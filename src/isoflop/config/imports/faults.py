@@ -9,7 +9,7 @@ from isoflop.config.imports.entries import Import
 from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
 from isoflop.files import local_files
-from isoflop.messages import unknown_entry
+from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS
 
 
@@ -32,6 +32,10 @@ def import_faults(config: Config, root: Path) -> Iterator[str]:
             )
         elif isinstance(config.datasets[entry.dataset], CountedSource) and not entry.counted:
             yield f"{place}.dataset: {entry.dataset!r} has no texts; format counts alone goes with that"
+        for selector in entry.selectors or ():
+            if selector not in config.selectors:
+                yield unknown_entry(f"{place}.selectors", selector, "selectors", config.selectors)
+        yield from repeated(f"{place}.selectors", entry.selectors or ())
         on_disk = (file.path for source in entry.sources if source.repo is None for file in source.files)
         for path in on_disk:
             if path is not None and not local_files(str(root / path)):

@@ -55,6 +55,7 @@ from isoflop.report.figures.search import (
     search_voting,
 )
 from isoflop.report.figures.sizes import error_by_size, optimal_size
+from isoflop.report.figures.thinking import thinking_figure
 from isoflop.report.figures.verifiers import verifiers
 from isoflop.report.lookup import (
     Tables,
@@ -91,6 +92,7 @@ def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
         "search_by_level": search_by_level,
         "search_easy_hard": search_easy_hard,
         "verifiers": verifiers,
+        "thinking": thinking_figure,
     }
     if (revised := tables.revised) is not None:
         functions |= {

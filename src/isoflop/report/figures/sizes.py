@@ -179,7 +179,7 @@ def _sized(tables: Tables, spec: ReportSpec) -> Iterator[SizePanel]:
     """The panels of `size_panels` with the policies whose size is known."""
     for panel in size_panels(tables, spec):
         known = tuple(name for name in panel.policies if np.isfinite(parameters_of(tables, name)))
-        yield replace(panel, policies=known) if known else panel
+        yield replace(panel, policies=known)
 
 
 def entry_prices(tables: Tables, panel: SizePanel, strategy: Strategy, cost: str) -> pd.DataFrame:

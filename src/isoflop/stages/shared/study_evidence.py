@@ -1,6 +1,7 @@
 """What a report quotes beside the curves: how solutions end, samples worth reading, trees of searches."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from isoflop.files import check_aligned, read_table, table_metadata
 from isoflop.report.figures.trees import DrawnTree, worth_drawing
 from isoflop.report.html import StageCost
 from isoflop.report.lookup import Tables, headline_strategy, without_length
-from isoflop.report.sample_counts import PoolCounts, counted
+from isoflop.report.sample_counts import PoolCounts, PublishedGrades, counted
 from isoflop.report.samples import Pool, Sample, choose_samples
 from isoflop.report.spec import ReportSpec
 from isoflop.search.tree import STOP
@@ -53,6 +54,7 @@ def read_counts(
         check_aligned(grades, paths[1], candidates, paths[0])
         codes, ids = pd.factorize(candidates["problem_id"].to_pandas())
         undecided = table_metadata(grades).get("undecided_candidates")
+        published = table_metadata(grades).get("published")
         found.append(
             counted(
                 (dataset, policy, generator),
@@ -66,10 +68,16 @@ def read_counts(
                 too_long=too_long.get(base, 0),
                 tokens_estimated=str(estimated).lower() == "true",
                 imported=candidates["source"].null_count == 0,
+                published=_published_grades(published) if isinstance(published, dict) else None,
                 thinking=candidates["thinking_tokens"].to_numpy().astype(np.float64),
             )
         )
     return found
+
+
+def _published_grades(found: dict[str, Any]) -> PublishedGrades:
+    """What the grade stage says of the files' own grades."""
+    return PublishedGrades(**{field.name: found[field.name] for field in fields(PublishedGrades)})
 
 
 def read_samples(results: Path, tables: Tables, spec: ReportSpec, dataset: str) -> list[Sample]:
