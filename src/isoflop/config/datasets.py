@@ -1,6 +1,6 @@
 """The data sets of the config: where problems come from, and which column of a file is which."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -57,6 +57,7 @@ class WordproblemsSource(Entry):
     """Seed of the problems, independent of the experiment's seed."""
     grader: GraderName = "number"
     """How answers are read and compared."""
+    choices: ClassVar[int] = DEFAULT_CHOICES
 
 
 class HubFile(Entry):
@@ -131,6 +132,7 @@ class CountedSource(Entry):
 
     source: Literal["counted"]
     """Named by the counts, without texts and answers."""
+    choices: ClassVar[int] = DEFAULT_CHOICES
 
     @property
     def grader(self) -> str:

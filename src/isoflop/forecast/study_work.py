@@ -6,8 +6,8 @@ from isoflop.config.planning import ModelUse
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.forecast.study_comparisons import study_comparisons
 from isoflop.forecast.work import PlanComparisonSpec, StudyWork
-from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.plan import Plan, plugins
+from isoflop.pipeline.code_digest import code_digest, plugins
+from isoflop.pipeline.plan import Plan
 from isoflop.registries import SEARCHES
 from isoflop.specs import canonical
 

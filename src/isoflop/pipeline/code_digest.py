@@ -2,9 +2,12 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from isoflop.registries import Registry
 
 PACKAGE = "isoflop"
 ROOT = Path(__file__).parents[1]
@@ -114,3 +117,17 @@ def _named(node: ast.AST) -> Iterator[str]:
             inner = f"{node.module}.{alias.name}"
             # `from isoflop import voting` imports the module, not the package's own name.
             yield inner if _find(inner) else node.module
+
+
+def plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
+    """Digests of the files that define what is asked for and comes from other packages, by its name.
+
+    Where two things of different registries have one name, the later one's is said with what it is.
+    """
+    digests: dict[str, str] = {}
+    for registry, names in asked:
+        for name in dict.fromkeys(names):
+            path = registry.source(name)
+            if path is not None:
+                digests[f"{registry.noun} {name}" if name in digests else name] = file_digest(path)
+    return digests

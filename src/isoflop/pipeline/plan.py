@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.config.check_models import is_local
-from isoflop.config.datasets import FileSource, WordproblemsSource
+from isoflop.config.datasets import FileSource
 from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
 from isoflop.config.training import SolutionData, TrainingConfig
 from isoflop.files import local_files
 from isoflop.fits.curves import CreditsInput, FitSpec
-from isoflop.pipeline.code_digest import code_digest, file_digest
+from isoflop.pipeline.code_digest import code_digest, plugins
 from isoflop.pipeline.models import Models
 from isoflop.pipeline.paths import (
     CHAIN_LABELS,
@@ -28,14 +28,12 @@ from isoflop.pipeline.paths import (
 from isoflop.pipeline.pools import Pools
 from isoflop.registries import (
     COST_MODELS,
-    DEFAULT_CHOICES,
     GRADERS,
     IMPORT_FORMATS,
     SEARCHES,
     SELECTORS,
     STEP_AGGREGATIONS,
     VERIFIERS,
-    Registry,
 )
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
@@ -266,7 +264,7 @@ class Plan:
         entry = self.config.datasets[dataset]
         return {
             "grader": entry.grader,
-            "choices": DEFAULT_CHOICES if isinstance(entry, WordproblemsSource) else entry.choices,
+            "choices": entry.choices,
             "plugins": plugins((GRADERS, (entry.grader,))),
         }
 
@@ -391,17 +389,3 @@ class Plan:
         return (
             config.labels[name].problems if data.chain_labels is None else config.chain_labels[name].problems
         )
-
-
-def plugins(*asked: tuple[Registry[Any], Iterable[str]]) -> dict[str, str]:
-    """Digests of the files that define what is asked for and comes from other packages, by its name.
-
-    Where two things of different registries have one name, the later one's is said with what it is.
-    """
-    digests: dict[str, str] = {}
-    for registry, names in asked:
-        for name in dict.fromkeys(names):
-            path = registry.source(name)
-            if path is not None:
-                digests[f"{registry.noun} {name}" if name in digests else name] = file_digest(path)
-    return digests

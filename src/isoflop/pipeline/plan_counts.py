@@ -2,9 +2,9 @@
 
 from isoflop.config.datasets import CountedSource
 from isoflop.costs.shape import Terms
-from isoflop.pipeline.code_digest import code_digest
+from isoflop.pipeline.code_digest import code_digest, plugins
 from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
-from isoflop.pipeline.plan import Plan, plugins
+from isoflop.pipeline.plan import Plan
 from isoflop.registries import COST_MODELS, IMPORT_FORMATS
 from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES
 from isoflop.selection.pool import POLICY
