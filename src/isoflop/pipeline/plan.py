@@ -34,6 +34,7 @@ from isoflop.registries import (
     SELECTORS,
     STEP_AGGREGATIONS,
     VERIFIERS,
+    Registry,
 )
 from isoflop.selection.pool import SelectSpec
 from isoflop.specs import (
