@@ -298,7 +298,8 @@ def thought_comparisons(
     """A model that thinks longer against the same that thinks less and is asked more often.
 
     Both are picked from alike. At equal cost: every number of answers of the one that thinks longer against
-    as many of the other as cost the same. And one answer of the one that thinks longer against the most of the other.
+    as many of the other as cost the same. And one answer of the one that thinks longer against the most of
+    the other.
 
     Parameters
     ----------
