@@ -297,8 +297,9 @@ def thought_comparisons(
 ) -> Iterator[Comparison]:
     """A model that thinks longer against the same that thinks less and is asked more often.
 
-    At equal cost: every number of answers of the one that thinks longer against as many of the other as cost
-    the same. And one answer of the one that thinks longer against the most of the other.
+    Both are picked from alike. At equal cost: every number of answers of the one that thinks longer against
+    as many of the other as cost the same. And one answer of the one that thinks longer against the most of
+    the other.
 
     Parameters
     ----------
