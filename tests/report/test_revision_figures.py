@@ -27,7 +27,7 @@ from isoflop.report.figures.revisions import (
 )
 from isoflop.report.html_revisions import rates_table
 from isoflop.report.spec import Headline, ReportSpec, figure_names, judgements
-from isoflop.stages import publish
+from isoflop.stages.report import main
 
 SELECTED = (
     ("orm-history", "weighted", "last"), ("orm", "weighted", "last"), ("prm", "weighted", "min"),
@@ -293,7 +293,7 @@ def test_a_missing_table_of_revisions_is_named(tmp_path: Path) -> None:
     wanted = write_results(tmp_path, Shape(policies=("policy-0.9M",), problems=20))
     (tmp_path / "tables" / "revisions.csv").unlink()
     with pytest.raises(UserError, match=r"revisions\.csv: cannot be read"):
-        publish.main([json.dumps(wanted.model_dump(mode="json")), str(tmp_path), str(tmp_path)])
+        main([json.dumps(wanted.model_dump(mode="json")), str(tmp_path), str(tmp_path)])
 
 
 def test_the_baseline_of_ratios_is_called_what_it_is() -> None:

@@ -17,7 +17,7 @@ from isoflop.errors import UserError
 from isoflop.files import read_table, write_table
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.specs import TrainSpec
-from isoflop.stages import label, train
+from isoflop.stages import step_labels, train
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import start as training_start
 from isoflop.training.examples import (
@@ -241,7 +241,7 @@ def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
         "label": {"problems": "a", "policies": ["p"], "samples_per_problem": 3, "completer": "p",
                   "rollouts": 2, "max_tokens": 40},
     }  # fmt: skip
-    label.main([json.dumps(spec), paths[1], str(tmp_path / "labels.parquet")])
+    step_labels.main([json.dumps(spec), paths[1], str(tmp_path / "labels.parquet")])
     rows = read_table(tmp_path / "labels.parquet", LABELS).to_pylist()
     assert {row["problem_id"] for row in rows} == {f"dev-{place:05d}" for place in range(16)}
     for row in rows:

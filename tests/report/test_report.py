@@ -27,7 +27,7 @@ from isoflop.report.findings import headlines
 from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
 from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, ReportSpec
-from isoflop.stages import publish
+from isoflop.stages.report import main
 from isoflop.stages.shared.provenance import own_ledgers
 from isoflop.stages.shared.study_tables import read_tables
 from isoflop.strategy import Strategy
@@ -42,7 +42,7 @@ FAMILIES = {"policy-0.1M": "tiny", "policy-0.3M": "tiny"}
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ReportSpec]:
     folder = tmp_path_factory.mktemp("results")
     spec = write_results(folder)
-    publish.main([spec.model_dump_json(), str(folder), str(folder)])
+    main([spec.model_dump_json(), str(folder), str(folder)])
     return folder, spec
 
 
@@ -75,7 +75,7 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Repor
 def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Path) -> None:
     certain = {"policy-0.1M": 0.0, "policy-2.7M": 1.0}
     spec = write_results(tmp_path, Shape(policies=tuple(certain), certain=certain, problems=40))
-    publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+    main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "policy-0.1M" in report
     assert "nan" not in re.sub(r"data:[^\"]+", "", report).lower().split()
@@ -96,7 +96,7 @@ def test_selectors_by_confidence_are_shown(tmp_path: Path, monkeypatch: pytest.M
     spec = write_results(tmp_path, Shape(policies=("policy-0.1M", "policy-2.7M"), problems=40))
     headline = spec.headline.model_copy(update={"selector": "confidence_weighted"})
     spec = spec.model_copy(update={"headline": headline})
-    publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+    main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     for name in ("best-of-n by confidence", "voting weighted by confidence", "sampling+conf", "sampling+cwv"):
         assert name in report, name
@@ -124,7 +124,7 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Repo
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     folder, spec = made
-    publish.main([spec.model_dump_json(), str(folder), str(tmp_path)])
+    main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + len(PROGRAM_TABLES) + 1
     for path in written:
@@ -352,7 +352,7 @@ def odd_report(made: tuple[Path, ReportSpec], tmp_path_factory: pytest.TempPathF
     path = copy / "score/wordproblems/policy-0.1M/sampling/prm.ledger.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"too_long": 1234, "candidates": 5000}))
     hostile = spec.model_copy(update={"title": HOSTILE, "config_yaml": f"</pre>{HOSTILE}"})
-    publish.main([hostile.model_dump_json(), str(copy), str(copy)])
+    main([hostile.model_dump_json(), str(copy), str(copy)])
     return (copy / "report.html").read_text(encoding="utf-8")
 
 
@@ -423,14 +423,14 @@ def test_an_unknown_key_of_the_specification_is_named(made: tuple[Path, ReportSp
     folder, spec = made
     wrong = json.dumps(spec.model_dump(mode="json") | {"colour": "red"})
     with pytest.raises(UserError, match="colour"):
-        publish.main([wrong, str(folder), str(folder)])
+        main([wrong, str(folder), str(folder)])
 
 
 def test_a_policy_without_rows_is_named(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     folder, spec = made
     wrong = spec.model_copy(update={"policies": (*spec.policies, "policy-9B")})
     with pytest.raises(UserError, match=r"policy policy-9B .* has no rows"):
-        publish.main([wrong.model_dump_json(), str(folder), str(tmp_path)])
+        main([wrong.model_dump_json(), str(folder), str(tmp_path)])
 
 
 def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, ReportSpec]) -> None:
@@ -438,7 +438,7 @@ def test_a_missing_table_is_named(tmp_path: Path, made: tuple[Path, ReportSpec])
     (tmp_path / "fit").mkdir()
     shutil.copy(folder / "fit" / "draws.parquet", tmp_path / "fit")
     with pytest.raises(UserError, match=r"curves\.csv: cannot be read"):
-        publish.main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
+        main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
 
 
 def test_solutions_too_long_for_the_verifier_are_told(made: tuple[Path, ReportSpec], odd_report: str) -> None:
