@@ -182,7 +182,9 @@ def test_the_report_names_the_data_only_where_there_are_several() -> None:
 
 def test_grades_of_files_are_compared_and_unknown_answers_are_told() -> None:
     ends = {
+        "problems": np.array([0, 1]),
         "finished": np.array([True, True]),
+        "undecided": None,
         "tokens": np.array([10, 20]),
         "too_long": 0,
         "tokens_estimated": False,
@@ -199,7 +201,7 @@ def test_grades_of_files_are_compared_and_unknown_answers_are_told() -> None:
         published=PublishedGrades(imported=True, compared=0, only_here=0, only_there=0, answers_unknown=1),
         **ends,
     )
-    assert math.isnan(unknown.no_answer)
+    assert not unknown.no_answer.known
     said = " ".join(unread_sentences([both, unknown], "math"))
     assert (
         "Of 200 solutions that the files grade too, 4 (2.00%) are graded otherwise here: 3 right here" in said
