@@ -139,11 +139,6 @@ class CountedSource(Entry):
         """Nothing is read and compared: that was done before the counting."""
         return "number"
 
-    @property
-    def choices(self) -> int:
-        """No answer is read, so none is a letter."""
-        return DEFAULT_CHOICES
-
 
 Dataset = Annotated[
     WordproblemsSource | HubSource | GithubSource | FileSource | CountedSource, Field(discriminator="source")
