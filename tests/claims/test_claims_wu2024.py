@@ -74,6 +74,22 @@ def test_sizes_that_differ_only_in_price_support_no_law() -> None:
     assert found[1, "wu2024"].verdict == CONTRADICTED
 
 
+def test_a_smaller_model_whose_samples_cost_more_is_not_ahead_where_only_the_larger_can_be_had() -> None:
+    """Small models ramble: in tokens, a sample of the larger one is the cheaper, and it is better too."""
+    sizes = tuple(PlantedPolicy(f"m{place}", 10.0 ** (6 + place), -1.5 + 1.5 * place) for place in range(2))
+    planted = world("rambling", headline=Vote(weight=1.3, cap=16), policies=sizes, searches=())
+    evidence = planted.study(PROBLEMS, 3)
+    longer = {"m0": 1.4, "m1": 1.0}
+    evidence = replace(
+        evidence,
+        series={
+            key: replace(one, costs=dict(one.costs) | {"total": longer[one.policy] * one.budgets})
+            for key, one in evidence.series.items()
+        },
+    )
+    assert judged(evidence, setting(planted))[1, "total"].verdict == CONTRADICTED
+
+
 def test_sizes_are_compared_inside_a_family_only() -> None:
     apart = tuple(replace(policy, family=policy.name) for policy in POLICIES)
     planted = world("apart", policies=apart)

@@ -90,15 +90,19 @@ def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
         smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
         if smaller is None or larger is None:
             continue
-        low, high = larger.costs[cost][0], smaller.costs[cost][-1]
+        # Where a verifier is counted, or tokens alone, a sample of the larger one may be the cheaper.
+        low = max(smaller.costs[cost][0], larger.costs[cost][0])
+        high = smaller.costs[cost][-1]
         if high <= low:
             continue
         gaps = (
-            (smaller.at_cost(low, cost), larger.credits[0]),
+            (smaller.at_cost(low, cost), larger.at_cost(low, cost)),
             (larger.at_cost(high, cost), smaller.credits[-1]),
         )
         elements = tuple(
-            mean_element(ahead - behind, evidence) for ahead, behind in gaps if ahead is not None
+            mean_element(ahead - behind, evidence)
+            for ahead, behind in gaps
+            if ahead is not None and behind is not None
         )
         statistic = "least of: smaller ahead at the least shared compute, larger ahead at the most"
         parts.append(Part(f"{small} and {large}", statistic, elements))
