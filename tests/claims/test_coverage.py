@@ -1,4 +1,4 @@
-"""Coverage from counts: where sizes cross, and what the first samples foretell, on worlds made by hand."""
+"""Coverage from counts: where sizes cross, and what the first samples predict, on worlds made by hand."""
 
 from collections.abc import Sequence
 
@@ -149,7 +149,7 @@ def test_a_row_without_coverage_has_no_law() -> None:
     assert np.isnan(found[:, 0]).tolist() == [False, True, False, False]
 
 
-def test_what_follows_a_power_law_is_foretold() -> None:
+def test_what_follows_a_power_law_is_predicted() -> None:
     """Chances whose density near 0 is a power give coverage that nearly follows one (Schaeffer et al.)."""
     rng = np.random.default_rng(3)
     counts = counted(rng.beta(0.35, 3.0, size=2000), 2000, 4)
@@ -173,7 +173,7 @@ def test_what_does_not_is_missed_and_the_interval_says_so() -> None:
 
 
 def test_replicates_know_no_more_than_the_first_samples() -> None:
-    """The spread of what 20 samples foretell is that of studies of 20 samples, not of 2,000."""
+    """The spread of what 20 samples predict is that of studies of 20 samples, not of 2,000."""
     rng = np.random.default_rng(8)
     rates = rng.beta(0.35, 3.0, size=200)
     counts = counted(rates, 2000, 9)
@@ -190,7 +190,7 @@ def test_replicates_know_no_more_than_the_first_samples() -> None:
     assert told.predicted.high - told.predicted.low == pytest.approx(spread[1] - spread[0], rel=0.35)
 
 
-def test_first_samples_without_a_right_one_foretell_nothing() -> None:
+def test_first_samples_without_a_right_one_predict_nothing() -> None:
     counts = counted(np.full(20, 0.002), 2000, 11)
     line = covered(counts, BUDGETS)
     told = forecasts(line, counts, evidence(line), 20, 12)
@@ -204,7 +204,7 @@ def test_first_samples_without_a_right_one_foretell_nothing() -> None:
 @pytest.mark.parametrize(
     ("fitted_to", "budgets"), [(100, [1, 10, 100, 200]), (4, [2, 4, 2000]), (2000, BUDGETS)]
 )
-def test_too_little_to_fit_or_to_foretell_is_left_out(fitted_to: int, budgets: list[int]) -> None:
+def test_too_little_to_fit_or_to_predict_is_left_out(fitted_to: int, budgets: list[int]) -> None:
     counts = counted(np.full(20, 0.1), 2000, 13)
     line = covered(counts, budgets)
     assert forecasts(line, counts, evidence(line), fitted_to, 14) == []

@@ -1,4 +1,4 @@
-"""What counts of right samples say of coverage (pass@k): where sizes cross, and how far it can be foretold.
+"""What counts of right samples say of coverage (pass@k): where sizes cross, and how far it can be predicted.
 
 Coverage is the share of problems with a right answer among k samples. Nobody has that answer in practice
 without a verifier that finds it, so nothing here is about accuracy.
@@ -49,7 +49,7 @@ SMALLER = "the smaller up to its last sample"
 
 @dataclass(frozen=True)
 class Forecast:
-    """Coverage with `budget` samples as foretold from the first `fitted_to` of every problem.
+    """Coverage with `budget` samples as predicted from the first `fitted_to` of every problem.
 
     `missed`: predicted minus measured; its interval holds the luck of the problems and of which samples came
     first. `without_fit`: the share of replicates in which the first samples had no right one at all.
@@ -67,7 +67,7 @@ class Forecast:
 
     @property
     def status(self) -> str:
-        """Whether the first samples foretell anything."""
+        """Whether the first samples predict anything."""
         return OK if self.without_fit <= _MOST_WITHOUT_FIT else UNDETERMINED
 
     @classmethod
@@ -162,7 +162,7 @@ def forecasts(
 
 
 def mean_forecasts(found: Sequence[Sequence[Forecast]], level: float) -> list[Forecast]:
-    """The mean of several policies at every budget that all of them were foretold at.
+    """The mean of several policies at every budget that all of them were predicted at.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def mean_forecasts(found: Sequence[Sequence[Forecast]], level: float) -> list[Fo
 
     Returns
     -------
-    None for fewer than two policies that the first samples foretell anything of. A replicate counts where
+    None for fewer than two policies that the first samples predict anything of. A replicate counts where
     every policy has a fit in it.
     """
     by_budget = [{one.budget: one for one in policy} for policy in found if policy[0].status == OK]

@@ -69,7 +69,7 @@ class Coverage(Entry):
     """What is made of the coverage of counts (generators of format `counts`)."""
 
     fitted_to: Annotated[int, Field(ge=4)] = 100
-    """The first samples of each problem from which coverage with all of them is foretold, as a backtest."""
+    """The first samples of each problem from which coverage with all of them is predicted, as a backtest."""
     pretraining: Pretraining | None = None
     """Compare models at equal sums of pretraining and answers too."""
 

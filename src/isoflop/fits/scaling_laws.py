@@ -217,7 +217,7 @@ def extrapolate_coverage(samples: ArrayLike, coverage: ArrayLike, ahead: ArrayLi
     coverage
         pass@k, fractions: the measurement, then its draws, [1 + draws, m].
     ahead
-        Numbers of samples to foretell, [a].
+        Numbers of samples to predict, [a].
 
     Returns
     -------

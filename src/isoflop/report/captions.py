@@ -10,7 +10,7 @@ FIGURE_TITLES = {
     "error_by_strategy": "Error against compute, by strategy",
     "optimal_size": "The best size for a compute budget",
     "coverage_by_size": "Coverage against compute, by model size",
-    "coverage_forecast": "Coverage foretold from the first samples",
+    "coverage_forecast": "Coverage predicted from the first samples",
     "coverage_pretraining": "Pretraining against samples, on one axis",
     "majority_weighted": "Majority against weighted voting",
     "accuracy_by_level": "Accuracy by difficulty",
@@ -69,7 +69,7 @@ FIGURE_CAPTIONS = {
         "two sizes near it may not differ."
     ),
     "coverage_forecast": (
-        "Marks are measured, with all samples. The dashed line is what a power law of log coverage foretells "
+        "Marks are measured, with all samples. The dashed line is what a power law of log coverage predicts "
         "from the samples left of the dotted line alone; its band holds the luck of the problems and of "
         "which samples came first. A panel without it has too few samples, or too few right ones among the "
         "first."

@@ -1,4 +1,4 @@
-"""What the report says of a study of counts: coverage, where sizes cross, what the first samples foretell."""
+"""What the report says of a study of counts: coverage, where sizes cross, what the first samples predict."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -36,7 +36,7 @@ def coverage_sentences(tables: Tables, spec: ReportSpec, dataset: str) -> Iterat
 
 
 def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
-    """Where sizes cross, what was foretold, and which counts may be too high."""
+    """Where sizes cross, what was predicted, and which counts may be too high."""
     if tables.coverage is None:
         return
     crossed = _of(tables.coverage.crossings, dataset)
@@ -59,7 +59,7 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
             for _, row in told.iterrows()
         )
         yield (
-            f"Foretold from the first {first} samples of each problem by log coverage = -a k^-b, coverage is "
+            f"Predicted from the first {first} samples of each problem by log coverage = -a k^-b, coverage is "
             f"missed by, in points, each interval its own: {missed}."
         )
     yield from _with_pretraining(tables, spec, dataset)
@@ -116,7 +116,7 @@ def _with_pretraining(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
 
 
 def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
-    """A row per policy: coverage with its most samples, as foretold and as measured."""
+    """A row per policy: coverage with its most samples, as predicted and as measured."""
     rows = []
     told = pd.DataFrame() if tables.coverage is None else _last_forecasts(tables.coverage.forecast, dataset)
     for _, row in told.iterrows():
@@ -129,14 +129,14 @@ def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
             _estimate(row, "missed").in_points if row["status"] == OK else "–",
         ]
         rows.append([Cell(text) for text in texts])
-    header = ["Model", "Known samples", "Samples", "Foretold", "Measured", "Missed (points)"]
+    header = ["Model", "Known samples", "Samples", "Predicted", "Measured", "Missed (points)"]
     note = (
         "A power law of log coverage, fitted to the first samples of every problem, against coverage with "
         "all of them. Intervals hold the luck of the problems and of which samples came first; one above or "
         "below 0 says that the law does not extrapolate. Undetermined: often none of the first samples is "
         "right. Every budget is in tables/coverage_forecast.csv."
     )
-    return HtmlTable(f"{dataset}: coverage foretold", note, header, rows)
+    return HtmlTable(f"{dataset}: coverage predicted", note, header, rows)
 
 
 def crossings_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     credits = read_table(files.credits, measured_schema(further))
     evidence = read_evidence(credits, table_metadata(credits), files.credits, further)
     sizes = parameters(credits)
-    crossed, foretold, trained = [], [], []
+    crossed, predicted, trained = [], [], []
     for generator, path in zip(spec.generators, counts, strict=True):
         table = read_table(path, COUNTS)
         here = evidence[str(table_metadata(table)["dataset"])]
@@ -75,16 +75,16 @@ def main(arguments: Sequence[str]) -> None:
             if told := forecasts(series, _in_order(own, here), here, spec.fitted_to, seed):
                 policies.append(told)
         every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
-        foretold.append(forecast_rows(every, spec.experiment, here.dataset, generator))
+        predicted.append(forecast_rows(every, spec.experiment, here.dataset, generator))
         for cost, problems in product(spec.costs if spec.pretrained else (), spec.problems):
             known = here.under(cost)
             policies_trained = trained_policies(known, generator, sizes, spec.pretrained)
             best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
             trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
-    for path, rows in zip(written, (crossed, foretold, trained), strict=False):
+    for path, rows in zip(written, (crossed, predicted, trained), strict=False):
         write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(
-        f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, foretold))} forecasts",
+        f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, predicted))} forecasts",
         file=sys.stderr,
     )
 

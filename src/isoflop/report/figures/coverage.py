@@ -1,4 +1,4 @@
-"""Figures of a study of counts: coverage by size, and what the first samples foretell of it."""
+"""Figures of a study of counts: coverage by size, and what the first samples predict of it."""
 
 from typing import Any
 
@@ -47,11 +47,11 @@ def coverage_by_size(tables: Tables, spec: ReportSpec) -> Figure:
 
 
 def coverage_forecast(tables: Tables, spec: ReportSpec) -> Figure:
-    """Measured coverage by samples, and what a power law of the first ones foretells; a panel per policy."""
+    """Measured coverage by samples, and what a power law of the first ones predicts; a panel per policy."""
     assert tables.coverage is not None  # there are counts
     told = tables.coverage.forecast
     if told.empty:
-        return message("No policy has enough samples beyond the first ones to foretell.")
+        return message("No policy has enough samples beyond the first ones to predict.")
     strategy = headline_strategy(tables.curves, spec)
     figure, panels = policy_panels(tables, spec, "samples per problem", "coverage (%)")
     budgets = sorted({int(budget) for budget in tables.curves["budget"]})
@@ -71,7 +71,7 @@ def coverage_forecast(tables: Tables, spec: ReportSpec) -> Figure:
         fs.samples_axis(axes, _decades(budgets), 5)
     handles = [
         handle(fs.LineStyle(fs.INK, "o"), "measured", line=False),
-        Line2D([], [], label="foretold", **_FORETOLD),
+        Line2D([], [], label="predicted", **_FORETOLD),
         Line2D([], [], label="samples that are known", **_KNOWN),
     ]
     fs.legend_above(figure, handles)
