@@ -59,8 +59,8 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
             for _, row in told.iterrows()
         )
         yield (
-            f"Predicted from the first {first} samples of each problem by log coverage = -a k^-b, coverage is "
-            f"missed by, in points, each interval its own: {missed}."
+            f"Predicted from the first {first} samples of each problem by log coverage = -a k^-b, coverage "
+            f"is missed by, in points, each interval its own: {missed}."
         )
     yield from _with_pretraining(tables, spec, dataset)
     unequal = [name for name in spec.policies if name in tables.coverage.unequal]

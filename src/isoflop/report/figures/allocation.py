@@ -117,12 +117,16 @@ def accuracy_by_bin_figure(table: pd.DataFrame) -> Figure:
     strategies = [name for name in strategies if name in drawn]
     handles = [handle(looks[name], name) for name in strategies]
     if len(set(told)) == 1:
-        handles[0].set_label(f"{strategies[0]} (each at {told[0]} samples)")
+        handles[0].set_label(f"{strategies[0]} (each at {_samples(told[0])})")
     else:
         for (axes, _), budgets in zip(panels, told, strict=True):
-            axes.set_title(f"{axes.get_title(loc='left')}\nat {budgets} samples", loc="left")
+            axes.set_title(f"{axes.get_title(loc='left')}\nat {_samples(budgets)}", loc="left")
     fs.legend_above(figure, handles)
     return figure
+
+
+def _samples(budgets: str) -> str:
+    return "1 sample" if budgets == "1" else f"{budgets} samples"
 
 
 def choice_gain_figure(table: pd.DataFrame) -> Figure:
