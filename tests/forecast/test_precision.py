@@ -181,10 +181,10 @@ CREDITS = sorted((ROOT / "docs/studies").glob("*/credits.parquet"))
 @pytest.mark.skipif(not CREDITS, reason="no study has its credits beside it")
 @pytest.mark.parametrize("path", CREDITS, ids=lambda path: path.parent.name)
 def test_half_widths_follow_from_the_credits_of_a_study(path: Path) -> None:
-    table, name = read_table(str(path), MEASURED), path.parent.name
-    evidence = read_evidence(table, table_metadata(table), str(path))
+    table, name = read_table(str(path), MEASURED, further=True), path.parent.name
     config = ROOT / ("config.yaml" if name == "shipped" else f"configs/{name}.yaml")
     plan = Plan(load_config([config], root=ROOT, unpinned=True))
+    evidence = read_evidence(table, table_metadata(table), str(path), plan.config.further_costs)
     ratios = []
     for one in intervals_compared(study_work(plan), evidence):
         measured = evidence[one.comparison.dataset]
@@ -192,6 +192,12 @@ def test_half_widths_follow_from_the_credits_of_a_study(path: Path) -> None:
         first, second = (float(side.mean()) for side in credits if side is not None)
         forecast = expected_at(one.comparison, (first, second), plan.config.planning, measured.count, LEVEL)
         ratios.append(forecast.half_width / one.measured)
+    if plan.config.counts:
+        pytest.skip("a study of counts has no forecast of precision")
+    if not name.startswith("shipped"):
+        # The constants are of the shipped models. Real problems differ more, so fewer hang in the balance.
+        assert min(ratios) > 0.9
+        return
     assert np.mean([0.75 < ratio < 1.25 for ratio in ratios]) > 0.8
     assert np.median(ratios) == pytest.approx(1.0, abs=0.15)
 

@@ -69,7 +69,7 @@ raw = {
 }
 config = build_config(raw, "test", folder)
 plan = Plan(config, folder)
-spec = plan.grade("own", "small")
+spec = plan.grade("own", "small", "sampling")
 print(sorted(json.loads(spec)["plugins"]), plan.graders("own"))
 assert GradeSpec.model_validate_json(spec).grader == "colour"
 paths = [str(folder / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
@@ -87,7 +87,7 @@ print([(row["answer"], row["correct"]) for row in rows])
 assert {row["a"] for row in problem_rows("own", config.datasets["own"])} == {"red", "green", "blue"}
 assert any("red" in said for said in sentences([" "], ["colour"]))
 (folder / "elsewhere.py").write_text((folder / "elsewhere.py").read_text() + "# edited\\n")
-assert Plan(config, folder).grade("own", "small") != spec, "another file, another digest"
+assert Plan(config, folder).grade("own", "small", "sampling") != spec, "another file, another digest"
 (folder / "sky.csv").write_text("q,a\\nsky?,cyan\\n")
 try:
     problems.main([plan.problems("own"), paths[0]])

@@ -90,7 +90,7 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     assert revisions.chain_labels_inputs("judged")[1:] == ["results/demo/train/reviser"]
     spec = ReviseSpec.model_validate_json(revisions.revise("reviser", "revisions"))
     assert (spec.generator.only, spec.generator.verifiers) == (None, None)
-    select = json.loads(revisions.select("revisions", 4))
+    select = json.loads(revisions.select("reviser", "revisions", 4))
     assert (select["budgets"], select["length"], select["outcome_verifiers"]) == ([4, 8], 4, ["orm", "blind"])
     publish = json.loads(ReportPlan(plan).report())
     assert publish["policies"] == ["small", "tuned"]
@@ -113,7 +113,7 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
     assert judged["words", "small"] == "sampling"
     # Only the pools that tell difficulty are halved: here of a policy without samples its chains.
     assert json.loads(plan.select("small", "sampling"))["halves"] is True
-    assert json.loads(revisions.select("revisions", 4))["halves"] is True
+    assert json.loads(revisions.select("reviser", "revisions", 4))["halves"] is True
     assert "halves" not in json.loads(plan.select("small", "greedy"))
     told = json.loads(choice.difficulty("words", "reviser"))
     assert (told["chains"], told["verifier"], told["outcome"]) == (True, "orm", True)

@@ -32,7 +32,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "greedy sample": plan.sample("small", "greedy"),
         "sample": plan.sample("small", "sampling"),
         "score": plan.score("small", "prm"),
-        "grade": plan.grade("words", "small"),
+        "grade": plan.grade("words", "small", "sampling"),
         "greedy select": plan.select("small", "greedy"),
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),

@@ -28,7 +28,8 @@ def test_lint_has_nothing_to_say(workspace: Path) -> None:
 @pytest.mark.parametrize("config", SHIPPED)
 def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n", "--configfile", config))
-    assert jobs["problems"] >= 1
+    # Counts bring their problems with them.
+    assert any(name == "problems" or name.startswith("counts_") for name in jobs)
     assert "report" in jobs or "train" in jobs
 
 
