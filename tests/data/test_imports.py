@@ -344,7 +344,7 @@ def test_an_empty_solution_is_kept_and_needs_no_score() -> None:
     assert found.empty == 3
     assert list(pool_notes(found, 1)) == [
         "1 of 2 problems were left out: they have fewer than 1 solutions, or lack a budget or run.",
-        "3 solutions are empty; they count as wrong.",
+        "3 solutions are empty, which counts as wrong.",
     ]
     distinct = together(file[:3], demands=Demands(False, False, 1, distinct=True))
     assert len(distinct.solutions["p1"]) == 3

@@ -188,7 +188,7 @@ def test_foreign_files_from_the_config_to_the_report(
     report = (results / "report.html").read_text()
     for note in (
         "sums/small/runs: 1 of 20 problems were left out",
-        "sums/big/runs: 1 solutions are empty; they count as wrong.",
+        "sums/big/runs: 1 solution is empty, which counts as wrong.",
         "sums/big/runs: 20 of 39 rows were kept (where).",
         "sums/big/beam: Costs are those of the solutions that were published: less than the search took.",
     ):

@@ -287,7 +287,7 @@ def test_the_same_rows_are_the_same_in_every_kind_of_file(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert [row["step_scores"] for row in scores] == [[0.5], []]
     assert json.loads(paths[3].read_text())["too_long"] == 1
-    assert json.loads(paths[1].read_text())["notes"] == ["1 solutions are empty; they count as wrong."]
+    assert json.loads(paths[1].read_text())["notes"] == ["1 solution is empty, which counts as wrong."]
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused(

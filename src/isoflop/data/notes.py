@@ -8,8 +8,11 @@ from isoflop.data.pooling import Pool
 _MOST_NAMED = 12
 
 
-def pool_notes(pool: Pool, at_least: int, *, searched: bool = False) -> Iterator[str]:
-    """What was kept and left out against one's expectation; `searched`: the pool is of a published search."""
+def pool_notes(pool: Pool, at_least: int, *, searched: bool = False, graded: bool = True) -> Iterator[str]:
+    """What was kept and left out against one's expectation.
+
+    `searched`: the pool is of a published search; `graded`: answers are graded here, not by the files.
+    """
     for name, found in pool.strayed.items():
         yield (
             f"{name}: its solutions may be shuffled between problems: of {found.clear} that are clearly "
@@ -25,7 +28,10 @@ def pool_notes(pool: Pool, at_least: int, *, searched: bool = False) -> Iterator
     if searched:
         yield "Costs are those of the solutions that were published: less than the search took."
     if pool.empty:
-        yield f"{pool.empty} solutions are empty; they count as wrong."
+        empty = "1 solution is empty" if pool.empty == 1 else f"{pool.empty} solutions are empty"
+        yield (
+            f"{empty}, which counts as wrong." if graded else f"{empty}; what is right is what the files say."
+        )
 
 
 def reading_notes(readings: Mapping[str, Reading]) -> Iterator[str]:

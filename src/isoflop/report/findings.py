@@ -40,7 +40,7 @@ from isoflop.report.lookup import (
     of_strategy,
     setting,
 )
-from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_sentence, cost_traits
 from isoflop.strategy import Strategy
 from isoflop.verdicts.factors import times
 
@@ -89,7 +89,7 @@ def headline_markdown(headlines: list[Headlines], spec: ReportSpec, intervals: s
     lines = [
         f"# {spec.title}",
         "",
-        f"Compute counts {cost_label(spec)}. {intervals}; those of gains hold jointly in one sentence. "
+        f"{cost_sentence(spec)}. {intervals}; those of gains hold jointly in one sentence. "
         f"{assumption(spec)}".rstrip(),
         "",
     ]

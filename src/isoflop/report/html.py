@@ -35,7 +35,7 @@ from isoflop.report.lookup import (
 from isoflop.report.paper_tables import PASS_RATES_BY, best_cells, table1, table3
 from isoflop.report.published import published_html
 from isoflop.report.samples import Sample
-from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_label, cost_traits, is_estimated
+from isoflop.report.spec import ReportSpec, assumption, cost_column, cost_sentence, cost_traits, is_estimated
 from isoflop.report.thinking import thinking_table
 from isoflop.strategy import NONE, needs_verifier, selector_name, selector_order
 
@@ -127,7 +127,7 @@ def render(
     ]
     return environment.get_template("report.html.j2").render(
         spec=spec,
-        cost=cost_label(spec),
+        cost=cost_sentence(spec),
         intervals=intervals_note(tables.curves, spec),
         assumption=assumption(spec),
         too_long=[unread(cost) for cost in provenance.costs if cost.too_long],

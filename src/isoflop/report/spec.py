@@ -276,6 +276,13 @@ def cost_label(spec: ReportSpec) -> str:
     return f"{label}, tokens estimated" if is_estimated(spec) else label
 
 
+def cost_sentence(spec: ReportSpec) -> str:
+    """The same as the beginning of a sentence."""
+    unit = cost_traits(spec).unit
+    counts = "Compute counts" if unit == "FLOPs" else f"Cost is counted in {unit}:"
+    return f"{counts} {cost_label(spec)}"
+
+
 def cost_column(spec: ReportSpec) -> str:
     """The column of `curves.csv` that holds the headline's cost per problem."""
     return cost_traits(spec).curves_column

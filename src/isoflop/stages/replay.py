@@ -128,7 +128,12 @@ def main(arguments: Sequence[str]) -> None:
     readings: dict[str, Reading] = {}
     found = pool(_solutions(generator, spec.verifiers, mirror, readings), problems, _demands(spec))
     notes = [
-        *pool_notes(found, generator.at_least or 1, searched=generator.budgets is not None),
+        *pool_notes(
+            found,
+            generator.at_least or 1,
+            searched=generator.budgets is not None,
+            graded=generator.grades == "graded",
+        ),
         *reading_notes(readings),
     ]
     _write(spec, problems, found, notes, files)
