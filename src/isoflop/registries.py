@@ -119,6 +119,11 @@ class FormatTraits(Registered):
         """All columns that it reads."""
         return tuple(name for names in self.reads for name in names)
 
+    @property
+    def opens(self) -> bool:
+        """Whether it opens the files itself, which then have no rows that a config could lay out."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class GraderTraits(Registered):

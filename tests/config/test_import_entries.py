@@ -18,6 +18,16 @@ SHA = "0" * 64
 SOURCE = {"policy": "p", "files": [{"path": "a.jsonl"}]}
 
 
+INSPECT = {"format": "inspect", "verifier": None}
+OF_REPOSITORY = {
+    "policy": "p", "repo": "a/b", "revision": "0" * 40, "files": [{"path": "x.jsonl", "sha256": SHA}],
+}  # fmt: skip
+
+
+def _of_file(**told: int) -> dict[str, Any]:
+    return {"policy": "p", "files": [{"path": "a.jsonl", **told}]}
+
+
 def study(folder: Path, entry: dict[str, Any] | None = None, **rest: Any) -> Config:
     """A study of one import on disk."""
     for name in ("a.jsonl", "d.jsonl"):
@@ -76,7 +86,34 @@ def refusal(folder: Path, entry: dict[str, Any] | None = None, **rest: Any) -> s
         ({"at_least": 2}, "generators.g.at_least: 2 is less than the largest budget, 4"),
         (
             {"sources": [{"policy": "p", "files": [{"path": "a.jsonl", "budget": 2}]}]},
-            "files with a budget are of a published search; list them in `budgets` too",
+            "files with a budget are of a published search; list its budgets in `budgets` too",
+        ),
+        (
+            {"sources": [{"policy": "p", "files": [{"path": "a.jsonl", "run": 0}]}]},
+            "files with a run are of a published search; list its budgets in `budgets` too",
+        ),
+        *(
+            (INSPECT | change, f"{said}: format inspect has its own layout")
+            for change, said in (
+                ({"rows": "samples"}, "rows"),
+                ({"columns": {"text": "x"}, "ignore": ["y"]}, "columns, ignore"),
+                ({"budgets": [2], "sources": [_of_file(budget=2, run=0)]}, "a file's budget, a file's run"),
+            )
+        ),
+        *(
+            ({"sources": [OF_REPOSITORY | {"files": [{"path": path, "sha256": SHA}]}]}, "leads out of its")
+            for path in ("/tmp/x.jsonl", "../../x.jsonl", "a/../../b.jsonl")
+        ),
+        ({"sources": [OF_REPOSITORY | {"repo": "../.."}]}, "'../..' is no repository; it is owner/name"),
+        *(
+            ({"sources": [{"policy": "p", "files": [{"url": url, "sha256": SHA}]}]}, said)
+            for url, said in (
+                ("https://x//tmp/w/s.jsonl", "has an empty part, '.' or '..'"),
+                ("https://../a", "has an empty part, '.' or '..'"),
+                ("https://x/../../a", "has an empty part, '.' or '..'"),
+                ("https://x:abc/y", "'https://x:abc/y' is no address (Port"),
+                ("https://[::1/y", "'https://[::1/y' is no address (Invalid IPv6"),
+            )
         ),
         ({"sources": [{"policy": "p", "files": [{}]}]}, "give one of path and url"),
         (
@@ -97,6 +134,15 @@ def refusal(folder: Path, entry: dict[str, Any] | None = None, **rest: Any) -> s
 )  # fmt: skip
 def test_imports_at_fault(tmp_path: Path, entry: dict[str, Any], said: str) -> None:
     assert said in refusal(tmp_path, entry)
+
+
+@pytest.mark.parametrize("path", ["/tmp/x.jsonl", "../../x.jsonl"])
+def test_files_of_a_data_set_stay_in_its_repository(tmp_path: Path, path: str) -> None:
+    dataset = {
+        "source": "github", "repo": "a/b", "revision": "0" * 40, "files": [{"path": path, "sha256": SHA}],
+        "fields": {"prompt": "q", "answer": "a"}, "grader": "number",
+    }  # fmt: skip
+    assert f"'{path}' leads out of its repository" in refusal(tmp_path, datasets={"d": dataset})
 
 
 def test_scores_without_bounds_are_no_weights_of_votes(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from pydantic import TypeAdapter
 
 from isoflop.config.imports.entries import Import
-from isoflop.data.columns import Layout, Reading, as_written, laid_out, value_at
+from isoflop.data.columns import Layout, Reading, as_written, laid_out, value_at, written
 from isoflop.data.foreign_schemas import SCHEMAS, recognised
 from isoflop.data.format import import_format
 from isoflop.data.rows import read_rows
@@ -125,6 +127,20 @@ def test_rows_of_several_models_are_not_one_models() -> None:
     assert len(read(*rows, where={"model": ("x", "y")})) == 2
 
 
+def test_whole_floats_are_whole_numbers_however_they_are_written() -> None:
+    table = pa.BufferOutputStream()
+    pq.write_table(pa.table({"problem_id": ["p", "q"], "text": ["a", "b"], "k": [1.0, 1.5]}), table)
+    files = {
+        "a.parquet": table.getvalue().to_pybytes(),
+        "a.jsonl": b'{"problem_id": "p", "text": "a", "k": 1.0}\n{"problem_id": "q", "text": "b", "k": 1.5}',
+    }
+    for name, data in files.items():
+        for value in (1, "1.0"):
+            layout = Layout(where={"k": written(value)})
+            rows = laid_out(read_rows(name, data), import_format("table"), layout, Reading())
+            assert [row["text"] for _, row in rows] == ["a"], (name, value)
+
+
 def test_values_are_compared_as_json_writes_them() -> None:
     assert [as_written(one) for one in (True, 1, 1.0, "a", None, 0.5)] == [
         "true",
@@ -146,14 +162,6 @@ FOREIGN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "input_tokens": 9, "output_tokens": 77, "cost": 0.1,
         },
         {"prompt": "Q?", "text": "Long\nresponse \\boxed{5}", "reference": "5", "tokens": 77},
-    ),
-    (
-        "inspect_ai",
-        {
-            "id": 1, "epoch": 2, "input": "Q?", "target": "5", "messages": [], "scores": {},
-            "output": {"choices": [{"message": {"content": "It is 5."}}], "usage": {"output_tokens": 8}},
-        },
-        {"prompt": "Q?", "text": "It is 5.", "reference": "5", "tokens": 8},
     ),
     ("EvalPlus", {"task_id": "H/0", "solution": "def f(): 1"}, {"problem": "H/0", "text": "def f(): 1"}),
     ("HumanEval", {"task_id": "H/0", "completion": "  return 1"}, {"problem": "H/0", "text": "  return 1"}),
@@ -240,6 +248,12 @@ def test_every_schema_is_shown_by_a_row_and_tells_its_own_format() -> None:
     assert read(row, name="lm-eval")[0].text == "It is 5."
 
 
+def test_a_sample_of_an_inspect_log_is_told_the_format_alone() -> None:
+    row = {"id": 1, "epoch": 2, "input": "Q?", "target": "5", "scores": {}, "output": {"choices": []}}
+    said = refusal(row)
+    assert said.endswith("; write `format: inspect` and give the log itself (.eval or .json)")
+
+
 def test_a_whole_response_is_no_answer() -> None:
     for response in ("First.\nThen 5.", "So \\boxed{5}", "x" * 500):
         assert "answer is a whole response" in refusal({"problem_id": "p", "answer": response})
@@ -259,6 +273,20 @@ def test_a_row_of_several_solutions() -> None:
     samples = {"id": "p", "samples": [{"text": "a", "n": 3}, {"text": "b", "n": 4}]}
     columns = {"problem_id": "id", "text": "samples.*.text", "tokens": "samples.*.n"}
     assert [(one.text, one.tokens) for one in read(samples, columns=columns)] == [("a", 3), ("b", 4)]
+
+
+def test_a_list_of_texts_in_a_csv_is_several_solutions() -> None:
+    def of_csv(content: str, **columns: str) -> list[str]:
+        rows = read_rows("a.csv", content.encode())
+        named = laid_out(rows, import_format("table"), Layout(columns=columns), Reading())
+        return [one.text for one in import_format("table").read(named)]
+
+    assert of_csv('problem_id,samples\na,"[""t1"",""t2""]"\n', text="samples") == ["t1", "t2"]
+    assert of_csv('problem_id,answer\na,"[""1"",""2""]"\n') == ["\\boxed{1}", "\\boxed{2}"]
+    for text in ("[1, 2]", "[]", "[x"):
+        assert of_csv(f'problem_id,text\na,"{text}"\n') == [text]
+    # JSON has lists of its own: there it is what the model said.
+    assert [one.text for one in read({"problem_id": "p", "text": '["a"]', "tokens": 3})] == ['["a"]']
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_missing_column_is_named_with_those_that_there_are() -> None:
         read({"problem": 1, "samples": 2, "correct": 1}, columns={"correct": "c"})
 
 
-@pytest.mark.parametrize("tokens", [0, -3, "many", None, float("nan")])
+@pytest.mark.parametrize("tokens", [0, -3, "many", None, float("nan"), 10**400])
 def test_tokens_are_above_0(tokens: object) -> None:
     with pytest.raises(
         UserError, match=r"row 1: column 'tokens' is .*; a number of tokens above 0 is needed"

@@ -166,6 +166,8 @@ def test_the_generic_table(row: dict[str, Any], steps: Any, scores: Any) -> None
         ({"problem_id": "p1", "text": "a", "finish": "eos"}, "finish is 'eos'"),
         ({"problem_id": "p1", "steps": []}, "steps is an empty list"),
         ({"problem_id": "p1", "text": "a", "tokens": 5, "thinking_tokens": 6}, "6 thinking tokens of 5"),
+        ({"problem_id": "p1", "text": "a", "thinking_tokens": 6}, "6 thinking tokens but no `tokens`"),
+        ({"problem_id": "p1", "text": "a", "tokens": -1, "thinking_tokens": 6}, "6 thinking tokens but no"),
         ({"problem_id": "p1", "text": "a", "thinking_tokens": "five"}, "'five' is not a number of tokens"),
     ],
 )

@@ -179,6 +179,52 @@ def test_tokens_of_the_whole_log_are_shared_out(tmp_path: Path) -> None:
     assert tokens[0] == 2  # the service counted nothing of this model, but of the scorer's
 
 
+def usage(
+    read_in: int, written: int, total: int, thought: int | None = None, cache: int = 0
+) -> dict[str, int]:
+    found = {"input_tokens": read_in, "output_tokens": written, "total_tokens": total}
+    found |= {} if thought is None else {"reasoning_tokens": thought}
+    return found | ({"input_tokens_cache_read": cache} if cache else {})
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        (usage(10, 5050, 5060, 5000), (10, 5050, 5000)),
+        (usage(10, 50, 5060, 5000), (10, 5050, 5000)),  # as Google counts: thoughts beside the output
+        (usage(10, 50, 5960, 5000, cache=900), (910, 5050, 5000)),
+        (usage(10, 50, 60, 5000), (10, 50, None)),  # no room for the thoughts
+        (usage(1000, 50, 1050, cache=900), (1000, 50, None)),  # the cached ones are in the input
+        (usage(100, 50, 1050, cache=900), (1000, 50, None)),
+        (usage(1000, 50, 1050, 50, cache=50), (1000, 50, 50)),
+        ({"input_tokens": 100, "input_tokens_cache_read": 900, "output_tokens": 50}, (1000, 50, None)),
+    ],
+)
+def test_the_total_tells_what_is_part_of_what(
+    given: dict[str, int], counted: tuple[int, int, int | None], tmp_path: Path
+) -> None:
+    log = content()
+    log["samples"][0]["model_usage"] = {MODEL: given}
+    [one] = [one for one in read(written(tmp_path, log)) if one.identity == log["samples"][0]["uuid"]]
+    assert (one.prompt_tokens, one.tokens, one.thinking) == counted
+    # Of a log that has them of all samples only, alike.
+    for sample in log["samples"]:
+        sample.pop("model_usage")
+    log["stats"]["model_usage"] = {MODEL: {name: value * 6 for name, value in given.items()}}
+    shared = read(written(tmp_path, log))
+    assert {(one.prompt_tokens, one.tokens) for one in shared} == {counted[:2]}
+
+
+def test_tokens_that_go_by_another_models_name_are_not_0(tmp_path: Path) -> None:
+    log = content()
+    for sample in log["samples"]:
+        sample["model_usage"] = {"mockllm/model-2025": sample["model_usage"][MODEL]}
+    with pytest.raises(
+        UserError, match=r"log\.json: no sample counts tokens of .* only of 'mockllm/model-2025'"
+    ):
+        read(written(tmp_path, log))
+
+
 def test_messages_limits_and_several_targets(tmp_path: Path) -> None:
     log = content()
     first = log["samples"][0]
@@ -289,7 +335,7 @@ def test_two_ways_of_asking_are_not_one_policy(tmp_path: Path) -> None:
         UserError, match=r"was asked otherwise \(reasoning_effort: high\) than sums.eval \(no set"
     ):
         read(LOG, written(tmp_path, log))
-    log["plan"]["config"] = {"max_retries": 3}
+    log["plan"]["config"] = {"max_retries": 3, "seed": 7}
     assert len(read(LOG, written(tmp_path, log))) == 12
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
@@ -237,6 +239,26 @@ def test_a_file_at_an_address_is_downloaded_once_by_its_sum(
     monkeypatch.setattr(sources, "_MOST_BYTES", 10)
     with pytest.raises(UserError, match="is larger than 10 bytes"):
         sources.url_file(address, "0" * 64, None)
+
+
+@pytest.mark.parametrize("address", ["https://x:abc/y", "https://[::1/y", "https://a b.org/\x7f"])
+def test_an_address_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="cannot be downloaded") as caught:
+        sources.url_file(address, "0" * 64, None)
+    assert str(caught.value).startswith(address)
+
+
+def test_parquet_text_that_is_not_utf8_is_refused_by_file() -> None:
+    broken = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    )
+    data = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": broken}), data)
+    with pytest.raises(UserError, match=r"^a\.parquet, rows 1 to 1: hold text that is not UTF-8"):
+        list(rows.read_rows("a.parquet", data.getvalue().to_pybytes()))
 
 
 def test_no_server_leads_from_https_to_anything_else() -> None:

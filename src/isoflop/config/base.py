@@ -56,6 +56,21 @@ def _check_problem_text(prompt: str) -> str:
     return prompt
 
 
+def _check_repository(repo: str) -> str:
+    if {".", ".."} & set(repo.split("/")):
+        raise ValueError(f"{repo!r} is no repository; it is owner/name")
+    return repo
+
+
+def check_repository_path(path: str) -> str:
+    """A path that stays in its repository. Raises ValueError for one that does not."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(
+            f"{path!r} leads out of its repository; a path inside it has no '..' and no '/' first"
+        )
+    return path
+
+
 def _check_prompt(prompt: str) -> str:
     fields = template_fields(prompt)
     if set(fields) != {"problem"}:
@@ -74,7 +89,10 @@ Name = Annotated[
     AfterValidator(_check_name),
 ]
 Revision = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|unpinned)$")]
-Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$"), AfterValidator(_check_repository)
+]
+RepositoryPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_repository_path)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|unpinned)$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, AfterValidator(_check_prompt)]

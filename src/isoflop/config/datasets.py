@@ -4,7 +4,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Entry, ProblemText, Repository, Revision, Seed, Sha256, Text
+from isoflop.config.base import (
+    Count,
+    Entry,
+    ProblemText,
+    Repository,
+    RepositoryPath,
+    Revision,
+    Seed,
+    Sha256,
+    Text,
+)
 from isoflop.registries import DEFAULT_CHOICES, GraderName
 
 Level = Annotated[int, Field(ge=1, le=5)]
@@ -63,7 +73,7 @@ class WordproblemsSource(Entry):
 class HubFile(Entry):
     """A file of a repository."""
 
-    path: Text
+    path: RepositoryPath
     """Path inside the repository."""
     sha256: Sha256
     """SHA-256 of the file, checked wherever it comes from."""

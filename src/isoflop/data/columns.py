@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from isoflop.data.foreign_schemas import advice, flow, recognised
-from isoflop.data.rows import Row, WrittenNumber
+from isoflop.data.rows import Row
 from isoflop.errors import UserError
 from isoflop.messages import suggest
 from isoflop.registries import FormatTraits
@@ -20,6 +20,7 @@ _EVERY = "*"
 # Columns that tell whose solution a row is: rows of several models are not one model's.
 _WRITERS = ("model", "model_name", "model_id", "model_path", "policy", "generator_model")
 _MOST_SHOWN = 8
+_EXACT = 2**53  # whole numbers from here on are rounded as floats
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,14 @@ def as_written(value: object) -> str:
     """A value as text, to be compared with what a config says: numbers and truth values as JSON has them."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and not isinstance(value, WrittenNumber) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     return str(value)
+
+
+def ways_to_write(value: object) -> tuple[str, ...]:
+    """A value as text, and a number also as it was written: 1.0 is `1` and `1.0`."""
+    return tuple(dict.fromkeys((as_written(value), *([str(value)] if isinstance(value, float) else []))))
 
 
 def written(values: str | int | bool | Sequence[str | int | bool]) -> tuple[str, ...]:
@@ -148,13 +154,13 @@ def _is_wanted(
     wanted = True
     for path, allowed in where.items():
         try:
-            text = as_written(value_at(values, path))
+            texts = ways_to_write(value_at(values, path))
         except KeyError:
             wanted = False
             continue
         if len(seen[path]) <= _MOST_SHOWN:
-            seen[path].setdefault(f"{text:.60}")
-        wanted = wanted and text in allowed
+            seen[path].setdefault(f"{texts[0]:.60}")
+        wanted = wanted and any(text in allowed for text in texts)
     return wanted
 
 

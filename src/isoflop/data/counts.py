@@ -1,6 +1,6 @@
 """Counts of samples and right ones per problem, without texts: joined to the problems, checked.
 
-Coverage (pass@k) needs no more than these two numbers (isoflop.selection.counts).
+Coverage (pass@k) needs no more than these two numbers (isoflop.selection.best_of_k).
 """
 
 import math

@@ -59,12 +59,8 @@ SCHEMAS = (
     Schema(
         "samples of an inspect_ai log",
         frozenset({"id", "epoch", "input", "target", "output"}),
-        mapping={
-            "problem": "input",
-            "reference": "target",
-            "text": "output.choices.0.message.content",
-            "tokens": "output.usage.output_tokens",
-        },
+        "inspect",
+        note=" and give the log itself (.eval or .json)",
     ),
     Schema(
         "samples of EvalPlus",

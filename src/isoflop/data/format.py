@@ -28,6 +28,11 @@ class ImportFormat(FormatTraits):
         None
     )
 
+    @property
+    def opens(self) -> bool:
+        """Whether it opens the files itself."""
+        return self.open is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class CountFormat(FormatTraits):

@@ -270,7 +270,8 @@ def _check_scores(solution: Solution, scores: Sequence[float] | None, asked: Sco
         if not solution.text.strip():
             return  # there was nothing to score
         raise UserError(
-            f"{solution.place}: has no score{who}; leave `verifier` out of the generator, or use scored files"
+            f"{solution.place}: has no score{who}; leave it out of `verifier` or `verifiers`, "
+            "or use scored files"
         )
     wanted = 1 if asked.outcome else len(solution.steps)
     if len(scores) != wanted:

@@ -191,7 +191,14 @@ def _read_parquet(name: str, data: bytes) -> Iterator[Row]:
         raise UserError(f"{name}: two columns are called {double!r}; give each its own name")
     number = 0
     for batch in table.to_batches(max_chunksize=1024):
-        for values in batch.to_pylist():
+        try:
+            rows = batch.to_pylist()
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}, rows {number + 1} to {number + batch.num_rows}: hold text that is not UTF-8 "
+                f"({error}); write it as UTF-8"
+            ) from error
+        for values in rows:
             number += 1
             yield f"{name}, row {number}", values
 

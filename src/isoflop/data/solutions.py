@@ -199,7 +199,14 @@ def thinking_count(value: object, tokens: int | None, place: str) -> int | None:
     if value in (0, 0.0) and not isinstance(value, bool):
         return 0
     found = token_count(value, place)
-    if found is not None and tokens is not None and found > tokens:
+    if found is None:
+        return None
+    if tokens is None:
+        raise UserError(
+            f"{place}: {found} thinking tokens but no `tokens`; give all that were generated, thoughts "
+            "included"
+        )
+    if found > tokens:
         raise UserError(
             f"{place}: {found} thinking tokens of {tokens}; `tokens` are all that were generated, thoughts "
             "included"

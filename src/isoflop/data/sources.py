@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.client import HTTPMessage
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -144,8 +144,8 @@ def _download(url: str, target: Path, sha256: str) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{sha256[:16]}.part")
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         with (
             urllib.request.build_opener(_SameScheme).open(request, timeout=_TIMEOUT) as answer,
             # A server that does not go on sends the whole file (200 instead of 206).
@@ -163,7 +163,8 @@ def _download(url: str, target: Path, sha256: str) -> bool:
         # Nothing after what is there: the part is the whole.
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise UserError(f"{url}: the server says {error.code} ({error.reason})") from error
-    except OSError as error:
+    # Also of an address that is none, and of an answer that is no HTTP.
+    except (OSError, ValueError, HTTPException) as error:
         raise UserError(
             f"{url}: cannot be downloaded ({error}); run again to go on, or without a network set `mirror` "
             "to a folder that holds it"
@@ -208,7 +209,7 @@ def read_hub_rows(path: Path, name: str) -> Iterator[Row]:
                 cache_dir=cache,
                 keep_in_memory=True,
             ).to_list()
-        except datasets.exceptions.DatasetsError as error:
+        except (datasets.exceptions.DatasetsError, UnicodeDecodeError) as error:
             reason = str(error.__cause__ or error).strip().split("\n", 1)[0]
             raise UserError(f"{name}: the datasets library cannot read it ({reason})") from error
     for number, values in enumerate(rows, start=1):

@@ -19,7 +19,7 @@ from isoflop.config.models import ModelSize
 from isoflop.costs.pools import expected_costs
 from isoflop.costs.shape import ModelShape
 from isoflop.costs.work import Usage
-from isoflop.data.columns import Layout, Reading, as_written, laid_out, value_at, written
+from isoflop.data.columns import Layout, Reading, laid_out, value_at, ways_to_write, written
 from isoflop.data.counts import CountedPool, ProblemCount, check_problems, pool_counts
 from isoflop.data.format import count_format
 from isoflop.data.rows import Row, read_rows
@@ -114,12 +114,12 @@ class _Rows:
             found: dict[tuple[str, ...], list[Row]] = {}
             for row in self._rows:
                 with suppress(KeyError):
-                    found.setdefault(tuple(as_written(value_at(row[1], path)) for path in paths), []).append(
-                        row
-                    )
+                    for key in product(*(ways_to_write(value_at(row[1], path)) for path in paths)):
+                        found.setdefault(key, []).append(row)
             self._places[paths] = found
         keys = product(*where.values())
-        return [row for key in keys for row in self._places[paths].get(key, [])] or self._rows
+        kept = {id(row): row for key in keys for row in self._places[paths].get(key, [])}
+        return list(kept.values()) or self._rows
 
 
 def _files(

@@ -1,15 +1,43 @@
 """What the config says of files of solutions: where they are, how their rows are laid out, who wrote them."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Entry, Name, Repository, Revision, Sha256, Text
+from isoflop.config.base import (
+    Count,
+    Entry,
+    Name,
+    Repository,
+    Revision,
+    Sha256,
+    Text,
+    check_repository_path,
+)
 from isoflop.messages import suggest
 from isoflop.registries import IMPORT_FORMATS, FormatTraits, ImportFormatName, SelectorName
 
-Url = Annotated[str, StringConstraints(pattern=r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$")]
+
+def _check_address(url: str) -> str:
+    """Every part is a name, and the host one that can be asked."""
+    parts = url.removeprefix("https://").split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{url!r} has an empty part, '.' or '..'; give the address without them")
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address ({error})") from error
+    return url
+
+
+Url = Annotated[
+    str,
+    StringConstraints(pattern=r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$"),
+    AfterValidator(_check_address),
+]
 Chosen = Annotated[tuple[Text | int | bool, ...], Field(min_length=1)]
 Where = Annotated[dict[Text, Text | int | bool | Chosen], Field(min_length=1)]
 
@@ -20,6 +48,10 @@ _OF_TEXTS = (
     "verifier", "verifiers", "tokenizer", "characters_per_token", "repetitions", "shuffled", "continuation",
     "step_separator", "budgets", "grades", "selectors",
 )  # fmt: skip
+
+
+# What a file may say of the published search that it is of.
+_OF_SEARCHES = ("budget", "run")
 
 
 class TokenizerSource(Entry):
@@ -53,6 +85,10 @@ class ImportFile(Entry):
         if self.url is not None and self.sha256 is None:
             raise ValueError(f"url: {self.url!r} needs its sha256")
         return self
+
+
+def _told(files: Sequence[ImportFile], key: str) -> bool:
+    return any(getattr(file, key) is not None for file in files)
 
 
 class LogDemands(Entry):
@@ -96,6 +132,8 @@ class ImportSource(Entry):
                 if self.repo is not None:
                     raise ValueError(f"files: {file.url!r} is of no repository; give it a source of its own")
                 continue
+            if self.repo is not None:
+                check_repository_path(file.path)
             if self.repo is not None and file.sha256 is None:
                 raise ValueError(f"files: {file.path!r} of a repository needs its sha256")
             if "*" in file.path and (self.repo is not None or file.sha256 is not None):
@@ -202,6 +240,15 @@ class Import(Entry):
         for key, value in (("verifiers", self.verifiers), ("step_separator", self.step_separator)):
             if value is not None and not traits.maps_rows:
                 raise ValueError(f"{key}: goes with format table; format {self.format} has its own")
+        if traits.opens:
+            given = [key for key in ("rows", "columns", "ignore") if getattr(self, key)]
+            files = [file for source in self.sources for file in source.files]
+            given += [f"a file's {key}" for key in _OF_SEARCHES if _told(files, key)]
+            if given:
+                raise ValueError(
+                    f"{', '.join(given)}: format {self.format} has its own layout; leave out what "
+                    "it would not read"
+                )
         for name in self.columns or ():
             if traits.reads and name not in traits.columns:
                 raise ValueError(
@@ -213,9 +260,12 @@ class Import(Entry):
     @model_validator(mode="after")
     def _searched(self) -> "Import":
         if self.budgets is None:
-            told = [file for source in self.sources for file in source.files if file.budget is not None]
-            if told:
-                raise ValueError("files with a budget are of a published search; list them in `budgets` too")
+            files = [file for source in self.sources for file in source.files]
+            for key in _OF_SEARCHES:
+                if _told(files, key):
+                    raise ValueError(
+                        f"files with a {key} are of a published search; list its budgets in `budgets` too"
+                    )
             return self
         if any(high <= low for low, high in pairwise(self.budgets)):
             raise ValueError(f"budgets: {list(self.budgets)} must be strictly increasing")

@@ -49,7 +49,7 @@ def _tokens(value: object, place: str) -> float:
     """Tokens per sample."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 < number < 1e9:
         raise UserError(f"{place}: column 'tokens' is {value!r:.40}; a number of tokens above 0 is needed")

@@ -78,9 +78,10 @@ def _of_log(log: EvalLog, demands: LogDemands) -> list[Row]:
         if sample.get("invalidation") is not None:
             raise UserError(f"{place}: was marked as invalid; run it again, or take it out of the log")
         kept.append((place, sample))
-    scorer = _scorer(log, kept, demands)
+    scorer, model = _scorer(log, kept, demands), str(_of(log.header, "eval").get("model"))
+    _check_counted(log, kept, model)
     reading = _Reading(
-        model=str(_of(log.header, "eval").get("model")),
+        model=model,
         scorer=scorer,
         summaries=log.summaries,
         answers=any(_answer(_scores(sample, place).get(scorer)) is not None for place, sample in kept),
@@ -159,22 +160,30 @@ def _with_usage(solution: Solution, sample: Mapping[str, object], reading: _Read
         if reading.shared is None:
             return solution
         return replace(solution, prompt_tokens=reading.shared[0], tokens=reading.shared[1])
+    # The service refused to answer where it counted nothing of this model, but something of others.
     own = mapping(usage.get(reading.model, {}), f"{place}, model_usage")
-    read_in, written, thought = (
-        _count(own, names, f"{place}, model_usage")
-        for names in (
-            ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write"),
-            ("output_tokens",),
-            ("reasoning_tokens",),
-        )
+    read_in, written, thought = _counted(own, f"{place}, model_usage")
+    return replace(solution, tokens=written, prompt_tokens=read_in, thinking=thought)
+
+
+def _counted(usage: Mapping[str, object], place: str) -> tuple[int, int, int | None]:
+    """Tokens read, written (thoughts included) and of these thought; None where that is not known.
+
+    Services differ in whether what a cache held is part of the input, and thoughts of the output; their total
+    tells. Where more is said to be thought than was written, and the total has no room for it, how much was
+    thought is not known.
+    """
+    asked, written, total, thought = (
+        _count(usage, (name,), place)
+        for name in ("input_tokens", "output_tokens", "total_tokens", "reasoning_tokens")
     )
-    return replace(
-        solution,
-        # The service refused to answer where it counted nothing of this model, but something of others.
-        tokens=written,
-        prompt_tokens=read_in,
-        thinking=thought if "reasoning_tokens" in own or not own else None,
-    )
+    whole = asked + _count(usage, ("input_tokens_cache_read", "input_tokens_cache_write"), place)
+    ways = [(read_in, wrote) for wrote in (written, written + thought) for read_in in (asked, whole)]
+    fitting = [way for way in ways if sum(way) == total]
+    sound = [way for way in fitting if thought <= way[1]]
+    read_in, wrote = next(iter([*sound, *fitting]), (whole, written))
+    known = ("reasoning_tokens" in usage or not usage) and thought <= wrote
+    return read_in, wrote, thought if known else None
 
 
 def _shared(log: EvalLog, samples: Sequence[Row]) -> tuple[int, int] | None:
@@ -184,8 +193,7 @@ def _shared(log: EvalLog, samples: Sequence[Row]) -> tuple[int, int] | None:
     usage = _of(_of(log.header, "stats"), "model_usage").get(str(_of(log.header, "eval").get("model")))
     if not isinstance(usage, dict):
         return None
-    place = f"{log.name}, stats"
-    read_in, written = (_count(usage, (name,), place) for name in ("input_tokens", "output_tokens"))
+    read_in, written, _ = _counted(usage, f"{log.name}, stats")
     return round(read_in / len(samples)), round(written / len(samples))
 
 
@@ -212,6 +220,17 @@ def _check_model(log: EvalLog, policy: str, demands: LogDemands) -> None:
         )
 
 
+def _check_counted(log: EvalLog, samples: Sequence[Row], model: str) -> None:
+    """Where tokens are counted, some are the model's; else it goes by another name there."""
+    usages = (sample.get("model_usage") for _, sample in samples)
+    names = dict.fromkeys(name for usage in usages if isinstance(usage, dict) for name in usage)
+    if names and model not in names:
+        raise UserError(
+            f"{log.name}: no sample counts tokens of its model {model!r:.80}, only of "
+            f"{', '.join(map(repr, names))}; if that is the same model, give it that name in the log"
+        )
+
+
 def _settings(log: EvalLog) -> dict[str, object]:
     """How the model was asked, as far as it changes what it writes."""
     found: dict[str, object] = {}
@@ -224,8 +243,8 @@ def _settings(log: EvalLog) -> dict[str, object]:
     }
 
 
-# Settings of the connection, which no answer depends on.
-_INNOCENT = ("max_retries", "timeout", "attempt_timeout", "max_connections", "cache", "batch")
+# Settings of the connection, which no answer depends on, and the seed, which only draws other samples.
+_INNOCENT = ("max_retries", "timeout", "attempt_timeout", "max_connections", "cache", "batch", "seed")
 
 
 def _check_settings(log: EvalLog, settings: Mapping[str, object], demands: LogDemands) -> None:

@@ -60,6 +60,10 @@ def _solutions(values: Mapping[str, object], place: str) -> Iterator[Row]:
         many = json_list(many)
         if not (isinstance(many, list) and many and all(isinstance(one, list) for one in many)):
             many = None
+    elif _is_all_text(values):
+        listed = json_list(many)
+        if isinstance(listed, list) and listed and all(isinstance(one, str) for one in listed):
+            many = listed
     if body is None or not isinstance(many, list):
         yield place, values
         return
@@ -75,6 +79,11 @@ def _solutions(values: Mapping[str, object], place: str) -> Iterator[Row]:
             for name, value in scored.items()
         }
         yield where, {**values, **own, **shared, body: one, VERIFIERS: by_verifier}
+
+
+def _is_all_text(values: Mapping[str, object]) -> bool:
+    """Whether a row is as a CSV has it, where a list is text too; elsewhere a text that looks so is one."""
+    return all(isinstance(value, str) for name, value in values.items() if name != VERIFIERS)
 
 
 def _nth(value: object, name: str, number: int, count: int, place: str, *, own: bool) -> object:
