@@ -352,6 +352,14 @@ def test_an_empty_solution_is_kept_and_needs_no_score() -> None:
     assert len(distinct.solutions["p1"]) == 3
 
 
+def test_a_note_says_of_how_many_the_thoughts_are_not_known() -> None:
+    counts = (3, None, 0)
+    file = [solution("p1", f"a{count}", tokens=9, thinking=count) for count in counts]
+    [_, note] = pool_notes(together(file), 1)
+    assert note.startswith("How much was thought is not known of 1 of 3 solutions")
+    assert len(list(pool_notes(together(file[1:2]), 1))) == 1
+
+
 def searched(problem: str, budget: int | None, run: int | None, text: str = "a") -> Solution:
     return solution(problem, text, budget=budget, run=run)
 

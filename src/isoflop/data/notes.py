@@ -32,6 +32,12 @@ def pool_notes(pool: Pool, at_least: int, *, searched: bool = False, graded: boo
         yield (
             f"{empty}, which counts as wrong." if graded else f"{empty}; what is right is what the files say."
         )
+    thoughts = [one.thinking for members in pool.solutions.values() for _, one in members]
+    if any(one is not None for one in thoughts) and (unknown := thoughts.count(None)):
+        yield (
+            f"How much was thought is not known of {unknown} of {len(thoughts)} solutions, so no mean of it "
+            "is given."
+        )
 
 
 def reading_notes(readings: Mapping[str, Reading]) -> Iterator[str]:
