@@ -136,6 +136,7 @@ def _tagged(annotation: Any) -> Mapping[str, type[BaseModel]]:
     return {
         str(tag): member
         for member in get_args(bare)
+        if isinstance(member, type) and issubclass(member, BaseModel)
         for field in member.model_fields.values()
         if get_origin(field.annotation) is Literal
         for tag in get_args(field.annotation)

@@ -230,7 +230,8 @@ class Registry(Generic[_Member]):
     def _load(self, entry: EntryPoint) -> _Member:
         try:
             member = entry.load()
-        except (ImportError, AttributeError) as error:
+        # What a plugin does when it is imported is its own.
+        except Exception as error:
             raise UserError(
                 f"{self._called(entry)}: cannot be loaded ({error}); repair or remove its package"
             ) from error

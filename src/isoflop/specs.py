@@ -143,6 +143,7 @@ class CoverageSpec(Spec):
 
     `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
     models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining, by policy;
+    `trained_parameters`: of mixtures of experts, those that a token meets;
     `problems`: numbers of problems that share them.
     """
 
@@ -151,6 +152,7 @@ class CoverageSpec(Spec):
     families: Mapping[str, str]
     costs: tuple[CostModelName, ...]
     pretrained: Mapping[str, float] = {}
+    trained_parameters: Mapping[str, int] = {}
     problems: tuple[float, ...] = ()
     fitted_to: int
     seed: int

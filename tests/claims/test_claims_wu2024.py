@@ -90,6 +90,41 @@ def test_a_smaller_model_whose_samples_cost_more_is_not_ahead_where_only_the_lar
     assert judged(evidence, setting(planted))[1, "total"].verdict == CONTRADICTED
 
 
+def _sizes(curves: dict[str, tuple[list[int], list[float], float]]) -> tuple[Evidence, Setting]:
+    """Policies by rising size, each with budgets, accuracies and the cost of a sample."""
+    planted = world("sizes", headline=Vote(weight=1.3, cap=16), policies=POLICIES[: len(curves)], searches=())
+    about, study = setting(planted), planted.study(200, 1)
+    series = {}
+    for policy, (budgets, accuracies, price) in zip(POLICIES, curves.values(), strict=False):
+        # Every problem has its share, so nothing is left to chance.
+        credits = np.repeat(np.array(accuracies)[:, None], 200, axis=1)
+        costs = {name: price * np.array(budgets, dtype=np.float64) for name in ("wu2024", "total")}
+        key = (policy.name, about.headline)
+        series[key] = Series(policy.name, about.headline, np.array(budgets), credits, costs)
+    return replace(study, series=series), about
+
+
+def test_sizes_are_compared_up_to_where_the_first_of_them_ends() -> None:
+    """The smaller goes on to 256 samples; the larger, ahead where its own end, has four."""
+    curves = {
+        "small": ([1, 4, 16, 64, 256], [0.20, 0.40, 0.52, 0.58, 0.66], 1.0),
+        "large": ([1, 4], [0.30, 0.62], 8.0),
+    }
+    assert judged(*_sizes(curves))[1, "wu2024"].verdict == SUPPORTED
+
+
+def test_a_pair_that_shares_no_compute_leaves_open_whether_some_pair_crosses() -> None:
+    curves = {
+        "small": ([1, 4], [0.20, 0.30], 1.0),
+        "middle": ([1, 4], [0.50, 0.60], 2.0),
+        "large": ([1, 4], [0.70, 0.80], 100.0),
+    }
+    found = judged(*_sizes(curves))[1, "wu2024"]
+    assert found.verdict == UNDECIDED
+    middle, large = (policy.name for policy in POLICIES[1:3])
+    assert found.statements[0].statement.untested == (f"{middle} and {large}",)
+
+
 def test_sizes_are_compared_inside_a_family_only() -> None:
     apart = tuple(replace(policy, family=policy.name) for policy in POLICIES)
     planted = world("apart", policies=apart)

@@ -10,6 +10,7 @@ from isoflop.claims.coverage import (
     ALL,
     CROSSES,
     LARGER,
+    LEVEL,
     OK,
     SMALLER,
     UNDETERMINED,
@@ -62,11 +63,20 @@ def test_curves_cross_where_their_lines_do() -> None:
     assert found.flops.value == pytest.approx(10 * 10**0.5)
     assert (found.flops.low, found.flops.high) == pytest.approx((found.flops.value,) * 2)
     assert (found.small_samples, found.large_samples) == pytest.approx((10 * 10**0.5, 10**0.5))
-    assert found.shares == {CROSSES: 1.0, LARGER: 0.0, SMALLER: 0.0}
+    assert found.shares == {CROSSES: 1.0, LARGER: 0.0, SMALLER: 0.0, LEVEL: 0.0}
 
 
 @pytest.mark.parametrize(
-    ("large", "outcome"), [([0.4, 0.6], LARGER), ([0.2, 0.4], SMALLER), ([0.3, 0.5], LARGER)], ids=str
+    ("large", "outcome"),
+    [
+        ([0.4, 0.6], LARGER),
+        ([0.2, 0.4], SMALLER),
+        ([0.3, 0.6], LARGER),
+        # Level all the way, and level in the end: the larger never gets ahead.
+        ([0.3, 0.5], LEVEL),
+        ([0.2, 0.5], LEVEL),
+    ],
+    ids=str,
 )
 def test_curves_that_do_not_cross_have_no_place(large: list[float], outcome: str) -> None:
     small = series("s", 1.0, [1, 10, 100], flat([0.1, 0.3, 0.5]))

@@ -65,6 +65,9 @@ def test_what_is_left_after_pretraining_buys_samples() -> None:
     assert ended
     samples = [one.samples for one in ended if one.trained.series.policy == "short"]
     assert samples == pytest.approx([100] * len(samples))
+    # 100 samples of 10 problems are 1,000 FLOPs, however much more there is.
+    shares = [one.inference_share for one in ended if one.trained.series.policy == "short"]
+    assert shares == pytest.approx([1000 / 1060] * len(shares))
 
 
 def test_more_problems_make_pretraining_cheap() -> None:

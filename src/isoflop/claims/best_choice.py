@@ -7,7 +7,7 @@ used in practice is an option. Beside it stands the best greedy answer at the sa
 way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -75,11 +75,13 @@ class _Option:
         return f"{self.series.policy} with {strategy.name}{how} over {budget} answers ({strategy.generator})"
 
 
-def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: int) -> Iterator[BestChoice]:
+def best_choices(
+    evidence: Evidence, policies: Sequence[str], cost: str, seed: int, *, without: Collection[str] = ()
+) -> Iterator[BestChoice]:
     """The choice at three budgets over the measured range of the cost model `cost`.
 
-    Policies in their order; a single problem allows no split, and nothing is told, nor where nobody knows
-    that cost.
+    Policies in their order; `without`: generators whose cost is known in part only. A single problem allows
+    no split, and nothing is told, nor where nobody knows that cost.
     """
     evidence = evidence.under(cost)
     options = [
@@ -87,6 +89,7 @@ def best_choices(evidence: Evidence, policies: Sequence[str], cost: str, seed: i
         for policy in policies
         for (owner, strategy), series in evidence.series.items()
         if owner == policy and strategy.selector != _ORACLE and "/" not in strategy.generator
+        if strategy.generator not in without
         for index in range(series.budgets.size)
     ]
     if evidence.count < 2 or not options:

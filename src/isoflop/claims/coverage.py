@@ -39,12 +39,14 @@ FORECAST_COLUMNS = (
 CROSSING_COLUMNS = (
     "experiment", "dataset", "generator", "family", "cost_model", "small", "large", "outcome", "flops",
     "flops_low", "flops_high", "small_samples", "large_samples", "crosses", "larger_from_first",
-    "smaller_to_end",
+    "smaller_to_end", "level_at_end",
 )  # fmt: skip
 
 CROSSES = "curves cross"
 LARGER = "the larger from its first sample"
 SMALLER = "the smaller up to its last sample"
+LEVEL = "neither is ahead in the end"
+_SAME = 1e-12
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ class Crossing:
     """Where the coverage of a larger size gets ahead of a smaller one's at equal compute.
 
     `flops`: per problem, nan unless the measured curves cross within what both were sampled; an end of its
-    interval is infinite (0) where that many replicates do not cross because the smaller (larger) one is ahead
-    throughout. `small_samples`, `large_samples`: what so much buys. `shares`: of the replicates, by outcome.
+    interval is infinite (0) where that many replicates do not cross because the smaller one, or neither, is
+    ahead in the end (the larger one throughout). `small_samples`, `large_samples`: what so much buys.
+    `shares`: of the replicates, by outcome.
     """
 
     small: str
@@ -231,9 +234,13 @@ def crossing(small: Series, large: Series, evidence: Evidence, cost: str) -> Cro
         CROSSES: float(np.isfinite(places[1:]).mean()),
         LARGER: float((places[1:] == -np.inf).mean()),
         SMALLER: float((places[1:] == np.inf).mean()),
+        LEVEL: float(np.isnan(places[1:]).mean()),
     }
-    outcome = LARGER if places[0] == -np.inf else SMALLER if places[0] == np.inf else CROSSES
-    low, high = percentile_interval(np.exp(places[1:]), evidence.level)
+    ends = {-np.inf: LARGER, np.inf: SMALLER}
+    outcome = LEVEL if np.isnan(places[0]) else ends.get(float(places[0]), CROSSES)
+    # Where neither is ahead in the end, the larger never gets ahead for good.
+    never = np.where(np.isnan(places[1:]), np.inf, places[1:])
+    low, high = percentile_interval(np.exp(never), evidence.level)
     at = float(np.exp(places[0])) if outcome == CROSSES else float("nan")
     bought = [
         float(np.exp(np.interp(np.log(at), np.log(one.costs[cost]), np.log(one.budgets))))
@@ -252,9 +259,9 @@ def _bought(series: Series, flops: float, cost: str) -> Floats:
 def _last_fall(x: Floats, ahead: Floats) -> Floats:
     """Where each row of `ahead`, [rows, g], falls to 0 for the last time, on lines between x, [g].
 
-    -inf where it is above 0 nowhere, inf where it still is at the end.
+    -inf where it is above 0 nowhere, inf where it still is at the end, nan where it never is below 0 after.
     """
-    above = ahead > 0.0
+    above, below = ahead > _SAME, ahead < -_SAME
     last = x.size - 1 - np.argmax(above[:, ::-1], axis=1)
     rows = np.arange(ahead.shape[0])
     after = np.minimum(last + 1, x.size - 1)
@@ -263,6 +270,9 @@ def _last_fall(x: Floats, ahead: Floats) -> Floats:
     places = x[last] + (x[after] - x[last]) * before_value / span
     places[above[:, -1]] = np.inf
     places[~above.any(axis=1)] = -np.inf
+    # The last one below 0 comes after the last one above it, or there is none.
+    latest = np.where(below.any(axis=1), x.size - 1 - np.argmax(below[:, ::-1], axis=1), -1)
+    places[~above[:, -1] & (latest < np.where(above.any(axis=1), last, 0))] = np.nan
     result: Floats = places
     return result
 
@@ -311,7 +321,7 @@ def crossing_rows(
         [
             experiment, dataset, generator, family, cost, one.small, one.large, one.outcome,
             *(_number(value) for value in (*_parts(one.flops), one.small_samples, one.large_samples)),
-            *(_six(one.shares[name]) for name in (CROSSES, LARGER, SMALLER)),
+            *(_six(one.shares[name]) for name in (CROSSES, LARGER, SMALLER, LEVEL)),
         ]
         for family, cost, one in found
     ]  # fmt: skip

@@ -48,7 +48,7 @@ class Best:
 
     `samples`: per problem, what is left after its pretraining; `ended`: it was measured with fewer, and could
     have more coverage. `coverage`: its own, with the interval over problems. `probability`: the share of
-    replicates in which it is the best.
+    replicates in which it is the best. `spent`: FLOPs of its answers to all problems.
     """
 
     problems: float
@@ -58,11 +58,12 @@ class Best:
     coverage: Estimate
     probability: float
     ended: bool
+    spent: float
 
     @property
     def inference_share(self) -> float:
-        """The share of the sum that is spent on answers, unspent compute left out."""
-        return 1.0 - self.trained.flops / self.flops
+        """The share of pretraining and answers together that answers take; unspent compute is neither."""
+        return self.spent / (self.trained.flops + self.spent)
 
 
 def best_trained(
@@ -109,6 +110,7 @@ def best_trained(
             ),
             probability=float((draws[:, 1:].argmax(axis=0) == winner).mean()),
             ended=per_problem > costs[-1] * (1 + 1e-9),
+            spent=problems * min(per_problem, float(costs[-1])),
         )
 
 

@@ -85,30 +85,39 @@ def wu_claims(evidence: Evidence, setting: Setting, costs: Sequence[str] | None 
 
 
 def _sizes_cross(evidence: Evidence, setting: Setting, cost: str) -> Found:
-    parts = []
+    parts: list[Part] = []
+    untested: list[str] = []
     for small, large in setting.pairs():
+        name = f"{small} and {large}"
         smaller, larger = (evidence.get(policy, setting.headline) for policy in (small, large))
-        if smaller is None or larger is None:
+        elements: tuple[Element, ...] = ()
+        if smaller is not None and larger is not None:
+            elements = _ahead_in_turn(smaller, larger, evidence, cost)
+        if not elements:
+            untested.append(name)
             continue
-        # Where a verifier is counted, or tokens alone, a sample of the larger one may be the cheaper.
-        low = max(smaller.costs[cost][0], larger.costs[cost][0])
-        high = smaller.costs[cost][-1]
-        if high <= low:
-            continue
-        gaps = (
-            (smaller.at_cost(low, cost), larger.at_cost(low, cost)),
-            (larger.at_cost(high, cost), smaller.credits[-1]),
-        )
-        elements = tuple(
-            mean_element(ahead - behind, evidence)
-            for ahead, behind in gaps
-            if ahead is not None and behind is not None
-        )
         statistic = "least of: smaller ahead at the least shared compute, larger ahead at the most"
-        parts.append(Part(f"{small} and {large}", statistic, elements))
+        parts.append(Part(name, statistic, elements))
     if not parts:
         return "needs two sizes of one family whose compute overlaps"
-    return (Statement("some two sizes cross" + _in_coverage(setting), "there is", tuple(parts)),)
+    text = "some two neighbouring sizes cross" + _in_coverage(setting)
+    return (Statement(text, "there is", tuple(parts), untested=tuple(untested)),)
+
+
+def _ahead_in_turn(small: Series, large: Series, evidence: Evidence, cost: str) -> tuple[Element, ...]:
+    """How far the smaller is ahead where both begin, and the larger where one ends; none without overlap."""
+    costs = small.costs[cost], large.costs[cost]
+    # Where a verifier is counted, or tokens alone, a sample of the larger one may be the cheaper.
+    low, high = max(one[0] for one in costs), min(one[-1] for one in costs)
+    if high <= low:
+        return ()
+    gaps = ((small, large, low), (large, small, high))
+    credits = ((ahead.at_cost(at, cost), behind.at_cost(at, cost)) for ahead, behind, at in gaps)
+    return tuple(
+        mean_element(ahead - behind, evidence)
+        for ahead, behind in credits
+        if ahead is not None and behind is not None
+    )
 
 
 def _in_coverage(setting: Setting) -> str:

@@ -1,5 +1,7 @@
 """The jobs of imports of counts: coverage of every policy, and what is made of it."""
 
+from collections.abc import Iterable
+
 from isoflop.config.datasets import CountedSource
 from isoflop.costs.shape import Terms
 from isoflop.pipeline.code_digest import code_digest, plugins
@@ -51,6 +53,11 @@ class CountsPlan:
         files = (self._plan.replay_files(name, generator) for name in self._policies(generator))
         return list(dict.fromkeys(path for own in files for path in own))
 
+    def _active(self, policies: Iterable[str]) -> dict[str, int]:
+        """What a token of pretraining meets, where a policy is a mixture of experts."""
+        sizes = ((name, self._config.policies[name].size) for name in policies)
+        return {name: size.active_parameters for name, size in sizes if size and size.active_parameters}
+
     def coverage(self) -> str:
         """Specification of what is made of all imports of counts."""
         pretraining = self._config.coverage.pretraining
@@ -61,6 +68,7 @@ class CountsPlan:
                 families=self._plan.families(),
                 costs=self._config.claim_costs,
                 pretrained={} if pretraining is None else pretraining.tokens,
+                trained_parameters={} if pretraining is None else self._active(pretraining.tokens),
                 problems=() if pretraining is None else pretraining.problems,
                 fitted_to=self._config.coverage.fitted_to,
                 seed=self._config.seed,

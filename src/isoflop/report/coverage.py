@@ -10,7 +10,7 @@ from isoflop.claims.coverage import ALL, CROSSES, OK
 from isoflop.estimate import Estimate, scientific
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
-from isoflop.report.spec import ReportSpec, cost_column, cost_label
+from isoflop.report.spec import ReportSpec, cost_column, cost_label, cost_traits
 
 WHAT_IT_IS = (
     "Coverage is the share of problems with a right answer among so many samples. Nobody has that answer in "
@@ -20,6 +20,9 @@ NO_TEXTS = (
     "This study has counts of right samples, without their texts: there are none to show, and nothing is "
     "known of how they end."
 )
+
+
+_OUTCOMES = ("crosses", "larger_from_first", "smaller_to_end", "level_at_end")
 
 
 def coverage_sentences(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
@@ -39,12 +42,13 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
     """Where sizes cross, what was predicted, and which counts may be too high."""
     if tables.coverage is None:
         return
+    unit = cost_traits(spec).unit
     crossed = _of(tables.coverage.crossings, dataset)
     crossed = crossed[(crossed["outcome"] == CROSSES) & (crossed["cost_model"] == spec.headline.cost_model)]
     crossed = crossed[crossed["flops_low"].notna() & crossed["flops_high"].notna()]
     if len(crossed):
         listed = "; ".join(
-            f"{row['small']} and {row['large']} at {_range(row)} FLOPs, about {row['small_samples']:,.0f} "
+            f"{row['small']} and {row['large']} at {_range(row)} {unit}, about {row['small_samples']:,.0f} "
             f"samples of the one and {row['large_samples']:,.0f} of the other"
             for _, row in crossed.iterrows()
         )
@@ -74,6 +78,7 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
 def _best_sizes(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]:
     """Which size has the highest coverage at equal compute, a sentence per family of several."""
     cost, strategy = cost_column(spec), headline_strategy(tables.curves, spec)
+    unit = cost_traits(spec).unit
     for family, policies in spec.sizes.items():
         here = of_strategy(tables.draws, dataset, None, strategy)
         best = drawn(here[here["policy"].isin(policies)], "optimal_size", cost)
@@ -87,7 +92,7 @@ def _best_sizes(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]
             until = float(rows[-1]["x"])
             line = curve(tables.curves, dataset, str(name), strategy)
             samples = np.exp(np.interp(np.log(until), np.log(line[cost]), np.log(line["budget"])))
-            told.append(f"{name} up to {scientific(until)} FLOPs ({samples:,.0f} of its samples)")
+            told.append(f"{name} up to {scientific(until)} {unit} ({samples:,.0f} of its samples)")
         of = "" if len(spec.sizes) == 1 else f" of {family}"
         yield (
             f"The size{of} with the highest coverage at equal compute ({cost_label(spec)}), as measured: "
@@ -152,16 +157,16 @@ def crossings_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable
                 str(row["outcome"]),
                 _range(row) if crosses else "–",
                 *(f"{row[name]:,.0f}" if crosses else "–" for name in ("small_samples", "large_samples")),
-                *(f"{row[name]:.0%}" for name in ("crosses", "larger_from_first", "smaller_to_end")),
+                *(f"{row[name]:.0%}" for name in _OUTCOMES),
             ]
             rows.append([Cell(text) for text in texts])
     header = [
-        "Smaller", "Larger", "Ahead", "FLOPs (interval)", "Samples of the smaller", "of the larger", "Cross",
-        "Larger from its first", "Smaller to the end",
+        "Smaller", "Larger", "Ahead", f"{cost_traits(spec).unit} (interval)", "Samples of the smaller",
+        "of the larger", "Cross", "Larger from its first", "Smaller to the end", "Neither in the end",
     ]  # fmt: skip
     note = (
         "At equal compute, within what both were sampled: where the larger size gets ahead for good. The "
-        "last three columns are shares of the bootstrap's replicates; where too many of them do not cross, "
+        "last four columns are shares of the bootstrap's replicates; where too many of them do not cross, "
         "an end of the interval is open."
     )
     return HtmlTable(f"{dataset}: where two sizes cross", note, header, rows, text_columns=3, folded=True)

@@ -9,6 +9,7 @@ not have is left out rather than guessed. How often sentences are wrong where th
 which that is not known: docs/design/verdicts.md.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,9 @@ def _at_most(gains: Sequence[Gain], about: Setting, spec: ReportSpec, baseline: 
     """The gains of the largest budgets, each with its price under the headline's cost model."""
     cost = spec.headline.cost_model
     unit = "compute" if cost in FITTED_COSTS else COST_MODELS[cost].unit
+    gains = [gain for gain in gains if math.isfinite(gain.prices[cost])]
+    if not gains:
+        return f"What more samples gain over {baseline} has no known price in {unit}"
     budgets = {gain.budget for gain in gains}
     samples = f"{budgets.pop()} samples" if len(budgets) == 1 else "the largest number of samples"
     listed = "; ".join(
@@ -149,7 +153,8 @@ def search_over_sampling(evidence: Evidence, about: Setting, search: str) -> str
 
 def _choices(evidence: Evidence, spec: ReportSpec) -> Iterator[str]:
     """The choice at each of three budgets of the headline's cost."""
-    for choice in best_choices(evidence, spec.policies, spec.headline.cost_model, spec.seed):
+    cost, published = spec.headline.cost_model, spec.published_searches
+    for choice in best_choices(evidence, spec.policies, cost, spec.seed, without=published):
         yield _choice(choice, cost_traits(spec).unit)
 
 

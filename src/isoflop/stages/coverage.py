@@ -26,7 +26,7 @@ from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata, write_text
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
-from isoflop.registries import FITTED_COSTS
+from isoflop.registries import COST_MODELS, FITTED_COSTS
 from isoflop.seeds import derive_seed
 from isoflop.specs import CoverageSpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -76,9 +76,12 @@ def main(arguments: Sequence[str]) -> None:
                 policies.append(told)
         every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
         predicted.append(forecast_rows(every, spec.experiment, here.dataset, generator))
-        for cost, problems in product(spec.costs if spec.pretrained else (), spec.problems):
+        # Pretraining is FLOPs, and can be added to nothing else.
+        flops = [cost for cost in spec.costs if COST_MODELS[cost].unit == "FLOPs"] if spec.pretrained else []
+        met = {**sizes, **spec.trained_parameters}
+        for cost, problems in product(flops, spec.problems):
             known = here.under(cost)
-            policies_trained = trained_policies(known, generator, sizes, spec.pretrained)
+            policies_trained = trained_policies(known, generator, met, spec.pretrained)
             best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
             trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
     for path, rows in zip(written, (crossed, predicted, trained), strict=False):

@@ -205,7 +205,8 @@ def _there_is(
     verdicts = [part.verdict for part in parts]
     if SUPPORTED in verdicts:
         return StatementJudged(statement, SUPPORTED, tuple(parts), None, _count(parts, SUPPORTED))
-    if all(part.part.alone(level).high < -_ROUNDING for part in parts):
+    # One that could not be measured may be the one that there is.
+    if not statement.untested and all(part.part.alone(level).high < -_ROUNDING for part in parts):
         decided = f"{len(parts)} of {len(parts)}"
         return StatementJudged(statement, CONTRADICTED, tuple(parts), None, decided)
     best = max(parts, key=lambda part: part.part.value)
@@ -256,6 +257,8 @@ def _statement_rows(judged: StatementJudged) -> Iterable[list[str]]:
     statement = judged.statement
     named = [statement.text, statement.quantifier]
     note = "" if statement.margin == 0 else f"within a margin of {statement.margin:g}"
+    if statement.untested:
+        note = "; ".join(part for part in (note, f"not compared: {', '.join(statement.untested)}") if part)
     if judged.half_width is not None:
         note = "; ".join(part for part in (note, f"half-width {judged.half_width:.3g}") if part)
     end = [judged.verdict, judged.decided, "" if judged.needed is None else str(judged.needed), note]

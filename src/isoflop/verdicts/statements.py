@@ -130,6 +130,7 @@ class Statement:
 
     `primary`: their mean, for `on average` only. `margin`: by how much a part may be below 0, for `for all`.
     `lower_bound`: parts are measured at less than what they stand for, so one below 0 decides nothing.
+    `untested`: parts that the statement is about too and that could not be measured.
     """
 
     text: str
@@ -138,6 +139,7 @@ class Statement:
     primary: Part | None = None
     margin: float = 0.0
     lower_bound: bool = False
+    untested: tuple[str, ...] = ()
 
 
 def on_average(
