@@ -18,6 +18,7 @@ from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
+from isoflop.verifiers.shared_prefixes import scored_alike
 
 _COMMAND = StageCommand(
     "score",
@@ -105,6 +106,8 @@ def main(arguments: Sequence[str]) -> None:
                 for request in requests_for(spec.verifier, texts[name], by_problem[name], spec.step_tag)
             ]
             answers = verifier.score(requests, line)
+            if not spec.verifier.outcome:
+                answers = scored_alike(requests, answers)
             return scores_table(spec, files.candidates, members, requests, answers), {
                 "candidates": len(members),
                 "distinct": len(set(requests)),
