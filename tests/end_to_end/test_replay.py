@@ -234,7 +234,7 @@ def mirrored(folder: Path, files: dict[str, Path]) -> str:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
 def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
-    """Its own verdicts give pass@1, 2, 4, 8 of .91, .9329, .951, .96; they call one 10{,}000 wrong."""
+    """Its verdicts: pass@1, 2, 4, 8 of .91, .9329, .951, .96. They call one 10{,}000, all 4:30 p.m. wrong."""
     name = "QwenLM/Qwen2.5-Math/evaluation/data/eval_rm_maj_example/math_cot_100.jsonl"
     mirror = mirrored(tmp_path, {name: DATA / "qwen2-math-rm" / "math_cot_100.jsonl"})
     outcome = run(tmp_path, str(ROOT / "configs/replay-qwen2-math-100.yaml"), mirror)
@@ -243,9 +243,9 @@ def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
     assert not (tmp_path / "results/replay-qwen2-math-100/figures/optimal_size.png").exists()
     more = [1 / 8, 2 / 8, 4 / 8, 1.0]
     theirs = [0.91, 0.93286, 0.951, 0.96]
-    expected = [value + share / 100 for value, share in zip(theirs, more, strict=True)]
+    expected = [value + (share + 1) / 100 for value, share in zip(theirs, more, strict=True)]
     assert accuracies(table, "pass", "none") == pytest.approx(expected, abs=1e-3)
-    assert accuracies(table, "best_of_n", "last")[-1] == pytest.approx(0.94 + 0.01)
+    assert accuracies(table, "best_of_n", "last")[-1] == pytest.approx(0.94 + 0.02)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
