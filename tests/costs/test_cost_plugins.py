@@ -1,9 +1,8 @@
 """A cost model of another package: found by its entry point, and what a config's headline counts."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from other_package import install, run
 
 from isoflop.pipeline.code_digest import import_closure
 
@@ -66,28 +65,11 @@ print(about.costs, cost_column(about), flops_label(about))
 """
 
 
-def installed(folder: Path) -> None:
-    """A package as pip leaves it in a folder of the path."""
-    (folder / "elsewhere.py").write_text(MODULE)
-    information = folder / "elsewhere-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[isoflop.cost_models]\njoules = elsewhere:JOULES\n")
-
-
 def test_a_headline_counts_what_another_package_registers(tmp_path: Path) -> None:
-    installed(tmp_path)
+    install(tmp_path, MODULE, "[isoflop.cost_models]\njoules = elsewhere:JOULES\n", "elsewhere")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    support = Path(__file__).parents[1] / "support"
-    path = os.pathsep.join(map(str, [tmp_path, support, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": path},
-    )
+    done = run(tmp_path, "-c", SCRIPT, str(tmp_path))
     assert done.returncode == 0, done.stderr
     asked, measured, fitted, shown = done.stdout.splitlines()
     assert asked == "['joules'] ['joules']", "the specification knows the file that defines it"

@@ -1,9 +1,8 @@
 """A format of another package: found by its entry point, named by a config, read by the stage's own door."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from other_package import install, run
 
 MODULE = """
 from isoflop.data.format import ImportFormat
@@ -46,17 +45,6 @@ else:
 
 
 def test_a_format_of_another_package_is_named_by_a_config_and_read(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.py").write_text(MODULE)
-    info = tmp_path / "elsewhere-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[isoflop.import_formats]\npairs = elsewhere:PAIRS\n")
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    install(tmp_path, MODULE, "[isoflop.import_formats]\npairs = elsewhere:PAIRS\n", "elsewhere")
+    done = run(tmp_path, "-c", SCRIPT)
     assert done.returncode == 0, done.stderr

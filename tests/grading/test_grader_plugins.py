@@ -1,11 +1,9 @@
 """A grader of another package: found by its entry point, named by a config, used by the grade stage."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from other_package import install, run
 
 from isoflop.errors import UserError
 from isoflop.grading.grader import make_grader
@@ -96,27 +94,11 @@ except UserError as error:
 """
 
 
-def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """A script beside a package as pip leaves it in a folder of the path."""
-    (folder / "elsewhere.py").write_text(MODULE)
-    information = folder / "elsewhere-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(ENTRY_POINTS)
-    (folder / "model").mkdir()
-    (folder / "model" / "config.json").write_text("{}")
-    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, "-c", script, str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-
-
 def test_a_config_grades_with_what_another_package_registers(tmp_path: Path) -> None:
-    done = run(tmp_path, SCRIPT)
+    install(tmp_path, MODULE, ENTRY_POINTS, "elsewhere")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    done = run(tmp_path, "-c", SCRIPT, str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "['colour'] 1",

@@ -1,9 +1,6 @@
 """A selector and a step aggregation of another package: found by its entry points, used by a config."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from other_package import install, run
 
 from isoflop.pipeline.code_digest import import_closure
 
@@ -84,32 +81,11 @@ assert selector_style("lowest")
 """
 
 
-def installed(folder: Path, entry_points: str) -> None:
-    """A package as pip leaves it in a folder of the path."""
-    (folder / "elsewhere.py").write_text(MODULE)
-    information = folder / "elsewhere-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(entry_points)
-
-
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    support = Path(__file__).parents[1] / "support"
-    path = os.pathsep.join(map(str, [folder, support, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    return subprocess.run(
-        [sys.executable, "-c", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-
-
 def test_a_config_picks_with_what_another_package_registers(tmp_path):
-    installed(tmp_path, ENTRY_POINTS)
+    install(tmp_path, MODULE, ENTRY_POINTS, "elsewhere")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    done = run(tmp_path, SCRIPT, str(tmp_path))
+    done = run(tmp_path, "-c", SCRIPT, str(tmp_path))
     assert done.returncode == 0, done.stderr
     plugins, credits, names = done.stdout.splitlines()
     assert plugins == "['lowest', 'median']", "the specification knows the files that define them"
@@ -130,8 +106,8 @@ def test_what_cannot_be_used_is_refused_by_its_entry_point(tmp_path):
     ):
         folder = tmp_path / str(number)
         folder.mkdir()
-        installed(folder, f"[isoflop.selectors]\n{line}\n")
-        done = run(folder, look)
+        install(folder, MODULE, f"[isoflop.selectors]\n{line}\n", "elsewhere")
+        done = run(folder, "-c", look)
         name, _, value = line.partition(" = ")
         assert f"UserError: selector '{name}' (entry point {value} of group isoflop.selectors)" in done.stderr
         assert message in done.stderr

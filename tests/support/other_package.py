@@ -9,13 +9,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def install(folder: Path, module: str, entry_points: str) -> Path:
-    """The module `mine` as pip leaves it in a folder of the path; returns its file."""
-    source = folder / "mine.py"
+def install(folder: Path, module: str, entry_points: str, name: str = "mine") -> Path:
+    """The module `name` as pip leaves it in a folder of the path; returns its file."""
+    source = folder / f"{name}.py"
     source.write_text(module, encoding="utf-8")
-    information = folder / "mine-1.0.dist-info"
+    information = folder / f"{name}-1.0.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(entry_points)
     return source
 
