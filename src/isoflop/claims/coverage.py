@@ -16,6 +16,7 @@ from isoflop.arrays import Floats, Ints
 from isoflop.estimate import Estimate
 from isoflop.fits.bootstrap import known_interval, percentile_interval
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.interpolation import budget_bought
 from isoflop.fits.scaling_laws import extrapolate_coverage
 from isoflop.selection.best_of_k import missing_probability
 from isoflop.strategy import Strategy
@@ -242,10 +243,7 @@ def crossing(small: Series, large: Series, evidence: Evidence, cost: str) -> Cro
     never = np.where(np.isnan(places[1:]), np.inf, places[1:])
     low, high = percentile_interval(np.exp(never), evidence.level)
     at = float(np.exp(places[0])) if outcome == CROSSES else float("nan")
-    bought = [
-        float(np.exp(np.interp(np.log(at), np.log(one.costs[cost]), np.log(one.budgets))))
-        for one in (small, large)
-    ]
+    bought = [budget_bought(at, one.costs[cost], one.budgets) for one in (small, large)]
     flops = Estimate(at, low, high)
     return Crossing(small.policy, large.policy, outcome, flops, bought[0], bought[1], shares)
 

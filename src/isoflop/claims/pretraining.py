@@ -16,6 +16,7 @@ from isoflop.claims.coverage import COVERAGE
 from isoflop.estimate import Estimate
 from isoflop.fits.bootstrap import percentile_interval
 from isoflop.fits.evidence import Evidence, Series
+from isoflop.fits.interpolation import budget_bought
 from isoflop.strategy import Strategy
 
 # Forward and backward pass over a token of pretraining, per parameter (Kaplan et al. 2020).
@@ -99,12 +100,12 @@ def best_trained(
         winner = int(draws[:, 0].argmax())
         best = trained[have[winner]]
         per_problem = (flops - best.flops) / problems
-        costs, budgets = best.series.costs[cost], best.series.budgets
+        costs = best.series.costs[cost]
         yield Best(
             problems=problems,
             flops=flops,
             trained=best,
-            samples=float(np.exp(np.interp(np.log(per_problem), np.log(costs), np.log(budgets)))),
+            samples=budget_bought(per_problem, costs, best.series.budgets),
             coverage=Estimate(
                 float(draws[winner, 0]), *percentile_interval(draws[winner, 1:], evidence.level)
             ),

@@ -7,6 +7,7 @@ lines are made monotone before they are read backwards. Read forwards they are a
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from isoflop.arrays import Floats
 
@@ -110,6 +111,23 @@ class Line:
         before = self.x[np.maximum(first - 1, 0)]
         after = np.where(first < self.x.size, self.x[np.minimum(first, self.x.size - 1)], np.inf)
         return before, after
+
+
+def budget_bought(cost: float, costs: ArrayLike, budgets: ArrayLike) -> float:
+    """How many samples some cost buys: a line in the logarithms of both, flat beyond the ends.
+
+    Parameters
+    ----------
+    cost
+        Per problem.
+    costs, budgets
+        What was measured, both rising, [points].
+
+    Returns
+    -------
+    The number, in general not a whole one; nan for a cost of nan.
+    """
+    return float(np.exp(np.interp(np.log(cost), np.log(costs), np.log(budgets))))
 
 
 def saved(line: Line, baseline: Line, index: int) -> Floats:

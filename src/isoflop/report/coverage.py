@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-import numpy as np
 import pandas as pd
 
 from isoflop.claims.coverage import ALL, CROSSES, OK
 from isoflop.estimate import Estimate, scientific
+from isoflop.fits.interpolation import budget_bought
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
 from isoflop.report.spec import ReportSpec, cost_column, cost_label, cost_traits
@@ -91,7 +91,7 @@ def _best_sizes(tables: Tables, spec: ReportSpec, dataset: str) -> Iterator[str]
         for name, rows in runs:
             until = float(rows[-1]["x"])
             line = curve(tables.curves, dataset, str(name), strategy)
-            samples = np.exp(np.interp(np.log(until), np.log(line[cost]), np.log(line["budget"])))
+            samples = budget_bought(until, line[cost], line["budget"])
             told.append(f"{name} up to {scientific(until)} {unit} ({samples:,.0f} of its samples)")
         of = "" if len(spec.sizes) == 1 else f" of {family}"
         yield (

@@ -6,7 +6,6 @@ that order. The columns are described in docs/design/costs-and-fits.md.
 
 import sys
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -79,11 +78,12 @@ def main(arguments: Sequence[str]) -> None:
         # Pretraining is FLOPs, and can be added to nothing else.
         flops = [cost for cost in spec.costs if COST_MODELS[cost].unit == "FLOPs"] if spec.pretrained else []
         met = {**sizes, **spec.trained_parameters}
-        for cost, problems in product(flops, spec.problems):
+        for cost in flops:
             known = here.under(cost)
             policies_trained = trained_policies(known, generator, met, spec.pretrained)
-            best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
-            trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
+            for problems in spec.problems:
+                best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
+                trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
     for path, rows in zip(written, (crossed, predicted, trained), strict=False):
         write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(

@@ -256,12 +256,15 @@ def claims_csv(judged: Iterable[ClaimJudged], experiment: str) -> pd.DataFrame:
 def _statement_rows(judged: StatementJudged) -> Iterable[list[str]]:
     statement = judged.statement
     named = [statement.text, statement.quantifier]
-    note = "" if statement.margin == 0 else f"within a margin of {statement.margin:g}"
+    notes = []
+    if statement.margin != 0:
+        notes.append(f"within a margin of {statement.margin:g}")
     if statement.untested:
-        note = "; ".join(part for part in (note, f"not compared: {', '.join(statement.untested)}") if part)
+        notes.append(f"not compared: {', '.join(statement.untested)}")
     if judged.half_width is not None:
-        note = "; ".join(part for part in (note, f"half-width {judged.half_width:.3g}") if part)
-    end = [judged.verdict, judged.decided, "" if judged.needed is None else str(judged.needed), note]
+        notes.append(f"half-width {judged.half_width:.3g}")
+    needed = "" if judged.needed is None else str(judged.needed)
+    end = [judged.verdict, judged.decided, needed, "; ".join(notes)]
     if judged.primary is None:
         yield ["statement", *named, "", "", "", "", "", "", *end]
     else:
