@@ -10,27 +10,31 @@ from isoflop.config.loading import load_config
 from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec
+from isoflop.files import times_of
 from isoflop.pipeline.paths import (
     CANDIDATES,
     CHAIN_CREDITS,
     CHAIN_LABELS,
     CHAIN_LABELS_ALONE,
+    CHAIN_SECONDS,
     CREDITS,
     DIFFICULTY,
     GRADES,
     LABELS,
     PROBLEMS,
     SCORES,
+    SECONDS,
     TRAINED,
     TRAJECTORIES,
     TREES,
     ledger_of,
     part_of,
+    times_beside,
 )
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_report import ReportPlan
+from isoflop.pipeline.plan_report import PLANNED_FILES, TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
 

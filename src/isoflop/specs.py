@@ -320,6 +320,19 @@ class AllocateSpec(Spec):
     code: str
 
 
+class TimesSpec(Spec):
+    """What a clock measured; `pools`: data set, policy and generator of every table of seconds, in order.
+
+    `jobs`: stage of every job that ran models or imported, and what tells of it: a ledger, or the folder of a
+    trained model, under the results.
+    """
+
+    experiment: str
+    pools: tuple[tuple[str, str, str], ...]
+    jobs: tuple[tuple[str, str], ...]
+    code: str
+
+
 def canonical(spec: BaseModel) -> str:
     """One text per specification: JSON with sorted keys, without spaces, in ASCII.
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from isoflop.files import read_table, write_table
 from isoflop.stages import select
+from isoflop.stages.shared.ledgers import Times, write_times
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
 
 POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}
@@ -70,13 +71,14 @@ class Study:
             "verifier_tokens": (tokens + 12).tolist(),
         }
         self.sample_ledger = {
-            "seconds": 6.0,
             "prompt_tokens": 60,
             "generated_tokens": int(tokens.sum()),
             "candidates": 3 * size,
             "model": POLICY,
         }
-        self.score_ledger = {"seconds": 3.0, "verifier_tokens": int((tokens + 12).sum()), "model": VERIFIER}
+        self.score_ledger = {"verifier_tokens": int((tokens + 12).sum()), "model": VERIFIER}
+
+        self.seconds = {"sample_ledger": 6.0, "score_ledger": 3.0}
 
     def write(self) -> dict[str, str]:
         """Write all tables and ledgers; their paths by name."""
@@ -92,6 +94,8 @@ class Study:
         for name in ("sample_ledger", "score_ledger"):
             paths[name] = str(self.folder / f"{name}.json")
             Path(paths[name]).write_text(json.dumps(getattr(self, name)))
+        for name, seconds in self.seconds.items():
+            write_times(paths[name], Times(seconds=seconds))
         return paths
 
     def run(self, *, verifier: bool = True) -> pa.Table:
@@ -100,5 +104,6 @@ class Study:
         names = ["problems", "candidates", "grades", "sample_ledger"]
         names += ["scores", "score_ledger"] if verifier else []
         output = str(self.folder / "out" / "credits.parquet")
-        select.main([json.dumps(self.spec), *(paths[name] for name in names), output])
+        times = str(self.folder / "out" / "seconds.parquet")
+        select.main([json.dumps(self.spec), *(paths[name] for name in names), output, times])
         return read_table(output, CREDITS)
