@@ -1,6 +1,7 @@
 """Consistent tables of a small pool of candidates, as the stages that pick from it read them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from isoflop.files import read_table, write_table
 from isoflop.stages import select
 from isoflop.stages.shared.ledgers import Times, write_times
-from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, SECONDS, with_columns
 
 POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}
 VERIFIER = {"parameters": 5000, "embedding_parameters": 500, "layers": 3, "attention_width": 16}
@@ -98,12 +99,17 @@ class Study:
             write_times(paths[name], Times(seconds=seconds))
         return paths
 
-    def run(self, *, verifier: bool = True) -> pa.Table:
-        """The credits that the select stage makes of it."""
+    def run(self, *, verifier: bool = True, costs: Sequence[str] = ()) -> pa.Table:
+        """The credits that the select stage makes of it; `costs`: further columns of them."""
         paths = self.write()
         names = ["problems", "candidates", "grades", "sample_ledger"]
         names += ["scores", "score_ledger"] if verifier else []
         output = str(self.folder / "out" / "credits.parquet")
         times = str(self.folder / "out" / "seconds.parquet")
         select.main([json.dumps(self.spec), *(paths[name] for name in names), output, times])
-        return read_table(output, CREDITS)
+        return read_table(output, with_columns(CREDITS, costs))
+
+    def taken(self, verifier: str, budget: int) -> list[float]:
+        """Seconds of the last run, by problem."""
+        rows = read_table(self.folder / "out" / "seconds.parquet", SECONDS).to_pylist()
+        return [row["seconds"] for row in rows if (row["verifier"], row["budget"]) == (verifier, budget)]
