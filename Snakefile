@@ -3,6 +3,8 @@
 The config decides everything (docs/reference/config.md); `PLAN` knows the jobs and their specifications.
 """
 
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -37,6 +39,7 @@ from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import PLANNED_FILES, TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
+from isoflop.stages.shared.former import check_not_former
 
 min_version("9.8")
 
@@ -46,10 +49,11 @@ try:
         overrides=workflow.config_settings.config,
         unpinned=True,
     )
+    PLAN = Plan(CONFIG)
+    check_not_former(Path(PLAN.results))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(CONFIG)
 COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
