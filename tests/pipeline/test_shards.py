@@ -17,6 +17,7 @@ from problem_tables import write_problems
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.files import read_ledger
 from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import merge, revise, sample, score, search
@@ -102,7 +103,7 @@ def _in_shards(stage: ModuleType, arguments: Sequence[str], folder: Path, of: in
 
 
 def _counts(table: Path) -> dict[str, Any]:
-    ledger: dict[str, Any] = json.loads(table.with_suffix(".ledger.json").read_text())
+    ledger = read_ledger(table.with_suffix(".ledger.json"))
     return {name: value for name, value in ledger.items() if name != "ended" and "seconds" not in name}
 
 

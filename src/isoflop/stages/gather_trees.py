@@ -4,7 +4,6 @@ SPEC is the JSON of `isoflop.specs.GatherTreesSpec`; one pair of trees and ledge
 its order. The candidates of a problem are numbered on over budgets and runs.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
+from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_ledger
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -129,23 +128,16 @@ def main(arguments: Sequence[str]) -> None:
     write_columns(files.candidates, candidates, CANDIDATES, {"model": models["model"]})
     scoring = sum(ledger["scoring_seconds"] for ledger in ledgers)
     rest = sum(ledger["seconds"] for ledger in ledgers) - scoring
-    write_text(files.ledger, _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
+    write_ledger(files.ledger, _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
     write_columns(files.scores, scores, SCORES, {"model": models["verifier"]})
-    write_text(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
+    write_ledger(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
     write_columns(files.usage, usage, USAGE, models)
 
 
-def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> str:
+def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> Row:
     """The ledger of one model's work over all budgets."""
     totals = {name: sum(ledger[name] for ledger in ledgers) for name in names}
-    return (
-        json.dumps(
-            totals | {"seconds": seconds, "model": model, "machine": ledgers[0]["machine"]},
-            indent=1,
-            sort_keys=True,
-        )
-        + "\n"
-    )
+    return totals | {"seconds": seconds, "model": model, "machine": ledgers[0]["machine"]}
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from isoflop.config.models import checkpoint_name
 from isoflop.config.planning import ModelUse
 from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_text
+from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata, write_text
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
@@ -77,12 +76,7 @@ class _Found:
     def problems(self, dataset: str) -> int:
         """How many problems a data set has."""
         path = self._results / "problems" / f"{dataset}.parquet"
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read as Parquet ({error}); delete it and run again"
-            ) from error
+        return int(open_parquet(path).metadata.num_rows)
 
     def placed(self, name: str, use: ModelUse, stage: str) -> Placed:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
@@ -145,10 +139,7 @@ class _Found:
 
 def _columns(table: Path, *names: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """Columns of counts, without the texts beside them."""
-    try:
-        read = pq.read_table(table, columns=list(names))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{table}: cannot be read as Parquet ({error}); delete it and run again") from error
+    read = read_parquet(table, names)
     return {name: read[name].to_numpy().astype(np.float64) for name in names}
 
 

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
-from isoflop.files import atomic_path, write_columns, write_text
+from isoflop.files import read_parquet, write_columns, write_ledger, write_parquet
 from isoflop.pipeline.shards import Shard, shard_of
 
 T = TypeVar("T")
@@ -81,17 +80,16 @@ class Chunks:
         for number in own:
             chunk = items[number * size : (number + 1) * size]
             path = self._folder / f"{number:06d}.parquet"
-            if _is_whole(path):
+            table = _finished(path)
+            if table is not None:
                 skip(len(chunk))
             else:
                 begun = time.perf_counter()
                 table, tally = work(chunk)
                 tally = tally | {"seconds": time.perf_counter() - begun}
-                with atomic_path(path) as temporary:
-                    pq.write_table(
-                        table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary
-                    )
-            table = pq.read_table(path)
+                tallied = table.replace_schema_metadata({b"tally": json.dumps(tally).encode()})
+                write_parquet(path, tallied)
+                table = read_parquet(path)
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
@@ -116,7 +114,7 @@ def write_measured(
     model = shape.model_dump()
     guide = {} if verifier is None else {"verifier": verifier.model_dump()}
     write_columns(out, one_piece(table), schema, {"model": model, **guide})
-    write_text(ledger_out, ledger(totals, model))
+    write_ledger(ledger_out, ledger(totals, model))
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:
@@ -133,7 +131,7 @@ def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: st
     )
     write_columns(out, schema.empty_table(), schema, {})
     if ledger_out is not None:
-        write_text(ledger_out, "{}\n")
+        write_ledger(ledger_out, {})
 
 
 def one_piece(table: pa.Table) -> pa.Table:
@@ -141,12 +139,19 @@ def one_piece(table: pa.Table) -> pa.Table:
     return table.combine_chunks()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a chunk is there and can be read."""
+def _finished(path: Path) -> pa.Table | None:
+    """The table of a chunk, if it is there; one that is damaged is computed again, which a line says."""
+    if not path.is_file():
+        return None
     try:
-        return b"tally" in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowInvalid):
-        return False
+        table = read_parquet(path)
+        if b"tally" in (table.schema.metadata or {}):
+            return table
+        fault = f"{path}: is no chunk"
+    except UserError as error:
+        fault = str(error)
+    print(f"note: {fault.partition('; delete it')[0]}; it is computed again", file=sys.stderr)
+    return None
 
 
 class ProgressLine:
@@ -189,8 +194,10 @@ class ProgressLine:
         )
 
 
-def ledger(totals: Mapping[str, float], model: dict[str, Any] | None, notes: Sequence[str] = ()) -> str:
-    """What a stage cost, as JSON: its tallies, the model's sizes and the machine; `notes` are for readers."""
+def ledger(
+    totals: Mapping[str, float], model: dict[str, Any] | None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a stage cost: its tallies, the model's sizes and the machine; `notes` are for readers."""
     whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
     machine = {
         "platform": platform.platform(),
@@ -201,5 +208,4 @@ def ledger(totals: Mapping[str, float], model: dict[str, Any] | None, notes: Seq
     }
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     told = {"notes": list(notes)} if notes else {}
-    content = {**whole, **told, "model": model, "machine": machine, "ended": ended}
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+    return {**whole, **told, "model": model, "machine": machine, "ended": ended}
