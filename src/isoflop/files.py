@@ -132,26 +132,27 @@ def write_parquet(path: str | Path, table: pa.Table) -> None:
         temporary.write_bytes(content)
 
 
-def open_parquet(path: str | Path) -> pq.ParquetFile:
+def open_parquet(path: str | Path, *, quiet: bool = False) -> pq.ParquetFile:
     """A Parquet file whose bytes are those that were written.
 
-    One of a former version has no sum; it is opened, with a note on standard error. Raises UserError naming
-    the file where it cannot be read or is damaged.
+    One of a former version has no sum; it is opened, with a note on standard error unless `quiet`. Raises
+    UserError naming the file where it cannot be read or is damaged.
     """
     try:
         # Read as a whole, so that what is checked is what is used.
         data = Path(path).read_bytes()
         seal = parquet_seal(data)
         if seal is Seal.DAMAGED:
-            raise UserError(_DAMAGED.format(path=path))
+            raise damaged(path)
         file = pq.ParquetFile(pa.BufferReader(data))
         if seal is Seal.ABSENT:
             if lost_its_sum(file.schema_arrow):
-                raise UserError(_DAMAGED.format(path=path))
+                raise damaged(path)
             table_metadata(file.schema_arrow.empty_table())
-            _note_unsealed(str(path))
     except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if seal is Seal.ABSENT and not quiet:
+        _note_unsealed(str(path))
     return file
 
 
@@ -166,11 +167,15 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
 
 # Also of what a damaged file of a former version makes of lengths and names.
 _UNREADABLE = (OSError, ValueError, pa.ArrowException, MemoryError, RecursionError)
-_DAMAGED = (
-    "{path}: is damaged, or changed by another program: its content is not what was written with its "
-    "SHA-256; delete it and run again"
-)
 _UNSEALED: set[str] = set()
+
+
+def damaged(path: str | Path) -> UserError:
+    """The error for a file that is not as it was written."""
+    return UserError(
+        f"{path}: is damaged, or changed by another program: its content is not what was written with its "
+        "SHA-256; delete it and run again"
+    )
 
 
 def _note_unsealed(path: str) -> None:
@@ -255,10 +260,10 @@ def write_ledger(path: str | Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(sealed_json(content), indent=1, sort_keys=True) + "\n")
 
 
-def read_ledger(path: str | Path) -> dict[str, Any]:
+def read_ledger(path: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     """What a job cost, as written; raises UserError if the file cannot be read, is damaged or is no ledger.
 
-    One of a former version has no sum, which a note on standard error says.
+    One of a former version has no sum, which a note on standard error says unless `quiet`.
     """
     try:
         ledger = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -270,8 +275,8 @@ def read_ledger(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not a ledger; delete it and run again")
     seal = json_seal(ledger)
     if seal is Seal.DAMAGED:
-        raise UserError(_DAMAGED.format(path=path))
-    if seal is Seal.ABSENT:
+        raise damaged(path)
+    if seal is Seal.ABSENT and not quiet:
         _note_unsealed(str(path))
     return {key: value for key, value in ledger.items() if key != JSON_KEY}
 

@@ -15,13 +15,14 @@ from isoflop.config.planning import ModelUse
 from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata, write_text
+from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
 from isoflop.report.html_table import markdown
+from isoflop.results import write_result
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import MEASURED
@@ -43,10 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     credits = read_table(files.credits, MEASURED, further=True)
     jobs = compared(Path(files.results), spec.work, given.runtime)
     intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), files.credits))
-    write_text(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
+    write_result(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
     tables = [plan_table(jobs, spec.work.planning), intervals_table(intervals)]
     shown = [markdown(table) for table in tables if table.rows]
-    write_text(files.plan_md, "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
+    write_result(files.plan_md, "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
 
 
 def compared(results: Path, work: StudyWork, runtime: Runtime) -> list[Compared]:
