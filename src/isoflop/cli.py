@@ -194,8 +194,8 @@ def _overrides(values: Sequence[str]) -> Mapping[str, Any]:
     try:
         # Only the structure is read here; load_config reads the values as a config file has them.
         return {key: yaml.load(text, Loader=yaml.BaseLoader) for key, _, text in pairs}
-    except yaml.YAMLError as error:
-        raise UserError(f"--config: {' '.join(values)!r} cannot be read as YAML ({error})") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"--config: {' '.join(values)!r:.200} cannot be read as YAML ({error})") from error
 
 
 def _rehearse_arguments(parser: argparse.ArgumentParser) -> None:
