@@ -26,8 +26,8 @@ from isoflop.messages import describe_faults
 from isoflop.sums import (
     JSON_KEY,
     Seal,
+    has_sum,
     json_seal,
-    lost_its_sum,
     parquet_seal,
     sealed_json,
     sealed_parquet,
@@ -96,9 +96,9 @@ def _remove_abandoned(target: Path) -> None:
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (OSError, OverflowError):
+    except OSError:
         return True
     return True
 
@@ -145,10 +145,8 @@ def open_parquet(path: str | Path, *, quiet: bool = False) -> pq.ParquetFile:
         if seal is Seal.DAMAGED:
             raise damaged(path)
         file = pq.ParquetFile(pa.BufferReader(data))
-        if seal is Seal.ABSENT:
-            if lost_its_sum(file.schema_arrow):
-                raise damaged(path)
-            table_metadata(file.schema_arrow.empty_table())
+        if seal is Seal.ABSENT and has_sum(file.schema_arrow):
+            raise damaged(path)
     except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if seal is Seal.ABSENT and not quiet:
@@ -160,9 +158,18 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
     """A Parquet file's table, or some of its columns; raises UserError as `open_parquet` does."""
     file = open_parquet(path)
     try:
-        return without_sum(file.read(columns))
+        return _columns(file, columns)
     except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+
+
+def _columns(file: pq.ParquetFile, names: Sequence[str] | None) -> pa.Table:
+    """Columns of an opened file; without a sum, at least texts, lists and metadata must be what they seem."""
+    table = without_sum(file.read(names))
+    if not has_sum(file.schema_arrow):
+        table.validate(full=True)
+        table_metadata(table)
+    return table
 
 
 # Also of what a damaged file of a former version makes of lengths and names.
@@ -215,7 +222,7 @@ def read_table(
             found_schema = found_schema.remove(of_files)
         later = LATER - set(found_schema.names)
         names = [one for one in columns or found_schema.names if one not in later]
-        table = without_sum(file.read(names))
+        table = _columns(file, names)
     except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if further:

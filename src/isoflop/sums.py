@@ -8,6 +8,7 @@ version.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -21,6 +22,7 @@ _ZEROS = b"0" * 64
 # The key in the footer, followed by the header and the length (64) of a value in Thrift's compact protocol.
 _PLACE = _KEY + b"\x18\x40"
 JSON_KEY = "sha256"
+_SUM = re.compile("[0-9a-f]{64}")
 
 
 class Seal(Enum):
@@ -68,8 +70,8 @@ def without_sum(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata(kept or None)
 
 
-def lost_its_sum(schema: pa.Schema) -> bool:
-    """Whether the metadata of a file without a sum say that it was written with one."""
+def has_sum(schema: pa.Schema) -> bool:
+    """Whether the metadata of a file say that it was written with a sum."""
     return _MARK[0] in (schema.metadata or {})
 
 
@@ -81,7 +83,9 @@ def sealed_json(content: Mapping[str, Any]) -> dict[str, Any]:
 def json_seal(content: Mapping[str, Any]) -> Seal:
     """Whether the content of a JSON file is what was written."""
     if JSON_KEY not in content:
-        return Seal.ABSENT
+        # The sum under another name is a damaged name.
+        sums = [value for value in content.values() if isinstance(value, str) and _SUM.fullmatch(value)]
+        return Seal.DAMAGED if sums else Seal.ABSENT
     rest = {key: value for key, value in content.items() if key != JSON_KEY}
     return Seal.WHOLE if content[JSON_KEY] == _json_sum(rest) else Seal.DAMAGED
 
