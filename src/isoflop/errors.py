@@ -5,6 +5,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+# What writers of checkpoints say of a full disk: safetensors, and PyTorch's in three places.
+_FULL = (
+    "No space left on device",
+    "PytorchStreamWriter failed writing",
+    "inline_container.cc:",
+    "iostream error",
+)
+
 
 class UserError(Exception):
     """Bad input: the message names the key, file or row at fault and says what to do about it."""
@@ -26,6 +34,11 @@ def run_main(main: Callable[[Sequence[str]], None]) -> None:
             raise
         place = f"{error.filename}: " if error.filename is not None else ""
         _end(f"{place}{error.strerror or error}")
+    except Exception as error:
+        text = str(error).split("\n", 1)[0]
+        if not any(mark in text for mark in _FULL):
+            raise
+        _end(f"a file cannot be written: the disk is full ({text:.200}); free some of it and run again")
 
 
 def _end(message: str) -> NoReturn:

@@ -176,3 +176,31 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left(
     line = ends(select.main, [json.dumps(SELECT), *(paths[one] for one in names), out], monkeypatch, capsys)
     assert f"{out}: cannot be written ({os.strerror(fault)})" in line
     assert not list(out.parent.iterdir())
+
+
+FULL = [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    PermissionError(errno.EACCES, os.strerror(errno.EACCES), "some/file"),
+    RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+    RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+]
+
+
+@pytest.mark.parametrize("fault", FULL, ids=str)
+def test_a_fault_of_the_system_anywhere_is_a_line(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: Sequence[str]) -> None:
+        raise fault
+
+    line = ends(main, [], monkeypatch, capsys)
+    assert "some/file: Permission denied" in line or "o space left" in line or "disk is full" in line
+
+
+@pytest.mark.parametrize("fault", [ValueError("a fault of ours"), OSError("a library's own")], ids=str)
+def test_other_faults_keep_their_traceback(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(_: Sequence[str]) -> None:
+        raise fault
+
+    with pytest.raises(type(fault), match=str(fault)):
+        run_main(main)
