@@ -6,9 +6,15 @@ The config decides everything (docs/reference/config.md); `PLAN` knows the jobs 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from isoflop.config.loading import load_config
-from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
+
+try:
+    # The first to import other packages' searches, verifiers and so on, which may break.
+    from isoflop.config.loading import load_config
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+from isoflop.config.checks import unpinned
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.paths import (
     CANDIDATES,
