@@ -253,6 +253,8 @@ def _trainer(
         max_grad_norm=1.0,
         adam_beta2=0.95,
         bf16=training.bf16,
+        # Said, or mixed precision is refused there.
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         seed=training.seed,
         data_seed=training.seed,
         logging_steps=max(1, steps // 100),
