@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_table, table_metadata, write_ledger, write_table
+from isoflop.files import read_ledger, read_table, table_metadata, write_json, write_table
 from isoflop.tables import CANDIDATES, CREDITS, DIFFICULTY, GRADES, MEASURED, PROBLEMS, SCORES, TREES
 
 KINDS = {
@@ -74,7 +74,7 @@ def damage(
         for how, times in (("flips", flips // len(KINDS)), ("cuts", cuts // len(KINDS))):
             found[kind, how] = tried(path, schema, how, times, draw)
     path = folder / "ledger.json"
-    write_ledger(path, LEDGER)
+    write_json(path, LEDGER)
     found["ledger", "flips"] = tried(path, None, "flips", flips // len(KINDS), draw)
     return found
 

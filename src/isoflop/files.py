@@ -262,13 +262,13 @@ def read_json(model: type[Model], text: str, source: str) -> Model:
         raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
 
 
-def write_ledger(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write what a job cost as JSON, with the sum of it."""
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a ledger or measured times as JSON, with the sum of what they say."""
     write_text(path, json.dumps(sealed_json(content), indent=1, sort_keys=True) + "\n")
 
 
 def read_ledger(path: str | Path, *, quiet: bool = False) -> dict[str, Any]:
-    """What a job cost, as written; raises UserError if the file cannot be read, is damaged or is no ledger.
+    """What `write_json` wrote of a job; raises UserError if it cannot be read, is damaged or is no ledger.
 
     One of a former version has no sum, which a note on standard error says unless `quiet`.
     """
@@ -286,6 +286,12 @@ def read_ledger(path: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     if seal is Seal.ABSENT and not quiet:
         _note_unsealed(str(path))
     return {key: value for key, value in ledger.items() if key != JSON_KEY}
+
+
+def times_of(path: str) -> str:
+    """Where the measured times are of the work whose table, usage, ledger or folder is `path`: beside it."""
+    stem = path.removesuffix(".parquet").removesuffix(".json")
+    return stem.removesuffix(".ledger").removesuffix(".usage") + ".times.json"
 
 
 def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:

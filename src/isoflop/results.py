@@ -70,6 +70,7 @@ def damaged_files(folder: Path) -> Iterator[str]:
     readers: tuple[tuple[str, Callable[[Path], object]], ...] = (
         (".parquet", partial(open_parquet, quiet=True)),
         (".ledger.json", partial(read_ledger, quiet=True)),
+        (".times.json", partial(read_ledger, quiet=True)),
     )
     for ending, reader in readers:
         for path in sorted(folder.rglob(f"*{ending}")):

@@ -21,7 +21,7 @@ from isoflop.files import (
     read_ledger,
     read_parquet,
     read_table,
-    write_ledger,
+    write_json,
     write_parquet,
     write_table,
     write_text,
@@ -110,7 +110,7 @@ def test_files_of_former_versions_are_read_with_a_note(
     path, ledger = tmp_path / "scores.parquet", tmp_path / "scores.ledger.json"
     write_table(path, columns, SCORES, {})
     table = read_table(path, SCORES)
-    write_ledger(ledger, {"candidates": 1})
+    write_json(ledger, {"candidates": 1})
     assert capsys.readouterr().err == ""
     pq.write_table(table, path)
     ledger.write_text('{"candidates": 1}', encoding="utf-8")
@@ -129,7 +129,7 @@ def test_damaged_results_are_named_and_nothing_is_deleted(tmp_path: Path) -> Non
     for name in ("tables/curves.csv", "tables/headline.md", "report.html"):
         write_result(tmp_path / name, f"content of {name}\n")
     write_table(tmp_path / "fit" / "draws.parquet", {"a": [1]}, pa.schema([("a", pa.int64())]), {})
-    write_ledger(tmp_path / "sample" / "a.ledger.json", {"seconds": 1.0})
+    write_json(tmp_path / "sample" / "a.ledger.json", {"seconds": 1.0})
     (tmp_path / "fit" / ".x.chunks").mkdir()
     (tmp_path / "fit" / ".x.chunks" / "000000.parquet").write_bytes(b"of a killed job")
     assert not list(damaged_files(tmp_path))

@@ -133,7 +133,8 @@ def test_a_table_or_ledger_of_an_earlier_stage(
     place(Path(paths[table]), name)
     names = ["problems", "candidates", "grades", "sample_ledger", "scores", "score_ledger"]
     inputs = [paths[one] for one in names]
-    line = ends(select.main, [json.dumps(SELECT), *inputs, tmp_path / "out.parquet"], monkeypatch, capsys)
+    outputs = [tmp_path / "out.parquet", tmp_path / "seconds.parquet"]
+    line = ends(select.main, [json.dumps(SELECT), *inputs, *outputs], monkeypatch, capsys)
     assert Path(paths[table]).name in line
 
 
@@ -173,7 +174,9 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left(
     names = ["problems", "candidates", "grades", "sample_ledger", "scores", "score_ledger"]
     out = tmp_path / "out" / "credits.parquet"
     monkeypatch.setattr(os, "fsync", refuse)
-    line = ends(select.main, [json.dumps(SELECT), *(paths[one] for one in names), out], monkeypatch, capsys)
+    inputs = [paths[one] for one in names]
+    outputs = [out, tmp_path / "seconds.parquet"]
+    line = ends(select.main, [json.dumps(SELECT), *inputs, *outputs], monkeypatch, capsys)
     assert f"{out}: cannot be written ({os.strerror(fault)})" in line
     assert not list(out.parent.iterdir())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from isoflop.config.loading import load_config
-from isoflop.files import write_ledger, write_parquet
+from isoflop.files import write_json, write_parquet
 from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
@@ -139,7 +139,7 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
         if path.endswith(".parquet"):
             write_parquet(output, pa.table({"path": [path]}))
         elif path.endswith(".ledger.json"):
-            write_ledger(output, {"path": path})
+            write_json(output, {"path": path})
         else:
             output.write_text(path, encoding="utf-8")
     run = snakemake(folder, "--configfile", "tiny.yaml", "--touch", "--forceall", "--cores", "1")
