@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> None:
     def finish(table: pa.Table, totals: Tally) -> None:
         if not len(table):
             raise UserError(
-                f"{files.problems}: no answer of {spec.policy.model} was right; there is nothing to learn: "
+                f"{files.problems}: no answer of {spec.policy.checkpoint} was right; there is nothing to learn: "
                 "sample more, or take easier problems or a better policy"
             )
         tally = {name: int(value) for name, value in totals.items() if name != "seconds"}

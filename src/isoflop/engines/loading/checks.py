@@ -1,0 +1,161 @@
+"""What is wrong with a loaded model: tensors that are not its file's, and mathematics that is not the engines'."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isoflop.engines.prefix_attention import UncommonAttentionError
+from isoflop.errors import UserError
+
+# Constants that older versions of transformers saved, which are computed.
+_COMPUTED = re.compile(
+    r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$|\.attn\.(masked_)?bias$|\.attention\.(masked_)?bias$"
+    r"|(^|\.)position_ids$"
+)
+_OUTPUT = "lm_head."
+_LISTED = 3
+# How far rounding moves a hidden state, relative to the length of all of it: many times less (tests measure it).
+_ROUNDING = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.2}
+# Of logits that are said to be the same product of the same numbers: units in the last place of the largest.
+_SAME = 8
+# Hidden states are also made so much larger, where a cap on logits shows.
+_LOUDER = 64.0
+
+
+def check_tensors(model: Any, name: str, told: Mapping[str, Any]) -> set[str]:
+    """Refuse a model that has tensors which are not its checkpoint's.
+
+    `told`: what transformers says of the loading. Returns the names of the checkpoint's tensors that the
+    model has no place for: a head, which somebody else must read (`refuse_unread`).
+    """
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise UserError(
+            f"model {name!r}: lacks {_named(missing)} of {type(model).__name__}; it is cut short or of "
+            "another kind: copy it again, or choose the kind that it is of"
+        )
+    shapes = sorted(told["mismatched_keys"])
+    if shapes:
+        tensor, found, wanted = shapes[0]
+        raise UserError(
+            f"model {name!r}: tensor {tensor} is {list(found)} and should be {list(wanted)} "
+            f"({len(shapes)} such); its config.json is of another checkpoint"
+        )
+    if told["error_msgs"]:
+        raise UserError(f"model {name!r}: cannot be loaded: {str(told['error_msgs'][0]).splitlines()[0]}")
+    headless = model.get_output_embeddings() is None
+    return {
+        tensor
+        for tensor in told["unexpected_keys"]
+        if not _COMPUTED.search(tensor) and not (headless and tensor.startswith(_OUTPUT))
+    }
+
+
+def refuse_unread(name: str, unread: Collection[str]) -> None:
+    """Raises UserError where a checkpoint has tensors that nobody reads."""
+    if unread:
+        raise UserError(
+            f"model {name!r}: has {_named(sorted(unread))}, for which its architecture has no place; its "
+            "config.json is of another checkpoint, or it is to be used as another kind of model"
+        )
+
+
+def check_finite(name: str, tensors: Iterator[tuple[str, Tensor]]) -> None:
+    """Raises UserError naming the tensors that have a number which is none, or infinite."""
+    wrong = [tensor for tensor, values in tensors if not _finite(values)]
+    if wrong:
+        raise UserError(
+            f"model {name!r}: has NaN or infinite numbers in {_named(wrong)}; copy it again, or choose a "
+            "dtype that can hold its numbers"
+        )
+
+
+def _finite(values: Tensor) -> bool:
+    if not values.is_floating_point() or not values.numel() or values.is_meta:
+        return True
+    if values.element_size() == 1:
+        values = values.float()
+    # NaN is the least and the largest of whatever it is among.
+    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(values.detach()))
+
+
+def _named(names: Sequence[str]) -> str:
+    """`tensor a`, `tensors a, b, c and 5 more`."""
+    shown = ", ".join(names[:_LISTED])
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"tensor{'s' if len(names) > 1 else ''} {shown}{more}"
+
+
+def check_logits(model: Any, name: str) -> None:
+    """Refuse a model whose logits are more than its last hidden states times its output embeddings.
+
+    The engines compute them so, with an attention of their own: a model that scales or caps logits or
+    attention scores in other ways (Granite, Cohere, Gemma 2) would be sampled at another temperature. Of the
+    same hidden states the logits must be the same in any precision; hidden states may differ by rounding.
+    """
+    ids = _some_ids(model)
+    given: list[Tensor] = []
+    for factor in (1.0, _LOUDER):
+        with torch.inference_mode(), _eager(model), _louder(model, factor, given):
+            theirs = model(input_ids=ids, use_cache=False).logits.double()
+        with torch.inference_mode():
+            ours = model.get_output_embeddings()(given.pop()).double()
+        scale = float(ours.abs().max()) * torch.finfo(model.dtype).eps * _SAME
+        if not torch.allclose(ours, theirs, rtol=0.0, atol=scale):
+            raise UserError(
+                f"model {name!r}: its logits are not its hidden states times its output embeddings "
+                f"(architecture {type(model).__name__}); engine transformers does not support it"
+            )
+    check_hidden(model, name)
+
+
+def check_hidden(model: Any, name: str) -> None:
+    """Refuse a model whose hidden states differ under the attention of isoflop.engines.prefix_attention."""
+    ids = _some_ids(model)
+    fault = (
+        f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
+        "engine transformers does not support it"
+    )
+    with torch.inference_mode():
+        try:
+            ours = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
+        except UncommonAttentionError as error:
+            raise UserError(f"{fault}: it has {error}") from error
+        with _eager(model):
+            theirs = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
+    if not float((ours - theirs).norm()) <= _ROUNDING[model.dtype] * float(theirs.norm()):
+        raise UserError(fault)
+
+
+@contextmanager
+def _louder(model: Any, factor: float, given: list[Tensor]) -> Iterator[None]:
+    """With the hidden states that the last layer is given multiplied by `factor`; they go to `given`."""
+
+    def hook(module: Any, arguments: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state * factor
+        given.append(output.last_hidden_state)
+        return output
+
+    handle: Callable[[], None] = model.base_model.register_forward_hook(hook).remove
+    try:
+        yield
+    finally:
+        handle()
+
+
+@contextmanager
+def _eager(model: Any) -> Iterator[None]:
+    """With the plain attention of transformers instead of the model's own."""
+    implementation = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    yield
+    model.set_attn_implementation(implementation)
+
+
+def _some_ids(model: Any) -> Tensor:
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    return torch.arange(1, 9, device=model.device)[None] % vocabulary
