@@ -1,9 +1,10 @@
 """Loading Hugging Face checkpoints, and counting what is in them."""
 
+import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from contextvars import ContextVar
 from math import prod
 from pathlib import Path
@@ -168,11 +169,12 @@ def _told(model: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without the library's report of what it could not load, which is told in one line."""
+    """Without the library's report of what it could not load, which is told in one line, and its progress."""
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         transformers_logging.set_verbosity(level)
 
