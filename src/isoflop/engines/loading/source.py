@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from isoflop.checkpoint_files.folder import check_weights
+from isoflop.checkpoint_files.folder import check_weights, weight_files
 from isoflop.checkpoint_files.gguf_header import read_gguf_header
 from isoflop.checkpoint_files.note import check_sums, file_sum
 from isoflop.checkpoint_files.packages import packaged_file
@@ -67,6 +67,22 @@ def check_files(source: Source) -> None:
     elif Path(source.model).is_dir():
         check_sums(Path(source.model))
         check_weights(Path(source.model))
+
+
+def check_numbers(source: Source) -> None:
+    """Read the weights of a local folder, for an engine that loads them itself.
+
+    Raises UserError naming the tensors that hold NaN or infinite numbers.
+    """
+    if not Path(source.model).is_dir():
+        return
+    from safetensors import safe_open  # noqa: PLC0415
+
+    from isoflop.engines.loading.checks import check_finite  # noqa: PLC0415  torch
+
+    for path in weight_files(Path(source.model)):
+        with safe_open(path, framework="pt") as tensors:
+            check_finite(source.model, ((name, tensors.get_tensor(name)) for name in tensors.keys()))
 
 
 def need_gguf() -> None:
