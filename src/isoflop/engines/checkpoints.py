@@ -86,13 +86,13 @@ def load_model(
     return loaded
 
 
-def check_tensor_names(source: Source, kind: Any) -> None:
+def check_tensor_names(source: Source, kind: Any) -> Any:
     """Compare a checkpoint's tensors with its architecture's, by name and shape, without reading them.
 
-    Raises UserError as `load_model` does.
+    Returns the model without weights. Raises UserError as `load_model` does.
     """
     check_files(source)
-    _load(source, kind, device_map="meta")
+    return _load(source, kind, device_map="meta")
 
 
 def _load(source: Source, kind: Any, **settings: Any) -> Any:

