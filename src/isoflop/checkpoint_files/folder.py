@@ -13,7 +13,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _CONVERT = (
     "pickles can run code, so they are never read; where you trust it, save it again as safetensors: "
-    "python -c \"import sys, transformers as t; m = t.AutoModelForCausalLM.from_pretrained(sys.argv[1]); "
+    'python -c "import sys, transformers as t; m = t.AutoModelForCausalLM.from_pretrained(sys.argv[1]); '
     'm.save_pretrained(sys.argv[1], safe_serialization=True)" FOLDER'
 )
 

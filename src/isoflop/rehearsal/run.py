@@ -113,7 +113,9 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
                 if (mark := getattr(judge, setting, None))
             ]
             made[key] = save_verifier(folder / key, judge.kind, _seed(key), marks, positions)
-            print(f"rehearsal: {key}: {judge.model or judge.package} as a random {judge.kind}", file=sys.stderr)
+            print(
+                f"rehearsal: {key}: {judge.model or judge.package} as a random {judge.kind}", file=sys.stderr
+            )
     return made
 
 

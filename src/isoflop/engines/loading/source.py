@@ -88,7 +88,9 @@ def check_numbers(source: Source) -> None:
 def need_gguf() -> None:
     """Raises UserError where the package is missing that reads GGUF files."""
     if find_spec("gguf") is None:
-        raise UserError("gguf_file: GGUF files need the package gguf, which is not installed; pip install gguf")
+        raise UserError(
+            "gguf_file: GGUF files need the package gguf, which is not installed; pip install gguf"
+        )
 
 
 @lru_cache(64)

@@ -238,4 +238,3 @@ def _gpu_memory() -> float | None:
     listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     sizes = [int(line) for line in listed.stdout.split() if line.isdigit()]
     return min(sizes) * 2.0**20 if sizes else None
-
