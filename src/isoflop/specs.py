@@ -47,7 +47,7 @@ class ModelJob(Spec):
 
 
 class CheckModelsSpec(Spec):
-    """The jobs whose models are looked at before the first of them runs; `key`: what an answer is known by."""
+    """Jobs whose models are looked at before the first of them runs; `key`: what an answer is known by."""
 
     jobs: tuple[ModelJob, ...]
     key: str

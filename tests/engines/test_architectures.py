@@ -67,5 +67,5 @@ def test_common_architectures_pass_in_every_precision(architecture: str, dtype: 
 @pytest.mark.parametrize("architecture", REFUSED)
 def test_others_are_refused_in_every_precision(architecture: str, dtype: str) -> None:
     model = random_model(architecture, REFUSED[architecture], dtype)
-    with pytest.raises(UserError, match="its logits are not|its attention is not the common one"):
+    with pytest.raises(UserError, match=r"its logits are not|its attention is not the common one"):
         check_logits(model, architecture)

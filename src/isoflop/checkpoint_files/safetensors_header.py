@@ -1,4 +1,4 @@
-"""Headers of safetensors files, read with limits: a file from anywhere is described, or refused in one line."""
+"""Headers of safetensors files, read with limits: any file is described, or refused in one line."""
 
 import json
 from collections import Counter

@@ -187,8 +187,9 @@ class Policy(Chat, Model):
     def _one_origin(self) -> Self:
         if [self.model, self.package, self.trained, self.size, self.hosted or None].count(None) != 4:
             raise ValueError(
-                "give one of model (a folder or hub id), package (that brings a GGUF file), trained (an entry "
-                "of training) and size (of a model whose work is imported; hosted: true where nobody tells it)"
+                "give one of model (a folder or hub id), package (that brings a GGUF file), trained (an "
+                "entry of training) and size (of a model whose work is imported; hosted: true where nobody "
+                "tells it)"
             )
         if self.model is None and self.revision is not None:
             raise ValueError("revision goes with a hub model; a trained or imported one has none")

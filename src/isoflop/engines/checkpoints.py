@@ -296,10 +296,7 @@ def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list
     check_files(Source(model, revision))
     with _told(model, "its weights cannot be read"):
         index = cached_file(model, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
-        if index is None:
-            files = dict.fromkeys(names, SINGLE)
-        else:
-            files = index_of(Path(index).parent)
+        files = dict.fromkeys(names, SINGLE) if index is None else index_of(Path(index).parent)
         found: dict[str, torch.Tensor] = {}
         for file in {files[name] for name in names if name in files}:
             with safe_open(cached_file(model, file, revision=revision), framework="pt") as tensors:

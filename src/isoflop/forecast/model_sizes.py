@@ -63,7 +63,7 @@ def size_of_plan(size: ModelSize) -> Size:
 def counted_size(
     configs: CheckpointConfigs, model: str, revision: str | None, entry: Model | None = None
 ) -> Size | None:
-    """The exact size, from the config or a GGUF file; of a verifier with its head. None where neither is here.
+    """The exact size, from the config or a GGUF file; of a verifier with its head. None where there is none.
 
     Raises UserError where the config is of no known architecture.
     """

@@ -11,7 +11,7 @@ from isoflop.errors import UserError, run_main
 from isoflop.files import write_text
 from isoflop.specs import CheckModelsSpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.model_checks import Unreachable, faults_of_job
+from isoflop.stages.shared.model_checks import UnreachableError, faults_of_job
 
 _COMMAND = StageCommand("check_models", __doc__, File("out", "file to write where there is no fault"))
 
@@ -22,7 +22,7 @@ def model_faults(spec: CheckModelsSpec) -> list[str]:
     for job in spec.jobs:
         try:
             faults |= dict.fromkeys(faults_of_job(job.stage, job.spec))
-        except Unreachable as error:
+        except UnreachableError as error:
             print(f"not checked before the run: {error}", file=sys.stderr)
     return list(faults)
 

@@ -82,7 +82,7 @@ def check_numbers(source: Source) -> None:
 
     for path in weight_files(Path(source.model)):
         with safe_open(path, framework="pt") as tensors:
-            check_finite(source.model, ((name, tensors.get_tensor(name)) for name in tensors.keys()))
+            check_finite(source.model, ((name, tensors.get_tensor(name)) for name in list(tensors.keys())))
 
 
 def need_gguf() -> None:

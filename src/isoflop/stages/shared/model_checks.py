@@ -1,4 +1,4 @@
-"""What is wrong with the models of jobs, told without weights: tokenizers, architectures, names of tensors."""
+"""What is wrong with the models of jobs, told without weights: tokenizers, architectures, tensors' names."""
 
 import shutil
 import subprocess
@@ -54,7 +54,7 @@ _CAUSAL, _CLASSIFIERS = "ForCausalLM", ("ForSequenceClassification", "ForTokenCl
 _GB = 1e9
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """A hub model that cannot be asked for from here."""
 
 
@@ -78,7 +78,7 @@ def _told(check: Callable[[], None]) -> Iterator[str]:
         check()
     except UserError as error:
         if _cut_off(error):
-            raise Unreachable(str(error)) from error
+            raise UnreachableError(str(error)) from error
         yield str(error)
 
 
