@@ -68,9 +68,8 @@ def counted_size(
     Raises UserError where the config is of no known architecture.
     """
     if entry is not None and entry.gguf_file is not None:
-        folder = Path(model)
         path = (
-            folder / entry.gguf_file
+            Path(model) / entry.gguf_file
             if entry.package is None
             else packaged_file(entry.package, entry.gguf_file)
         )

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,25 @@ def faults_of_job(stage: str, text: str) -> Iterator[str]:
     """One line per fault of the models of a job; models that are still to be trained have none."""
     spec = _SPECS[stage].model_validate_json(text)
     if isinstance(spec, TrainSpec):
-        yield from _told(lambda: _check_training(spec.training))
+        yield from _told(str(spec.training.init.model), lambda: _check_training(spec.training))
         return
     longest = next((one.max_tokens for key in _WRITING if (one := getattr(spec, key, None)) is not None), 0)
     policies = [spec.policy] if hasattr(spec, "policy") else list(getattr(spec, "policies", {}).values())
     for policy in policies:
-        yield from _told(lambda policy=policy: _check_policy(_key(policy), longest))  # type: ignore[misc]
+        yield from _told(policy.checkpoint, partial(_check_policy, _key(policy), longest))
     verifier = getattr(spec, "verifier", None)
     if verifier is not None:
-        yield from _told(lambda: _check_verifier(_key(verifier)))
+        yield from _told(verifier.checkpoint, partial(_check_verifier, _key(verifier)))
 
 
-def _told(check: Callable[[], None]) -> Iterator[str]:
+def _told(name: str, check: Callable[[], None]) -> Iterator[str]:
+    """The fault that a check of a model finds, with the model's name in it."""
     try:
         check()
     except UserError as error:
         if _cut_off(error):
             raise UnreachableError(str(error)) from error
-        yield str(error)
+        yield str(error) if name in str(error) else f"model {name!r}: {error}"
 
 
 def _cut_off(error: BaseException | None) -> bool:
