@@ -1,4 +1,4 @@
-"""What is wrong with a loaded model: tensors that are not its file's, mathematics that are not the engines'."""
+"""Faults of a loaded model: tensors that are not its file's, mathematics that is not the engines'."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
