@@ -10,8 +10,13 @@ from isoflop.pipeline.preflight import LOADING, at_a_glance, check_models_spec
 # Without conda, jobs have what is installed here.
 HERE = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
 
-# A dry run tells what a glance shows; a run looks at the models of its own jobs.
-if workflow.dryrun:
+# What a glance shows is told before anything is planned, where there is something left to run; a run then looks
+# at the models of its own jobs. Whether this is a dry run is not known here.
+if not (
+    workflow.remote_exec
+    or workflow.subprocess_exec
+    or all(Path(path).exists() for path in REPORT_PLAN.targets())
+):
     for fault in at_a_glance(CONFIG, Path(), here=HERE):
         print(f"models: {fault}", file=sys.stderr)
 
@@ -30,7 +35,9 @@ def check_models():
     seen = Path(PLAN.results) / ".models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:
         return
-    command = f"{exports()}python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
+    command = (
+        f"{exports()}python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
+    )
     run = subprocess.run(
         ["bash", "-c", command], input=spec, stderr=subprocess.PIPE, text=True
     )
