@@ -1,6 +1,6 @@
 """The config entries for models that the experiment trains: their start, their data, their recipe."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -190,6 +190,7 @@ class PolicyTraining(Recipe):
     """Learns reference solutions."""
     data: SolutionData
     """What it learns from."""
+    convention: ClassVar[None] = None
     held_out_samples: Annotated[int, Field(ge=0)] = 0
     """Solutions per held-out problem, at temperature 1, that the card's accuracy by level comes from."""
 
