@@ -76,12 +76,14 @@ onstart:
         check_files(CONFIG.experiment)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    check_models()
 
 
 report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/candidates.smk"
