@@ -8,9 +8,15 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from isoflop.config.loading import load_config
-from isoflop.config.checks import unpinned
 from isoflop.errors import UserError
+
+try:
+    # The first to import other packages' searches, verifiers and so on, which may break.
+    from isoflop.config.loading import load_config
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+from isoflop.config.checks import unpinned
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.files import times_of
 from isoflop.pipeline.paths import (
@@ -64,12 +70,20 @@ REPORT_PLAN = ReportPlan(PLAN)
 onstart:
     if faults := unpinned(CONFIG):
         raise WorkflowError("\n".join(faults))
+    from isoflop.report.finished import check_files
+
+    try:
+        check_files(CONFIG.experiment)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    check_models()
 
 
 report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/candidates.smk"
