@@ -145,11 +145,8 @@ def differing(folder: Path, other: Path) -> list[str]:
     """What is not the same in both, or not in both; the last bits of log-probabilities may differ."""
     one, two = files(folder), files(other)
     changed = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
-    return [
-        name
-        for name in changed
-        if not _same_but_logprobs(*(path / RESULTS / name for path in (folder, other)))
-    ]
+    places = [folder / RESULTS, other / RESULTS]
+    return [name for name in changed if not _same_but_logprobs(*(place / name for place in places))]
 
 
 def _same_but_logprobs(one: Path, other: Path) -> bool:

@@ -27,14 +27,18 @@ def table() -> pd.DataFrame:
 
 def test_seconds_are_means_over_the_problems_of_a_subset() -> None:
     rows = seconds_rows("study", POOL, table(), PROBLEMS, "s.parquet")
-    found = {(row["verifier"], row["subset"], row["budget"]): row["seconds_per_problem"]
-             for row in csv.DictReader(io.StringIO(seconds_csv(rows)))}  # fmt: skip
-    # a, b and c took 3, 2 and 1 at budget 1.
-    assert found == {
-        ("none", "all", "1"): "2", ("none", "all", "2"): "4", ("none", "1", "1"): "2", ("none", "1", "2"): "4",
-        ("none", "2", "1"): "2", ("none", "2", "2"): "4", ("prm", "all", "1"): "12", ("prm", "all", "2"): "24",
-        ("prm", "1", "1"): "12", ("prm", "1", "2"): "24", ("prm", "2", "1"): "12", ("prm", "2", "2"): "24",
-    }  # fmt: skip
+    found = {
+        (row["verifier"], row["subset"], row["budget"]): row["seconds_per_problem"]
+        for row in csv.DictReader(io.StringIO(seconds_csv(rows)))
+    }
+    # a, b and c took 3, 2 and 1 at budget 1, and 10 more with the verifier.
+    expected = {
+        (verifier, subset, str(budget)): str(budget * (more + 2))
+        for verifier, more in (("none", 0), ("prm", 10))
+        for subset in ("all", "1", "2")
+        for budget in (1, 2)
+    }
+    assert found == expected
 
 
 def test_what_nobody_measured_is_empty_and_what_is_missing_refused() -> None:

@@ -154,7 +154,7 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
-    """All files of results but what a clock measured; of samples and trees all but their log-probabilities."""
+    """All files of results but what a clock measured, and the log-probabilities of samples and trees."""
     found = {}
     for path in sorted(results(folder).rglob("*")):
         name = str(path.relative_to(results(folder)))
