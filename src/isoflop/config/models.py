@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Sha256, Text
+from isoflop.config.base import UNPINNED, Count, Dtype, Entry, Name, Prompt, Revision, Sha256, Text
 
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
@@ -127,6 +127,8 @@ class Model(Entry):
             if self.package is not None or self.sha256 is not None:
                 key = "sha256" if self.package is None else "package"
                 raise ValueError(f"{key} goes with gguf_file: the name of a GGUF file")
+        elif self.sha256 == UNPINNED:
+            raise ValueError("sha256 of a GGUF file is not asked for; write what sha256sum FILE says")
         elif self.package is not None and self.sha256 is None:
             raise ValueError("sha256 is missing: what a package brings is known by its sum (sha256sum FILE)")
         elif self.engine != "transformers":
