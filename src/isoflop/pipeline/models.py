@@ -11,6 +11,7 @@ from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
+from isoflop.growth.identity import model_files
 from isoflop.pipeline.paths import Paths
 from isoflop.selection.pool import POLICY
 
@@ -20,9 +21,6 @@ _Model = TypeVar("_Model", Policy, RunningVerifier)
 _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 
 _VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-# A model's card and pictures say nothing to the model.
-_NOT_THE_MODEL = (".md", ".png", ".svg")
 
 
 class Models:
@@ -75,10 +73,9 @@ class Models:
         """The files of a local checkpoint; none for a hub model."""
         if model is None or not is_local(model, self._root):
             return []
+        folder = self._root / model
         return sorted(
-            f"{model.rstrip('/')}/{path.relative_to(self._root / model).as_posix()}"
-            for path in (self._root / model).rglob("*")
-            if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
+            f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}" for path in model_files(folder)
         )
 
     def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:

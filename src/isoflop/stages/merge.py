@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import is_of, read_ledger, read_table, table_metadata, write_columns, write_text
+from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece, unfinished
 from isoflop.stages.shared.command import File, StageCommand
@@ -40,15 +41,29 @@ def main(arguments: Sequence[str]) -> None:
     with_rows = [table for table in tables if table.num_rows]
     if not with_rows:
         raise UserError(f"{out}: all parts are empty; choose a data set or split with problems")
-    metadata = table_metadata(with_rows[0])
-    for path, table in zip(parts, tables, strict=True):
-        if table.num_rows and table_metadata(table) != metadata:
-            raise UserError(f"{path}: made by other models than {parts[0]}; delete the parts and run again")
+    metadata = _metadata([(path, one) for path, one in zip(parts, tables, strict=True) if one.num_rows])
     merged = one_piece(pa.concat_tables(table.replace_schema_metadata(None) for table in tables))
     write_columns(out, merged, schema, metadata)
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
     write_text(files.ledger, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
     _tidy(parts, ledgers, out)
+
+
+def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
+    """What the parts say, and of their rows all together; raises UserError where they are not of one kind."""
+    found = [table_metadata(table) for _, table in parts]
+    labels = [read_label(metadata) for metadata in found]
+    about = [{name: one[name] for name in one.keys() - {LABEL}} for one in found]
+    for (path, _), own, label in zip(parts, about, labels, strict=True):
+        of_others = label is not None and labels[0] is not None and joined([labels[0], label]) is None
+        if own != about[0] or of_others:
+            raise UserError(
+                f"{path}: made by other models than {parts[0][0]}; delete the parts and run again"
+            )
+    known = [label for label in labels if label is not None]
+    # Parts of an earlier version do not say it.
+    whole = joined(known) if len(known) == len(labels) else None
+    return about[0] | ({} if whole is None else {LABEL: whole.content()})
 
 
 def _check_names(parts: Sequence[str], out: Path) -> None:

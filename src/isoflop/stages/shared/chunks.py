@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
-from isoflop.files import atomic_path, write_columns, write_text
+from isoflop.files import atomic_path, table_metadata, write_columns, write_text
+from isoflop.growth.identity import content_sum
+from isoflop.growth.tables import LABEL
 from isoflop.pipeline.shards import Shard, shard_of
 
 T = TypeVar("T")
@@ -38,18 +39,21 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
     digest = hashlib.sha256(spec.encode())
     folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
-        with Path(path).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(content_sum(Path(path))))
     return digest.hexdigest()[:16]
 
 
 def own_folder(target: Path, name: str, kind: str) -> Path:
     """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
-    folder = target.with_name(f".{target.name}.{name}.{kind}")
+    folder = _folder(target, name, kind)
     for other in unfinished(target, kind):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
+
+
+def _folder(target: Path, name: str, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{name}.{kind}")
 
 
 def unfinished(target: Path, kind: str) -> list[Path]:
@@ -58,13 +62,25 @@ def unfinished(target: Path, kind: str) -> list[Path]:
 
 
 class Chunks:
-    """The chunks of one output file, of `size` items each; those of a part where the file is one."""
+    """The chunks of one output file, of `size` items each; those of a part where the file is one.
 
-    def __init__(self, out: str | Path, name: str, size: int) -> None:
-        self._out = Path(out)
+    `keep_others`: whether chunks of other names stay until the output is in place, since rows of them may be
+    taken up. `about`: what the chunks of a run say in their metadata (of models, not of rows).
+    """
+
+    def __init__(self, out: str | Path, name: str, size: int, *, keep_others: bool = False) -> None:
         self._shard = shard_of(out, size)
-        self._folder = own_folder(self._shard.whole, name, "chunks")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        place = _folder if keep_others else own_folder
+        self.folder = place(self._shard.whole, name, "chunks")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.about: dict[str, Any] = {}
+
+    def open_items(self, items: Sequence[T]) -> list[T]:
+        """The items of the chunks that are not there yet."""
+        size = self._shard.size
+        numbers = self._shard.chunks(len(items))
+        left = [number for number in numbers if not _is_whole(self._path(number))]
+        return [item for number in left for item in items[number * size : (number + 1) * size]]
 
     def run(
         self, items: Sequence[T], work: Work[T], skip: Callable[[int], None]
@@ -80,18 +96,19 @@ class Chunks:
         skip(len(items) - len(items[own.start * size : own.stop * size]))
         for number in own:
             chunk = items[number * size : (number + 1) * size]
-            path = self._folder / f"{number:06d}.parquet"
+            path = self._path(number)
             if _is_whole(path):
                 skip(len(chunk))
             else:
                 begun = time.perf_counter()
                 table, tally = work(chunk)
-                tally = tally | {"seconds": time.perf_counter() - begun}
+                # What rows took that were taken up is in the tally.
+                tally = tally | {"seconds": tally.get("seconds", 0.0) + time.perf_counter() - begun}
+                metadata = (table.schema.metadata or {}) | {b"tally": json.dumps(tally).encode()}
                 with atomic_path(path) as temporary:
-                    pq.write_table(
-                        table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary
-                    )
+                    pq.write_table(table.replace_schema_metadata(metadata), temporary)
             table = pq.read_table(path)
+            self.about |= {name: value for name, value in table_metadata(table).items() if name != LABEL}
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
@@ -99,8 +116,12 @@ class Chunks:
         return pa.concat_tables(tables, promote_options="default"), totals
 
     def remove(self) -> None:
-        """Remove the chunks, once the whole output is in place."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the chunks, those of other names too, once the whole output is in place."""
+        for folder in unfinished(self._shard.whole, "chunks"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.parquet"
 
 
 def write_measured(
@@ -108,15 +129,15 @@ def write_measured(
     ledger_out: str,
     table: pa.Table,
     schema: pa.Schema,
-    totals: dict[str, float],
-    shape: ModelShape,
-    verifier: ModelShape | None = None,
+    totals: Mapping[str, float],
+    about: dict[str, Any],
 ) -> None:
-    """Write an output and the ledger of the model's work; `verifier`: the second model, if there are two."""
-    model = shape.model_dump()
-    guide = {} if verifier is None else {"verifier": verifier.model_dump()}
-    write_columns(out, one_piece(table), schema, {"model": model, **guide})
-    write_text(ledger_out, ledger(totals, model))
+    """Write an output and the ledger of the model's work.
+
+    `about`: the table's metadata; in it `model`, the first model's sizes.
+    """
+    write_columns(out, one_piece(table), schema, about)
+    write_text(ledger_out, ledger(totals, about["model"]))
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:

@@ -1,0 +1,132 @@
+"""Finished rows on disk: the tables and chunks that may hold them, and what they say of themselves.
+
+Only metadata is read to find out whether a table is of the right identity, then a few short columns, and the
+texts only of tables that are taken from.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from isoflop.errors import UserError
+from isoflop.files import read_ledger, read_table
+from isoflop.growth.rows import Key, Place, locate
+from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
+
+_RESULTS = "results"
+
+
+class Former:
+    """A table or chunk of an identity that is wanted."""
+
+    def __init__(self, path: Path, kind: RowKind, label: Label, metadata: dict[str, Any], tally: str) -> None:
+        self.path, self._kind, self._label, self._tally = path, kind, label, tally
+        self.about = {name: value for name, value in metadata.items() if name != LABEL}
+
+    def rows(self, limit: int | None) -> dict[Key, int]:
+        """Where every row is that is the same under the present limit of tokens."""
+        columns = read_table(self.path, self._kind.schema, self._kind.columns)
+        keys = self._kind.keys(columns, self._label, limit)
+        return {key: row for row, key in enumerate(keys) if key is not None}
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All of it."""
+        return read_table(self.path, self._kind.schema).replace_schema_metadata(None)
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Seconds for a unit of the rows' work, by name; nothing where nobody measured."""
+        if self._tally:
+            tally: dict[str, Any] = json.loads(self._tally)
+        else:
+            ledger = self.path.with_suffix(".ledger.json")
+            tally = read_ledger(ledger) if ledger.is_file() else {}
+        work = pc.sum(self.table[self._kind.work]).as_py() or 0
+        return {
+            name: value / work
+            for name, value in tally.items()
+            if name.endswith("seconds") and isinstance(value, int | float) and work
+        }
+
+
+def open_former(path: Path, kind: RowKind, identity: str) -> Former | None:
+    """The table at a path, if it is of this identity and can be read."""
+    try:
+        raw = pq.read_schema(path).metadata or {}
+        metadata = json.loads(raw.get(b"isoflop", b"{}"))
+        label = read_label(metadata) if isinstance(metadata, dict) else None
+    except (OSError, pa.ArrowException, ValueError):
+        return None
+    if label is None or label.identity != identity:
+        return None
+    return Former(path, kind, label, metadata, raw.get(b"tally", b"").decode())
+
+
+class Finished:
+    """The finished rows that there are for one table.
+
+    `paths`: where to look, one after the other until nothing is missing. A table that cannot be read is told
+    on standard error and passed over.
+    """
+
+    def __init__(
+        self, wanted: Iterable[Key], paths: Iterable[Path], kind: RowKind, identity: str, limit: int | None
+    ) -> None:
+        self._kind = kind
+        self._tables: list[Former] = []
+        self.places = locate(wanted, self._usable(paths, identity, limit))
+
+    def _usable(self, paths: Iterable[Path], identity: str, limit: int | None) -> Iterator[dict[Key, int]]:
+        for path in paths:
+            former = open_former(path, self._kind, identity)
+            if former is None:
+                continue
+            try:
+                rows = former.rows(limit)
+                # Read before it counts: what is damaged is found now.
+                _ = former.table if rows else None
+            except UserError as error:
+                print(f"not taken up: {error}", file=sys.stderr)
+                continue
+            self._tables.append(former)
+            yield rows
+
+    @property
+    def sources(self) -> list[Former]:
+        """The tables that rows are taken from."""
+        return [self._tables[number] for number in sorted({place.table for place in self.places.values()})]
+
+    def taken(self, keys: Iterable[Key]) -> tuple[pa.Table, dict[str, float]]:
+        """The known rows with these keys, in their order, and the seconds that they took."""
+        places = [self.places[key] for key in keys]
+        pieces, seconds = [self._kind.schema.empty_table()], dict[str, float]()
+        where: dict[Place, int] = {}
+        for number in sorted({place.table for place in places}):
+            former = self._tables[number]
+            rows = [place for place in dict.fromkeys(places) if place.table == number]
+            piece = taken_rows(former.table, [place.row for place in rows])
+            where |= {place: len(where) + offset for offset, place in enumerate(rows)}
+            pieces.append(piece)
+            work = pc.sum(piece[self._kind.work]).as_py() or 0
+            for name, rate in former.rates.items():
+                seconds[name] = seconds.get(name, 0.0) + rate * work
+        return taken_rows(pa.concat_tables(pieces), [where[place] for place in places]), seconds
+
+
+def elsewhere(table: Path, stage: str) -> Iterator[Path]:
+    """Tables and chunks of a stage in all experiments beside that of `table`, its own included.
+
+    `stage`: the folder of its tables. Nothing where `table` does not lie in an experiment's results.
+    """
+    for folder in table.absolute().parents:
+        if folder.name == stage and folder.parent.parent.name == _RESULTS:
+            yield from sorted(folder.parent.parent.glob(f"*/{stage}/**/*.parquet"))
+            return
