@@ -153,7 +153,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(problems) * sum(spec.generator.chain_lengths),
         ledger=files.ledger,
     )
-    run_grown(task, chain_rows(spec), start, finish)
+    run_grown(task, chain_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(problems) * per_problem(spec),
         ledger=files.ledger,
     )
-    run_grown(task, sample_rows(spec), start, finish)
+    run_grown(task, sample_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(rows),
         ledger=files.ledger,
     )
-    run_grown(task, score_rows(spec), start, finish)
+    run_grown(task, score_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

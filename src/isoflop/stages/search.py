@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(problems) * spec.generator.runs,
         ledger=files.ledger,
     )
-    run_grown(task, tree_rows(spec), start, finish)
+    run_grown(task, tree_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

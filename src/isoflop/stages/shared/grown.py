@@ -43,7 +43,6 @@ class Rows(Generic[T]):
     digests: Callable[[T], Sequence[str]]
     limit: int | None = None
     numbered: Callable[[pa.Table, Sequence[T]], pa.Table] = lambda table, _: table
-    everywhere: bool = True
 
     def label(self, items: Sequence[T]) -> Label:
         """What the table of these items says of its rows."""
@@ -76,11 +75,28 @@ def run_grown(
     rows: Rows[T],
     start: Callable[[], Making[T]],
     finish: Callable[[pa.Table, Tally, dict[str, Any]], None],
+    *,
+    reuse: bool = True,
 ) -> None:
     """Do the task as `isoflop.stages.shared.chunked.run_chunked` does, with the rows that are finished.
 
-    `start` loads the models; where nothing is missing it is not called. `finish` writes the outputs from the
-    table, the seconds it took and its metadata. Raises UserError where there are no items at all.
+    Parameters
+    ----------
+    task
+        What is to be done. The chunks that an earlier run of it has left are taken up as always.
+    rows
+        How the rows of its table are told apart.
+    start
+        Loads the models. Where nothing is missing it is not called.
+    finish
+        Writes the outputs from the table, the seconds it took and its metadata.
+    reuse
+        Whether rows of other tables and chunks are taken up.
+
+    Raises
+    ------
+    UserError
+        Where there are no items at all.
     """
     shard = shard_of(task.out, task.size)
     own = shard.chunks(len(task.items))
@@ -91,9 +107,8 @@ def run_grown(
     chunks = Chunks(task.out, name, task.size, keep_others=True)
     items = task.items[own.start * shard.size : own.stop * shard.size]
     wanted = [key for item in chunks.open_items(task.items) for key in rows.wanted(item)]
-    finished = Finished(
-        wanted, _where(shard.whole, chunks.folder, rows), rows.kind, rows.identity, rows.limit
-    )
+    paths = _where(shard.whole, chunks.folder, rows.stage) if reuse else ()
+    finished = Finished(wanted, paths, rows.kind, rows.identity, rows.limit)
     missing = len(set(wanted) - finished.places.keys())
     _tell(finished, task.what)
     for former in finished.sources:
@@ -149,7 +164,7 @@ class _Worker(Generic[T]):
         return labelled(table, about | {LABEL: rows.label(chunk).content()}), tally
 
 
-def _where(whole: Path, own: Path, rows: Rows[T]) -> Iterator[Path]:
+def _where(whole: Path, own: Path, stage: str) -> Iterator[Path]:
     """Where rows of a table may lie: in itself as it was, in unfinished work, in its parts, in others."""
     yield whole
     for folder in unfinished(whole, "chunks"):
@@ -157,8 +172,7 @@ def _where(whole: Path, own: Path, rows: Rows[T]) -> Iterator[Path]:
             yield from sorted(folder.glob("*.parquet"))
     yield from sorted(own.glob("*.parquet"))
     yield from sorted(whole.with_suffix(".shards").glob("*.parquet"))
-    if rows.everywhere:
-        yield from elsewhere(whole, rows.stage)
+    yield from elsewhere(whole, stage)
 
 
 def _keep(table: Path, folder: Path) -> None:
