@@ -15,15 +15,13 @@ from isoflop.engines.candidates import completion_columns, thinking_total
 from isoflop.engines.registry import Completion
 from isoflop.errors import run_main
 from isoflop.files import Problem, read_prompts
-from isoflop.growth.identity import problem_digest, table_identity
-from isoflop.growth.rows import Key
-from isoflop.growth.tables import CHAINS
+from isoflop.growth.wanted import chain_rows
 from isoflop.search.revisions import Chain, write_chains
 from isoflop.specs import ReviseSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.grown import Making, Part, Rows, run_grown
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
@@ -43,36 +41,6 @@ def chains_for(spec: ReviseSpec, problem: Problem) -> list[Chain]:
         Chain(text, length, (spec.seed, problem_id, number))
         for number, length in enumerate(spec.generator.chain_lengths)
     ]
-
-
-def chain_rows(spec: ReviseSpec) -> Rows[Problem]:
-    """How the answers that a specification asks for are told apart."""
-    places = [
-        (run, place)
-        for run, length in enumerate(spec.generator.chain_lengths)
-        for place in range(1, length + 1)
-    ]
-
-    def wanted(problem: Problem) -> list[Key]:
-        told = problem_digest(*problem)
-        return [(told, run, place) for run, place in places]
-
-    return Rows(
-        kind=CHAINS,
-        identity=table_identity(spec),
-        stage="sample",
-        wanted=wanted,
-        digests=lambda problem: [problem_digest(*problem)],
-        limit=spec.generator.max_tokens,
-        numbered=_numbered,
-    )
-
-
-def _numbered(candidates: pa.Table, problems: Sequence[Problem]) -> pa.Table:
-    """The table with the candidates of each problem, as many of each, numbered on over its chains."""
-    numbers = list(range(candidates.num_rows // len(problems))) * len(problems)
-    place = CANDIDATES.get_field_index("candidate")
-    return candidates.set_column(place, CANDIDATES.field(place), pa.array(numbers, pa.int32()))
 
 
 def begun_chains(spec: ReviseSpec, problem: Problem, known: pa.Table) -> list[Chain]:

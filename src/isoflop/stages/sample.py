@@ -5,7 +5,6 @@ experiment's seed, the problem and the candidate's number, whatever the batch, c
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -16,14 +15,13 @@ from isoflop.engines.candidates import completion_columns, thinking_total
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import run_main
 from isoflop.files import Problem, read_prompts
-from isoflop.growth.identity import problem_digest, table_identity
-from isoflop.growth.tables import SAMPLES
+from isoflop.growth.wanted import per_problem, sample_rows
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.grown import Making, Part, Rows, run_grown
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
@@ -34,11 +32,6 @@ _COMMAND = StageCommand(
     File("out", "table of candidates to write; a shard's part of it where the name says so"),
     File("ledger", "what sampling took, to write as JSON"),
 )
-
-
-def per_problem(spec: SampleSpec) -> int:
-    """How many candidates a problem has."""
-    return spec.generator.samples if isinstance(spec.generator, Sampling) else 1
 
 
 def requests_for(spec: SampleSpec, problem: Problem, candidates: Iterable[int]) -> list[GenerationRequest]:
@@ -55,23 +48,6 @@ def requests_for(spec: SampleSpec, problem: Problem, candidates: Iterable[int]) 
         )
         for candidate in candidates
     ]
-
-
-def sample_rows(spec: SampleSpec) -> Rows[Problem]:
-    """How the candidates that a specification asks for are told apart."""
-
-    def digests(problem: Problem) -> list[str]:
-        problem_id, text = problem
-        return [problem_digest(problem_id, spec.policy.prompt.format(problem=text))]
-
-    return Rows(
-        kind=SAMPLES,
-        identity=table_identity(spec),
-        stage="sample",
-        wanted=lambda problem: list(product(digests(problem), range(per_problem(spec)))),
-        digests=digests,
-        limit=spec.generator.max_tokens,
-    )
 
 
 def candidates_table(

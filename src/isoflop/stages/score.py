@@ -14,14 +14,15 @@ from isoflop.engines.registry import ScoreRequest, StepScores
 from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_prompts, read_table
-from isoflop.growth.identity import digest, table_identity
-from isoflop.growth.tables import SCORED, Label, read_label
+from isoflop.growth.identity import digest
+from isoflop.growth.tables import Label, read_label
+from isoflop.growth.wanted import score_rows
 from isoflop.search.revision_texts import with_attempts
 from isoflop.specs import ScoreSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.grown import Making, Part, Rows, run_grown
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
 from isoflop.verifiers.shared_prefixes import scored_alike
@@ -105,27 +106,6 @@ class Judged:
         pairs = zip(self.digests, zip(self.rows, self.requests, strict=True), strict=True)
         first = dict(reversed(list(pairs)))
         return [first[one] for one in digests]
-
-
-def score_rows(spec: ScoreSpec) -> Rows[Judged]:
-    """How the scores that a specification asks for are told apart."""
-    return Rows(
-        kind=SCORED,
-        identity=table_identity(spec),
-        stage="score",
-        wanted=lambda judged: [(one,) for one in judged.digests],
-        digests=lambda judged: judged.digests,
-        numbered=_numbered,
-    )
-
-
-def _numbered(scores: pa.Table, judged: Sequence[Judged]) -> pa.Table:
-    """The scores with the problems and numbers of their candidates."""
-    rows = [row for one in judged for row in one.rows]
-    for place, name in enumerate(("problem_id", "candidate")):
-        field = SCORES.field(name)
-        scores = scores.set_column(place, field, pa.array([row[name] for row in rows], field.type))
-    return scores
 
 
 def tally(scores: pa.Table, label: Label) -> Tally:

@@ -7,7 +7,6 @@ place in the tree, whatever the batch, chunk or shard it is in.
 
 import gc
 from collections.abc import Iterable, Sequence
-from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -15,15 +14,14 @@ import pyarrow.compute as pc
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import Problem, read_prompts
-from isoflop.growth.identity import problem_digest, table_identity
-from isoflop.growth.tables import SEARCHED
+from isoflop.growth.wanted import tree_rows
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, nominal_samples, start
 from isoflop.specs import SearchSpec
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.grown import Making, Part, Rows, run_grown
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_both
 from isoflop.tables import TREES
 
@@ -63,23 +61,6 @@ def tasks_for(spec: SearchSpec, problem: Problem, runs: Iterable[int]) -> list[T
         key = (generator.kind, budget, problem_id, run)
         tasks.append(Task(key, texts, tree, start(generator, budget, tree)))
     return tasks
-
-
-def tree_rows(spec: SearchSpec) -> Rows[Problem]:
-    """How the searches that a specification asks for are told apart."""
-
-    def digests(problem: Problem) -> list[str]:
-        problem_id, text = problem
-        prompts = (spec.policy.prompt.format(problem=text), spec.verifier.prompt.format(problem=text))
-        return [problem_digest(problem_id, *prompts)]
-
-    return Rows(
-        kind=SEARCHED,
-        identity=table_identity(spec),
-        stage="search",
-        wanted=lambda problem: list(product(digests(problem), range(spec.generator.runs))),
-        digests=digests,
-    )
 
 
 def trees_table(spec: SearchSpec, numbered: Sequence[tuple[str, int]], tasks: Sequence[Task]) -> pa.Table:

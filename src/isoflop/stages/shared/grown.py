@@ -18,35 +18,13 @@ import pyarrow as pa
 from isoflop.files import atomic_path, with_later
 from isoflop.growth.former import Finished, elsewhere
 from isoflop.growth.rows import Key, order
-from isoflop.growth.tables import LABEL, Label, RowKind, labelled, taken_rows
+from isoflop.growth.tables import LABEL, labelled, taken_rows
+from isoflop.growth.wanted import Rows
 from isoflop.pipeline.shards import shard_of
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle, unfinished
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Rows(Generic[T]):
-    """How the rows of a growing table are told apart.
-
-    `kind`: of the table. `identity`: what decides its rows. `wanted`: the keys of an item's rows, in their
-    order. `digest`: of an item, or of each of its rows, as the label has them. `limit`: most tokens of a row,
-    where rows are judged by that. `stage`: the folder of such tables in an experiment. `numbered`: the table
-    of some items with the columns that number its rows set.
-    """
-
-    kind: RowKind
-    identity: str
-    stage: str
-    wanted: Callable[[T], Sequence[Key]]
-    digests: Callable[[T], Sequence[str]]
-    limit: int | None = None
-    numbered: Callable[[pa.Table, Sequence[T]], pa.Table] = lambda table, _: table
-
-    def label(self, items: Sequence[T]) -> Label:
-        """What the table of these items says of its rows."""
-        return Label(self.identity, [one for item in items for one in self.digests(item)], self.limit)
 
 
 @dataclass(frozen=True)
@@ -111,9 +89,8 @@ def run_grown(
     finished = Finished(wanted, paths, rows.kind, rows.identity, rows.limit)
     missing = len(set(wanted) - finished.places.keys())
     _tell(finished, task.what)
-    for former in finished.sources:
-        if former.path == shard.whole:
-            _keep(former.path, chunks.folder)
+    if missing and shard.whole.exists():
+        _keep(shard.whole, chunks.folder)
     worker = _Worker(rows, finished, start, ProgressLine(task.what, missing))
     table, totals = chunks.run(task.items, worker.work, lambda _: None)
     about = chunks.about or worker.making.about
@@ -176,8 +153,11 @@ def _where(whole: Path, own: Path, stage: str) -> Iterator[Path]:
 
 
 def _keep(table: Path, folder: Path) -> None:
-    """Keep a table that rows are taken from with the unfinished work: should the job fail, the workflow may
-    remove it from its place."""
+    """Keep the former table with the unfinished work: a job that fails may lose it from its place.
+
+    On a cluster Snakemake restores the outputs of such a job on its node, and then removes them from where it
+    was started.
+    """
     found = table.stat()
     for path in (table, table.with_suffix(".ledger.json")):
         target = folder / f"former-{found.st_size:x}-{found.st_ino:x}{path.name.removeprefix(table.stem)}"
