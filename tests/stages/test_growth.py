@@ -253,7 +253,7 @@ def test_seconds_of_rows_that_are_taken_up_are_those_they_took(
 ) -> None:
     shutil.copytree(finished, tmp_path / "grown")
     study = Study(tmp_path / "grown")
-    path = study.table(stage).with_suffix(".ledger.json")
+    path = study.table(stage).with_suffix(".times.json")
     measured = json.loads(path.read_text())
     path.write_text(json.dumps(measured | {"seconds": 1000.0}))
     if stage == "score":

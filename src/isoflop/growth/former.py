@@ -7,6 +7,7 @@ texts only of tables that are taken from.
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_table
+from isoflop.files import read_table, times_of
 from isoflop.growth.rows import Key, Place, locate
 from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
 
@@ -44,15 +45,18 @@ class Former:
     @cached_property
     def rates(self) -> dict[str, float]:
         """Seconds for a unit of the rows' work, by name; nothing where nobody measured."""
-        if self._tally:
-            tally: dict[str, Any] = json.loads(self._tally)
-        else:
-            ledger = self.path.with_suffix(".ledger.json")
-            tally = read_ledger(ledger) if ledger.is_file() else {}
+        tally = self._tally
+        if not tally:
+            with suppress(OSError, UnicodeDecodeError):
+                tally = Path(times_of(str(self.path))).read_text(encoding="utf-8")
+        try:
+            known = json.loads(tally or "{}")
+        except ValueError:
+            known = {}
         work = pc.sum(self.table[self._kind.work]).as_py() or 0
         return {
             name: value / work
-            for name, value in tally.items()
+            for name, value in known.items()
             if name.endswith("seconds") and isinstance(value, int | float) and work
         }
 

@@ -25,7 +25,6 @@ from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
-from isoflop.verifiers.shared_prefixes import scored_alike
 
 _COMMAND = StageCommand(
     "score",
@@ -148,8 +147,6 @@ def main(arguments: Sequence[str]) -> None:
             ]
             requests = [request for _, request in missing]
             answers = verifier.score(requests, line)
-            if not spec.verifier.outcome:
-                answers = scored_alike(requests, answers)
             return scores_table(spec, files.candidates, [row for row, _ in missing], requests, answers), {}
 
         return Making(make, {"model": verifier.shape.model_dump()})

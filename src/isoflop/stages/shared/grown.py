@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from isoflop.files import atomic_path, with_later
+from isoflop.files import atomic_path, times_of, with_later
 from isoflop.growth.former import Finished, elsewhere
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
@@ -159,7 +159,7 @@ def _keep(table: Path, folder: Path) -> None:
     was started.
     """
     found = table.stat()
-    for path in (table, table.with_suffix(".ledger.json")):
+    for path in (table, Path(times_of(str(table)))):
         target = folder / f"former-{found.st_size:x}-{found.st_ino:x}{path.name.removeprefix(table.stem)}"
         if target.exists() or not path.exists():
             continue
