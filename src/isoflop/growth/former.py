@@ -20,6 +20,7 @@ from isoflop.errors import UserError
 from isoflop.files import read_table, times_of
 from isoflop.growth.rows import Key, Place, locate
 from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
+from isoflop.growth.wanted import Rows
 
 _RESULTS = "results"
 
@@ -28,13 +29,23 @@ class Former:
     """A table or chunk of an identity that is wanted."""
 
     def __init__(self, path: Path, kind: RowKind, label: Label, metadata: dict[str, Any], tally: str) -> None:
-        self.path, self._kind, self._label, self._tally = path, kind, label, tally
+        self.path, self.label, self._kind, self._tally = path, label, kind, tally
         self.about = {name: value for name, value in metadata.items() if name != LABEL}
 
     def rows(self, limit: int | None) -> dict[Key, int]:
         """Where every row is that is the same under the present limit of tokens."""
-        columns = read_table(self.path, self._kind.schema, self._kind.columns)
-        keys = self._kind.keys(columns, self._label, limit)
+        return self.found(read_table(self.path, self._kind.schema, list(self._kind.columns)), limit)
+
+    def glanced(self, limit: int | None) -> dict[Key, int]:
+        """The same, of a file whose texts nobody looks at; none where it cannot be read."""
+        try:
+            return self.found(pq.read_table(self.path, columns=list(self._kind.columns)), limit)
+        except (OSError, pa.ArrowException):
+            return {}
+
+    def found(self, columns: pa.Table, limit: int | None) -> dict[Key, int]:
+        """The rows that `columns` are of."""
+        keys = self._kind.keys(columns, self.label, limit)
         return {key: row for row, key in enumerate(keys) if key is not None}
 
     @cached_property
@@ -77,24 +88,22 @@ def open_former(path: Path, kind: RowKind, identity: str) -> Former | None:
 class Finished:
     """The finished rows that there are for one table.
 
-    `paths`: where to look, one after the other until nothing is missing. A table that cannot be read is told
-    on standard error and passed over.
+    `wanted`: the keys of its rows. `paths`: where to look, one after the other until nothing is missing. What
+    cannot be read is told on standard error and passed over.
     """
 
-    def __init__(
-        self, wanted: Iterable[Key], paths: Iterable[Path], kind: RowKind, identity: str, limit: int | None
-    ) -> None:
-        self._kind = kind
+    def __init__(self, wanted: Iterable[Key], paths: Iterable[Path], rows: Rows[Any]) -> None:
+        self._rows = rows
         self._tables: list[Former] = []
-        self.places = locate(wanted, self._usable(paths, identity, limit))
+        self.places = locate(wanted, self._usable(paths))
 
-    def _usable(self, paths: Iterable[Path], identity: str, limit: int | None) -> Iterator[dict[Key, int]]:
+    def _usable(self, paths: Iterable[Path]) -> Iterator[dict[Key, int]]:
         for path in paths:
-            former = open_former(path, self._kind, identity)
+            former = open_former(path, self._rows.kind, self._rows.identity)
             if former is None:
                 continue
             try:
-                rows = former.rows(limit)
+                rows = former.rows(self._rows.limit)
                 # Read before it counts: what is damaged is found now.
                 _ = former.table if rows else None
             except UserError as error:
@@ -111,7 +120,7 @@ class Finished:
     def taken(self, keys: Iterable[Key]) -> tuple[pa.Table, dict[str, float]]:
         """The known rows with these keys, in their order, and the seconds that they took."""
         places = [self.places[key] for key in keys]
-        pieces, seconds = [self._kind.schema.empty_table()], dict[str, float]()
+        pieces, seconds = [self._rows.kind.schema.empty_table()], dict[str, float]()
         where: dict[Place, int] = {}
         for number in sorted({place.table for place in places}):
             former = self._tables[number]
@@ -119,10 +128,39 @@ class Finished:
             piece = taken_rows(former.table, [place.row for place in rows])
             where |= {place: len(where) + offset for offset, place in enumerate(rows)}
             pieces.append(piece)
-            work = pc.sum(piece[self._kind.work]).as_py() or 0
+            work = pc.sum(piece[self._rows.kind.work]).as_py() or 0
             for name, rate in former.rates.items():
                 seconds[name] = seconds.get(name, 0.0) + rate * work
         return taken_rows(pa.concat_tables(pieces), [where[place] for place in places]), seconds
+
+
+def unfinished(target: Path, kind: str = "chunks") -> list[Path]:
+    """The folders of unfinished work for `target`, whatever its name."""
+    return list(target.parent.glob(f".{target.name}.*.{kind}"))
+
+
+def places(whole: Path, stage: str, own: Path | None = None) -> Iterator[Path]:
+    """Where rows of a table may lie: in itself as it was, in unfinished work, in its parts, in other tables.
+
+    Parameters
+    ----------
+    whole
+        The table.
+    stage
+        The folder of its stage's tables, by which other experiments' are found.
+    own
+        The folder of unfinished work that is looked through after the others'.
+
+    Yields
+    ------
+    Paths, there or not.
+    """
+    yield whole
+    folders = [folder for folder in unfinished(whole) if folder != own]
+    for folder in (*folders, *([] if own is None else [own])):
+        yield from sorted(folder.glob("*.parquet"))
+    yield from sorted(whole.with_suffix(".shards").glob("*.parquet"))
+    yield from elsewhere(whole, stage)
 
 
 def elsewhere(table: Path, stage: str) -> Iterator[Path]:

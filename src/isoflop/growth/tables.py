@@ -85,15 +85,19 @@ def _columns(table: pa.Table, names: Sequence[str]) -> list[list[Any]]:
 
 
 def _sampled(table: pa.Table, label: Label, limit: int | None) -> list[Key | None]:
-    problem_ids, *rest = _columns(table, SAMPLES.columns)
+    problem_ids, candidates, finishes, tokens = _columns(table, SAMPLES.columns)
     problems = row_problems(problem_ids, label.digests)
-    return [] if problems is None else sample_keys(problems, *rest, (label.max_tokens, limit))
+    if problems is None:
+        return []
+    return sample_keys(problems, candidates, finishes, tokens, (label.max_tokens, limit))
 
 
 def _chained(table: pa.Table, label: Label, limit: int | None) -> list[Key | None]:
-    problem_ids, *rest = _columns(table, CHAINS.columns)
+    problem_ids, runs, places, finishes, tokens = _columns(table, CHAINS.columns)
     problems = row_problems(problem_ids, label.digests)
-    return [] if problems is None else chain_keys(problems, *rest, (label.max_tokens, limit))
+    if problems is None:
+        return []
+    return chain_keys(problems, runs, places, finishes, tokens, (label.max_tokens, limit))
 
 
 def _searched(table: pa.Table, label: Label, _: int | None) -> list[Key | None]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from isoflop.config.generators import Sampling
 from isoflop.files import Problem
@@ -16,20 +18,22 @@ from isoflop.growth.tables import CHAINS, SAMPLES, SCORED, SEARCHED, Label, RowK
 from isoflop.specs import ReviseSpec, SampleSpec, ScoreSpec, SearchSpec
 from isoflop.tables import CANDIDATES, SCORES
 
-T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 _HERE = Path()
 
 
 @dataclass(frozen=True)
-class Rows(Generic[T]):
+class Rows(Generic[T_contra]):
     """How the rows of a growing table are told apart.
 
     Attributes
     ----------
     kind
         Of the table.
-    identity
-        What decides its rows.
+    spec
+        The specification of the table.
+    root
+        The folder under which local checkpoints lie.
     stage
         The folder of such tables in an experiment.
     wanted
@@ -43,14 +47,20 @@ class Rows(Generic[T]):
     """
 
     kind: RowKind
-    identity: str
+    spec: BaseModel
+    root: Path
     stage: str
-    wanted: Callable[[T], Sequence[Key]]
-    digests: Callable[[T], Sequence[str]]
+    wanted: Callable[[T_contra], Sequence[Key]]
+    digests: Callable[[T_contra], Sequence[str]]
     limit: int | None = None
-    numbered: Callable[[pa.Table, Sequence[T]], pa.Table] = lambda table, _: table
+    numbered: Callable[[pa.Table, Sequence[T_contra]], pa.Table] = lambda table, _: table
 
-    def label(self, items: Sequence[T]) -> Label:
+    @cached_property
+    def identity(self) -> str:
+        """What decides the rows. Found when it is asked for, since it reads the weights of local models."""
+        return table_identity(self.spec, self.root)
+
+    def label(self, items: Sequence[T_contra]) -> Label:
         """What the table of these items says of its rows."""
         return Label(self.identity, [one for item in items for one in self.digests(item)], self.limit)
 
@@ -83,7 +93,8 @@ def sample_rows(spec: SampleSpec, root: Path = _HERE) -> Rows[Problem]:
 
     return Rows(
         kind=SAMPLES,
-        identity=table_identity(spec, root),
+        spec=spec,
+        root=root,
         stage="sample",
         wanted=lambda problem: list(product(digests(problem), range(per_problem(spec)))),
         digests=digests,
@@ -109,7 +120,8 @@ def chain_rows(spec: ReviseSpec, root: Path = _HERE) -> Rows[Problem]:
 
     return Rows(
         kind=CHAINS,
-        identity=table_identity(spec, root),
+        spec=spec,
+        root=root,
         stage="sample",
         wanted=wanted,
         digests=lambda problem: [problem_digest(*problem)],
@@ -128,7 +140,8 @@ def tree_rows(spec: SearchSpec, root: Path = _HERE) -> Rows[Problem]:
 
     return Rows(
         kind=SEARCHED,
-        identity=table_identity(spec, root),
+        spec=spec,
+        root=root,
         stage="search",
         wanted=lambda problem: list(product(digests(problem), range(spec.generator.runs))),
         digests=digests,
@@ -146,7 +159,8 @@ def score_rows(spec: ScoreSpec, root: Path = _HERE) -> Rows[Judged]:
 
     return Rows(
         kind=SCORED,
-        identity=table_identity(spec, root),
+        spec=spec,
+        root=root,
         stage="score",
         wanted=lambda judged: [(one,) for one in judged.digests],
         digests=lambda judged: judged.digests,

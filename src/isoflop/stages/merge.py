@@ -21,9 +21,10 @@ from isoflop.files import (
     write_columns,
     write_text,
 )
+from isoflop.growth.former import unfinished
 from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
-from isoflop.stages.shared.chunks import one_piece, unfinished
+from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.ledgers import read_times, summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
@@ -97,7 +98,7 @@ def _schema(part: str) -> pa.Schema:
 
 def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
     """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
-    for folder in unfinished(out, "chunks"):
+    for folder in unfinished(out):
         shutil.rmtree(folder, ignore_errors=True)
     own = {Path(path).name for path in (*parts, *ledgers, *map(times_of, ledgers))}
     for path in Path(parts[0]).parent.iterdir():

@@ -126,7 +126,10 @@ def main(arguments: Sequence[str]) -> None:
                 "driver_seconds": driver.own_seconds - before[1],
             }
 
-        about = {"model": policy.shape.model_dump(), "verifier": verifier.shape.model_dump()}
+        about: dict[str, object] = {
+            "model": policy.shape.model_dump(),
+            "verifier": verifier.shape.model_dump(),
+        }
         return Making(make, about)
 
     def finish(trees: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
 from isoflop.files import atomic_path, table_metadata, write_columns, write_text
+from isoflop.growth.former import unfinished
 from isoflop.growth.identity import content_sum
 from isoflop.growth.tables import LABEL
 from isoflop.pipeline.shards import Shard, shard_of
@@ -52,11 +53,6 @@ def own_folder(target: Path, name: str, kind: str) -> Path:
 
 def _folder(target: Path, name: str, kind: str) -> Path:
     return target.with_name(f".{target.name}.{name}.{kind}")
-
-
-def unfinished(target: Path, kind: str) -> list[Path]:
-    """The folders of unfinished work for `target`, whatever its name."""
-    return list(target.parent.glob(f".{target.name}.*.{kind}"))
 
 
 class Chunks:
@@ -115,7 +111,7 @@ class Chunks:
 
     def remove(self) -> None:
         """Remove the chunks, those of other names too, once the whole output is in place."""
-        for folder in unfinished(self._shard.whole, "chunks"):
+        for folder in unfinished(self._shard.whole):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:

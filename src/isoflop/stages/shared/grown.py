@@ -7,7 +7,7 @@ a ledger counts is counted from them.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from isoflop.files import atomic_path, times_of, with_later
-from isoflop.growth.former import Finished, elsewhere
+from isoflop.growth.former import Finished, places
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
 from isoflop.growth.wanted import Rows
 from isoflop.pipeline.shards import shard_of
 from isoflop.stages.shared.chunked import ChunkedTask, Tally
-from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle, unfinished
+from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 
 T = TypeVar("T")
 
@@ -85,8 +85,7 @@ def run_grown(
     chunks = Chunks(task.out, name, task.size, keep_others=True)
     items = task.items[own.start * shard.size : own.stop * shard.size]
     wanted = [key for item in chunks.open_items(task.items) for key in rows.wanted(item)]
-    paths = _where(shard.whole, chunks.folder, rows.stage) if reuse else ()
-    finished = Finished(wanted, paths, rows.kind, rows.identity, rows.limit)
+    finished = Finished(wanted, places(shard.whole, rows.stage, chunks.folder) if reuse else (), rows)
     missing = len(set(wanted) - finished.places.keys())
     _tell(finished, task.what)
     if missing and shard.whole.exists():
@@ -121,11 +120,11 @@ class _Worker(Generic[T]):
 
     def work(self, chunk: Sequence[T]) -> tuple[pa.Table, Tally]:
         """The table of a chunk, with its metadata, and what it took, or had taken."""
-        rows, places = self._rows, self._finished.places
+        rows, known_at = self._rows, self._finished.places
         wanted = [rows.wanted(item) for item in chunk]
-        known = [[key for key in keys if key in places] for keys in wanted]
+        known = [[key for key in keys if key in known_at] for keys in wanted]
         old, tally = self._finished.taken([key for keys in known for key in keys])
-        missing = [[key for key in dict.fromkeys(keys) if key not in places] for keys in wanted]
+        missing = [[key for key in dict.fromkeys(keys) if key not in known_at] for keys in wanted]
         pieces, about = [old], None
         if any(missing):
             starts = [sum(map(len, known[:place])) for place in range(len(chunk))]
@@ -139,17 +138,6 @@ class _Worker(Generic[T]):
         if about is None:
             about = self._finished.sources[0].about
         return labelled(table, about | {LABEL: rows.label(chunk).content()}), tally
-
-
-def _where(whole: Path, own: Path, stage: str) -> Iterator[Path]:
-    """Where rows of a table may lie: in itself as it was, in unfinished work, in its parts, in others."""
-    yield whole
-    for folder in unfinished(whole, "chunks"):
-        if folder != own:
-            yield from sorted(folder.glob("*.parquet"))
-    yield from sorted(own.glob("*.parquet"))
-    yield from sorted(whole.with_suffix(".shards").glob("*.parquet"))
-    yield from elsewhere(whole, stage)
 
 
 def _keep(table: Path, folder: Path) -> None:
