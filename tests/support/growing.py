@@ -116,7 +116,7 @@ class Study:
 
 @dataclass
 class Asked:
-    """How many requests the models got (of searches: how many began), and how often they were loaded."""
+    """How many requests models got from samples, chains and scores; searches that began; models loaded."""
 
     written: int = 0
     judged: int = 0
@@ -165,6 +165,10 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """What the stages ask their models for meanwhile."""
     asked = Asked()
 
+    def loaded(opened: tuple[Policy, Verifier]) -> tuple[Policy, Verifier]:
+        asked.loaded += 2
+        return opened
+
     def policy(opened: Policy) -> _CountedPolicy:
         asked.loaded += 1
         return _CountedPolicy(opened, asked)
@@ -186,11 +190,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
 
         patched.setattr(search, "tasks_for", tasks)
         patched.setattr(score, "open_verifier", lambda *given, **more: verifier(judge(*given, **more)))
-        patched.setattr(
-            search,
-            "open_both",
-            lambda *given: (policy((opened := both(*given))[0]), verifier(opened[1])),
-        )
+        patched.setattr(search, "open_both", lambda *given: loaded(both(*given)))
         yield asked
 
 

@@ -26,6 +26,24 @@ class WorkLeft:
         self.problems = cache(self._problems)
         self.candidates = cache(self._candidates)
 
+    def of_all(self) -> dict[str, Left]:
+        """Of all tables together, by stage; those that nobody knows the problems of are left out."""
+        plan, found = self._plan, dict[str, list[Left | None]]()
+        for pool in plan.pools.all():
+            if pool.generator in plan.config.searches:
+                budgets = plan.pools.budgets(pool.policy, pool.generator)
+                found.setdefault("search", []).extend(self.searches(pool, budget) for budget in budgets)
+            elif pool.generator not in plan.config.imports:
+                stage = "revise" if pool.generator in plan.config.chains else "sample"
+                verifiers = plan.pools.verifiers(pool.generator)
+                found.setdefault(stage, []).append(self.candidates(pool))
+                found.setdefault("score", []).extend(self.scores(pool, name) for name in verifiers)
+        return {
+            stage: Left(sum(one.rows for one in known), sum(one.missing for one in known))
+            for stage, parts in found.items()
+            if (known := [one for one in parts if one is not None])
+        }
+
     def searches(self, pool: Pool, budget: int) -> Left | None:
         """Of the searches of a pool at a budget."""
         problems = self.problems(pool.dataset)
