@@ -32,7 +32,7 @@ rule grade:
         problems=PROBLEMS,
         candidates=CANDIDATES,
     output:
-        GRADES,
+        update(GRADES),
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
     group:
