@@ -17,12 +17,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from isoflop.checkpoint_files.note import NOTE, file_sum
 from isoflop.config.check_models import is_local
 from isoflop.specs import ReviseSpec, SampleSpec, SearchSpec
 
 # Characters of a digest: 96 bits.
 LENGTH = 16
-# A model's card and pictures say nothing to the model.
+# A model's card, pictures and isoflop's note say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
 # What only says how many rows there are, or is judged row by row.
 _COUNTS = {
@@ -72,7 +73,9 @@ def _model(entry: Mapping[str, Any], root: Path, *, templated: bool) -> dict[str
     into what is not in a problem's digest."""
     left_out = ("model", "revision", *(() if templated else ("prompt",)))
     kept = {key: value for key, value in entry.items() if key not in left_out}
-    return kept | {"weights": weights(str(entry["model"]), entry.get("revision"), root)}
+    # What a package brings is known by its sum, which stays.
+    found = {"weights": weights(entry["model"], entry.get("revision"), root)} if "model" in entry else {}
+    return kept | found
 
 
 def weights(model: str, revision: str | None, root: Path = Path()) -> str:
@@ -88,7 +91,10 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.suffix not in _NOT_THE_MODEL
+        and path.name != NOTE
     )
 
 
@@ -100,5 +106,4 @@ def content_sum(path: Path) -> str:
 
 @lru_cache(4096)
 def _sum(path: Path, size: int, changed: int, inode: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sum(path)

@@ -20,6 +20,9 @@ _Model = TypeVar("_Model", Policy, RunningVerifier)
 # What no result depends on, by the engine that it is for.
 _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 
+# Or goes to others than the model's own job.
+_TOLD_ELSEWHERE = ("datasets", "family", "prices", "convention")
+
 _VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -112,13 +115,18 @@ class Models:
             folder = {"model": self._paths.trained(entry.trained), "trained": None}
         # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
-        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family", "prices")
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), *_TOLD_ELSEWHERE)
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _files(self, entry: Policy | Verifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
-        return [self._paths.trained(entry.trained)] if entry.trained else self.folder_files(entry.model)
+        if entry.trained:
+            return [self._paths.trained(entry.trained)]
+        gguf_file = None if isinstance(entry, ImportedVerifier) else entry.gguf_file
+        if gguf_file is None or entry.model is None or not is_local(entry.model, self._root):
+            return self.folder_files(entry.model) if gguf_file is None else []
+        return [f"{entry.model.rstrip('/')}/{gguf_file}"]
 
 
 def _terms(entry: Policy | Verifier) -> Terms:

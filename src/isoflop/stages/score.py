@@ -164,7 +164,7 @@ def main(arguments: Sequence[str]) -> None:
         models=[spec.verifier.model],
         items=judged,
         schema=SCORES,
-        what=f"score {spec.verifier.model}",
+        what=f"score {spec.verifier.checkpoint}",
         requests=len(rows),
         ledger=files.ledger,
     )
