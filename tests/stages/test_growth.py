@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from growing import PROBLEM_TEXTS, STAGES, Asked, Setting, Study, assert_same, counting, rows_of
 
+from isoflop.growth.former import kept
 from isoflop.rehearsal.tiny_models import save_tiny
 
 NEW = {"e": "Eva has 7 cups and breaks 2. How many cups does Eva have?"}
@@ -113,7 +114,7 @@ def test_an_edit_computes_what_is_new(
         assert asked.of(stage) == computed
         assert expected == NEW_TEXTS or computed < from_nothing.of(stage)
     assert (asked.loaded == 0) is (expected == NOTHING)
-    assert not list(study.results.glob("**/.*"))
+    assert not list(study.results.glob("**/.*.chunks"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -186,7 +187,7 @@ def test_a_study_that_grew_while_it_was_unfinished_loses_nothing(
         grown = study.run(stage, second, shards)
     assert asked.of(stage) == 8 * 2 * rows - 4 * rows - done
     assert_same(grown, alone.run(stage, second))
-    assert not list(study.results.glob("**/.*"))
+    assert not list(study.results.glob("**/.*.chunks"))
 
 
 def killed_at_the_end(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> None:
@@ -211,19 +212,19 @@ def test_a_job_that_fails_keeps_the_former_table(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a cluster Snakemake may remove the outputs of a failed job, updated ones too."""
+    """Snakemake removes a job's outputs before it runs."""
     shutil.copytree(finished, tmp_path / "grown")
     study, table = Study(tmp_path / "grown"), Study(tmp_path / "grown").table(stage)
     content = table.read_bytes()
     hopeless = replace(setting, policy=str(models / "other"), verifier=str(models / "other"))
+    for ending in (".parquet", ".ledger.json", ".times.json"):
+        table.with_suffix(ending).unlink()
     killed_at_the_end(monkeypatch, lambda: study.run(stage, hopeless))
-    table.unlink()
-    table.with_suffix(".ledger.json").unlink()
     with counting(monkeypatch) as asked:
         study.run(stage, setting)
     assert asked == Asked()
     assert table.read_bytes() == content
-    assert not list(study.results.glob("**/.*"))
+    assert not list(study.results.glob("**/.*.chunks"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -239,7 +240,8 @@ def test_a_table_that_cannot_be_read_is_computed(
     study = Study(tmp_path / "grown")
     table = study.table(stage)
     content = table.read_bytes()
-    table.write_bytes(content[:4] + bytes(60) + content[64:])
+    for path in (table, kept(table)):
+        path.write_bytes(content[:4] + bytes(60) + content[64:])
     with counting(monkeypatch) as asked:
         study.run(stage, setting)
     assert asked.of(stage) == len(rows_of(table))

@@ -1,34 +1,21 @@
 """A study that grows, through Snakemake: what runs again takes up what is there, and makes the same bytes."""
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from growing import assert_same
 from workspace import Run, copy_workflow, planned, snakemake
 
-from isoflop.rehearsal.tiny_models import save_tiny
+from isoflop import cli
 
-CONFIG = """\
-experiment: tiny
-seed: 1
-datasets:
-  words: {source: wordproblems, split: test, size: 4}
-policies:
-  small: {model: models/small}
-verifiers:
-  prm: {kind: math-shepherd, model: models/prm}
-generators:
-  sampling: {kind: sampling, samples: 4, temperature: 1.0, max_tokens: 24}
-budgets: [1, 2, 4]
-selectors: [majority, weighted]
-step_aggregations: [last]
-headline: {selector: weighted}
-"""
-GROWN = CONFIG.replace("size: 4", "size: 5").replace("samples: 4", "samples: 8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "grow.md").read_text(encoding="utf-8")
+CONFIG, COMMANDS, PRINTED, _ = re.findall(r"^```(?:yaml)?\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 TABLES = {
-    "sample": "results/tiny/sample/words/small/sampling.parquet",
-    "score": "results/tiny/score/words/small/sampling/prm.parquet",
+    "sample": "results/growing/sample/words/small/sampling.parquet",
+    "score": "results/growing/score/words/small/sampling/prm.parquet",
 }
 
 
@@ -37,15 +24,15 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workflow") / "copy"
     folder.mkdir()
     copy_workflow(folder)
-    save_tiny(folder / "models/small", scale=1.0)
-    save_tiny(folder / "models/prm", seed=7)
+    (folder / "study.yaml").write_text(CONFIG, encoding="utf-8")
+    _, edit, _ = COMMANDS.splitlines()
+    subprocess.run(edit, shell=True, cwd=folder, check=True)
     return folder
 
 
 def run(folder: Path, config: str, *arguments: str) -> Run:
     """Snakemake on the tables of samples and scores."""
-    (folder / "tiny.yaml").write_text(config, encoding="utf-8")
-    return snakemake(folder, "--configfile", "tiny.yaml", "--cores", "1", *arguments, "--", *TABLES.values())
+    return snakemake(folder, "--configfile", config, "--cores", "1", *arguments, "--", *TABLES.values())
 
 
 def finished(folder: Path, config: str) -> None:
@@ -54,28 +41,35 @@ def finished(folder: Path, config: str) -> None:
     assert done.code == 0, done.output
 
 
-def test_a_study_grows_to_the_bytes_of_one_from_nothing(workflow: Path, tmp_path: Path) -> None:
+def test_a_study_grows_to_the_bytes_of_one_from_nothing(
+    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     grown, alone = tmp_path / "grown", tmp_path / "alone"
     for folder in (grown, alone):
         shutil.copytree(workflow, folder, symlinks=True)
-    finished(grown, CONFIG)
-    before = {path: (grown / path).read_bytes() for path in TABLES.values()}
+    finished(grown, "study.yaml")
 
-    # A job that fails leaves the table that it was to replace: no prompt is so short.
-    failed = run(grown, CONFIG.replace("max_tokens: 24", "max_tokens: 510"))
-    assert failed.code == 1
-    assert "exceed the model's 512 positions" in failed.output
-    assert {path: (grown / path).read_bytes() for path in TABLES.values()} == before
+    # A job that fails has lost its output, but nothing of what was in it.
+    code = grown / "src/isoflop/stages/shared/grown.py"
+    whole = code.read_text(encoding="utf-8")
+    code.write_text(whole.replace("    worker.line.close()", "    raise SystemExit(3)"), encoding="utf-8")
+    assert run(grown, "larger.yaml").code == 1
+    code.write_text(whole, encoding="utf-8")
+    assert not (grown / TABLES["sample"]).exists()
+    shutil.rmtree(next((grown / "results").rglob(".*.chunks")))
 
-    assert planned(run(grown, GROWN, "-n")) == {"problems": 1, "sample": 1, "score": 1}
-    finished(grown, GROWN)
+    assert planned(run(grown, "larger.yaml", "-n")) == {"sample": 1, "score": 1}
+    monkeypatch.chdir(grown)
+    cli.main(COMMANDS.splitlines()[-1].split()[1:])
+    assert capsys.readouterr().out == PRINTED
+    finished(grown, "larger.yaml")
     for stage in TABLES:
-        [log] = (grown / "logs/tiny" / stage).rglob("*.log")
+        [log] = (grown / "logs/growing" / stage).rglob("*.log")
         told = log.read_text(encoding="utf-8")
-        assert "16 taken up from results/tiny" in told
-        assert "24/24" in told
-    finished(alone, GROWN)
+        assert "taken up from results/growing" in told
+        assert "24/24" in told or stage == "score"
+    finished(alone, "larger.yaml")
     for path in TABLES.values():
         assert_same(grown / path, alone / path)
-    assert planned(run(grown, GROWN, "-n")) == {}
-    assert not list((grown / "results").rglob(".*"))
+    assert planned(run(grown, "larger.yaml", "-n")) == {}
+    assert not list((grown / "results").rglob(".*.chunks"))

@@ -95,12 +95,8 @@ def pool_of(w):
 
 
 def part(path):
-    """An output that may be a part (`path` with `{shard}`); parts are removed when they are merged.
-
-    A whole table stays where it is until its job has made it anew, since it takes up finished rows; parts find
-    those of the whole table.
-    """
-    return temp(part_of(path)) if CONFIG.shards > 1 else update(part_of(path))
+    """An output that may be a part (`path` with `{shard}`); parts are removed when they are merged."""
+    return temp(part_of(path)) if CONFIG.shards > 1 else part_of(path)
 
 
 def part_input(table, source):

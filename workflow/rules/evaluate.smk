@@ -32,7 +32,7 @@ rule grade:
         problems=PROBLEMS,
         candidates=CANDIDATES,
     output:
-        update(GRADES),
+        GRADES,
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
     group:

@@ -5,6 +5,7 @@ texts only of tables that are taken from.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
 from isoflop.growth.wanted import Rows
 
 _RESULTS = "results"
+_KEPT = ".finished"
 
 
 class Former:
@@ -59,7 +61,7 @@ class Former:
         tally = self._tally
         if not tally:
             with suppress(OSError, UnicodeDecodeError):
-                tally = Path(times_of(str(self.path))).read_text(encoding="utf-8")
+                tally = _times(self.path).read_text(encoding="utf-8")
         try:
             known = json.loads(tally or "{}")
         except ValueError:
@@ -139,6 +141,34 @@ def unfinished(target: Path, kind: str = "chunks") -> list[Path]:
     return list(target.parent.glob(f".{target.name}.*.{kind}"))
 
 
+def keep(table: Path) -> None:
+    """Keep a finished table and its times, as links that take no space, for when it is to be made again.
+
+    Snakemake removes outputs before a job makes them, and keeps none for a job that may fail: its `update`
+    outputs, once restored, count as the new ones. Where the file system has no hard links nothing is kept.
+    """
+    for path in (table, Path(times_of(str(table)))):
+        target = kept(path)
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        with suppress(OSError):
+            os.link(path, temporary)
+            os.replace(temporary, target)
+        # Where both are the same file already, renaming one to the other does nothing.
+        temporary.unlink(missing_ok=True)
+
+
+def kept(path: Path) -> Path:
+    """Where a file is kept, beside it: not every file system links across folders."""
+    return path.with_name(f".{path.name}{_KEPT}")
+
+
+def _times(table: Path) -> Path:
+    """The measured times of a table, a kept one too."""
+    if not table.name.endswith(_KEPT):
+        return Path(times_of(str(table)))
+    return kept(Path(times_of(str(table.with_name(table.name[1:].removesuffix(_KEPT))))))
+
+
 def places(whole: Path, stage: str, own: Path | None = None) -> Iterator[Path]:
     """Where rows of a table may lie: in itself as it was, in unfinished work, in its parts, in other tables.
 
@@ -156,6 +186,7 @@ def places(whole: Path, stage: str, own: Path | None = None) -> Iterator[Path]:
     Paths, there or not.
     """
     yield whole
+    yield kept(whole)
     folders = [folder for folder in unfinished(whole) if folder != own]
     for folder in (*folders, *([] if own is None else [own])):
         yield from sorted(folder.glob("*.parquet"))

@@ -24,6 +24,7 @@ from isoflop.grading.decided import Decided, basis
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.grading.published import agreement, regraded
+from isoflop.growth.former import keep, kept
 from isoflop.registries import GRADERS
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec
@@ -178,6 +179,8 @@ def main(arguments: Sequence[str]) -> None:
         **({"decided": {"basis": rests_on, "verdicts": decided.used}} if decided.used else {}),
     }
     write_table(files.out, columns, GRADES, metadata)
+    if decided.used:
+        keep(Path(files.out))
     correct = columns["correct"].count(True)
     print(
         f"grade: {len(graded.answers)} candidates, {answered} answered, {correct} correct, "
@@ -188,10 +191,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _former_verdicts(path: str, rests_on: str) -> dict[str, Any]:
     """The verdicts that a former table at this place has, if they rest on the same."""
-    if not Path(path).exists():
+    former = next((one for one in (Path(path), kept(Path(path))) if one.exists()), None)
+    if former is None:
         return {}
     try:
-        found = table_metadata(read_table(path, GRADES)).get("decided")
+        found = table_metadata(read_table(former, GRADES)).get("decided")
     except UserError as error:
         print(f"not taken up: {error}", file=sys.stderr)
         return {}

@@ -21,7 +21,7 @@ from isoflop.files import (
     write_columns,
     write_text,
 )
-from isoflop.growth.former import unfinished
+from isoflop.growth.former import keep, unfinished
 from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
     write_text(files.ledger, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
     write_times(files.ledger, summed([read_times(path) for path in ledgers]))
+    keep(out)
     _tidy(parts, ledgers, out)
 
 

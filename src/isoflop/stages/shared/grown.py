@@ -4,19 +4,15 @@ A table comes out with the bytes that it has when all is computed: its rows depe
 a ledger counts is counted from them.
 """
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from isoflop.files import atomic_path, times_of, with_later
-from isoflop.growth.former import Finished, places
+from isoflop.files import with_later
+from isoflop.growth.former import Finished, keep, places
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
 from isoflop.growth.wanted import Rows
@@ -88,8 +84,6 @@ def run_grown(
     finished = Finished(wanted, places(shard.whole, rows.stage, chunks.folder) if reuse else (), rows)
     missing = len(set(wanted) - finished.places.keys())
     _tell(finished, task.what)
-    if missing and shard.whole.exists():
-        _keep(shard.whole, chunks.folder)
     worker = _Worker(rows, finished, start, ProgressLine(task.what, missing))
     table, totals = chunks.run(task.items, worker.work, lambda _: None)
     about = chunks.about or worker.making.about
@@ -98,6 +92,7 @@ def run_grown(
     seconds = {name: value for name, value in totals.items() if name.endswith("seconds")}
     finish(with_later(table, task.schema), seconds, about | {LABEL: rows.label(items).content()})
     if shard.of == 1:
+        keep(shard.whole)
         chunks.remove()
 
 
@@ -138,24 +133,6 @@ class _Worker(Generic[T]):
         if about is None:
             about = self._finished.sources[0].about
         return labelled(table, about | {LABEL: rows.label(chunk).content()}), tally
-
-
-def _keep(table: Path, folder: Path) -> None:
-    """Keep the former table with the unfinished work: a job that fails may lose it from its place.
-
-    On a cluster Snakemake restores the outputs of such a job on its node, and then removes them from where it
-    was started.
-    """
-    found = table.stat()
-    for path in (table, Path(times_of(str(table)))):
-        target = folder / f"former-{found.st_size:x}-{found.st_ino:x}{path.name.removeprefix(table.stem)}"
-        if target.exists() or not path.exists():
-            continue
-        try:
-            os.link(path, target)
-        except OSError:
-            with suppress(OSError), atomic_path(target) as temporary:
-                shutil.copyfile(path, temporary)
 
 
 def _tell(finished: Finished, what: str) -> None:
