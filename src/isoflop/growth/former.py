@@ -1,7 +1,6 @@
 """Finished rows on disk: the tables and chunks that may hold them, and what they say of themselves.
 
-Only metadata is read to find out whether a table is of the right identity, then a few short columns, and the
-texts only of tables that are taken from.
+Only metadata is read to find out whether a table is of the right identity, then those that are are read.
 """
 
 import json
@@ -35,8 +34,11 @@ class Former:
         self.about = {name: value for name, value in metadata.items() if name != LABEL}
 
     def rows(self, limit: int | None) -> dict[Key, int]:
-        """Where every row is that is the same under the present limit of tokens."""
-        return self.found(read_table(self.path, self._kind.schema, list(self._kind.columns)), limit)
+        """Where every row is that is the same under the present limit of tokens.
+
+        Raises UserError where the table cannot be read or is damaged.
+        """
+        return self.found(self.table, limit)
 
     def glanced(self, limit: int | None) -> dict[Key, int]:
         """The same, of a file whose texts nobody looks at; none where it cannot be read."""
@@ -106,8 +108,6 @@ class Finished:
                 continue
             try:
                 rows = former.rows(self._rows.limit)
-                # Read before it counts: what is damaged is found now.
-                _ = former.table if rows else None
             except UserError as error:
                 print(f"not taken up: {error}", file=sys.stderr)
                 continue

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
-from isoflop.files import atomic_path, table_metadata, write_columns, write_text
+from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.former import unfinished
 from isoflop.growth.identity import content_sum
 from isoflop.growth.tables import LABEL
@@ -68,12 +67,18 @@ class Chunks:
         self.folder = place(self._shard.whole, name, "chunks")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.about: dict[str, Any] = {}
+        self._found: dict[int, pa.Table] = {}
 
     def open_items(self, items: Sequence[T]) -> list[T]:
         """The items of the chunks that are not there yet."""
         size = self._shard.size
-        numbers = self._shard.chunks(len(items))
-        left = [number for number in numbers if not _is_whole(self._path(number))]
+        left = []
+        for number in self._shard.chunks(len(items)):
+            table = _finished(self._path(number))
+            if table is None:
+                left.append(number)
+            else:
+                self._found[number] = table
         return [item for number in left for item in items[number * size : (number + 1) * size]]
 
     def run(
@@ -91,7 +96,10 @@ class Chunks:
         for number in own:
             chunk = items[number * size : (number + 1) * size]
             path = self._path(number)
-            if _is_whole(path):
+            table = self._found.pop(number, None)
+            if table is None:
+                table = _finished(path)
+            if table is not None:
                 skip(len(chunk))
             else:
                 begun = time.perf_counter()
@@ -99,9 +107,8 @@ class Chunks:
                 # What rows took that were taken up is in the tally.
                 tally = tally | {"seconds": tally.get("seconds", 0.0) + time.perf_counter() - begun}
                 metadata = (table.schema.metadata or {}) | {b"tally": json.dumps(tally).encode()}
-                with atomic_path(path) as temporary:
-                    pq.write_table(table.replace_schema_metadata(metadata), temporary)
-            table = pq.read_table(path)
+                write_parquet(path, table.replace_schema_metadata(metadata))
+                table = read_parquet(path)
             self.about |= {name: value for name, value in table_metadata(table).items() if name != LABEL}
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
@@ -148,7 +155,7 @@ def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: st
     )
     write_columns(out, schema.empty_table(), schema, {})
     if ledger_out is not None:
-        write_text(ledger_out, "{}\n")
+        write_json(ledger_out, {})
         write_times(ledger_out, Times())
 
 
@@ -157,12 +164,19 @@ def one_piece(table: pa.Table) -> pa.Table:
     return table.combine_chunks()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a chunk is there and can be read."""
+def _finished(path: Path) -> pa.Table | None:
+    """The table of a chunk, if it is there; one that is damaged is computed again, which a line says."""
+    if not path.is_file():
+        return None
     try:
-        return b"tally" in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowInvalid):
-        return False
+        table = read_parquet(path)
+        if b"tally" in (table.schema.metadata or {}):
+            return table
+        fault = f"{path}: is no chunk"
+    except UserError as error:
+        fault = str(error)
+    print(f"note: {fault.partition('; delete it')[0]}; it is computed again", file=sys.stderr)
+    return None
 
 
 class ProgressLine:
