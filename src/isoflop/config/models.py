@@ -81,6 +81,9 @@ class EngineSettings(Entry):
     """Problems per chunk, of which a killed run repeats at most one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of a sampling or scoring job."""
+    reuse: bool = True
+    """Whether samples, chains, searches and scores that are finished already are taken up, from a table's
+    former version and from other experiments; `false` computes them again, as to measure seconds anew."""
     allow_unsandboxed: bool = False
     """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
     resource limits only."""
