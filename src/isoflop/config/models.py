@@ -80,8 +80,8 @@ class EngineSettings(Entry):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of a sampling or scoring job."""
     allow_unsandboxed: bool = False
-    """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
-    resource limits only."""
+    """Whether programs that a model wrote may run where bubblewrap is not usable: under resource limits, with
+    few system calls and, from Linux 6.2 on, out of reach of your files; as root nowhere else."""
 
 
 def checkpoint_name(model: str, revision: str | None) -> str:
