@@ -137,6 +137,8 @@ def test_a_bad_config_is_refused_with_a_useful_message(
     assert message.startswith("bad.yaml: ")
     for part in case["says"]:
         assert part in message, message
+    for part in case.get("hides", []):
+        assert part not in message, message
 
 
 def test_every_fault_is_its_own_line(good: dict[str, Any], folder: Path) -> None:

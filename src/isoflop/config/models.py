@@ -9,7 +9,8 @@ from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Tex
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
-Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# In capitals, as they are by convention: what else would pass for a name may be a key (hf_...).
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # Not a Name: that of policies which are given none is "all".
 Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -65,7 +66,7 @@ class Server(Entry):
     """How often a request is made again, after 1, 2, 4 ... up to 60 seconds, when the server cannot be
     reached, is too busy, breaks down or takes too long."""
     key_variable: Variable = "ISOFLOP_API_KEY"
-    """The environment variable that has the server's API key, where it wants one."""
+    """The environment variable that has the server's API key, where it wants one: a name in capitals."""
 
 
 class EngineSettings(Entry):

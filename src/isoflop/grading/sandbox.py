@@ -78,8 +78,8 @@ class Sandbox:
         if fault is not None and not allow_unsandboxed:
             raise UserError(
                 "programs that a model wrote run in a sandbox, and bubblewrap is not usable on this machine "
-                f"({fault}); install it (package `bubblewrap`), or accept that they run under resource limits "
-                "and with few system calls only: engine_settings.allow_unsandboxed: true"
+                f"({fault}); install it (package `bubblewrap`), or accept that they run under limits "
+                "of resources and with few system calls only: engine_settings.allow_unsandboxed: true"
             )
 
     def run(self, source: str, request: dict[str, Any]) -> Ended:
