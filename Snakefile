@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from isoflop.config.loading import load_config
-from isoflop.config.checks import unpinned
+from isoflop.config.checks import rule_name, unpinned
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.paths import (

@@ -42,7 +42,7 @@ _PATTERNS = {
     r"\S": "text that is not blank",
     r"\.(jsonl|csv|parquet|eval)$": "path ending in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "address (http or https)",
-    "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
+    "^[A-Z_][A-Z0-9_]*$": "name of an environment variable",
 }
 _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "number": "number"}
 
