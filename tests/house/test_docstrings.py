@@ -12,14 +12,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "isoflop"
-ROOMS = ("selection", "fits", "allocation", "search")
-# Still described in prose: their names are in backquotes.
-IN_PROSE = {"driver", "registry", "revision_texts", "revisions", "tree"}
+ROOMS = ("selection", "fits", "allocation", "search", "costs")
 MODULES = sorted(
-    file
-    for room in ROOMS
-    for file in (PACKAGE / room).rglob("*.py")
-    if file.name != "__init__.py" and not (room == "search" and file.stem in IN_PROSE)
+    file for room in ROOMS for file in (PACKAGE / room).rglob("*.py") if file.name != "__init__.py"
 )
 
 

@@ -146,6 +146,7 @@ rule plan_comparison:
     input:
         credits="results/{experiment}/fit/credits.parquet",
         evidence=PLAN.paths.evidence(),
+        times=times_beside(PLAN.paths.evidence()),
     output:
         report(
             "results/{experiment}/tables/plan.csv",
@@ -154,6 +155,7 @@ rule plan_comparison:
             labels={"table": "plan and measurement"},
         ),
         "results/{experiment}/tables/plan.md",
+        [f"results/{{experiment}}/times/{name}" for name in PLANNED_FILES],
     log:
         "logs/{experiment}/plan_comparison.log",
     group:
@@ -169,3 +171,34 @@ rule plan_comparison:
         "python -m isoflop.stages.plan_comparison"
         + runtime("chunk_problems")
         + "- results/{wildcards.experiment} {input.credits} {output} 2> {log} <<< {params.spec:q}"
+
+
+# What a clock measured, apart from all that results are made of.
+rule times:
+    input:
+        credits="results/{experiment}/fit/credits.parquet",
+        seconds=REPORT_PLAN.seconds(),
+        jobs=REPORT_PLAN.time_inputs(),
+    output:
+        [
+            report(
+                f"results/{{experiment}}/times/{name}",
+                caption="../report/times.rst",
+                category="Times",
+                labels={"table": name},
+            )
+            for name in TIME_FILES
+        ],
+    log:
+        "logs/{experiment}/times.log",
+    group:
+        "study"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: REPORT_PLAN.times(),
+    shell:
+        "python -m isoflop.stages.times - results/{wildcards.experiment} {input.credits} {input.seconds} {output} "
+        "2> {log} <<< {params.spec:q}"

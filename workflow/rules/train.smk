@@ -77,7 +77,8 @@ rule train:
         start=lambda w: PLAN.train_start(w.model),
         checkpoint=lambda w: PLAN.train_files(w.model),
     output:
-        directory(TRAINED),
+        folder=directory(TRAINED),
+        times=times_of(TRAINED),
     log:
         "logs/{experiment}/train/{model}.log",
     conda:
@@ -91,4 +92,4 @@ rule train:
     shell:
         "OMP_NUM_THREADS={threads} python -m isoflop.stages.train"
         + runtime("gpus")
-        + "- {input.data} {input.start} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.data} {input.start} {output.folder} 2> {log} <<< {params.spec:q}"

@@ -37,8 +37,25 @@ _ATTENTION_FLOPS = 4.0
 def flops_wu2024(policy: ModelShape, generated: ArrayLike) -> Floats:
     """2 N FLOPs per generated token; prompts, attention and the verifier are free (Wu et al. 2024, Table 4).
 
-    `generated`: tokens per candidate, any shape. Returns FLOPs per candidate, the same shape.
-    Raises UserError for a count that is negative or not finite.
+    Parameters
+    ----------
+    policy
+        Its shape.
+    generated
+        Tokens per candidate, of any shape.
+
+    Returns
+    -------
+    FLOPs per candidate, of the same shape.
+
+    Raises
+    ------
+    UserError
+        For a count that is negative or not finite.
+
+    References
+    ----------
+    Wu et al. 2024, Inference Scaling Laws, Table 4. doi:10.48550/arXiv.2408.00724
     """
     return 2.0 * policy.active * _counts("generated", generated)
 
@@ -46,9 +63,29 @@ def flops_wu2024(policy: ModelShape, generated: ArrayLike) -> Floats:
 def flops_kaplan(policy: ModelShape, prompt: ArrayLike, generated: ArrayLike) -> Floats:
     """`flops_wu2024` plus attention over each generated token's context (Kaplan et al. 2020, Table 1).
 
-    `prompt`, `generated`: tokens per candidate, shapes that broadcast. The i-th generated token attends to
-    prompt + i positions. Returns FLOPs per candidate.
-    Raises UserError for a count that is negative or not finite.
+    Parameters
+    ----------
+    policy
+        Its shape.
+    prompt, generated
+        Tokens per candidate, of shapes that broadcast.
+
+    Returns
+    -------
+    FLOPs per candidate.
+
+    Raises
+    ------
+    UserError
+        For a count that is negative or not finite.
+
+    Notes
+    -----
+    The i-th generated token attends to prompt + i positions.
+
+    References
+    ----------
+    Kaplan et al. 2020, Scaling Laws for Neural Language Models, Table 1. doi:10.48550/arXiv.2001.08361
     """
     return _pass_flops(policy, _counts("prompt", prompt), _counts("generated", generated))
 
@@ -63,11 +100,28 @@ def flops_total(
 ) -> Floats:
     """FLOPs of all that ran: the prompt, the generated tokens and the verifier's reading of the candidate.
 
-    `prompt_copies`: how often a candidate pays for its prompt; 1 / k where the prompt is processed once for
-    k samples, 1 where every sample processes it again. `verifier_tokens`: length of the one sequence
-    (problem, solution and step tags) that the verifier reads in a single pass. All arrays are per candidate
-    and broadcast; returns FLOPs per candidate.
-    Raises UserError for a count that is negative or not finite, and for verifier tokens without a verifier.
+    Parameters
+    ----------
+    policy
+        Its shape.
+    prompt, generated
+        Tokens per candidate.
+    prompt_copies
+        How often a candidate pays for its prompt: 1 / k where the prompt is processed once for k samples,
+        1 where every sample processes it again.
+    verifier
+        Its shape; None where none is used.
+    verifier_tokens
+        Length of the one sequence (problem, solution and step tags) that the verifier reads in a single pass.
+
+    Returns
+    -------
+    FLOPs per candidate; all arrays broadcast.
+
+    Raises
+    ------
+    UserError
+        For a count that is negative or not finite, and for verifier tokens without a verifier.
     """
     prompts, read = _counts("prompt", prompt), _counts("verifier_tokens", verifier_tokens)
     copies = _counts("prompt_copies", prompt_copies)
@@ -84,9 +138,23 @@ def flops_total(
 def flops_of_positions(model: ModelShape | None, tokens: ArrayLike, attended: ArrayLike) -> Floats:
     """FLOPs of tokens whose positions are known by their sum only, as those of a tree are.
 
-    `model`: None where its shape is not known, nor FLOPs (nan) of any tokens then. `tokens`: how many;
-    `attended`: the sum of the positions they attend to, themselves included. Any shapes that broadcast.
-    Raises UserError for a count that is negative or not finite.
+    Parameters
+    ----------
+    model
+        Its shape; None where nobody knows it.
+    tokens
+        How many.
+    attended
+        The sum of the positions that they attend to, themselves included.
+
+    Returns
+    -------
+    FLOPs, of the shape that both broadcast to; nan where the model is not known.
+
+    Raises
+    ------
+    UserError
+        For a count that is negative or not finite.
     """
     counts, positions = _counts("tokens", tokens), _counts("attended", attended)
     if model is None:
@@ -98,7 +166,19 @@ def flops_of_positions(model: ModelShape | None, tokens: ArrayLike, attended: Ar
 
 
 def search_flops(usage: Mapping[str, Floats], policy: ModelShape, verifier: ModelShape) -> Floats:
-    """FLOPs of all that ran, by searches' usage: columns of USAGE, of any one shape, which is returned."""
+    """FLOPs of all that ran in searches.
+
+    Parameters
+    ----------
+    usage
+        Columns of USAGE (isoflop.tables), all of one shape.
+    policy, verifier
+        Their shapes.
+
+    Returns
+    -------
+    FLOPs, of the shape of the usage.
+    """
     return (
         flops_of_positions(policy, usage["generated"], usage["attended"])
         + flops_total(policy, usage["prompt"], 0.0)

@@ -28,10 +28,29 @@ def expected_costs(
 ) -> dict[str, Floats]:
     """Expected cost of a random k-subset of each problem's pool, [budgets, problems] by column.
 
-    `sizes`: candidates per problem. `prompt`: prompt tokens, [candidates]. `verifier`: None where the
-    strategy uses none. `asked`: cost models beyond those of every study. The policy's prompt is processed
-    once per problem whatever the budget; seconds are shared between candidates by their tokens. The limit
-    k -> infinity costs infinitely much.
+    Parameters
+    ----------
+    budgets
+        Numbers of samples k; LIMIT is k -> infinity, which costs infinitely much.
+    sizes
+        Candidates per problem, [problems].
+    prompt
+        Prompt tokens, [candidates].
+    policy
+        What sampling took.
+    verifier
+        What reading the candidates took; None where the strategy uses no verifier.
+    asked
+        Cost models beyond those of every study.
+
+    Returns
+    -------
+    Costs, [budgets, problems] by column of CREDITS.
+
+    Notes
+    -----
+    The policy's prompt is processed once per problem whatever the budget; seconds are shared between
+    candidates by their tokens.
     """
     further = _candidates(prompt, policy, verifier)
     further = replace(further, kept=prompt)
@@ -56,9 +75,25 @@ def revision_costs(
 ) -> dict[str, Floats]:
     """Expected cost of a random subset of chains, [budgets, problems] by column.
 
-    `budgets`: numbers of answers. `rows`: of the candidates in the chains, [problems, P, S]. `prompt`: prompt
-    tokens, [candidates]. `asked`: as for samples. First answers share one reading of the problem's prompt;
-    every revision reads its own, attempts included. Seconds are shared between candidates by their tokens.
+    Parameters
+    ----------
+    budgets
+        Numbers of answers: chains times their length S.
+    rows
+        Of the candidates in the chains, [problems, P, S].
+    prompt
+        Prompt tokens, [candidates].
+    policy, verifier, asked
+        As for `expected_costs`.
+
+    Returns
+    -------
+    Costs, [budgets, problems] by column of CREDITS.
+
+    Notes
+    -----
+    First answers share one reading of the problem's prompt; every revision reads its own, attempts included.
+    Seconds are shared between candidates by their tokens.
     """
     shared = np.zeros(prompt.size, dtype=np.bool_)
     firsts = rows[:, :, 0]
@@ -87,9 +122,23 @@ def search_costs(
 ) -> dict[str, Floats]:
     """Cost of a search by its usage, [budgets, problems] by column, means over runs.
 
-    `usage`: columns of USAGE, each [problems, budgets, runs]. `asked`: as for samples. The verifier's reading
-    belongs to the search, whatever picks the answer. Paths are read once, by either model: what a step
-    follows is kept.
+    Parameters
+    ----------
+    usage
+        Columns of USAGE (isoflop.tables), each [problems, budgets, runs].
+    policy, verifier
+        Who searched and who guided.
+    asked
+        As for `expected_costs`.
+
+    Returns
+    -------
+    Costs, [budgets, problems] by column of CREDITS.
+
+    Notes
+    -----
+    The verifier's reading belongs to the search, whatever picks the answer. Paths are read once, by either
+    model: what a step follows is kept.
     """
     work = Work(
         policy,

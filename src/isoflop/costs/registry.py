@@ -24,14 +24,32 @@ class CostModel(CostTraits, ABC):
 
     @abstractmethod
     def charge(self, work: Work) -> Floats:
-        """The cost of `work`, of the shape of its counts; nan where it cannot be known.
+        """What the work costs: linear in its counts.
 
-        Twice the counts cost twice as much, and two works what their sum costs.
+        Parameters
+        ----------
+        work
+            Counts of shapes that broadcast.
+
+        Returns
+        -------
+        Costs, of that shape; nan where they cannot be known.
         """
 
 
 def cost_model(name: str) -> CostModel:
-    """A cost model by name. Raises UserError for an unknown one, or one that cannot compute."""
+    """A cost model by name.
+
+    Parameters
+    ----------
+    name
+        As the config has it.
+
+    Raises
+    ------
+    UserError
+        For an unknown one, or one that has a description only.
+    """
     found = COST_MODELS[name]
     if not isinstance(found, CostModel):
         raise UserError(

@@ -15,13 +15,23 @@ from pydantic import (
 class ModelShape(BaseModel):
     """What the cost of a transformer's token depends on, counted from its checkpoint.
 
-    `parameters`: distinct parameters, those shared by tied matrices counted once. `embedding_parameters`:
-    how many of them are token or position embeddings. `layers`: transformer blocks. `attention_width`: query
-    heads times head dimension (d_attn of Kaplan et al. 2020); where keys and values are of different widths,
-    the mean of both. `active_parameters`: of a mixture of experts, how many of its parameters a token meets,
-    the router and shared experts among them; None where it meets all. `kv_width`: numbers that a token leaves
-    in one layer's cache of keys and values (2 times key-value heads times head dimension); None where that is
-    not known, or not the same in every layer.
+    Attributes
+    ----------
+    parameters
+        Distinct parameters, those shared by tied matrices counted once.
+    embedding_parameters
+        How many of them are token or position embeddings.
+    layers
+        Transformer blocks.
+    attention_width
+        Query heads times head dimension (d_attn of Kaplan et al. 2020); where keys and values are of
+        different widths, the mean of both.
+    active_parameters
+        Of a mixture of experts, how many of its parameters a token meets, the router and shared experts among
+        them; None where it meets all.
+    kv_width
+        Numbers that a token leaves in one layer's cache of keys and values (2 times key-value heads times
+        head dimension); None where that is not known, or not the same in every layer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +49,15 @@ class ModelShape(BaseModel):
         return self.parameters if self.active_parameters is None else self.active_parameters
 
     def with_more(self, parameters: int, layers: int = 0) -> Self:
-        """The shape with further parameters that every token meets, and the layers that they are in."""
+        """The shape with further parameters that every token meets.
+
+        Parameters
+        ----------
+        parameters
+            How many more.
+        layers
+            How many layers they add.
+        """
         more: dict[str, int] = {"parameters": self.parameters + parameters, "layers": self.layers + layers}
         if self.active_parameters is not None:
             more["active_parameters"] = self.active_parameters + parameters
@@ -62,8 +80,14 @@ class ModelShape(BaseModel):
 class Prices(BaseModel):
     """What a model's tokens cost, in US dollars per million of them.
 
-    `input`: of prompts. `cached`: of prompts that the provider has read before. `output`: generated, thinking
-    included.
+    Attributes
+    ----------
+    input
+        Of prompts.
+    cached
+        Of prompts that the provider has read before.
+    output
+        Of generated tokens, thinking included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +98,15 @@ class Prices(BaseModel):
 
 
 class Terms(BaseModel):
-    """What a model's work is charged by besides its shape: prices, and bytes per number of its cache."""
+    """What a model's work is charged by besides its shape.
+
+    Attributes
+    ----------
+    prices
+        Of its tokens; None where nobody says.
+    value_bytes
+        Bytes per number of its cache of keys and values.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

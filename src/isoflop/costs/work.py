@@ -12,7 +12,15 @@ _NONE: Floats = np.zeros(())
 
 @dataclass(frozen=True)
 class Party:
-    """A policy or a verifier as costs know it. `shape`: None where nobody knows it, as of a hosted model."""
+    """A policy or a verifier as costs know it.
+
+    Attributes
+    ----------
+    shape
+        None where nobody knows it, as of a hosted model.
+    terms
+        What its work is charged by besides.
+    """
 
     shape: ModelShape | None
     terms: Terms = field(default_factory=Terms)
@@ -20,10 +28,18 @@ class Party:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one model's work on all candidates took: who did it, seconds in all, and tokens per candidate.
+    """What one model's work on all candidates took.
 
-    `model`: its shape, None where that is not known. `seconds`: nan where nobody measured them. `tokens`:
-    [candidates]; generated ones of the policy, read ones of a verifier.
+    Attributes
+    ----------
+    model
+        Its shape; None where that is not known.
+    seconds
+        In all; nan where nobody measured them.
+    tokens
+        [candidates]: generated ones of the policy, read ones of a verifier.
+    terms
+        What its work is charged by besides.
     """
 
     model: ModelShape | None
@@ -41,14 +57,25 @@ class Usage:
 class Work:
     """What was done, in counts of shapes that broadcast.
 
-    `prompt`: tokens of prompts that the policy reads; `prompt_attended`: the sum of the positions they attend
-    to, themselves included. `kept`: tokens of prompts that it need not read, since the same prompt was read
-    before (its keys and values are kept). `generated`: tokens it writes, thinking included, and `attended`
-    the sum of their positions. `read`, `read_attended`: the same of the verifier's tokens. `seconds`:
-    measured, of both; nan where nobody did. `verifier`: None where none is used.
-
-    Of what the first candidate of a problem takes beyond every further one, `kept` is negative: it reads the
-    prompt that the others find read.
+    Attributes
+    ----------
+    policy
+        Who wrote.
+    verifier
+        Who read; None where none is used.
+    prompt, prompt_attended
+        Tokens of prompts that the policy reads, and the sum of the positions that they attend to, themselves
+        included.
+    kept
+        Tokens of prompts that it need not read, since the same prompt was read before (its keys and values
+        are kept). Of what the first candidate of a problem takes beyond every further one, `kept` is
+        negative: it reads the prompt that the others find read.
+    generated, attended
+        Tokens that the policy writes, thinking included, and the sum of their positions.
+    read, read_attended
+        The same of the tokens that the verifier reads.
+    seconds
+        Measured, of both; nan where nobody did.
     """
 
     policy: Party
@@ -64,6 +91,18 @@ class Work:
 
 
 def attended_after(before: Floats, tokens: Floats) -> Floats:
-    """The sum of the positions that `tokens` tokens attend to after `before` others, themselves included."""
+    """The sum of the positions that tokens attend to, themselves included.
+
+    Parameters
+    ----------
+    before
+        How many tokens lie before the first of them.
+    tokens
+        How many there are, of a shape that broadcasts.
+
+    Notes
+    -----
+    tokens * before + tokens (tokens + 1) / 2.
+    """
     positions: Floats = tokens * before + tokens * (tokens + 1.0) / 2.0
     return positions

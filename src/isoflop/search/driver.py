@@ -21,8 +21,16 @@ from isoflop.seeds import derive_seed
 class Texts:
     """What the models are told: prompts with the problem filled in, what ends a step, how tokens are drawn.
 
-    `tag`: what the policy writes after every step; it goes on from it, and the verifier does not see it. The
-    rest is as in a GenerationRequest.
+    Attributes
+    ----------
+    policy_prompt, verifier_prompt
+        With the problem in them.
+    separator
+        What ends a step.
+    tag
+        What the policy writes after every step; it goes on from it, and the verifier does not see it.
+    temperature, top_p, top_k, min_p, stop
+        As in a GenerationRequest.
     """
 
     policy_prompt: str
@@ -40,10 +48,20 @@ class Texts:
 class Usage:
     """What one search took, in tokens.
 
-    Policy: `prompt` is the problem's prompt, read once. `generated`: every node once; `attended`: the sum of
-    their positions, for attention. `read_again`: what requests would read were nothing kept between them.
-    `looked`: generated ahead and thrown away, part of `generated`. Verifier: `scored` and `scored_attended`
-    with paths kept, the prompt counted for each first step; `scored_again`: with whole paths read each time.
+    Attributes
+    ----------
+    prompt
+        The problem's prompt, read once by the policy.
+    generated, attended
+        Tokens of every node once, and the sum of their positions, for attention.
+    read_again
+        What the policy's requests would read were nothing kept between them.
+    looked
+        Generated ahead and thrown away; part of `generated`.
+    scored, scored_attended
+        What the verifier reads with paths kept, the prompt counted for each first step.
+    scored_again
+        What it would read with whole paths read each time.
     """
 
     prompt: int = 0
@@ -58,7 +76,23 @@ class Usage:
 
 @dataclass
 class Task:
-    """One search: `key` is what its randomness is derived from; `candidates` are there when it is done."""
+    """One search.
+
+    Attributes
+    ----------
+    key
+        What its randomness is derived from.
+    texts
+        What the models are told.
+    tree
+        Its tree; empty before it is run.
+    search
+        What asks.
+    usage
+        What it took.
+    candidates
+        Nodes that solutions end with, once it is done.
+    """
 
     key: tuple[str | int, ...]
     texts: Texts
@@ -97,9 +131,10 @@ class _Asked:
 
 
 class Driver:
-    """Owns the engines. `score_batch`: how many steps are scored together at least, while others go on."""
+    """Asks the engines what searches ask."""
 
     def __init__(self, policy: Policy, verifier: Verifier, seed: int, score_batch: int = 256) -> None:
+        """Hold the engines; `score_batch`: steps that are scored together at least, while others go on."""
         self._policy, self._verifier, self._seed = policy, verifier, seed
         self._score_batch = score_batch
         # Seconds in the verifier, and in the driver itself.
@@ -112,9 +147,19 @@ class Driver:
         self._unscored: list[tuple[_Asked, Step]] = []
 
     def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> None:
-        """Run all searches to their end; `progress` is told of every one that ends, and of every token.
+        """Run all searches to their end.
 
-        Raises UserError where a solution does not fit a model.
+        Parameters
+        ----------
+        tasks
+            The searches; their trees, usage and candidates are filled in.
+        progress
+            Is told of every one that ends, and of every token.
+
+        Raises
+        ------
+        UserError
+            Where a solution does not fit a model.
         """
         self._tasks, self._asked, self._unscored = tasks, [], []
         self._progress = progress

@@ -30,10 +30,16 @@ def _few(entry: TreeSearch) -> tuple[int, ...]:
 class SearchKind(EntryKind, Generic[_Entry]):
     """A kind of search.
 
-    `entry`: its keys in the config, a TreeSearch. `start`: the search that an entry describes, at a budget,
-    on an empty tree; forecasts play it too. `nominal_samples`: how many samples a budget counts as, the
-    budget unless said otherwise. `rehearsed_at`: budgets of a rehearsal, which the entry must allow; 2 and 4
-    unless said otherwise.
+    Attributes
+    ----------
+    entry
+        Its keys in the config, a TreeSearch.
+    start
+        The search that an entry describes, at a budget, on an empty tree; forecasts play it too.
+    nominal_samples
+        How many samples a budget counts as: the budget unless said otherwise.
+    rehearsed_at
+        Budgets of a rehearsal, which the entry must allow: 2 and 4 unless said otherwise.
     """
 
     entry: type[_Entry]
@@ -43,7 +49,18 @@ class SearchKind(EntryKind, Generic[_Entry]):
 
 
 def search_kind(name: str) -> SearchKind[Any]:
-    """A kind of search by its name. Raises UserError for an unknown one, or one that cannot search."""
+    """A kind of search.
+
+    Parameters
+    ----------
+    name
+        As the config has it.
+
+    Raises
+    ------
+    UserError
+        For an unknown one, or one that cannot search.
+    """
     found = SEARCHES[name]
     if not isinstance(found, SearchKind):
         raise UserError(f"search {name!r}: has only keys; make it an isoflop.search.registry.SearchKind")
@@ -51,15 +68,43 @@ def search_kind(name: str) -> SearchKind[Any]:
 
 
 def new_tree(entry: TreeSearch) -> Tree:
-    """An empty tree with the entry's limits."""
+    """An empty tree.
+
+    Parameters
+    ----------
+    entry
+        The search whose limits it has.
+    """
     return Tree(Limits(entry.max_depth, entry.max_tokens, entry.max_step_tokens))
 
 
 def start(entry: TreeSearch, budget: int, tree: Tree) -> Search:
-    """The search that `entry` describes, at one budget, on an empty tree."""
+    """The search that an entry describes.
+
+    Parameters
+    ----------
+    entry
+        Its keys in the config.
+    budget
+        How much it may do, by its own rule.
+    tree
+        An empty one, which it grows.
+    """
     return search_kind(entry.kind).start(entry, budget, tree)
 
 
 def nominal_samples(entry: TreeSearch, budget: int) -> int:
-    """How many samples a budget counts as: N, but N (k + 1) for lookahead search (Snell et al. 2024)."""
+    """How many samples a budget counts as: N, but N (k + 1) for lookahead search.
+
+    Parameters
+    ----------
+    entry
+        The search.
+    budget
+        One of its budgets N.
+
+    References
+    ----------
+    Snell et al. 2024, Scaling LLM Test-Time Compute Optimally. doi:10.48550/arXiv.2408.03314
+    """
     return search_kind(entry.kind).nominal_samples(entry, budget)

@@ -8,7 +8,16 @@ from isoflop.config.generators import AttemptTexts
 def with_attempts(texts: AttemptTexts, problem: str, attempts: Sequence[str], latest: int) -> str:
     """The text that takes the problem's place: the problem itself where there are no attempts.
 
-    `attempts`: the earliest first, of which the `latest` ones are shown.
+    Parameters
+    ----------
+    texts
+        How attempts are written.
+    problem
+        Its text.
+    attempts
+        Earlier solutions, the earliest first.
+    latest
+        How many of them are shown, the last ones.
     """
     shown = attempts[max(0, len(attempts) - latest) :]
     if not shown:

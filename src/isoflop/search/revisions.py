@@ -18,7 +18,19 @@ _READINGS = 8
 
 @dataclass
 class Chain:
-    """One chain of `length` answers: `key` is what its randomness is derived from."""
+    """One chain of answers.
+
+    Attributes
+    ----------
+    problem
+        Its text.
+    length
+        How many answers it is to have.
+    key
+        What its randomness is derived from.
+    answers
+        Those that it has, in order.
+    """
 
     problem: str
     length: int
@@ -33,9 +45,25 @@ def write_chains(
     chains: Sequence[Chain],
     progress: Progress | None = None,
 ) -> None:
-    """Give every chain its answers. `prompt`: the policy's template.
+    """Give every chain its answers.
 
-    Raises UserError where a prompt with its attempts and an answer does not fit the policy.
+    Parameters
+    ----------
+    policy
+        Who writes.
+    prompt
+        The policy's template.
+    writing
+        How attempts are shown and answers drawn.
+    chains
+        Those to write; their answers are filled in.
+    progress
+        Is told of every answer, and of every token.
+
+    Raises
+    ------
+    UserError
+        Where a prompt with its attempts and an answer does not fit the policy.
     """
     asked = list(range(len(chains)))
     waiting: list[int] = []

@@ -17,8 +17,18 @@ STOP, UNFINISHED = "stop", "unfinished"
 class Step:
     """A step that a policy wrote.
 
-    `tokens`: the model's token ids, for the steps that follow. `count`: generated tokens, the end token
-    included. `ended`: the model ended the solution with it. `logprob`: of its tokens, at temperature 1.
+    Attributes
+    ----------
+    text
+        What it says, its separator included.
+    tokens
+        The model's token ids, for the steps that follow.
+    count
+        Generated tokens, the end token included.
+    ended
+        Whether the model ended the solution with it.
+    logprob
+        Of its tokens, at temperature 1.
     """
 
     text: str
@@ -35,9 +45,29 @@ class Step:
 
 @dataclass
 class Node:
-    """A step in the tree. `score` is the verifier's for it, `value` what a search goes by (the same, or that
-    of what may follow). `visits`: how often MCTS came through. Nodes are numbered in order of birth. `total`:
-    generated tokens on the path to its end."""
+    """A step in the tree.
+
+    Attributes
+    ----------
+    number
+        In order of birth, from 0.
+    parent
+        Another node's number, or ROOT.
+    depth
+        Steps on the path to it, itself included.
+    total
+        Generated tokens on that path.
+    step
+        What was written.
+    score
+        The verifier's.
+    value
+        What a search goes by: the score, or that of what may follow.
+    visits
+        How often MCTS came through.
+    children
+        Their numbers.
+    """
 
     number: int
     parent: int
@@ -52,7 +82,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large solutions may get: steps in a path, tokens in a path, tokens in a step."""
+    """How large solutions may get.
+
+    Attributes
+    ----------
+    depth
+        Steps in a path.
+    tokens
+        Tokens in a path.
+    step_tokens
+        Tokens in a step.
+    """
 
     depth: int
     tokens: int
@@ -61,10 +101,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Grow:
-    """Ask for one more step after node `parent`. The answer is the new node's number; it has its score.
+    """Ask for one more step after a node. The answer is the new node's number; it has its score.
 
-    `child` counts the children that were ever asked of the parent, so that no two share their randomness.
-    `whole`: not one step but all that follow, as one node.
+    Attributes
+    ----------
+    parent
+        The node, or ROOT.
+    child
+        How many children were asked of it before, so that no two share their randomness.
+    whole
+        Not one step but all that follow, as one node.
     """
 
     parent: int
@@ -74,7 +120,15 @@ class Grow:
 
 @dataclass(frozen=True)
 class Look:
-    """Ask what follows node `node` in up to `steps` steps at temperature 0. The answer is the score there."""
+    """Ask what follows a node at temperature 0. The answer is the score there.
+
+    Attributes
+    ----------
+    node
+        Its number.
+    steps
+        How many may follow.
+    """
 
     node: int
     steps: int
@@ -94,7 +148,13 @@ class Tree:
         self._asked: dict[int, int] = {}
 
     def path(self, node: int) -> list[Node]:
-        """The nodes from the first step to `node`; none for the root."""
+        """The nodes from the first step to a node; none for the root.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         path = []
         while node != ROOT:
             path.append(self.nodes[node])
@@ -102,36 +162,84 @@ class Tree:
         return path[::-1]
 
     def steps(self, node: int) -> list[Node]:
-        """The path without an empty last step: the solution's steps."""
+        """The path without an empty last step: the solution's steps.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         path = self.path(node)
         return path[:-1] if len(path) > 1 and path[-1].step.empty else path
 
     def count(self, node: int) -> int:
-        """Generated tokens on the path to `node`."""
+        """Generated tokens on the path to a node.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         return 0 if node == ROOT else self.nodes[node].total
 
     def room(self, node: int) -> int:
-        """Tokens that the next step after `node` may have; 0 where there can be none."""
+        """Tokens that the next step after a node may have; 0 where there can be none.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         if node != ROOT and (self.nodes[node].step.ended or self.nodes[node].depth >= self.limits.depth):
             return 0
         return max(0, min(self.limits.step_tokens, self.limits.tokens - self.count(node)))
 
     def is_open(self, node: int) -> bool:
-        """Whether there may be a step after `node`."""
+        """Whether there may be a step after a node.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         return self.room(node) > 0
 
     def finish(self, node: int) -> str:
-        """`stop` where the model ended the solution, else `unfinished`."""
+        """`stop` where the model ended the solution, else `unfinished`.
+
+        Parameters
+        ----------
+        node
+            Its number, or ROOT.
+        """
         return STOP if self.nodes[node].step.ended else UNFINISHED
 
     def grow(self, parent: int, count: int, *, whole: bool = False) -> list[Grow]:
-        """Questions for `count` more children of `parent`."""
+        """Questions for more children of a node.
+
+        Parameters
+        ----------
+        parent
+            The node, or ROOT.
+        count
+            How many.
+        whole
+            Whether each is all that follows.
+        """
         first = self._asked.get(parent, 0)
         self._asked[parent] = first + count
         return [Grow(parent, first + child, whole) for child in range(count)]
 
     def add(self, parent: int, step: Step) -> Node:
-        """A new node for `step` after `parent`."""
+        """A new node.
+
+        Parameters
+        ----------
+        parent
+            The node that it follows, or ROOT.
+        step
+            What was written.
+        """
         depth = 1 if parent == ROOT else self.nodes[parent].depth + 1
         node = Node(len(self.nodes), parent, depth, self.count(parent) + step.count, step)
         self.nodes.append(node)
@@ -140,5 +248,13 @@ class Tree:
 
 
 def best_first(tree: Tree, nodes: Sequence[int]) -> list[int]:
-    """`nodes` by falling value; those with the same value in order of birth."""
+    """Nodes by falling value; those with the same value in order of birth.
+
+    Parameters
+    ----------
+    tree
+        Theirs.
+    nodes
+        Their numbers.
+    """
     return sorted(nodes, key=lambda node: (-tree.nodes[node].value, node))
