@@ -94,7 +94,9 @@ class MathWorker:
     def _renew(self, *, ended: bool) -> None:
         """Wait for the server after this one, which is ended where it has not done so itself."""
         assert self._process is not None
-        if not ended:
+        if ended:
+            self._server = 0
+        else:
             self._end_server()
             while (line := self._next_line(time.monotonic() + START_LIMIT)) not in (None, _ENDED):
                 pass  # what it said last
