@@ -70,12 +70,14 @@ REPORT_PLAN = ReportPlan(PLAN)
 onstart:
     if faults := unpinned(CONFIG):
         raise WorkflowError("\n".join(faults))
+    check_models()
 
 
 report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/candidates.smk"

@@ -143,14 +143,46 @@ def _upgrade(options: argparse.Namespace) -> None:
     print(f"{count} files of an earlier version brought to this one's layout; nothing was computed")
 
 
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    _configs(parser)
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="look at the models too: tokenizers, architectures, names of tensors (no weights)",
+    )
+
+
 def _check(options: argparse.Namespace) -> None:
     from isoflop.config.checks import unpinned  # noqa: PLC0415
+    from isoflop.pipeline.preflight import at_a_glance  # noqa: PLC0415
 
     config = _load(options.configs)
     files = ", ".join(options.configs)
+    if options.models:
+        _check_models(config, files)
     print(f"{files}: experiment {config.experiment} has no faults")
     if gaps := unpinned(config):
         print(f"{len(gaps)} of its values are unpinned, which a run needs (isoflop pin)")
+    if missing := at_a_glance(config, Path()):
+        print("\n  ".join(["what a run needs and is not here:", *missing]))
+
+
+def _check_models(config: "Config", files: str) -> None:
+    from isoflop.forecast.study_work import comparison_spec  # noqa: PLC0415
+    from isoflop.pipeline.jobs import needed_jobs  # noqa: PLC0415
+    from isoflop.pipeline.plan import Plan  # noqa: PLC0415
+    from isoflop.pipeline.preflight import check_models_spec  # noqa: PLC0415
+    from isoflop.specs import CheckModelsSpec  # noqa: PLC0415
+    from isoflop.stages.check_models import check_jobs  # noqa: PLC0415
+
+    plan = Plan(config)
+    jobs = needed_jobs(plan, comparison_spec(plan) if config.studies else None)
+    spec = check_models_spec([(job.stage, job.spec) for job in jobs], Path())
+    if spec is None:
+        print(f"{files}: no model runs")
+        return
+    check_jobs(CheckModelsSpec.model_validate_json(spec))
+    print(f"{files}: the models have no faults")
 
 
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -240,7 +272,7 @@ def _docs(options: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    "check": Command("whether a config has faults, each with its key", _configs, _check),
+    "check": Command("whether a config has faults, each with its key", _check_arguments, _check),
     "diff": Command(
         "which keys differ between two configs, and which jobs that repeats", _diff_arguments, _diff
     ),

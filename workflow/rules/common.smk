@@ -24,7 +24,7 @@ def exports():
     commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
-    return literal("; ".join(commands) + "; ")
+    return "; ".join(commands) + "; "
 
 
 def literal(text):
@@ -32,7 +32,7 @@ def literal(text):
     return text.replace("{", "{{").replace("}", "}}")
 
 
-shell.prefix(exports())
+shell.prefix(literal(exports()))
 
 # A job's own resources, as Snakemake has lowered them to what the machine has.
 OF_THE_JOB = {

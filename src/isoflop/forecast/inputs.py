@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Sampling, TreeSearch
-from isoflop.config.models import Policy
+from isoflop.config.models import Model, Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
@@ -215,7 +215,7 @@ class _Lengths:
 
     def _counter(self, policy: Policy) -> Count | None:
         """Counts prompts with the policy's own tokenizer, where that is in a local folder."""
-        if policy.model is None or not is_local(policy.model, self._root):
+        if policy.model is None or policy.gguf_file or not is_local(policy.model, self._root):
             return None
         from isoflop.engines.checkpoints import load_tokenizer  # noqa: PLC0415  heavy, only where it counts
         from isoflop.engines.prompts import PromptEncoder  # noqa: PLC0415
@@ -303,9 +303,7 @@ class _Sizes:
     def _placed(self, key: str, name: str, entry: Policy | RunningVerifier) -> Placed:
         size = self._of_training(entry.trained) if entry.trained else None
         if size is None:
-            assert entry.model is not None  # one of the two is given
-            verifier = entry if isinstance(entry, RunningVerifier) else None
-            size = self._found(key, name, entry.model, entry.revision, verifier)
+            size = self._found(key, name, str(entry.model or entry.package), entry.revision, entry)
         return Placed(
             size.shape,
             size.key_width,
@@ -317,11 +315,11 @@ class _Sizes:
         )
 
     def _found(
-        self, key: str, name: str, model: str, revision: str | None, verifier: RunningVerifier | None = None
+        self, key: str, name: str, model: str, revision: str | None, entry: Model | None = None
     ) -> Size:
         local = str(self._root / model) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)
-        size = counted_size(self._configs, local, revision, verifier)
+        size = counted_size(self._configs, local, revision, entry)
         if size is None:
             size = size_of_plan(planned) if planned is not None else size_of_name(model)
         if size is None:
