@@ -70,6 +70,12 @@ REPORT_PLAN = ReportPlan(PLAN)
 onstart:
     if faults := unpinned(CONFIG):
         raise WorkflowError("\n".join(faults))
+    from isoflop.report.finished import check_files
+
+    try:
+        check_files(CONFIG.experiment)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
     check_models()
 
 

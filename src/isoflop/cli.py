@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SNAKEMAKE = ("run", "rehearse")
 # Where one of these is given, how many cores to use is said already.
 _CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "-n", "--dry")
+# With these Snakemake makes nothing of what is there.
+_NO_RUN = ("--unlock", "--touch", "-t", "--delete", "--cleanup", "--lint", "--list", "-n", "--dry")
 
 
 class Command(NamedTuple):
@@ -117,6 +119,10 @@ def _run(options: argparse.Namespace) -> None:
         if not Path(file).is_file():
             raise UserError(f"{file}: there is no such config")
     command = snakemake_command(files, further)
+    if not any(one.startswith((*elsewhere, *_NO_RUN)) for one in further):
+        from isoflop.report.finished import check_files  # noqa: PLC0415
+
+        check_files(_load(files).experiment)
     # In the place of this process: signals, output and exit code are snakemake's.
     os.execv(command[0], command)
 

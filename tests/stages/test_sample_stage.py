@@ -21,7 +21,7 @@ from isoflop.specs import SampleSpec
 from isoflop.stages import sample, score, step_labels
 from isoflop.stages.shared.chunks import Chunks, fingerprint
 from isoflop.stages.shared.ledgers import read_times
-from isoflop.tables import CANDIDATES, SCORES
+from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_scores_follow_the_candidates(model: str, problems: Path, tmp_path: Path
 
 def test_candidates_of_other_problems_are_refused(model: str, problems: Path, tmp_path: Path) -> None:
     candidates = run_sample(sample_spec(model, samples=1), problems, tmp_path, 100)
-    table = pq.read_table(problems)
+    table = read_table(problems, PROBLEMS)
     pq.write_table(table.slice(1), tmp_path / "fewer.parquet")
     with pytest.raises(UserError, match="dev-00000"):
         score.main([score_spec(model), str(tmp_path / "fewer.parquet"), str(candidates), "x", "y"])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
@@ -23,7 +22,7 @@ from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_table
+from isoflop.files import read_ledger, read_parquet, read_table
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
     Size,
@@ -101,10 +100,11 @@ def _problems(config: Config, name: str, results: Path) -> Problems:
     entry, planned = config.datasets[name], config.planning.datasets.get(name)
     table = results / "problems" / f"{name}.parquet"
     if table.is_file():
-        rows = read_table(table, PROBLEMS).slice(0, _COUNTED)
+        whole = read_table(table, PROBLEMS)
+        rows = whole.slice(0, _COUNTED)
         prompts = rows["prompt"].to_pylist()
         solutions = [solution for solution in rows["solution"].to_pylist() if solution]
-        return Problems(pq.read_metadata(table).num_rows, prompts, solutions, "of its table")
+        return Problems(whole.num_rows, prompts, solutions, "of its table")
     loaded = None
     if isinstance(entry, WordproblemsSource):
         # The longer list begins with the shorter one.
@@ -186,9 +186,7 @@ class _Lengths:
             entries = read_ledger(ledger)
             try:
                 candidates = entries["candidates"]
-                steps = pc.mean(
-                    pc.list_value_length(pq.read_table(table, columns=["step_tokens"])[0])
-                ).as_py()
+                steps = pc.mean(pc.list_value_length(read_parquet(table, ["step_tokens"])[0])).as_py()
                 lengths = Lengths(
                     entries["prompt_tokens"] / candidates,
                     max(1.0, entries["generated_tokens"] / candidates),

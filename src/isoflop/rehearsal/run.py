@@ -154,7 +154,7 @@ def _model_type(model: str) -> str | None:
         return None
     try:
         model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as a checkpoint's config ({error})") from error
     return str(model_type) if model_type else None
 
