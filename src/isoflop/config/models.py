@@ -9,7 +9,8 @@ from isoflop.config.base import UNPINNED, Count, Dtype, Entry, Name, Prompt, Rev
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
-Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# In capitals, as they are by convention: what else would pass for a name may be a key (hf_...).
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # Not a Name: that of policies which are given none is "all".
 Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -67,7 +68,7 @@ class Server(Entry):
     """How often a request is made again, after 1, 2, 4 ... up to 60 seconds, when the server cannot be
     reached, is too busy, breaks down or takes too long."""
     key_variable: Variable = "ISOFLOP_API_KEY"
-    """The environment variable that has the server's API key, where it wants one."""
+    """The environment variable that has the server's API key, where it wants one: a name in capitals."""
 
 
 class EngineSettings(Entry):
@@ -85,8 +86,8 @@ class EngineSettings(Entry):
     """Whether samples, chains, searches and scores that are finished already are taken up, from a table's
     former version and from other experiments; `false` computes them again, as to measure seconds anew."""
     allow_unsandboxed: bool = False
-    """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
-    resource limits only."""
+    """Whether programs that a model wrote may run where bubblewrap is not usable: under resource limits, with
+    few system calls and, from Linux 6.2 on, out of reach of your files; as root nowhere else."""
 
 
 def checkpoint_name(model: str, revision: str | None) -> str:
