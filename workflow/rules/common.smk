@@ -56,6 +56,8 @@ def runtime(*settings):
         "allow_unsandboxed": CONFIG.engine_settings.allow_unsandboxed,
     }
     known = {name: value for name, value in known.items() if value}
+    if not CONFIG.engine_settings.reuse:
+        known["reuse"] = False
     text = literal(
         shlex.quote(json.dumps(known | {name: f"<{name}>" for name in settings}))
     )
