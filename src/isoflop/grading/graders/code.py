@@ -25,7 +25,7 @@ from isoflop.grading.code_blocks import stated_program
 from isoflop.grading.decided import Decided
 from isoflop.grading.equivalence import AnswerClasses, numbered
 from isoflop.grading.grader import GraderKind, GraderSettings
-from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_PROCESSES
+from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_FILES, NO_LIMIT_ON_PROCESSES
 from isoflop.grading.sandbox import Limits, Sandbox
 from isoflop.grading.statements import answering
 
@@ -115,15 +115,13 @@ class CodeGrader:
         if len(program) > MAX_PROGRAM_LENGTH:
             return ((False, "error too long"),)
         assert self._sandbox is not None, "a grader is entered before it is used"
-        limits, nonce = self._sandbox.limits, secrets.token_hex(16)
-        request = {
-            "nonce": nonce,
-            "program": program,
-            "tests": tests,
-            "cpu_seconds": limits.cpu_seconds,
-            "memory_bytes": limits.memory_bytes,
-        }
-        ended = self._sandbox.run(_runner(), json.dumps(request).encode())
+        nonce = secrets.token_hex(16)
+        ended = self._sandbox.run(_runner(), {"nonce": nonce, "program": program, "tests": tests})
+        if ended.output == NO_LIMIT_ON_FILES.encode():
+            raise UserError(
+                "programs that a model wrote cannot be kept from root's files on this machine (Landlock, of "
+                "Linux 6.2 and newer, is missing); install bubblewrap, or run as another user than root"
+            )
         if ended.output == NO_LIMIT_ON_PROCESSES.encode():
             raise UserError(
                 "programs that a model wrote cannot be kept from starting processes on this machine; "
