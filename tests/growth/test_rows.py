@@ -111,6 +111,25 @@ def test_known_and_new_rows_make_the_table_that_is_wanted(wanted: list[Key], tab
     assert [(*known, *made)[place] for place in order(wanted, known, made)] == wanted
 
 
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.data())
+def test_rows_that_depend_on_each_other_come_from_one_table(lengths: list[int], data: st.DataObject) -> None:
+    """Every chain from the first of the tables that have most of it."""
+    wanted: list[Key] = [("p", run, place) for run, length in enumerate(lengths) for place in range(length)]
+    tables = [[data.draw(st.integers(0, 5)) for _ in lengths] for _ in range(data.draw(st.integers(0, 3)))]
+    rows = [
+        {("p", run, place): 10 * run + place for run, length in enumerate(table) for place in range(length)}
+        for table in tables
+    ]
+    places = locate(wanted, rows, together=2)
+    expected: dict[Key, Place] = {}
+    for run, length in enumerate(lengths):
+        most = max((min(table[run], length) for table in tables), default=0)
+        if most:
+            source = next(number for number, table in enumerate(tables) if min(table[run], length) == most)
+            expected |= {("p", run, place): Place(source, 10 * run + place) for place in range(most)}
+    assert places == expected
+
+
 def test_a_row_that_nobody_made_is_an_error() -> None:
     with pytest.raises(KeyError):
         order([("p", 0), ("p", 1)], [("p", 0)], [])

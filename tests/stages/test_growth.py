@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from growing import PROBLEM_TEXTS, STAGES, Asked, Setting, Study, assert_same, counting, rows_of
 
+from isoflop.files import read_parquet, write_parquet
 from isoflop.growth.former import Former, kept
 from isoflop.rehearsal.tiny_models import save_tiny
 
@@ -160,6 +162,27 @@ def test_rows_of_another_experiment_are_taken_up(
     with counting(monkeypatch) as asked:
         alone.run(stage, setting, reuse=False)
     assert asked.of(stage) == len(rows_of(table))
+
+
+def test_a_chain_is_taken_from_one_table_only(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an engine whose texts depend on the batch: elsewhere the first answers came out otherwise."""
+    short, long = Study(tmp_path, "one"), Study(tmp_path, "two")
+    short.run("revise", setting)
+    longer = replace(setting, length=4)
+    other = long.run("revise", longer, reuse=False)
+    table = read_parquet(other)
+    steps = [[f"other text, place {row['budget']}"] for row in table.to_pylist()]
+    place = table.schema.get_field_index("steps")
+    changed = table.set_column(place, table.schema.field("steps"), pa.array(steps, table["steps"].type))
+    for path in (other, kept(other)):
+        path.unlink()
+        write_parquet(path, changed)
+    with counting(monkeypatch) as asked:
+        grown = short.run("revise", longer)
+    assert asked == Asked()
+    assert [row["steps"] for row in rows_of(grown)] == steps
 
 
 @pytest.mark.parametrize("shards", [1, 3])

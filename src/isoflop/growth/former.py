@@ -102,7 +102,7 @@ class Finished:
         wanted = list(wanted)
         # Every key begins with a digest that labels have, so that tables of other problems are not read.
         self._digests = {key[0] for key in wanted}
-        self.places = locate(wanted, self._usable(paths))
+        self.places = locate(wanted, self._usable(paths), rows.kind.together)
 
     def _usable(self, paths: Iterable[Path]) -> Iterator[dict[Key, int]]:
         for path in paths:

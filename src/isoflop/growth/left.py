@@ -45,7 +45,8 @@ def left_of(rows: Rows[T], items: Sequence[T], table: Path) -> Left:
     wanted = [key for item in items for key in rows.wanted(item)]
     if says_nothing(table):
         return Left(len(wanted), 0)
-    known = locate(wanted, (former.glanced(rows.limit) for former in _formers(rows, table)))
+    found = (former.glanced(rows.limit) for former in _formers(rows, table))
+    known = locate(wanted, found, rows.kind.together)
     return Left(len(wanted), len(set(wanted) - known.keys()))
 
 

@@ -5,6 +5,7 @@ tables of one identity (isoflop.growth.identity) are the same. What a former tab
 keys, None for a row that would be another one today.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -104,17 +105,37 @@ def _same(finish: str, tokens: int, limits: tuple[int | None, int | None]) -> bo
     return before == now or (finish == _STOP and now is not None and tokens <= now)
 
 
-def locate(wanted: Iterable[Key], tables: Iterable[Mapping[Key, int]]) -> dict[Key, Place]:
-    """The place of every wanted row that some table has, the first such table; no more tables are asked than
-    it takes.
+def locate(
+    wanted: Iterable[Key], tables: Iterable[Mapping[Key, int]], together: int | None = None
+) -> dict[Key, Place]:
+    """The place of every wanted row that some table has.
+
+    Parameters
+    ----------
+    wanted
+        Keys.
+    tables
+        The rows of each; no more tables are asked than it takes.
+    together
+        Rows whose keys begin with the same so many parts depend on each other, and come from one table: that
+        which has most of them, of several such the first. None where every row stands for itself.
+
+    Returns
+    -------
+    Places by key, of the rows that are known.
     """
     missing, places = set(wanted), dict[Key, Place]()
+    sizes = Counter(key[:together] for key in missing)
+    most = Counter[Key]()
     if not missing:
         return places
     for number, rows in enumerate(tables):
         found = missing & rows.keys()
-        places |= {key: Place(number, rows[key]) for key in found}
-        missing -= found
+        counts = Counter(key[:together] for key in found)
+        better = {unit: count for unit, count in counts.items() if count > most[unit]}
+        places |= {key: Place(number, rows[key]) for key in found if key[:together] in better}
+        most.update({unit: count - most[unit] for unit, count in better.items()})
+        missing = {key for key in missing if most[key[:together]] < sizes[key[:together]]}
         if not missing:
             break
     return places

@@ -71,13 +71,15 @@ class RowKind:
 
     `columns`: what `keys` reads of a former table, beside its label and the present limit of tokens; it gives
     the key of every row, None for one that would be another today. `work`: the column that a row's share of
-    the table's seconds goes by.
+    the table's seconds goes by. `together`: how many parts the keys of rows that depend on each other have in
+    common (isoflop.growth.rows.locate).
     """
 
     schema: pa.Schema
     columns: tuple[str, ...]
     keys: Callable[[pa.Table, Label, int | None], list[Key | None]]
     work: str
+    together: int | None = None
 
 
 def _columns(table: pa.Table, names: Sequence[str]) -> list[list[Any]]:
@@ -111,6 +113,8 @@ def _scored(table: pa.Table, label: Label, _: int | None) -> list[Key | None]:
 
 
 SAMPLES = RowKind(CANDIDATES, ("problem_id", "candidate", "finish", "tokens"), _sampled, "tokens")
-CHAINS = RowKind(CANDIDATES, ("problem_id", "run", "budget", "finish", "tokens"), _chained, "tokens")
+CHAINS = RowKind(
+    CANDIDATES, ("problem_id", "run", "budget", "finish", "tokens"), _chained, "tokens", together=2
+)
 SEARCHED = RowKind(TREES, ("problem_id", "run"), _searched, "generated")
 SCORED = RowKind(SCORES, ("candidate",), _scored, "verifier_tokens")
