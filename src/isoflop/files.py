@@ -24,10 +24,13 @@ from pydantic import BaseModel, ValidationError
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
 from isoflop.sums import (
+    FOOTER_BYTES,
     JSON_KEY,
     Seal,
+    footer_bytes,
     has_sum,
     json_seal,
+    opened_parquet,
     parquet_seal,
     sealed_json,
     sealed_parquet,
@@ -126,7 +129,15 @@ def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata
 
 
 def write_parquet(path: str | Path, table: pa.Table) -> None:
-    """Write an Arrow table with its metadata and its sum, whole or not at all."""
+    """Write an Arrow table with its metadata and its sum, whole or not at all.
+
+    Raises UserError where its metadata are more than a file of this kind can have.
+    """
+    if (size := footer_bytes(table)) > FOOTER_BYTES:
+        raise UserError(
+            f"{path}: what the table says of its {table.num_rows:,} rows takes {size:,} bytes, more than the "
+            f"{FOOTER_BYTES:,} that a Parquet file can have; take fewer problems or samples"
+        )
     content = sealed_parquet(table)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
@@ -144,7 +155,7 @@ def open_parquet(path: str | Path, *, quiet: bool = False) -> pq.ParquetFile:
         seal = parquet_seal(data)
         if seal is Seal.DAMAGED:
             raise damaged(path)
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = opened_parquet(pa.BufferReader(data))
         if seal is Seal.ABSENT and has_sum(file.schema_arrow):
             raise damaged(path)
     except _UNREADABLE as error:
@@ -152,6 +163,15 @@ def open_parquet(path: str | Path, *, quiet: bool = False) -> pq.ParquetFile:
     if seal is Seal.ABSENT and not quiet:
         _note_unsealed(str(path))
     return file
+
+
+def peek_metadata(path: str | Path) -> dict[bytes, bytes]:
+    """A Parquet file's metadata from its footer alone, unchecked; none where it cannot be read."""
+    try:
+        with opened_parquet(path) as file:
+            return dict(file.schema_arrow.metadata or {})
+    except _UNREADABLE:
+        return {}
 
 
 def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:

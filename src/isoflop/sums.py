@@ -22,6 +22,9 @@ _ZEROS = b"0" * 64
 # The key in the footer, followed by the header and the length (64) of a value in Thrift's compact protocol.
 _PLACE = _KEY + b"\x18\x40"
 JSON_KEY = "sha256"
+# Bytes of a footer, which says everything twice, the second time in base64. Readers of Thrift refuse strings
+# of more than 100 MB unless told otherwise; nobody can have more than it counts.
+FOOTER_BYTES = 2**31 - 1
 _SUM = re.compile("[0-9a-f]{64}")
 
 
@@ -46,6 +49,18 @@ def sealed_parquet(table: pa.Table) -> memoryview:
     start = data.rindex(_PLACE) + len(_PLACE)
     data[start : start + len(_ZEROS)] = hashlib.sha256(data).hexdigest().encode()
     return memoryview(data)
+
+
+def opened_parquet(source: Any) -> pq.ParquetFile:
+    """A Parquet file, whatever its metadata's size. Nothing is checked."""
+    limits = {"thrift_string_size_limit": FOOTER_BYTES, "thrift_container_size_limit": FOOTER_BYTES}
+    return pq.ParquetFile(source, **limits)
+
+
+def footer_bytes(table: pa.Table) -> int:
+    """About how many bytes the table's metadata take in a footer."""
+    own = sum(len(key) + len(value) for key, value in (table.schema.metadata or {}).items())
+    return own + 4 * own // 3
 
 
 def parquet_seal(data: bytes) -> Seal:

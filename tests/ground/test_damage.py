@@ -193,3 +193,42 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "a.csv", tmp_path / "deep", tmp_path / ("x" * 300)):
         with pytest.raises(UserError, match=r"cannot be written \((File exists|Is a dir|File name too)"):
             write_text(path, "whole")
+
+
+def test_metadata_of_any_size_come_back_or_are_refused_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thrift's own limit would let them be written, and never be read."""
+    path = tmp_path / "table.parquet"
+    large = TABLE.replace_schema_metadata({b"isoflop": b'"' + b"x" * 4000 + b'"'})
+    opened = pq.ParquetFile
+    stated: list[set[str]] = []
+
+    def limited(source: object, **limits: int) -> pq.ParquetFile:
+        stated.append({*limits})
+        # What Thrift does at 100 MB unless it is told otherwise.
+        return opened(
+            source, **{"thrift_string_size_limit": 3000, "thrift_container_size_limit": 3000} | limits
+        )
+
+    monkeypatch.setattr(pq, "ParquetFile", limited)
+    write_parquet(path, large)
+    with pytest.raises(OSError, match="size limit"):
+        pq.ParquetFile(path)
+    assert read_parquet(path).equals(large)
+    assert files.peek_metadata(path)[b"isoflop"] == large.schema.metadata[b"isoflop"]
+    assert {"thrift_string_size_limit", "thrift_container_size_limit"} in stated
+    content = path.read_bytes()
+    monkeypatch.setattr(files, "FOOTER_BYTES", 8000)
+    with pytest.raises(
+        UserError, match=r"table\.parquet: what the table says of its 3 rows takes 9,\d+ bytes"
+    ):
+        write_parquet(path, large)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_cannot_be_peeked_into_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    assert files.peek_metadata(path) == {}
+    path.write_bytes(b"PAR1")
+    assert files.peek_metadata(path) == {}

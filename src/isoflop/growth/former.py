@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError
-from isoflop.files import read_table, times_of
+from isoflop.files import peek_metadata, read_table, times_of
 from isoflop.growth.rows import Key, Place, locate
 from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
 from isoflop.growth.wanted import Rows
@@ -79,11 +79,11 @@ class Former:
 def open_former(path: Path, kind: RowKind, identity: str) -> Former | None:
     """The table at a path, if it is of this identity and can be read."""
     try:
-        raw = pq.read_schema(path).metadata or {}
+        raw = peek_metadata(path)
         metadata = json.loads(raw.get(b"isoflop", b"{}"))
-        label = read_label(metadata) if isinstance(metadata, dict) else None
-    except (OSError, pa.ArrowException, ValueError):
+    except (ValueError, RecursionError):
         return None
+    label = read_label(metadata) if isinstance(metadata, dict) else None
     if label is None or label.identity != identity:
         return None
     return Former(path, kind, label, metadata, raw.get(b"tally", b"").decode())

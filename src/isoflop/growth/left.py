@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from isoflop.files import peek_metadata
 from isoflop.growth.former import Former, open_former, places
 from isoflop.growth.rows import locate
 from isoflop.growth.tables import LABEL
@@ -76,10 +74,10 @@ def scores_left(rows: Rows[Judged], candidates: Left, table: Path) -> Left:
 def says_nothing(table: Path) -> bool:
     """Whether there is a table of an earlier version, without label: it counts as the one that is wanted."""
     try:
-        metadata = pq.read_schema(table).metadata or {}
-        return LABEL not in json.loads(metadata.get(b"isoflop", b"{}"))
-    except (OSError, pa.ArrowException, ValueError):
+        metadata = json.loads(peek_metadata(table)[b"isoflop"])
+    except (KeyError, ValueError, RecursionError):
         return False
+    return isinstance(metadata, dict) and LABEL not in metadata
 
 
 def _formers(rows: Rows[T], table: Path) -> Iterator[Former]:
