@@ -55,7 +55,6 @@ EDITS = {
     "another budget": Edit({"budget": 4}, NOTHING, NOTHING, ALL, NOTHING),
     "max_tokens up": Edit({"max_tokens": 60}, CHANGED, CHANGED, ALL, NEW_TEXTS),
     "max_tokens down": Edit({"max_tokens": 12}, CHANGED, CHANGED, ALL, NEW_TEXTS),
-    "a prompt that says the same": Edit({"prompt": "{problem}" + "\n"}, NOTHING, NOTHING, NOTHING, NOTHING),
     "the temperature": Edit({"temperature": 0.9}, ALL, ALL, ALL, NEW_TEXTS),
     "a stop string": Edit({"stop": ("zzz",)}, ALL, ALL, ALL, NOTHING),
     "the prompt": Edit({"prompt": "Q: {problem}\n"}, ALL, ALL, ALL, NEW_TEXTS),
