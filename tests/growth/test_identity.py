@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from isoflop.growth.identity import LENGTH, digest, table_identity, weights
+from isoflop.growth.identity import LENGTH, digest, model_files, table_identity, weights
 from isoflop.growth.tables import LABEL, Label, joined, read_label
 from isoflop.specs import ReviseSpec, SampleSpec, ScoreSpec, SearchSpec
 
@@ -99,10 +99,15 @@ def test_a_folder_counts_by_its_contents(tmp_path: Path) -> None:
     second = tmp_path / "second"
     shutil.copytree(first, second)
     (second / "README.md").write_text("a card")
-    (second / ".cache").write_text("hidden")
+    (second / ".note").write_text("hidden")
     known = identity(SampleSpec, {"policy": {"model": "models/first"}}, tmp_path)
     assert identity(SampleSpec, {"policy": {"model": str(second)}}, tmp_path) == known
     assert weights("models/first", None, tmp_path) == weights(str(second), None)
+    for hidden in (".git/objects/pack", ".cache/huggingface/download/model.safetensors.metadata"):
+        (second / "hidden" / hidden).parent.mkdir(parents=True)
+        (second / "hidden" / hidden).write_text("of a client")
+    assert weights("models/first", None, tmp_path) == weights(str(second), None)
+    assert [path.name for path in model_files(second)] == ["config.json", "model.safetensors"]
     (second / "model.safetensors").write_bytes(b"WEIGHTS")
     assert identity(SampleSpec, {"policy": {"model": str(second)}}, tmp_path) != known
     (second / "model.safetensors").rename(second / "model-2.safetensors")

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from problem_tables import write_problems
 
+from isoflop.checkpoint_files.note import NOTE
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, read_parquet, write_columns
 from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
-from isoflop.stages.shared.chunks import ProgressLine
+from isoflop.stages.shared.chunks import ProgressLine, fingerprint
 from isoflop.sums import sealed_parquet
 from isoflop.tables import CANDIDATES
 
@@ -69,6 +70,9 @@ def test_unfinished_work_has_the_name_it_always_had(task: ChunkedTask[int]) -> N
         name.update(hashlib.sha256(path.read_bytes()).digest())
     assert [path.name for path in folder.glob(".*")] == [f".out.parquet.{name.hexdigest()[:16]}.chunks"]
     assert name.hexdigest()[:16] == "4528af0303401d51"
+    for hidden in (".gitattributes", NOTE):
+        (folder / "model" / hidden).write_text("says nothing of the model")
+    assert fingerprint(f"{SPEC}2", task.inputs, task.models) == "4528af0303401d51"
 
 
 POLICY, JUDGE = {"model": "writer"}, {"kind": "math-shepherd", "model": "judge"}

@@ -87,12 +87,15 @@ def weights(model: str, revision: str | None, root: Path = Path()) -> str:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a checkpoint that say something to the model, in the order of their names."""
+    """The files of a checkpoint that say something to the model, in the order of their names.
+
+    What is hidden, or in a hidden folder (of git, of a hub's client), does not.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and not path.name.startswith(".")
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.suffix not in _NOT_THE_MODEL
         and path.name != NOTE
     )

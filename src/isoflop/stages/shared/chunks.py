@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from isoflop.checkpoint_files.note import NOTE
 from isoflop.errors import UserError
 from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.former import unfinished
@@ -32,10 +33,19 @@ Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
 def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | None] = ()) -> str:
     """A name for the work that `spec`, the contents of the input files and of local models define.
 
-    `models` are folders, or names of hub repositories, which `spec` pins.
+    `models` are folders, or names of hub repositories, which `spec` pins. Hidden files and isoflop's note of
+    a checkpoint say nothing of it.
     """
     digest = hashlib.sha256(spec.encode())
-    folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
+    folders = [
+        sorted(
+            path
+            for path in Path(model).glob("*")
+            if path.is_file() and not path.name.startswith(".") and path.name != NOTE
+        )
+        for model in models
+        if model
+    ]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
         digest.update(bytes.fromhex(content_sum(Path(path))))
     return digest.hexdigest()[:16]
