@@ -13,7 +13,7 @@ from isoflop.config.models import Policy
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.files import read_table
-from isoflop.growth.former import kept
+from isoflop.growth.folders import kept
 from isoflop.specs import SampleSpec
 from isoflop.stages import sample
 from isoflop.stages.shared.chunks import Chunks

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop.growth.rows import Key, Place, chain_keys, locate, order, row_problems, sample_keys
+from isoflop.growth.rows import Key, Limit, Place, chain_keys, locate, order, row_problems, sample_keys
 from isoflop.seeds import derive_seed
 
 Text = tuple[str, int, int]
@@ -38,7 +38,8 @@ def test_a_sample_is_known_if_it_is_the_same(problems: int, samples: int, before
         [number for _, number in rows],
         [finish for finish, _, _ in former],
         [tokens for _, tokens, _ in former],
-        (before, now),
+        before,
+        Limit(now),
     )
     same = [one == other for one, other in zip(former, present, strict=True)]
     assert keys == [row if known else None for row, known in zip(rows, same, strict=True)]
@@ -62,13 +63,14 @@ def test_an_answer_is_known_if_it_and_all_before_it_are_the_same(
         [int(row[2]) for row in rows],
         [finish for finish, _, _ in former],
         [tokens for _, tokens, _ in former],
-        (before, now),
+        before,
+        Limit(now),
     )
     assert keys == [row if known else None for row, known in zip(rows, same, strict=True)]
 
 
 def test_a_chain_with_a_gap_ends_at_it() -> None:
-    keys = chain_keys(["p"] * 3, [0] * 3, [1, 3, 4], ["stop"] * 3, [2] * 3, (5, 5))
+    keys = chain_keys(["p"] * 3, [0] * 3, [1, 3, 4], ["stop"] * 3, [2] * 3, 5, Limit(5))
     assert keys == [("p", 0, 1), None, None]
 
 
@@ -133,3 +135,13 @@ def test_rows_that_depend_on_each_other_come_from_one_table(lengths: list[int], 
 def test_a_row_that_nobody_made_is_an_error() -> None:
     with pytest.raises(KeyError):
         order([("p", 0), ("p", 1)], [("p", 0)], [])
+
+
+@pytest.mark.parametrize(("below", "known"), [(False, [True, True, False]), (True, [True, False, False])])
+def test_a_text_of_all_tokens_that_there_are_may_be_told_as_cut(below: bool, known: list[bool]) -> None:
+    """By vLLM and servers, so that it is no longer known there under a new limit."""
+    keys = sample_keys(["p"] * 3, [0, 1, 2], ["stop"] * 3, [4, 5, 6], 9, Limit(5, below=below))
+    assert [key is not None for key in keys] == known
+    chains = chain_keys(["p"] * 3, [0, 1, 2], [1] * 3, ["stop"] * 3, [4, 5, 6], 9, Limit(5, below=below))
+    assert [key is not None for key in chains] == known
+    assert None not in sample_keys(["p"] * 3, [0, 1, 2], ["stop"] * 3, [4, 5, 5], 5, Limit(5, below=below))

@@ -17,11 +17,12 @@ from problem_tables import write_problems
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.measured import Times
 from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import merge, revise, sample, score, search
 from isoflop.stages.shared.chunks import Chunks, write_measured
-from isoflop.stages.shared.ledgers import Times, summed
+from isoflop.stages.shared.ledgers import summed
 from isoflop.tables import SCORES
 
 SHAPE = ModelShape(parameters=10, embedding_parameters=2, layers=1, attention_width=4)

@@ -9,8 +9,9 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.files import read_ledger
+from isoflop.measured import Times, read_times
 from isoflop.stages.shared.former import check_not_former, former_work, split_former
-from isoflop.stages.shared.ledgers import Times, read_times, write_ledger
+from isoflop.stages.shared.ledgers import write_ledger
 
 MACHINE = {"cores": 2, "platform": "Linux"}
 SAMPLED: dict[str, Any] = {"candidates": 3, "generated_tokens": 12, "model": {"layers": 2}}

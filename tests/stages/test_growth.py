@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 from growing import PROBLEM_TEXTS, STAGES, Asked, Setting, Study, assert_same, counting, rows_of
 
-from isoflop.files import read_parquet, write_parquet
-from isoflop.growth.former import Former, kept
+from isoflop.files import read_ledger, read_parquet, write_json, write_parquet
+from isoflop.growth.folders import former_folder, kept
+from isoflop.growth.former import Former
+from isoflop.growth.rows import Key, Limit
 from isoflop.rehearsal.tiny_models import save_tiny
 
 NEW = {"e": "Eva has 7 cups and breaks 2. How many cups does Eva have?"}
@@ -163,6 +165,105 @@ def test_rows_of_another_experiment_are_taken_up(
     assert asked.of(stage) == len(rows_of(table))
 
 
+@pytest.mark.parametrize("stage", ["sample", "revise", "search"])
+def test_a_smaller_table_loses_no_rows_of_the_larger(
+    stage: str,
+    setting: Setting,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Down and up again, by counts, limits and settings, while Snakemake removes every former table."""
+    shutil.copytree(finished, tmp_path / "grown")
+    study, alone = Study(tmp_path / "grown"), Study(tmp_path / "alone")
+    larger = replace(setting, samples=6, chains=3, runs=2)
+    ways = [
+        larger,
+        replace(setting, samples=2, chains=1, problems=FEWER),
+        replace(setting, temperature=0.9),
+        replace(setting, samples=3, max_tokens=12),
+    ]
+    for one in ways:
+        remove_outputs(study.table(stage))
+        study.run(stage, one)
+    assert f"delete {former_folder(study.table(stage))}" in capsys.readouterr().err
+    for one in reversed(ways):
+        remove_outputs(study.table(stage))
+        with counting(monkeypatch) as asked:
+            grown = study.run(stage, one)
+        assert asked == Asked()
+    assert_same(grown, alone.run(stage, larger))
+    # What the table has is not kept a second time; other settings' rows are.
+    assert 1 <= len(list(former_folder(grown).glob("*.parquet"))) <= 2
+
+
+def remove_outputs(table: Path) -> None:
+    """As Snakemake does before it makes them again."""
+    for ending in (".parquet", ".ledger.json", ".times.json"):
+        table.with_suffix(ending).unlink()
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_smaller_table_loses_no_unfinished_rows_of_a_larger(
+    shards: int, setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path)
+    larger = replace(setting, samples=8)
+    killed_at_the_end(monkeypatch, lambda: study.run("sample", larger))
+    study.run("sample", replace(setting, samples=2), shards)
+    assert not list(study.results.glob("**/.*.chunks"))
+    assert former_folder(study.table("sample")).is_dir()
+    with counting(monkeypatch) as asked:
+        study.run("sample", larger)
+    assert asked == Asked()
+    assert not former_folder(study.table("sample")).exists()
+
+
+def test_a_table_that_another_job_replaces_meanwhile_is_passed_over(
+    setting: Setting, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its keys and its texts: row numbers would be those of another table."""
+    shutil.copytree(finished, tmp_path / "grown")
+    study = Study(tmp_path / "grown")
+    path = study.table("sample")
+    former_rows = Former.rows
+
+    def replaced(former: Former, limit: Limit) -> dict[Key, int]:
+        found = former_rows(former, limit)
+        if former.path == path:
+            table = read_parquet(path)
+            write_parquet(path, table.take(list(reversed(range(len(table))))))
+        return found
+
+    monkeypatch.setattr(Former, "rows", replaced)
+    with counting(monkeypatch) as asked:
+        grown = study.run("sample", setting)
+    assert asked == Asked()
+    assert_same(grown, Study(finished).table("sample"))
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"seconds": Infinity}', '{"seconds": -5.0}', "", "{" * 100_000])
+def test_times_that_are_none_are_passed_over(
+    text: str, setting: Setting, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "grown")
+    study = Study(tmp_path / "grown")
+    path = study.table("sample").with_suffix(".times.json")
+    path.write_text(text)
+    study.run("sample", replace(setting, samples=5))
+    assert 0 < json.loads(path.read_text())["seconds"] < 100
+
+
+def test_a_time_that_was_changed_is_not_taken_up(setting: Setting, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "grown")
+    study = Study(tmp_path / "grown")
+    path = study.table("sample").with_suffix(".times.json")
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": 99999'))
+    study.run("sample", setting)
+    assert json.loads(path.read_text())["seconds"] < 1000
+
+
 def test_a_chain_is_taken_from_one_table_only(
     setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +376,8 @@ def test_tables_of_other_problems_are_not_read(
     setting: Setting, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(finished, tmp_path / "grown")
-    monkeypatch.setattr(Former, "table", property(lambda former: pytest.fail(f"{former.path} was read")))
+    for name in ("rows", "table"):
+        monkeypatch.setattr(Former, name, lambda former, *_: pytest.fail(f"{former.path} was read"))
     Study(tmp_path / "grown").run("sample", replace(setting, problems=NEW))
 
 
@@ -286,8 +388,7 @@ def test_seconds_of_rows_that_are_taken_up_are_those_they_took(
     shutil.copytree(finished, tmp_path / "grown")
     study = Study(tmp_path / "grown")
     path = study.table(stage).with_suffix(".times.json")
-    measured = json.loads(path.read_text())
-    path.write_text(json.dumps(measured | {"seconds": 1000.0}))
+    write_json(path, read_ledger(path) | {"seconds": 1000.0})
     if stage == "score":
         study.run("sample", setting)
     study.run(stage, setting)

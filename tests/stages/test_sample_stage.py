@@ -15,12 +15,12 @@ from problem_tables import write_problems
 
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
+from isoflop.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages import sample, score, step_labels
 from isoflop.stages.shared.chunks import Chunks, fingerprint
-from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 

@@ -17,10 +17,10 @@ from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
+from isoflop.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
-from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, SECONDS, TREES, USAGE
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.math_shepherd import MathShepherd

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from isoflop.files import read_table, write_table
+from isoflop.measured import Times
 from isoflop.stages import select
-from isoflop.stages.shared.ledgers import Times, write_times
+from isoflop.stages.shared.ledgers import write_times
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, SECONDS, with_columns
 
 POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}

@@ -16,10 +16,10 @@ from isoflop.data.word_problems import generate_problems, true_steps
 from isoflop.engines.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
 from isoflop.files import read_table, write_table
+from isoflop.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.specs import TrainSpec
 from isoflop.stages import step_labels, train
-from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import start as training_start
 from isoflop.training.examples import (

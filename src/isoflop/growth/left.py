@@ -1,14 +1,16 @@
 """How much of a table is still to be computed, from what lies on disk. No texts are read."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from isoflop.errors import UserError
 from isoflop.files import peek_metadata
-from isoflop.growth.former import Former, open_former, places
-from isoflop.growth.rows import locate
+from isoflop.growth.folders import places
+from isoflop.growth.former import Former, open_former
+from isoflop.growth.rows import Key, locate
 from isoflop.growth.tables import LABEL
 from isoflop.growth.wanted import Judged, Rows
 
@@ -43,7 +45,7 @@ def left_of(rows: Rows[T], items: Sequence[T], table: Path) -> Left:
     wanted = [key for item in items for key in rows.wanted(item)]
     if says_nothing(table):
         return Left(len(wanted), 0)
-    found = (former.glanced(rows.limit) for former in _formers(rows, table))
+    found = (_known(former, rows) for former in _formers(rows, table))
     known = locate(wanted, found, rows.kind.together)
     return Left(len(wanted), len(set(wanted) - known.keys()))
 
@@ -78,6 +80,14 @@ def says_nothing(table: Path) -> bool:
     except (KeyError, ValueError, RecursionError):
         return False
     return isinstance(metadata, dict) and LABEL not in metadata
+
+
+def _known(former: Former, rows: Rows[T]) -> Mapping[Key, int]:
+    """The rows of a table; none where a run could not take any up."""
+    try:
+        return former.rows(rows.judged_by)
+    except UserError:
+        return {}
 
 
 def _formers(rows: Rows[T], table: Path) -> Iterator[Former]:

@@ -14,6 +14,16 @@ Key = tuple[str | int, ...]
 _STOP = "stop"
 
 
+class Limit(NamedTuple):
+    """Most tokens of a text now; `below`: whether one that ends by itself must have fewer to be the same.
+
+    Servers and vLLM may say of a text whose end is its last token that it was cut there.
+    """
+
+    tokens: int | None
+    below: bool = False
+
+
 class Place(NamedTuple):
     """Where a known row is: the number of its table, and of its row there."""
 
@@ -51,7 +61,8 @@ def sample_keys(
     candidates: Sequence[int],
     finishes: Sequence[str],
     tokens: Sequence[int],
-    limits: tuple[int | None, int | None],
+    before: int | None,
+    now: Limit,
 ) -> list[Key | None]:
     """Keys of independent samples: problem and number.
 
@@ -59,7 +70,7 @@ def sample_keys(
     ----------
     problems, candidates, finishes, tokens
         Of every row, [rows].
-    limits
+    before, now
         Most tokens of a sample, in the former table and now. Under another limit a sample is the same if it
         had ended by itself, and within both.
 
@@ -68,7 +79,7 @@ def sample_keys(
     Keys, [rows].
     """
     return [
-        (problem, candidate) if _same(finish, count, limits) else None
+        (problem, candidate) if _same(finish, count, before, now) else None
         for problem, candidate, finish, count in zip(problems, candidates, finishes, tokens, strict=True)
     ]
 
@@ -79,7 +90,8 @@ def chain_keys(
     places: Sequence[int],
     finishes: Sequence[str],
     tokens: Sequence[int],
-    limits: tuple[int | None, int | None],
+    before: int | None,
+    now: Limit,
 ) -> list[Key | None]:
     """Keys of answers in chains: problem, chain and place in it.
 
@@ -93,16 +105,17 @@ def chain_keys(
     for problem, run, place, finish, count in zip(problems, runs, places, finishes, tokens, strict=True):
         if (problem, run) != chain:
             chain, good = (problem, run), 0
-        same = place == good + 1 and _same(finish, count, limits)
+        same = place == good + 1 and _same(finish, count, before, now)
         good += same
         keys.append((problem, run, place) if same else None)
     return keys
 
 
-def _same(finish: str, tokens: int, limits: tuple[int | None, int | None]) -> bool:
+def _same(finish: str, tokens: int, before: int | None, now: Limit) -> bool:
     """Whether a text is what it would be under the present limit."""
-    before, now = limits
-    return before == now or (finish == _STOP and now is not None and tokens <= now)
+    if before == now.tokens:
+        return True
+    return finish == _STOP and now.tokens is not None and tokens + now.below <= now.tokens
 
 
 def locate(

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from isoflop.growth.identity import LENGTH
-from isoflop.growth.rows import Key, chain_keys, row_problems, sample_keys
+from isoflop.growth.rows import Key, Limit, chain_keys, row_problems, sample_keys
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 # Under what name a label is in a table's metadata.
@@ -77,7 +77,7 @@ class RowKind:
 
     schema: pa.Schema
     columns: tuple[str, ...]
-    keys: Callable[[pa.Table, Label, int | None], list[Key | None]]
+    keys: Callable[[pa.Table, Label, Limit], list[Key | None]]
     work: str
     together: int | None = None
 
@@ -86,29 +86,29 @@ def _columns(table: pa.Table, names: Sequence[str]) -> list[list[Any]]:
     return [table[name].to_pylist() for name in names]
 
 
-def _sampled(table: pa.Table, label: Label, limit: int | None) -> list[Key | None]:
+def _sampled(table: pa.Table, label: Label, limit: Limit) -> list[Key | None]:
     problem_ids, candidates, finishes, tokens = _columns(table, SAMPLES.columns)
     problems = row_problems(problem_ids, label.digests)
     if problems is None:
         return []
-    return sample_keys(problems, candidates, finishes, tokens, (label.max_tokens, limit))
+    return sample_keys(problems, candidates, finishes, tokens, label.max_tokens, limit)
 
 
-def _chained(table: pa.Table, label: Label, limit: int | None) -> list[Key | None]:
+def _chained(table: pa.Table, label: Label, limit: Limit) -> list[Key | None]:
     problem_ids, runs, places, finishes, tokens = _columns(table, CHAINS.columns)
     problems = row_problems(problem_ids, label.digests)
     if problems is None:
         return []
-    return chain_keys(problems, runs, places, finishes, tokens, (label.max_tokens, limit))
+    return chain_keys(problems, runs, places, finishes, tokens, label.max_tokens, limit)
 
 
-def _searched(table: pa.Table, label: Label, _: int | None) -> list[Key | None]:
+def _searched(table: pa.Table, label: Label, _: Limit) -> list[Key | None]:
     problem_ids, runs = _columns(table, SEARCHED.columns)
     problems = row_problems(problem_ids, label.digests)
     return [] if problems is None else list(zip(problems, runs, strict=True))
 
 
-def _scored(table: pa.Table, label: Label, _: int | None) -> list[Key | None]:
+def _scored(table: pa.Table, label: Label, _: Limit) -> list[Key | None]:
     return [(one,) for one in label.digests] if len(label.digests) == table.num_rows else []
 
 

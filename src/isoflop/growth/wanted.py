@@ -13,13 +13,15 @@ from pydantic import BaseModel
 from isoflop.config.generators import Sampling
 from isoflop.files import Problem
 from isoflop.growth.identity import problem_digest, table_identity
-from isoflop.growth.rows import Key
+from isoflop.growth.rows import Key, Limit
 from isoflop.growth.tables import CHAINS, SAMPLES, SCORED, SEARCHED, Label, RowKind
 from isoflop.specs import ReviseSpec, SampleSpec, ScoreSpec, SearchSpec
 from isoflop.tables import CANDIDATES, SCORES
 
 T_contra = TypeVar("T_contra", contravariant=True)
 _HERE = Path()
+# Engines that may say of a text whose end is the last token it may have that it was cut.
+_TOLD_AS_CUT = ("vllm", "server")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Rows(Generic[T_contra]):
         Of an item, or of each of its rows, as the label has them.
     limit
         Most tokens of a row, where rows are judged by that.
+    engine
+        What writes them.
     numbered
         The table of some items with the columns set that number its rows.
     """
@@ -53,12 +57,18 @@ class Rows(Generic[T_contra]):
     wanted: Callable[[T_contra], Sequence[Key]]
     digests: Callable[[T_contra], Sequence[str]]
     limit: int | None = None
+    engine: str = ""
     numbered: Callable[[pa.Table, Sequence[T_contra]], pa.Table] = lambda table, _: table
 
     @cached_property
     def identity(self) -> str:
         """What decides the rows. Found when it is asked for, since it reads the weights of local models."""
         return table_identity(self.spec, self.root)
+
+    @property
+    def judged_by(self) -> Limit:
+        """The limit that former rows are judged by."""
+        return Limit(self.limit, below=self.engine in _TOLD_AS_CUT)
 
     def label(self, items: Sequence[T_contra]) -> Label:
         """What the table of these items says of its rows."""
@@ -99,6 +109,7 @@ def sample_rows(spec: SampleSpec, root: Path = _HERE) -> Rows[Problem]:
         wanted=lambda problem: list(product(digests(problem), range(per_problem(spec)))),
         digests=digests,
         limit=spec.generator.max_tokens,
+        engine=spec.policy.engine,
     )
 
 
@@ -126,6 +137,7 @@ def chain_rows(spec: ReviseSpec, root: Path = _HERE) -> Rows[Problem]:
         wanted=wanted,
         digests=lambda problem: [problem_digest(*problem)],
         limit=spec.generator.max_tokens,
+        engine=spec.policy.engine,
         numbered=numbered,
     )
 

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata, write_columns
+from isoflop.measured import Times, read_times
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import Times, read_times, summed, write_ledger, write_times
+from isoflop.stages.shared.ledgers import summed, write_ledger, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
 # What is summed over the budgets' ledgers, by the role that it is charged to.

@@ -23,7 +23,7 @@ from isoflop.grading.decided import Decided, basis
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.grading.published import agreement, regraded
-from isoflop.growth.former import keep, kept
+from isoflop.growth.folders import keep, kept
 from isoflop.registries import GRADERS
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec

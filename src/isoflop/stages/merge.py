@@ -3,7 +3,6 @@
 Parts come in their order, all that there are; the ledger and the measured times are the sums of theirs.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from isoflop.files import (
     write_columns,
     write_json,
 )
-from isoflop.growth.former import keep, unfinished
+from isoflop.growth.keeping import settle
 from isoflop.growth.tables import LABEL, joined, read_label
+from isoflop.measured import read_times
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import read_times, summed, write_times
+from isoflop.stages.shared.ledgers import summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 _COMMAND = StageCommand(
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str]) -> None:
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
     write_json(files.ledger, ledger)
     write_times(files.ledger, summed([read_times(path) for path in ledgers]))
-    keep(out)
-    _tidy(parts, ledgers, out)
+    settle(out)
+    _tidy(parts, ledgers)
 
 
 def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
@@ -93,10 +93,8 @@ def _schema(part: str) -> pa.Schema:
     raise UserError(f"{part}: holds neither candidates nor scores nor trees; delete it and run again")
 
 
-def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
-    """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
-    for folder in unfinished(out):
-        shutil.rmtree(folder, ignore_errors=True)
+def _tidy(parts: Sequence[str], ledgers: Sequence[str]) -> None:
+    """Remove what an earlier number of shards has left; the parts are the workflow's."""
     own = {Path(path).name for path in (*parts, *ledgers, *map(times_of, ledgers))}
     for path in Path(parts[0]).parent.iterdir():
         if path.name not in own and path.is_file():

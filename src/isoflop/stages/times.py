@@ -12,11 +12,11 @@ import numpy as np
 from isoflop.costs.clock import JobTime, Problems, by_stage, jobs_csv, seconds_csv, seconds_rows
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata
+from isoflop.measured import read_times
 from isoflop.report.html_table import Cell, HtmlTable, markdown
 from isoflop.results import write_result
 from isoflop.specs import TimesSpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import MEASURED, SECONDS
 
 _COMMAND = StageCommand(

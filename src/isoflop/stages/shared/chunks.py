@@ -20,11 +20,12 @@ import pyarrow as pa
 from isoflop.checkpoint_files.note import NOTE
 from isoflop.errors import UserError
 from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
-from isoflop.growth.former import unfinished
+from isoflop.growth.folders import unfinished
 from isoflop.growth.identity import content_sum
 from isoflop.growth.tables import LABEL
+from isoflop.measured import Times
 from isoflop.pipeline.shards import Shard, shard_of
-from isoflop.stages.shared.ledgers import Times, write_ledger, write_times
+from isoflop.stages.shared.ledgers import write_ledger, write_times
 
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
@@ -127,7 +128,7 @@ class Chunks:
         return pa.concat_tables(tables, promote_options="default"), totals
 
     def remove(self) -> None:
-        """Remove the chunks, those of other names too, once the whole output is in place."""
+        """Remove the chunks, and those of other names, once the whole output is in place."""
         for folder in unfinished(self._shard.whole):
             shutil.rmtree(folder, ignore_errors=True)
 

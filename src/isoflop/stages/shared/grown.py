@@ -12,7 +12,9 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from isoflop.files import with_later
-from isoflop.growth.former import Finished, keep, places
+from isoflop.growth.folders import places
+from isoflop.growth.former import Finished
+from isoflop.growth.keeping import settle
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
 from isoflop.growth.wanted import Rows
@@ -92,8 +94,7 @@ def run_grown(
     seconds = {name: value for name, value in totals.items() if name.endswith("seconds")}
     finish(with_later(table, task.schema), seconds, about | {LABEL: rows.label(items).content()})
     if shard.of == 1:
-        keep(shard.whole)
-        chunks.remove()
+        settle(shard.whole, chunks.folder)
 
 
 class _Worker(Generic[T]):

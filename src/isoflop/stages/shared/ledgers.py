@@ -9,34 +9,12 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from isoflop.files import read_json, read_ledger, times_of, write_json
+from isoflop.files import times_of, write_json
+from isoflop.measured import Times
 
 _ENDING = "seconds"
-_Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-
-
-class Times(BaseModel):
-    """How long work took, all seconds of wall-clock time, and on what.
-
-    `seconds`: None where nobody measured, as for imported work. Of a search, `scoring_seconds` are the
-    verifier's part of them and `driver_seconds` what was spent on trees; of one at several budgets,
-    `by_budget` are the seconds of each, its verifier's included. `machines`: where it ran, each once.
-    `ended`: when its last part was done.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seconds: _Seconds | None = None
-    scoring_seconds: _Seconds | None = None
-    driver_seconds: _Seconds | None = None
-    by_budget: Mapping[str, _Seconds] = {}
-    machines: tuple[Mapping[str, str | int], ...] = ()
-    ended: str | None = None
 
 
 def write_ledger(
@@ -62,15 +40,6 @@ def write_ledger(
 def write_times(path: str, times: Times) -> None:
     """Write the measured times of the work whose table, ledger or folder is `path`, beside it."""
     write_json(times_of(path), times.model_dump(mode="json", exclude_defaults=True))
-
-
-def read_times(path: str | Path) -> Times:
-    """The measured times beside a table, usage, ledger or folder.
-
-    Raises UserError where they are not there or cannot be read.
-    """
-    source = times_of(str(path))
-    return read_json(Times, json.dumps(read_ledger(source)), source)
 
 
 def summed(parts: Sequence[Times]) -> Times:
