@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.growth import folders
 from isoflop.growth.folders import elsewhere, former_folder, here, kept, listed, times_beside, unfinished
 
 
@@ -65,7 +64,7 @@ def test_folders_that_go_while_they_are_walked_are_passed_over(
                 shutil.rmtree(one)
         return entries
 
-    monkeypatch.setattr(folders.os, "scandir", removing)
+    monkeypatch.setattr(os, "scandir", removing)
     found = [path for path in elsewhere(table, "sample") if "/b/" in str(path)]
     assert [path.parent.parent.name for path in found] == ["0"]
     assert listed(tmp_path / "gone") == []

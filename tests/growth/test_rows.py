@@ -118,7 +118,7 @@ def test_rows_that_depend_on_each_other_come_from_one_table(lengths: list[int], 
     """Every chain from the first of the tables that have most of it."""
     wanted: list[Key] = [("p", run, place) for run, length in enumerate(lengths) for place in range(length)]
     tables = [[data.draw(st.integers(0, 5)) for _ in lengths] for _ in range(data.draw(st.integers(0, 3)))]
-    rows = [
+    rows: list[dict[Key, int]] = [
         {("p", run, place): 10 * run + place for run, length in enumerate(table) for place in range(length)}
         for table in tables
     ]

@@ -23,6 +23,7 @@ class WorkLeft:
 
     def __init__(self, plan: Plan, root: Path) -> None:
         self._plan, self._root = plan, root
+        self._reuse = plan.config.engine_settings.reuse
         self.problems = cache(self._problems)
         self.candidates = cache(self._candidates)
 
@@ -50,7 +51,8 @@ class WorkLeft:
         if problems is None:
             return None
         spec = SearchSpec.model_validate_json(self._plan.search(pool.policy, pool.generator, budget))
-        return left_of(tree_rows(spec, self._root), problems, self._at(TREES, pool, budget=budget))
+        table = self._at(TREES, pool, budget=budget)
+        return left_of(tree_rows(spec, self._root), problems, table, reuse=self._reuse)
 
     def scores(self, pool: Pool, verifier: str) -> Left | None:
         """Of a verifier's scores of a pool's candidates."""
@@ -59,7 +61,9 @@ class WorkLeft:
             return None
         spec = ScoreSpec.model_validate_json(self._plan.score(pool.policy, verifier))
         table = self._at(SCORES, pool, verifier=verifier)
-        return scores_left(score_rows(spec, self._root), candidates, table)
+        sampled = self._at(CANDIDATES, pool).is_file()
+        rows = score_rows(spec, self._root)
+        return scores_left(rows, candidates, table, sampled=sampled, reuse=self._reuse)
 
     def _candidates(self, pool: Pool) -> Left | None:
         """Of a pool of samples or chains."""
@@ -69,9 +73,10 @@ class WorkLeft:
         table = self._at(CANDIDATES, pool)
         if pool.generator in self._plan.config.chains:
             text = RevisionPlan(self._plan).revise(pool.policy, pool.generator)
-            return left_of(chain_rows(ReviseSpec.model_validate_json(text), self._root), problems, table)
+            chains = chain_rows(ReviseSpec.model_validate_json(text), self._root)
+            return left_of(chains, problems, table, reuse=self._reuse)
         spec = SampleSpec.model_validate_json(self._plan.sample(pool.policy, pool.generator))
-        return left_of(sample_rows(spec, self._root), problems, table)
+        return left_of(sample_rows(spec, self._root), problems, table, reuse=self._reuse)
 
     def _problems(self, dataset: str) -> list[Problem] | None:
         """A data set's problems: as they are made or read, else those of its table."""
