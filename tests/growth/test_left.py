@@ -59,8 +59,8 @@ def test_without_reuse_a_table_is_whole_or_all_is_left(setting: Setting, tmp_pat
         study.run(stage, setting)
     more = replace(setting, samples=5)
     lefts: Sequence[tuple[Study, Setting, bool, int]] = [
-        (study, setting, True, 0), (study, setting, False, 0), (study, more, True, 4), (study, more, False, 20),
-        (other, setting, True, 0), (other, setting, False, 16),
+        (study, setting, True, 0), (study, setting, False, 0), (study, more, True, 4),
+        (study, more, False, 20), (other, setting, True, 0), (other, setting, False, 16),
     ]  # fmt: skip
     for place, wanted, reuse, missing in lefts:
         assert samples_left(place, wanted, reuse=reuse).missing == missing

@@ -220,6 +220,23 @@ def test_a_smaller_table_loses_no_unfinished_rows_of_a_larger(
     assert not former_folder(study.table("sample")).exists()
 
 
+def test_a_damaged_chunk_of_a_run_is_told_of_once(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Study(tmp_path)
+    killed_at_the_end(monkeypatch, lambda: study.run("sample", setting))
+    chunk = min(study.results.glob("**/.*.chunks/*.parquet"))
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[:4] + bytes(60) + content[64:])
+    capsys.readouterr()
+    with counting(monkeypatch) as asked:
+        study.run("sample", setting)
+    assert asked.written == 8
+    [line] = [line for line in capsys.readouterr().err.splitlines() if chunk.name in line]
+    assert line.startswith("note: ")
+    assert line.endswith("; it is computed again")
+
+
 def test_a_table_that_another_job_replaces_meanwhile_is_passed_over(
     setting: Setting, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -176,7 +177,7 @@ def one_piece(table: pa.Table) -> pa.Table:
 
 
 def _finished(path: Path) -> pa.Table | None:
-    """The table of a chunk, if it is there; one that is damaged is computed again, which a line says."""
+    """The table of a chunk, if it is there; a damaged one goes, which a line says."""
     if not path.is_file():
         return None
     try:
@@ -187,6 +188,8 @@ def _finished(path: Path) -> pa.Table | None:
     except UserError as error:
         fault = str(error)
     print(f"note: {fault.partition('; delete it')[0]}; it is computed again", file=sys.stderr)
+    with suppress(OSError):
+        path.unlink()
     return None
 
 
