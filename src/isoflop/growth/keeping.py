@@ -1,7 +1,6 @@
 """What stays beside a table when it is in place: rows that were finished before and that it has not."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,7 +40,9 @@ class _Held:
 
 
 def settle(table: Path, own: Path | None = None) -> None:
-    """Keep a finished table, and beside it those before it that have rows which it has not; remove the rest.
+    """Keep a finished table, and beside it those before it that have rows which it has not.
+
+    Also chunks of other names, which can go then.
 
     Parameters
     ----------
@@ -56,8 +57,6 @@ def settle(table: Path, own: Path | None = None) -> None:
     names = {_moved(one.path, folder) for one in _lacking(table, found)}
     _remove_others(folder, names)
     keep(table)
-    for one in unfinished(table):
-        shutil.rmtree(one, ignore_errors=True)
 
 
 def _lacking(table: Path, others: Sequence[Path]) -> list[_Held]:

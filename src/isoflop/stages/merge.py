@@ -3,6 +3,7 @@
 Parts come in their order, all that there are; the ledger and the measured times are the sums of theirs.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from isoflop.files import (
     write_columns,
     write_json,
 )
+from isoflop.growth.folders import unfinished
 from isoflop.growth.keeping import settle
 from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.measured import read_times
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     write_json(files.ledger, ledger)
     write_times(files.ledger, summed([read_times(path) for path in ledgers]))
     settle(out)
-    _tidy(parts, ledgers)
+    _tidy(parts, ledgers, out)
 
 
 def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
@@ -93,8 +95,10 @@ def _schema(part: str) -> pa.Schema:
     raise UserError(f"{part}: holds neither candidates nor scores nor trees; delete it and run again")
 
 
-def _tidy(parts: Sequence[str], ledgers: Sequence[str]) -> None:
-    """Remove what an earlier number of shards has left; the parts are the workflow's."""
+def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
+    """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
+    for folder in unfinished(out):
+        shutil.rmtree(folder, ignore_errors=True)
     own = {Path(path).name for path in (*parts, *ledgers, *map(times_of, ledgers))}
     for path in Path(parts[0]).parent.iterdir():
         if path.name not in own and path.is_file():

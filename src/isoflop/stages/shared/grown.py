@@ -95,6 +95,7 @@ def run_grown(
     finish(with_later(table, task.schema), seconds, about | {LABEL: rows.label(items).content()})
     if shard.of == 1:
         settle(shard.whole, chunks.folder)
+        chunks.remove()
 
 
 class _Worker(Generic[T]):
