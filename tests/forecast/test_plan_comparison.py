@@ -16,7 +16,7 @@ from isoflop.errors import UserError
 from isoflop.files import write_columns, write_table, write_text
 from isoflop.forecast.measured import COLUMNS, plan_csv, plan_table, seconds_csv, seconds_table
 from isoflop.forecast.work import StudyWork
-from isoflop.measured import Times
+from isoflop.growth.measured import Times
 from isoflop.stages.plan_comparison import compared
 from isoflop.stages.shared.ledgers import write_times
 from isoflop.stages.shared.runtime import Runtime

@@ -17,7 +17,7 @@ from problem_tables import write_problems
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
-from isoflop.measured import Times
+from isoflop.growth.measured import Times
 from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import merge, revise, sample, score, search

@@ -9,7 +9,7 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.files import read_ledger
-from isoflop.measured import Times, read_times
+from isoflop.growth.measured import Times, read_times
 from isoflop.stages.shared.former import check_not_former, former_work, split_former
 from isoflop.stages.shared.ledgers import write_ledger
 

@@ -15,7 +15,7 @@ from problem_tables import write_problems
 
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec

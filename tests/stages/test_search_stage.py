@@ -17,7 +17,7 @@ from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from isoflop.files import read_table, write_table
-from isoflop.measured import Times
+from isoflop.growth.measured import Times
 from isoflop.stages import select
 from isoflop.stages.shared.ledgers import write_times
 from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, SECONDS, with_columns

@@ -16,7 +16,7 @@ from isoflop.data.word_problems import generate_problems, true_steps
 from isoflop.engines.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
 from isoflop.files import read_table, write_table
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.specs import TrainSpec
 from isoflop.stages import step_labels, train

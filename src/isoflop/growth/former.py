@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from isoflop.errors import UserError
 from isoflop.files import peek_metadata, read_table
 from isoflop.growth.folders import times_beside
+from isoflop.growth.measured import Times, read_times_file
 from isoflop.growth.rows import Key, Limit, Place, locate
 from isoflop.growth.tables import LABEL, Label, RowKind, read_label, taken_rows
 from isoflop.growth.wanted import Rows
-from isoflop.measured import Times, read_times_file
 
 _Stamp = tuple[int, int, int]
 

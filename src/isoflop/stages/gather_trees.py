@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata, write_columns
-from isoflop.measured import Times, read_times
+from isoflop.growth.measured import Times, read_times
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand

@@ -22,8 +22,8 @@ from isoflop.files import (
 )
 from isoflop.growth.folders import unfinished
 from isoflop.growth.keeping import settle
+from isoflop.growth.measured import read_times
 from isoflop.growth.tables import LABEL, joined, read_label
-from isoflop.measured import read_times
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand

@@ -29,7 +29,7 @@ from isoflop.forecast.measured import (
 )
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.report.html_table import HtmlTable, markdown
 from isoflop.results import write_result
 from isoflop.stages.shared.command import File, StageCommand

@@ -12,7 +12,7 @@ import numpy as np
 from isoflop.costs.clock import JobTime, Problems, by_stage, jobs_csv, seconds_csv, seconds_rows
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.report.html_table import Cell, HtmlTable, markdown
 from isoflop.results import write_result
 from isoflop.specs import TimesSpec

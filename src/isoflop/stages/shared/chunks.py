@@ -23,8 +23,8 @@ from isoflop.errors import UserError
 from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.folders import unfinished
 from isoflop.growth.identity import content_sum
+from isoflop.growth.measured import Times
 from isoflop.growth.tables import LABEL
-from isoflop.measured import Times
 from isoflop.pipeline.shards import Shard, shard_of
 from isoflop.stages.shared.ledgers import write_ledger, write_times
 

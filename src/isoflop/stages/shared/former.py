@@ -8,7 +8,7 @@ from typing import Any
 
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, times_of, write_json
-from isoflop.measured import Times
+from isoflop.growth.measured import Times
 from isoflop.stages.shared.ledgers import write_times
 
 # Entries of former ledgers that a clock or the machine decided.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from isoflop.files import times_of, write_json
-from isoflop.measured import Times
+from isoflop.growth.measured import Times
 
 _ENDING = "seconds"
 

@@ -19,7 +19,7 @@ from isoflop.costs.shape import ModelShape, Terms
 from isoflop.costs.work import Party, Usage
 from isoflop.errors import UserError
 from isoflop.files import check_aligned, read_json, read_ledger, read_table, table_metadata
-from isoflop.measured import read_times
+from isoflop.growth.measured import read_times
 from isoflop.search.tree import STOP
 from isoflop.selection.chains import arrange_chains
 from isoflop.selection.pool import POLICY, Candidates, StepScores
