@@ -3,14 +3,23 @@
 The config decides everything (docs/reference/config.md); `PLAN` knows the jobs and their specifications.
 """
 
+import sys
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
+
+# The package beside this file, for plans as for jobs; the installed one where there is none.
+HERE = Path(str(workflow.current_basedir))
+SOURCES = HERE / "src" if (HERE / "src" / "isoflop").is_dir() else None
+if SOURCES is not None:
+    sys.path.insert(0, str(SOURCES))
 
 from isoflop.errors import UserError
 
 try:
     # The first to import other packages' searches, verifiers and so on, which may break.
-    from isoflop.config.loading import load_config
+    from isoflop.config.loading import default_config, load_config, load_given
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -42,12 +51,19 @@ from isoflop.pipeline.pools import Pool
 
 min_version("9.8")
 
+SETTINGS = workflow.config_settings
 try:
-    CONFIG = load_config(
-        workflow.config_settings.configfiles or ["config.yaml"],
-        overrides=workflow.config_settings.config,
-        unpinned=True,
-    )
+    if workflow.modifier.skip_configfile:
+        # As a module of another workflow, which says what its config is.
+        CONFIG = load_given(
+            config, workflow.configfiles, SETTINGS.config, unpinned=True
+        )
+    else:
+        CONFIG = load_config(
+            SETTINGS.configfiles or [default_config(HERE)],
+            overrides=SETTINGS.config,
+            unpinned=True,
+        )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -56,12 +72,6 @@ COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
 REPORT_PLAN = ReportPlan(PLAN)
-
-
-# Checked here and not while parsing, so that a dry run works with unpinned models and files.
-onstart:
-    if faults := unpinned(CONFIG):
-        raise WorkflowError("\n".join(faults))
 
 
 report: "workflow/report/workflow.rst"
@@ -74,6 +84,15 @@ include: "workflow/rules/candidates.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
+
+
+# Not while parsing, so that a dry run works with unpinned models and files; of a module, nothing runs at start.
+onstart:
+    refuse_unpinned()
+
+
+if workflow.modifier.skip_configfile and running():
+    refuse_unpinned()
 
 
 rule all:

@@ -33,7 +33,8 @@ rule fit:
     params:
         spec=lambda w: PLAN.fit(),
     shell:
-        "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
+        SETUP
+        + "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.counts:
@@ -62,7 +63,8 @@ if CONFIG.counts:
         params:
             spec=lambda w: COUNTED.coverage(),
         shell:
-            "python -m isoflop.stages.coverage - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.coverage - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if PLAN.pools.chains():
@@ -88,7 +90,8 @@ if PLAN.pools.chains():
         params:
             spec=lambda w: REVISIONS.rates(),
         shell:
-            "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.compute_optimal is not None:
@@ -139,7 +142,8 @@ if CONFIG.compute_optimal is not None:
         params:
             spec=lambda w: CHOICE.allocate(),
         shell:
-            "python -m isoflop.stages.allocate - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.allocate - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 rule plan_comparison:
@@ -166,6 +170,7 @@ rule plan_comparison:
     params:
         spec=lambda w: comparison_spec(PLAN),
     shell:
-        "python -m isoflop.stages.plan_comparison"
+        SETUP
+        + "python -m isoflop.stages.plan_comparison"
         + runtime("chunk_problems")
-        + "- results/{wildcards.experiment} {input.credits} {output} 2> {log} <<< {params.spec:q}"
+        + "- $(dirname $(dirname {input.credits})) {input.credits} {output} 2> {log} <<< {params.spec:q}"

@@ -5,7 +5,7 @@ import re
 rule sample:
     input:
         problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: PLAN.models.policy_files(w.policy)),
+        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -26,7 +26,8 @@ rule sample:
     params:
         spec=lambda w: PLAN.sample(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -34,7 +35,7 @@ rule sample:
 rule revise:
     input:
         problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: PLAN.models.policy_files(w.policy)),
+        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -53,7 +54,8 @@ rule revise:
     params:
         spec=lambda w: REVISIONS.revise(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -66,7 +68,7 @@ for _pool in PLAN.pools.replays():
             re.sub(r"\W", "_", f"replay_{_pool.policy}_{_pool.generator}")
         input:
             problems=PLAN.paths.at(PROBLEMS, dataset=_pool.dataset),
-            files=PLAN.replay_files(_pool.policy, _pool.generator),
+            files=own(PLAN.replay_files(_pool.policy, _pool.generator)),
         output:
             PLAN.paths.replayed(_pool),
         log:
@@ -80,14 +82,17 @@ for _pool in PLAN.pools.replays():
         params:
             spec=lambda w, pool=_pool: PLAN.replay(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.replay - {input.problems} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.replay - {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
 
 # Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
 rule search:
     input:
         problems=part_input(TREES, PROBLEMS),
-        models=part_input(TREES, lambda w: PLAN.search_models(w.policy, w.generator)),
+        models=part_input(
+            TREES, lambda w: own(PLAN.search_models(w.policy, w.generator))
+        ),
     output:
         trees=part(TREES),
         ledger=part(ledger_of(TREES)),
@@ -108,7 +113,8 @@ rule search:
     params:
         spec=lambda w: PLAN.search(w.policy, w.generator, int(w.budget)),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
         + runtime("gpus", "batch_size", "batch_tokens", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -134,7 +140,8 @@ for _pool in PLAN.pools.searches():
         params:
             spec=lambda w, pool=_pool: PLAN.gather_trees(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.gather_trees - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.gather_trees - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 # One table of the parts that shards made. Its specification is that of a table made in one piece, and so are
@@ -144,7 +151,7 @@ if CONFIG.shards > 1:
     rule merge_sample:
         input:
             PROBLEMS,
-            lambda w: PLAN.models.policy_files(w.policy),
+            lambda w: own(PLAN.models.policy_files(w.policy)),
             parts=lambda w: PLAN.paths.parts(CANDIDATES, **w),
         output:
             CANDIDATES,
@@ -160,7 +167,9 @@ if CONFIG.shards > 1:
         params:
             spec=lambda w: PLAN.sample(w.policy, w.generator),
         shell:
-            "python -m isoflop.stages.merge {input.parts} {output} 2> {log}"
+            SETUP
+            + "python -m isoflop.stages.merge"
+            + " {input.parts} {output} 2> {log}"
 
     use rule merge_sample as merge_revise with:
         log:
@@ -173,7 +182,7 @@ if CONFIG.shards > 1:
     use rule merge_sample as merge_search with:
         input:
             PROBLEMS,
-            lambda w: PLAN.search_models(w.policy, w.generator),
+            lambda w: own(PLAN.search_models(w.policy, w.generator)),
             parts=lambda w: PLAN.paths.parts(TREES, **w),
         output:
             TREES,
@@ -190,7 +199,7 @@ if CONFIG.shards > 1:
         input:
             PROBLEMS,
             CANDIDATES,
-            lambda w: PLAN.models.verifier_files(w.verifier),
+            lambda w: own(PLAN.models.verifier_files(w.verifier)),
             parts=lambda w: PLAN.paths.parts(SCORES, **w),
         output:
             SCORES,
@@ -211,7 +220,7 @@ for _generator in CONFIG.counts:
             re.sub(r"\W", "_", f"counts_{_generator}")
         input:
             problems=COUNTED.inputs(_generator),
-            files=COUNTED.files(_generator),
+            files=own(COUNTED.files(_generator)),
         output:
             PLAN.paths.counted(_generator),
         log:
@@ -225,4 +234,5 @@ for _generator in CONFIG.counts:
         params:
             spec=lambda w, generator=_generator: COUNTED.counts(generator),
         shell:
-            "python -m isoflop.stages.counts - {input.problems} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.counts - {input.problems} {output} 2> {log} <<< {params.spec:q}"

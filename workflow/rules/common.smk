@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
+from isoflop.places import located
 from isoflop.stages.shared.gpus import named_devices
 
 
@@ -14,17 +15,37 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-def exports():
-    """What every job's shell begins with.
+def running():
+    """Whether jobs are to run, and not only to be told of."""
+    plugin = workflow.executor_plugin
+    return plugin is not None and not plugin.common_settings.dryrun_exec
 
-    isoflop is found in conda's environments too, which hold only what it needs. Without conda, jobs use
-    the Python that runs snakemake, activated or not.
+
+def refuse_unpinned():
+    """End a run whose config names models or files that are not pinned."""
+    if faults := unpinned(CONFIG):
+        raise WorkflowError("\n".join(faults))
+
+
+def setup():
+    """What every job's shell command begins with.
+
+    isoflop is found in the environments of conda and of a container too, from the sources beside the Snakefile.
+    Without these, jobs use the Python that runs snakemake, activated or not.
     """
-    source, programs = Path(workflow.basedir) / "src", Path(sys.executable).parent
-    commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
-    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-        commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
-    return literal("; ".join(commands) + "; ")
+    methods = set(workflow.deployment_settings.deployment_method)
+    isolated = methods & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
+    if SOURCES is None and isolated == {DeploymentMethod.CONDA}:
+        raise WorkflowError(
+            "--sdm conda needs the sources of isoflop on this machine: clone it and import the clone's Snakefile"
+        )
+    commands = []
+    if SOURCES is not None:
+        commands.append(f"export PYTHONPATH={shlex.quote(str(SOURCES))}")
+    if not isolated:
+        programs = shlex.quote(str(Path(sys.executable).parent))
+        commands.append(f"export PATH={programs}:$PATH")
+    return literal("".join(f"{command}; " for command in commands))
 
 
 def literal(text):
@@ -32,7 +53,19 @@ def literal(text):
     return text.replace("{", "{{").replace("}", "}}")
 
 
-shell.prefix(exports())
+SETUP = setup()
+
+
+def own(files):
+    """Files that the config names, and folders of models that the experiment trains.
+
+    The former are where they are, also under a module's prefix or with a storage, which hold what jobs make.
+    """
+    made = f"{PLAN.results}/"
+    return [
+        file if file.startswith(made) else local(str(located(file))) for file in files
+    ]
+
 
 # A job's own resources, as Snakemake has lowered them to what the machine has.
 OF_THE_JOB = {

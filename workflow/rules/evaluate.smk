@@ -2,7 +2,7 @@ rule score:
     input:
         problems=part_input(SCORES, PROBLEMS),
         candidates=part_input(SCORES, CANDIDATES),
-        model=part_input(SCORES, lambda w: PLAN.models.verifier_files(w.verifier)),
+        model=part_input(SCORES, lambda w: own(PLAN.models.verifier_files(w.verifier))),
     output:
         scores=part(SCORES),
         ledger=part(ledger_of(SCORES)),
@@ -21,7 +21,8 @@ rule score:
     params:
         spec=lambda w: PLAN.score(w.policy, w.verifier),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
         + runtime("gpus", "batch_tokens", "chunk_problems")
         + "- {input.problems} {input.candidates} {output} 2> {log} <<< {params.spec:q}"
 
@@ -45,7 +46,8 @@ rule grade:
     params:
         spec=lambda w: PLAN.grade(w.dataset, w.policy, w.generator),
     shell:
-        "python -m isoflop.stages.grade"
+        SETUP
+        + "python -m isoflop.stages.grade"
         + runtime("graders")
         + "- {input} {output} 2> {log} <<< {params.spec:q}"
 
@@ -75,7 +77,8 @@ rule select:
     params:
         spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
-        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+        SETUP
+        + "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 # Chains of one length are picked from like a pool of their own.
@@ -102,7 +105,8 @@ rule select_revisions:
     params:
         spec=lambda w: REVISIONS.select(w.policy, w.generator, int(w.length)),
     shell:
-        "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+        SETUP
+        + "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.difficulty is not None:
@@ -124,4 +128,5 @@ if CONFIG.difficulty is not None:
         params:
             spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
         shell:
-            "python -m isoflop.stages.difficulty - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.difficulty - {input} {output} 2> {log} <<< {params.spec:q}"

@@ -9,6 +9,7 @@ from isoflop.config.study import Config, Verifier
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.messages import repeated, suggest, unknown_entry
+from isoflop.places import located
 from isoflop.registries import VERIFIERS
 
 COMMIT = "a 40-digit commit"
@@ -24,7 +25,7 @@ def model_faults(config: Config, root: Path) -> Iterator[str]:
 
 def is_local(model: str, root: Path) -> bool:
     """Whether `model` names a folder rather than a hub repository `owner/name`."""
-    return (root / model).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
+    return located(model, root).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
 
 
 def _models(config: Config, root: Path) -> Iterator[str]:
@@ -82,7 +83,7 @@ def checkpoint_faults(
                 "(or give the path of a folder)"
             )
         return
-    if not (root / model / needed).is_file():
+    if not (located(model, root) / needed).is_file():
         yield f"{place}.model: {model!r} is not a folder with a {needed} (seen from where snakemake runs)"
     elif revision is not None:
         yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"

@@ -37,6 +37,7 @@ from isoflop.forecast.time import Placed, memory_fault, shared_fault, training_f
 from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Known, assumed_lengths, search_gpus
 from isoflop.pipeline.plan import Plan
+from isoflop.places import located
 from isoflop.tables import PROBLEMS
 
 # Prompts that are counted for their mean.
@@ -221,7 +222,7 @@ class _Lengths:
         from isoflop.engines.prompts import PromptEncoder  # noqa: PLC0415
 
         encoder = PromptEncoder(
-            load_tokenizer(str(self._root / policy.model), None),
+            load_tokenizer(str(located(policy.model, self._root)), None),
             chat=policy.chat,
             system=policy.system,
             template=policy.chat_template,
@@ -259,7 +260,9 @@ class _Lengths:
             return self._start_tokenizer(self._config.training[init.trained].init)
         assert init.model is not None  # one of the three is given
         return (
-            load_tokenizer(str(self._root / init.model), None) if is_local(init.model, self._root) else None
+            load_tokenizer(str(located(init.model, self._root)), None)
+            if is_local(init.model, self._root)
+            else None
         )
 
     def _note(self, dataset: str, policy: str, lengths: Lengths, source: str) -> None:
@@ -319,7 +322,7 @@ class _Sizes:
     def _found(
         self, key: str, name: str, model: str, revision: str | None, verifier: RunningVerifier | None = None
     ) -> Size:
-        local = str(self._root / model) if is_local(model, self._root) else model
+        local = str(located(model, self._root)) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)
         size = counted_size(self._configs, local, revision, verifier)
         if size is None:

@@ -12,6 +12,7 @@ from isoflop.config.study import Config, Verifier
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
 from isoflop.pipeline.paths import Paths
+from isoflop.places import located
 from isoflop.selection.pool import POLICY
 
 _Model = TypeVar("_Model", Policy, RunningVerifier)
@@ -75,9 +76,10 @@ class Models:
         """The files of a local checkpoint; none for a hub model."""
         if model is None or not is_local(model, self._root):
             return []
+        folder = located(model, self._root)
         return sorted(
-            f"{model.rstrip('/')}/{path.relative_to(self._root / model).as_posix()}"
-            for path in (self._root / model).rglob("*")
+            f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+            for path in folder.rglob("*")
             if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
         )
 

@@ -22,6 +22,7 @@ from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
+from isoflop.places import of_run
 from isoflop.report.html_table import markdown
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.runtime import Runtime
@@ -87,7 +88,8 @@ class _Found:
     def placed(self, name: str, use: ModelUse, stage: str) -> Placed:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
         shape = next(self._shapes(name, stage), None) or _shape({})
-        content = self._configs.config(use.model, use.revision)
+        model = of_run(use.model, f"{self._results}/")
+        content = self._configs.config(model, use.revision)
         given = self._runtime.of_model(checkpoint_name(use.model, use.revision))
         return Placed(
             shape,

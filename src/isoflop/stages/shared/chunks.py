@@ -30,7 +30,7 @@ T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
 
 
-def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | None] = ()) -> str:
+def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | Path | None] = ()) -> str:
     """A name for the work that `spec`, the contents of the input files and of local models define.
 
     `models` are folders, or names of hub repositories, which `spec` pins.
