@@ -77,6 +77,15 @@ REPORT_PLAN = ReportPlan(PLAN)
 report: "workflow/report/workflow.rst"
 
 
+# First, so that it is what is made where no target is named; the target of a workflow that uses this one stays.
+rule all:
+    input:
+        REPORT_PLAN.targets(),
+        CHOICE.difficulties(),
+        CHOICE.tables(),
+        REVISIONS.table(),
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -93,12 +102,3 @@ onstart:
 
 if workflow.modifier.skip_configfile and running():
     refuse_unpinned()
-
-
-rule all:
-    default_target: True
-    input:
-        REPORT_PLAN.targets(),
-        CHOICE.difficulties(),
-        CHOICE.tables(),
-        REVISIONS.table(),
