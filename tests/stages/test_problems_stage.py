@@ -104,6 +104,16 @@ def test_ids_limit_pattern_and_provenance(tmp_path):
     assert (metadata["limit"], metadata["problems"], metadata["license"]) == (1, 1, None)
 
 
+def test_what_solutions_are_to_lack_is_cut_out(tmp_path):
+    """GSM8K's annotations for a calculator."""
+    solution = "48/2 = <<48/2=24>>24 clips.\n24+48 = <<24+48=72>>72.\n#### 72"
+    path = jsonl(tmp_path / "set.jsonl", [{"question": "How many?", "answer": solution}])
+    fields = FIELDS | {"solution": "answer", "answer_pattern": "gsm8k", "solution_without": "<<[^>]*>>"}
+    rows, _ = run(tmp_path, local(path, fields=fields))
+    assert rows[0]["solution"] == "48/2 = 24 clips.\n24+48 = 72.\n#### 72"
+    assert rows[0]["answer"] == "72"
+
+
 def test_where_keeps_rows_by_the_values_of_their_columns(tmp_path):
     pairs = zip(ROWS * 2, "abca", strict=True)
     rows = [row | {"type": kind, "part": 1 + place} for place, (row, kind) in enumerate(pairs)]
@@ -185,6 +195,7 @@ def test_half_a_surrogate_pair_is_replaced_and_a_whole_one_kept(tmp_path):
         (GOOD_LINE, {"level": "question"}, r"line 1: level 'a' .* is not a number"),
         (GOOD_LINE, {"answer_pattern": "gsm8k"}, r"line 1: answer_pattern 'gsm8k'"),
         (GOOD_LINE, {"answer_pattern": "("}, r"answer_pattern '\('.* nor a regular"),
+        (GOOD_LINE, {"solution": "answer", "solution_without": "."}, r"line 1: solution_without '.' leaves"),
         ("\n", {}, r"data set 'set' has no problems"),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """The data sets of the config: where problems come from, and which column of a file is which."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -40,6 +41,9 @@ class FieldMap(Entry):
     """Column with the subject."""
     solution: Text | None = None
     """Column with a reference solution."""
+    solution_without: Text | None = None
+    """A regular expression: what matches it is left out of solutions. `<<[^>]*>>` are GSM8K's annotations for
+    a calculator."""
     id: Text | None = None
     """Column with an identifier; without one, problems are numbered."""
 
@@ -49,6 +53,18 @@ class FieldMap(Entry):
             raise ValueError("give one of answer (a column) and tests (columns, for grader code)")
         if self.tests is not None and self.answer_pattern is not None:
             raise ValueError("answer_pattern goes with answer, not with tests")
+        return self
+
+    @model_validator(mode="after")
+    def _solution_can_be_cut(self) -> "FieldMap":
+        if self.solution_without is None:
+            return self
+        if self.solution is None:
+            raise ValueError("solution_without goes with solution; give the column, or leave it out")
+        try:
+            re.compile(self.solution_without)
+        except re.error as error:
+            raise ValueError(f"solution_without is no regular expression ({error})") from error
         return self
 
 

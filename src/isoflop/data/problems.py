@@ -40,7 +40,8 @@ class FieldMapping:
     `prompt` is a field, or a template with fields in braces. `answer_pattern` cuts the answer out of its
     field: a name in `ANSWER_EXTRACTORS`, or a regular expression whose last match counts (its first group, if
     it has one). None takes the field as it is. Instead of an answer, `tests` names the fields
-    whose lines, one field after the other, test a program; not all of them may be empty.
+    whose lines, one field after the other, test a program; not all of them may be empty. What matches
+    `solution_without`, a regular expression, is left out of solutions.
     """
 
     prompt: str
@@ -50,6 +51,7 @@ class FieldMapping:
     level: str | None = None
     subject: str | None = None
     solution: str | None = None
+    solution_without: str | None = None
     answer_pattern: str | None = None
 
 
@@ -93,7 +95,7 @@ def build_problems(
                 answer=answer,
                 level=_level(values, mapping.level, place) if mapping.level else None,
                 subject=_text(values, "subject", mapping.subject, place) if mapping.subject else None,
-                solution=_text(values, "solution", mapping.solution, place) if mapping.solution else None,
+                solution=_solution(values, mapping, place),
             )
         )
     if not problems:
@@ -127,6 +129,18 @@ def _answer(values: Mapping[str, object], mapping: FieldMapping, place: str) -> 
             f"{place}: answer_pattern '{mapping.answer_pattern}' finds no answer in field '{mapping.answer}'"
         )
     return answer.strip()
+
+
+def _solution(values: Mapping[str, object], mapping: FieldMapping, place: str) -> str | None:
+    if mapping.solution is None:
+        return None
+    text = _text(values, "solution", mapping.solution, place)
+    if mapping.solution_without is None:
+        return text
+    left = re.sub(mapping.solution_without, "", text)
+    if not left.strip():
+        raise UserError(f"{place}: solution_without '{mapping.solution_without}' leaves nothing of solution")
+    return left
 
 
 def _tests(values: Mapping[str, object], fields: tuple[str, ...], place: str) -> str:

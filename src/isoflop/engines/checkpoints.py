@@ -190,6 +190,19 @@ def check_logits(model: Any, name: str) -> None:
         )
 
 
+def plain_head(model: Any) -> bool:
+    """Whether the logits are the last hidden states times the output embeddings, as `check_logits` has it."""
+    training = model.training
+    model.eval()
+    try:
+        check_logits(model, "")
+    except UserError:
+        return False
+    finally:
+        model.train(training)
+    return True
+
+
 def check_hidden(model: Any, name: str) -> None:
     """Refuse a model whose hidden states differ under the attention of isoflop.engines.prefix_attention."""
     ids = _some_ids(model)

@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.config.training import PolicyTraining, PrmTraining
-from isoflop.engines.checkpoints import DTYPES, model_shape
+from isoflop.engines.checkpoints import DTYPES, model_shape, plain_head
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import run_main
@@ -48,6 +48,7 @@ from isoflop.training.metrics import step_auc
 from isoflop.training.model_card import TrainingRecord, card
 from isoflop.training.muon import MuonWithAdamW
 from isoflop.training.sharded import train_sharded
+from isoflop.training.solution_loss import solution_loss, too_many_logits
 from isoflop.training.start import ByLength, Examples, read_examples, start_model
 from isoflop.verifiers.heads import Head
 from isoflop.verifiers.hf_verifier import score_encoded
@@ -188,9 +189,13 @@ def _last_checkpoint(work: Path) -> str | None:
 
 
 class _StageTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer, with `ByLength` for its order and a surprise task beside the loss."""
+    """The Trainer, with `ByLength` for its order and a surprise task beside the loss.
+
+    `in_pieces`: whether the loss of a policy can be computed without all logits at once.
+    """
 
     surprise: SurpriseTask | None = None
+    in_pieces: bool = False
 
     def compute_loss(
         self,
@@ -200,6 +205,12 @@ class _StageTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Any = None,
     ) -> Any:
         """The loss of the recipe, with that of the surprise task where there is one."""
+        if self.in_pieces and not return_outputs and too_many_logits(model, inputs["labels"]):
+            batch = dict(inputs)
+            labels = batch.pop("labels")
+            with self.accelerator.autocast():
+                total = solution_loss(model, batch, labels)
+            return total / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
         if self.surprise is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
@@ -244,6 +255,8 @@ def _trainer(
         max_grad_norm=1.0,
         adam_beta2=0.95,
         bf16=training.bf16,
+        # Said, or mixed precision is refused there.
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         seed=training.seed,
         data_seed=training.seed,
         logging_steps=max(1, steps // 100),
@@ -270,6 +283,7 @@ def _trainer(
         optimizers=(optimizer, None),
     )
     trainer.surprise = surprise
+    trainer.in_pieces = loss is None and plain_head(model)
     # It would print what `_Lines` prints once more.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -282,6 +296,7 @@ def _held_out_loss(
     collator = collate(tokenizer.pad_token_id)
     ordered = sorted(examples, key=lambda example: int(example["length"]))
     total, count = 0.0, 0
+    in_pieces = loss is None and plain_head(model)
     with torch.inference_mode():
         for start in range(0, len(ordered), batch_size):
             batch = {
@@ -293,6 +308,9 @@ def _held_out_loss(
             if loss is not None:
                 items = int((labels >= 0).sum())
                 total += float(loss(outputs, labels)) * items
+            elif in_pieces and too_many_logits(model, labels):
+                items = int((labels[:, 1:] >= 0).sum())
+                total += float(solution_loss(model, batch, labels))
             else:
                 wanted = labels[:, 1:]
                 items = int((wanted >= 0).sum())
