@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.io import get_flag_value
 from snakemake.settings.types import DeploymentMethod
 
 from isoflop.places import located
@@ -130,6 +131,17 @@ def part(path):
     return temp(part_of(path)) if CONFIG.shards > 1 else part_of(path)
 
 
+# What says where the files of this workflow are: a module's prefix, a storage.
+PLACES = workflow.modifier.path_modifier
+
+
+def is_there(path):
+    """Whether a file of the workflow is there, wherever a module's prefix or a storage has it."""
+    path = PLACES.modify(path)
+    stored = get_flag_value(path, "storage_object")
+    return Path(path).exists() if stored is None else stored.exists()
+
+
 def part_input(table, source):
     """An input function of a table's parts; `source` is a pattern, or a function of the wildcards.
 
@@ -139,7 +151,7 @@ def part_input(table, source):
 
     def inputs(w):
         files = source(w) if callable(source) else [source.format(**w)]
-        gone = CONFIG.shards > 1 and not Path(part_of(table).format(**w)).exists()
+        gone = CONFIG.shards > 1 and not is_there(part_of(table).format(**w))
         return [ancient(file) for file in files] if gone else files
 
     return inputs
