@@ -77,6 +77,11 @@ REPORT_PLAN = ReportPlan(PLAN)
 report: "workflow/report/workflow.rst"
 
 
+if CONFIG.engine_settings.container is not None:
+
+    container: CONFIG.engine_settings.container
+
+
 # First, so that it is what is made where no target is named; the target of a workflow that uses this one stays.
 rule all:
     input:

@@ -24,8 +24,6 @@ rule fit:
         "results/{experiment}/fit/credits.parquet",
     log:
         "logs/{experiment}/fit.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -54,8 +52,6 @@ if CONFIG.counts:
             ],
         log:
             f"logs/{CONFIG.experiment}/coverage.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -81,8 +77,6 @@ if PLAN.pools.chains():
             ),
         log:
             "logs/{experiment}/revision_rates.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -133,8 +127,6 @@ if CONFIG.compute_optimal is not None:
             ),
         log:
             "logs/{experiment}/allocate.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -160,8 +152,6 @@ rule plan_comparison:
         "results/{experiment}/tables/plan.md",
     log:
         "logs/{experiment}/plan_comparison.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:

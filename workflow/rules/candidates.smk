@@ -73,8 +73,6 @@ for _pool in PLAN.pools.replays():
             PLAN.paths.replayed(_pool),
         log:
             f"logs/{CONFIG.experiment}/replay/{'/'.join(_pool)}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -131,8 +129,6 @@ for _pool in PLAN.pools.searches():
             PLAN.paths.gathered(_pool),
         log:
             f"logs/{CONFIG.experiment}/gather_trees/{'/'.join(_pool)}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -225,8 +221,6 @@ for _generator in CONFIG.counts:
             PLAN.paths.counted(_generator),
         log:
             f"logs/{CONFIG.experiment}/counts/{_generator}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:

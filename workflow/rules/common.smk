@@ -28,22 +28,34 @@ def refuse_unpinned():
         raise WorkflowError("\n".join(faults))
 
 
+METHODS = set(workflow.deployment_settings.deployment_method)
+
+if DeploymentMethod.APPTAINER in METHODS:
+    if CONFIG.engine_settings.container is None:
+        raise WorkflowError(
+            "--sdm apptainer: engine_settings.container does not say which image (docs/how-to/container.md)"
+        )
+    # Jobs run the code that planned them, not that of the image.
+    if SOURCES is not None:
+        workflow.deployment_settings.apptainer_args += (
+            f" --bind {shlex.quote(str(HERE))}:{shlex.quote(str(HERE))}:ro"
+        )
+elif DeploymentMethod.CONDA in METHODS and SOURCES is None:
+    raise WorkflowError(
+        "--sdm conda needs the sources of isoflop on this machine: clone it and import the clone's Snakefile"
+    )
+
+
 def setup():
     """What every job's shell command begins with.
 
     isoflop is found in the environments of conda and of a container too, from the sources beside the Snakefile.
     Without these, jobs use the Python that runs snakemake, activated or not.
     """
-    methods = set(workflow.deployment_settings.deployment_method)
-    isolated = methods & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
-    if SOURCES is None and isolated == {DeploymentMethod.CONDA}:
-        raise WorkflowError(
-            "--sdm conda needs the sources of isoflop on this machine: clone it and import the clone's Snakefile"
-        )
     commands = []
     if SOURCES is not None:
         commands.append(f"export PYTHONPATH={shlex.quote(str(SOURCES))}")
-    if not isolated:
+    if not METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}:
         programs = shlex.quote(str(Path(sys.executable).parent))
         commands.append(f"export PATH={programs}:$PATH")
     return literal("".join(f"{command}; " for command in commands))

@@ -35,8 +35,6 @@ rule grade:
         GRADES,
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     # Comparisons of LaTeX, and programs, run in a process per thread.
@@ -68,8 +66,6 @@ rule select:
         generator=any_of(
             name for name in CONFIG.generators if name not in CONFIG.counts
         ),
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -96,8 +92,6 @@ rule select_revisions:
     wildcard_constraints:
         generator=any_of(CONFIG.chains),
         length=r"\d+",
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -119,8 +113,6 @@ if CONFIG.difficulty is not None:
             DIFFICULTY,
         log:
             "logs/{experiment}/difficulty/{dataset}/{policy}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:

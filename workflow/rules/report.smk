@@ -55,8 +55,6 @@ rule report:
         [f"results/{{experiment}}/figures/{name}.png" for name in REPORT_PLAN.figures()],
     log:
         "logs/{experiment}/report.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
