@@ -25,29 +25,34 @@ except UserError as error:
 
 from isoflop.config.checks import unpinned
 from isoflop.forecast.study_work import comparison_spec
+from isoflop.files import times_of
 from isoflop.pipeline.paths import (
     CANDIDATES,
     CHAIN_CREDITS,
     CHAIN_LABELS,
     CHAIN_LABELS_ALONE,
+    CHAIN_SECONDS,
     CREDITS,
     DIFFICULTY,
     GRADES,
     LABELS,
     PROBLEMS,
     SCORES,
+    SECONDS,
     TRAINED,
     TRAJECTORIES,
     TREES,
     ledger_of,
     part_of,
+    times_beside,
 )
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_allocation import ChoicePlan
-from isoflop.pipeline.plan_report import ReportPlan
+from isoflop.pipeline.plan_report import PLANNED_FILES, TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
+from isoflop.stages.shared.former import check_not_former
 
 min_version("9.8")
 
@@ -64,10 +69,11 @@ try:
             overrides=SETTINGS.config,
             unpinned=True,
         )
+    PLAN = Plan(CONFIG)
+    check_not_former(Path(PLAN.results))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(CONFIG)
 COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)

@@ -135,6 +135,14 @@ def _show(options: argparse.Namespace) -> None:
     print(finished(_load(options.configs, unpinned=False)))
 
 
+def _upgrade(options: argparse.Namespace) -> None:
+    from isoflop.stages.shared.former import split_former  # noqa: PLC0415
+
+    experiment = _load(options.configs).experiment
+    count = split_former(Path("results") / experiment)
+    print(f"{count} files of an earlier version brought to this one's layout; nothing was computed")
+
+
 def _check(options: argparse.Namespace) -> None:
     from isoflop.config.checks import unpinned  # noqa: PLC0415
 
@@ -246,11 +254,14 @@ COMMANDS = {
     "pin": Command("fill in what a config leaves unpinned, from the Hugging Face hub", _one_config, _pin),
     "run": Command("run an experiment; further arguments go to snakemake", _run_arguments, _run),
     "show": Command("headline, report and tables of a finished experiment", _configs, _show),
+    "upgrade": Command(
+        "keep an experiment's results of an earlier version of isoflop: split their files", _configs, _upgrade
+    ),
     "docs": Command("rewrite README, references and the pages of studies", _docs_arguments, _docs),
 }
 CONTENTS = {
     "Before a run": ("check", "diff", "plan", "rehearse", "pin"),
-    "Run and read": ("run", "show"),
+    "Run and read": ("run", "show", "upgrade"),
     "For those who change isoflop": ("docs",),
 }
 

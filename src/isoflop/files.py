@@ -142,6 +142,12 @@ def read_ledger(path: Path) -> dict[str, Any]:
     return ledger
 
 
+def times_of(path: str) -> str:
+    """Where the measured times are of the work whose table, usage, ledger or folder is `path`: beside it."""
+    stem = path.removesuffix(".parquet").removesuffix(".json")
+    return stem.removesuffix(".ledger").removesuffix(".usage") + ".times.json"
+
+
 def check_aligned(table: pa.Table, path: str, candidates: pa.Table, candidates_path: str) -> None:
     """Refuse a table whose rows are not those of the candidates, in their order."""
     if table.num_rows != candidates.num_rows:

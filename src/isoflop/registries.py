@@ -290,7 +290,7 @@ COST_MODELS = Registry("cost model", "isoflop.cost_models", "isoflop.costs.model
 FITTED_COSTS = ("wu2024", "kaplan", "total")
 CLAIM_COSTS = ("wu2024", "total")
 # What every table of credits has, in the order of its columns.
-_MEASURED_COSTS = ("tokens", *FITTED_COSTS, "seconds")
+_MEASURED_COSTS = ("tokens", *FITTED_COSTS)
 
 
 def fitted_costs(asked: Iterable[str] = ()) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from isoflop.registries import DEFAULT_CHOICES, CostModelName, GraderName, Selec
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
 SEARCH_VERSION = 1
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 TRAIN_VERSION = 2
 LABEL_VERSION = 2
 REVISE_VERSION = 1
@@ -317,6 +317,19 @@ class AllocateSpec(Spec):
     draws: int
     level: float
     seed: int
+    code: str
+
+
+class TimesSpec(Spec):
+    """What a clock measured; `pools`: data set, policy and generator of every table of seconds, in order.
+
+    `jobs`: stage of every job that ran models or imported, and what tells of it: a ledger, or the folder of a
+    trained model, under the results.
+    """
+
+    experiment: str
+    pools: tuple[tuple[str, str, str], ...]
+    jobs: tuple[tuple[str, str], ...]
     code: str
 
 

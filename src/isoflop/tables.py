@@ -49,7 +49,7 @@ GRADED_CANDIDATES = CANDIDATES.append(PUBLISHED_CORRECT)
 LATER = frozenset({"thinking_tokens"})
 
 # What a search took for one problem at one budget in one run, in tokens (isoflop.search.driver.Usage), and
-# how many samples it counts as by its paper's rule. Seconds are the job's, shared by generated tokens.
+# how many samples it counts as by its paper's rule.
 _USAGE = [
     pa.field(name, pa.int64(), nullable=False)
     for name in (
@@ -63,7 +63,6 @@ USAGE = pa.schema(
         pa.field("budget", pa.int32(), nullable=False),
         pa.field("run", pa.int32(), nullable=False),
         *_USAGE,
-        pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
 
@@ -165,6 +164,16 @@ CREDITS = pa.schema(
         pa.field("flops_wu2024", pa.float64(), nullable=False),
         pa.field("flops_kaplan", pa.float64(), nullable=False),
         pa.field("flops_total", pa.float64(), nullable=False),
+    ]
+)
+
+# One row per verifier that credits name, budget and problem: measured seconds of the work, shared between
+# candidates by their tokens; nan where nobody measured.
+SECONDS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("verifier", pa.string(), nullable=False),
+        pa.field("budget", pa.int32(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
@@ -221,11 +230,11 @@ LABELS = pa.schema(
     ]
 )
 
-# The public contract: results/<experiment>/tables/curves.csv. seconds_per_problem is empty where nobody
-# measured, as for imported candidates; tokens_estimated says whether tokens and FLOPs rest on an estimate.
+# The public contract: results/<experiment>/tables/curves.csv; a study has further columns of the costs that
+# it asks for. tokens_estimated says whether tokens and FLOPs rest on an estimate.
 CURVES_COLUMNS = (
     "experiment", "dataset", "policy", "policy_params", "generator", "verifier", "selector",
     "step_aggregation", "subset", "budget", "problems", "accuracy", "ci_low", "ci_high",
-    "tokens_per_problem", "flops_wu2024", "flops_kaplan", "flops_total", "seconds_per_problem",
+    "tokens_per_problem", "flops_wu2024", "flops_kaplan", "flops_total",
     "tokens_estimated",
 )  # fmt: skip

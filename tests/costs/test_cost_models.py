@@ -20,7 +20,7 @@ POLICY = ModelShape(parameters=1000, embedding_parameters=10, layers=3, attentio
 JUDGE = ModelShape(parameters=5000, embedding_parameters=10, layers=2, attention_width=16)
 TERMS = Terms(prices=Prices(input=2.0, cached=0.5, output=8.0), value_bytes=4)
 JUDGE_TERMS = Terms(prices=Prices(input=3.0, cached=1.0, output=9.0))
-FURTHER = ("dollars", "kv_bytes")
+FURTHER = ("seconds", "dollars", "kv_bytes")
 
 
 def passing(shape: ModelShape, first: int, last: int, *, attention: bool = True) -> float:

@@ -52,7 +52,7 @@ print(sorted(json.loads(spec)["plugins"]), json.loads(spec)["costs"])
 paths = Study(folder).write()
 pool = str(folder / "pool.parquet")
 names = ("problems", "candidates", "grades", "sample_ledger", "scores", "score_ledger")
-select.main([spec, *(paths[name] for name in names), pool])
+select.main([spec, *(paths[name] for name in names), pool, str(folder / "seconds.parquet")])
 outputs = [str(folder / name) for name in ("curves.csv", "fits.csv", "differences.csv", "draws", "credits")]
 fit.main([plan.fit(), pool, *outputs])
 curves = pd.read_csv(outputs[0]).query("subset == 'all'")

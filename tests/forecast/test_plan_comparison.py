@@ -14,9 +14,10 @@ from planned import study
 from isoflop.costs import ModelShape, flops_kaplan, flops_of_positions, flops_total
 from isoflop.errors import UserError
 from isoflop.files import write_columns, write_table, write_text
-from isoflop.forecast.measured import COLUMNS, plan_csv, plan_table
+from isoflop.forecast.measured import COLUMNS, plan_csv, plan_table, seconds_csv, seconds_table
 from isoflop.forecast.work import StudyWork
 from isoflop.stages.plan_comparison import compared
+from isoflop.stages.shared.ledgers import Times, write_times
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import CANDIDATES, PROBLEMS, SCORES, TREES
 
@@ -41,7 +42,8 @@ def work(**planning: Any) -> StudyWork:
 
 
 def ledger(path: Path, model: ModelShape, seconds: float) -> None:
-    write_text(path, json.dumps({"seconds": seconds, "model": model.model_dump()}))
+    write_text(path, json.dumps({"model": model.model_dump()}))
+    write_times(str(path), Times(seconds=seconds))
 
 
 @pytest.fixture
@@ -157,14 +159,20 @@ def test_the_table_has_sums_and_ratios(results: Path) -> None:
     assert found["sample", "small", "written"]["ratio"] == "2"
     assert ("sample", "all", "judged") not in found
     assert {row["experiment"] for row in rows} == {"made"}
-    table = plan_table(jobs, work().planning)
+    table = plan_table(jobs)
     assert [[cell.text for cell in row][:3] for row in table.rows] == [
         ["sample", "small", "sampling"], ["sample", "all", "all"], ["search", "small", "tree"],
         ["search", "all", "all"], ["score", "small", "sampling"], ["score", "all", "all"],
     ]  # fmt: skip
     assert [cell.text for cell in table.rows[1]][3:6] == ["390", "780", "2"]
     assert all(len(row) == len(table.header) for row in table.rows)
-    assert "for cpu" in table.note
+    clock = seconds_table(jobs, work().planning)
+    assert [cell.text for cell in clock.rows[1]][4] == "5"
+    assert "for cpu" in clock.note
+    seconds = list(csv.DictReader(io.StringIO(seconds_csv(jobs, "made"))))
+    assert {row["quantity"] for row in seconds} == {"seconds"}
+    assert [row["measured"] for row in seconds if row["policy"] == "all"] == ["5", "11", "7"]
+    assert "seconds" not in {row["quantity"] for row in rows}
 
 
 def test_chains_are_measured_with_the_prompts_of_their_revisions(results: Path) -> None:

@@ -73,7 +73,7 @@ study.scores["step_scores"] = [[0.5, 0.25, 1.0], [0.75, 0.5, 0.125], [1.0] * 3, 
 paths = study.write()
 output = str(folder / "credits.parquet")
 names = ("problems", "candidates", "grades", "sample_ledger", "scores", "score_ledger")
-select.main([spec, *(paths[name] for name in names), output])
+select.main([spec, *(paths[name] for name in names), output, str(folder / "seconds.parquet")])
 frame = read_table(output, CREDITS).to_pandas().query("budget == 4 and selector == 'lowest'")
 print(frame.groupby("step_aggregation")["credit"].mean().to_dict())
 print(selector_order()[-1], Strategy("sampling", "lowest").name, Strategy("sampling", "lowest").short)

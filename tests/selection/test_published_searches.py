@@ -63,7 +63,7 @@ def test_credits_are_means_over_runs_of_what_each_search_published() -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_costs_are_those_of_the_published_solutions(scored: bool) -> None:
     pool = published_search(samples(scored), np.ones(12, dtype=np.bool_), SEARCHES, (1, 2), "c")
-    costs = pool.costs((1, 2), "v")
+    costs = pool.costs((1, 2), "v", ("seconds",))
     tokens = np.array([[1.5, 7.5], [(3 + 4 + 5 + 6) / 2, (9 + 10 + 11 + 12) / 2]])
     np.testing.assert_allclose(costs["tokens"], tokens)
     np.testing.assert_allclose(costs["flops_wu2024"], 2 * 1000 * tokens)

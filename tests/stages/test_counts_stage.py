@@ -78,7 +78,6 @@ def test_every_policy_has_the_coverage_of_its_own_rows(tmp_path: Path) -> None:
         expected = np.repeat([flops, 2 * flops, 8 * flops], 2)
         assert found["flops_wu2024"].to_pylist() == pytest.approx(expected)
         assert set(found["selector"].to_pylist()) == {"pass"}
-        assert np.isnan(found["seconds"].to_numpy()).all()
         assert table_metadata(found)["policy"]["parameters"] == SIZES[name]["parameters"]  # type: ignore[index]
 
 

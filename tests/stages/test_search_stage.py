@@ -20,9 +20,11 @@ from isoflop.files import read_table, table_metadata
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import gather_trees, grade, search, select
 from isoflop.stages.shared.chunks import Chunks
-from isoflop.tables import CANDIDATES, CREDITS, SCORES, TREES, USAGE
-from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
+from isoflop.stages.shared.ledgers import read_times
+from isoflop.tables import CANDIDATES, CREDITS, SCORES, SECONDS, TREES, USAGE
+from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.math_shepherd import MathShepherd
+from isoflop.verifiers.settling import GRID, close
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")
@@ -239,7 +241,10 @@ def test_random_models_can_be_searched_to_every_limit(problems: Path, tmp_path: 
 
 
 def gathered(folder: Path, budgets: dict[int, Path]) -> list[Path]:
-    outputs = [folder / name for name in ("c.parquet", "c.json", "s.parquet", "s.json", "u.parquet")]
+    outputs = [
+        folder / name
+        for name in ("c.parquet", "c.ledger.json", "s.parquet", "s.ledger.json", "c.usage.parquet")
+    ]
     pairs = [
         part
         for path in budgets.values()
@@ -263,7 +268,8 @@ def test_from_trees_to_credits(problems: Path, tmp_path: Path) -> None:
         "verifiers": ["prm"], "seed": 1, "generator_kind": "search", "code": "x",
     }  # fmt: skip
     inputs = [problems, candidates, grades, usage, scores, score_ledger]
-    select.main([json.dumps(chosen), *map(str, inputs), str(credits)])
+    seconds = tmp_path / "seconds.parquet"
+    select.main([json.dumps(chosen), *map(str, inputs), str(credits), str(seconds)])
     rows = read_table(credits, CREDITS).to_pylist()
     members = [
         one | {"step_scores": two["step_scores"], "answer": three["answer_class"], "right": three["correct"]}
@@ -297,6 +303,12 @@ def test_from_trees_to_credits(problems: Path, tmp_path: Path) -> None:
         policy = table_metadata(read_table(usage, USAGE))["model"]
         assert row["flops_wu2024"] == pytest.approx(2 * policy["parameters"] * row["tokens"])
         assert row["flops_total"] > row["flops_kaplan"] > row["flops_wu2024"]
+    taken = read_table(seconds, SECONDS).to_pylist()
+    for budget, path in trees.items():
+        # Of both runs, the job's seconds in all: half of them a search.
+        whole = sum(row["seconds"] for row in taken if (row["budget"], row["verifier"]) == (budget, "prm"))
+        assert 2 * whole == pytest.approx(read_times(path).seconds)
+    assert not {"seconds", "machine", "ended"} & {*totals, *json.loads(score_ledger.read_text())}
 
 
 def _credit(pool: list[dict[str, Any]], selector: str, aggregation: str) -> float:

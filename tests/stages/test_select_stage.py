@@ -112,10 +112,9 @@ def test_costs_are_those_of_a_random_subset(study):
         assert pick(table, "flops_total", *verified) == mean(
             flops_total(policy, prompt, tokens, 1 / budget, verifier, read)
         )
-        assert pick(table, "seconds", *plain) == mean(6.0 * tokens / tokens.sum())
-        assert pick(table, "seconds", *verified) == mean(
-            6.0 * tokens / tokens.sum() + 3.0 * read / read.sum()
-        )
+        assert study.taken("none", budget) == mean(6.0 * tokens / tokens.sum())
+        both = 6.0 * tokens / tokens.sum() + 3.0 * read / read.sum()
+        assert study.taken("prm", budget) == mean(both)
     assert np.all(np.isinf(pick(table, "flops_total", "none", "majority", "none", 0)))
 
 
@@ -123,7 +122,7 @@ def test_seconds_are_shared_equally_where_there_are_no_tokens(study):
     study.candidates["tokens"] = [0] * 12
     study.sample_ledger["generated_tokens"] = 0
     table = study.run()
-    assert pick(table, "seconds", "none", "majority", "none", 2) == pytest.approx([2 * 6.0 / 12] * 3)
+    assert study.taken("none", 2) == pytest.approx([2 * 6.0 / 12] * 3)
     assert np.all(np.isinf(pick(table, "tokens", "none", "majority", "none", 0)))
 
 
@@ -166,7 +165,7 @@ def test_confidence_is_the_mean_over_tokens_and_costs_what_sampling_costs(study)
     for budget in (4, 0):
         assert pick(whole, "credit", "none", "confidence_weighted", "none", budget).tolist() == [1, 0, 1]
     assert pick(only(table, 1), "credit", "none", "confidence", "none", 2) == pytest.approx([1, 1, 0])
-    for name in ("tokens", "flops_wu2024", "flops_kaplan", "flops_total", "seconds"):
+    for name in ("tokens", "flops_wu2024", "flops_kaplan", "flops_total"):
         for selector in ("confidence", "confidence_weighted"):
             plain = pick(whole, name, "none", "majority", "none", 2)
             assert np.array_equal(pick(whole, name, "none", selector, "none", 2), plain)
@@ -313,7 +312,7 @@ def test_every_revision_reads_its_own_prompt(tmp_path):
         assert pick(table, "flops_total", *plain) == pytest.approx(expected, rel=1e-12)
         reading = flops_total(policy, 0.0, 0.0, 1.0, verifier, tokens + 12).sum(axis=(1, 2))
         assert pick(table, "flops_total", *verified) == pytest.approx(expected + share * reading, rel=1e-12)
-        assert pick(table, "seconds", *plain) == pytest.approx(
+        assert study.taken("none", budget) == pytest.approx(
             share * 6.0 * tokens.sum(axis=(1, 2)) / tokens.sum()
         )
 
@@ -428,18 +427,44 @@ def test_a_class_is_right_or_wrong_as_a_whole(study, classes, correct, row):
     [
         ("sample_ledger", "generated_tokens", 1, "sample_ledger.json: 12 candidates with 1 generated tokens"),
         ("sample_ledger", "candidates", 11, "11 candidates with"),
-        (
-            "sample_ledger",
-            "seconds",
-            -1.0,
-            "sample_ledger.json: seconds: -1.0 is not allowed: must be greater",
-        ),
         ("sample_ledger", "model", {}, "sample_ledger.json: model.parameters: this key is missing"),
         ("score_ledger", "verifier_tokens", 1, "score_ledger.json: 1 verifier tokens, but"),
     ],
 )
 def test_a_ledger_of_other_tables_is_refused(study, ledger, key, value, message):
     getattr(study, ledger)[key] = value
+    with pytest.raises(UserError, match=message):
+        study.run()
+
+
+def test_what_a_clock_measured_is_in_no_credits(study):
+    once = study.run()
+    study.seconds = {"sample_ledger": 7.0, "score_ledger": 5.0}
+    assert study.run().equals(once)
+    study.spec |= {"costs": ["seconds"]}
+    asked = study.run(costs=("seconds",))
+    assert asked.select(once.schema.names).equals(once)
+    for verifier in ("none", "prm"):
+        selector, aggregation = ("majority", "none") if verifier == "none" else ("weighted", "min")
+        found = pick(asked, "seconds", verifier, selector, aggregation, 4)
+        assert found.tolist() == study.taken(verifier, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "sample_ledger.times.json: cannot be read"),
+        ('{"seconds": -1.0}', "sample_ledger.times.json: seconds: -1.0 is not allowed: must be greater"),
+        ("[]", "sample_ledger.times.json: "),
+    ],
+)
+def test_wrong_times_are_refused_by_name(study, content, message):
+    study.run()
+    path = study.folder / "sample_ledger.times.json"
+    path.unlink()
+    del study.seconds["sample_ledger"]
+    if content is not None:
+        path.write_text(content)
     with pytest.raises(UserError, match=message):
         study.run()
 
@@ -459,6 +484,7 @@ def test_the_command_line_ends_with_the_message_alone_and_without_torch(study):
         *paths,
         str(study.folder / "missing.json"),
         str(study.folder / "o.parquet"),
+        str(study.folder / "s.parquet"),
     ]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False

@@ -27,11 +27,12 @@ from isoflop.search.tree import Tree
 from isoflop.specs import SearchSpec
 from isoflop.stages import gather_trees, grade, sample, score, search
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, TREES
-from isoflop.verifiers.hf_verifier import GRID, TransformersVerifier, close
+from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.causal_orm import CausalOrm
 from isoflop.verifiers.kinds.llemma_rm import LlemmaRm
 from isoflop.verifiers.layouts import token_id
 from isoflop.verifiers.registry import tag_solutions
+from isoflop.verifiers.settling import GRID, close
 
 TAG = " ки"
 

@@ -1,6 +1,7 @@
 """Consistent tables of a small pool of candidates, as the stages that pick from it read them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow as pa
 
 from isoflop.files import read_table, write_table
 from isoflop.stages import select
-from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES
+from isoflop.stages.shared.ledgers import Times, write_times
+from isoflop.tables import CANDIDATES, CREDITS, GRADES, PROBLEMS, SCORES, SECONDS, with_columns
 
 POLICY = {"parameters": 1000, "embedding_parameters": 100, "layers": 2, "attention_width": 8}
 VERIFIER = {"parameters": 5000, "embedding_parameters": 500, "layers": 3, "attention_width": 16}
@@ -70,13 +72,14 @@ class Study:
             "verifier_tokens": (tokens + 12).tolist(),
         }
         self.sample_ledger = {
-            "seconds": 6.0,
             "prompt_tokens": 60,
             "generated_tokens": int(tokens.sum()),
             "candidates": 3 * size,
             "model": POLICY,
         }
-        self.score_ledger = {"seconds": 3.0, "verifier_tokens": int((tokens + 12).sum()), "model": VERIFIER}
+        self.score_ledger = {"verifier_tokens": int((tokens + 12).sum()), "model": VERIFIER}
+
+        self.seconds = {"sample_ledger": 6.0, "score_ledger": 3.0}
 
     def write(self) -> dict[str, str]:
         """Write all tables and ledgers; their paths by name."""
@@ -92,13 +95,21 @@ class Study:
         for name in ("sample_ledger", "score_ledger"):
             paths[name] = str(self.folder / f"{name}.json")
             Path(paths[name]).write_text(json.dumps(getattr(self, name)))
+        for name, seconds in self.seconds.items():
+            write_times(paths[name], Times(seconds=seconds))
         return paths
 
-    def run(self, *, verifier: bool = True) -> pa.Table:
-        """The credits that the select stage makes of it."""
+    def run(self, *, verifier: bool = True, costs: Sequence[str] = ()) -> pa.Table:
+        """The credits that the select stage makes of it; `costs`: further columns of them."""
         paths = self.write()
         names = ["problems", "candidates", "grades", "sample_ledger"]
         names += ["scores", "score_ledger"] if verifier else []
         output = str(self.folder / "out" / "credits.parquet")
-        select.main([json.dumps(self.spec), *(paths[name] for name in names), output])
-        return read_table(output, CREDITS)
+        times = str(self.folder / "out" / "seconds.parquet")
+        select.main([json.dumps(self.spec), *(paths[name] for name in names), output, times])
+        return read_table(output, with_columns(CREDITS, costs))
+
+    def taken(self, verifier: str, budget: int) -> list[float]:
+        """Seconds of the last run, by problem."""
+        rows = read_table(self.folder / "out" / "seconds.parquet", SECONDS).to_pylist()
+        return [row["seconds"] for row in rows if (row["verifier"], row["budget"]) == (verifier, budget)]

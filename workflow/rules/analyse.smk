@@ -142,6 +142,7 @@ rule plan_comparison:
     input:
         credits="results/{experiment}/fit/credits.parquet",
         evidence=PLAN.paths.evidence(),
+        times=times_beside(PLAN.paths.evidence()),
     output:
         report(
             "results/{experiment}/tables/plan.csv",
@@ -150,6 +151,7 @@ rule plan_comparison:
             labels={"table": "plan and measurement"},
         ),
         "results/{experiment}/tables/plan.md",
+        [f"results/{{experiment}}/times/{name}" for name in PLANNED_FILES],
     log:
         "logs/{experiment}/plan_comparison.log",
     conda:
@@ -164,3 +166,33 @@ rule plan_comparison:
         + "python -m isoflop.stages.plan_comparison"
         + runtime("chunk_problems")
         + "- $(dirname $(dirname {input.credits})) {input.credits} {output} 2> {log} <<< {params.spec:q}"
+
+
+# What a clock measured, apart from all that results are made of.
+rule times:
+    input:
+        credits="results/{experiment}/fit/credits.parquet",
+        seconds=REPORT_PLAN.seconds(),
+        jobs=REPORT_PLAN.time_inputs(),
+    output:
+        [
+            report(
+                f"results/{{experiment}}/times/{name}",
+                caption="../report/times.rst",
+                category="Times",
+                labels={"table": name},
+            )
+            for name in TIME_FILES
+        ],
+    log:
+        "logs/{experiment}/times.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        spec=lambda w: REPORT_PLAN.times(),
+    shell:
+        SETUP
+        + "python -m isoflop.stages.times - $(dirname $(dirname {input.credits})) {input.credits} {input.seconds} {output} "
+        "2> {log} <<< {params.spec:q}"

@@ -1,6 +1,7 @@
 import re
 
 
+# A ledger's stage writes the measured times beside it: outputs of rules, no arguments of stages.
 # The model's files are inputs so that a changed checkpoint samples again; the stage finds them by the spec.
 rule sample:
     input:
@@ -9,6 +10,7 @@ rule sample:
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
+        times=part(times_of(CANDIDATES)),
     log:
         "logs/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
@@ -29,7 +31,7 @@ rule sample:
         SETUP
         + "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
         + runtime("gpus", "batch_size", "chunk_problems")
-        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.problems} {output.candidates} {output.ledger} 2> {log} <<< {params.spec:q}"
 
 
 rule revise:
@@ -39,6 +41,7 @@ rule revise:
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
+        times=part(times_of(CANDIDATES)),
     log:
         "logs/{experiment}/revise/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
@@ -57,7 +60,7 @@ rule revise:
         SETUP
         + "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
         + runtime("gpus", "batch_size", "chunk_problems")
-        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.problems} {output.candidates} {output.ledger} 2> {log} <<< {params.spec:q}"
 
 
 # One rule per policy and import: whether it writes scores depends on the config.
@@ -70,7 +73,8 @@ for _pool in PLAN.pools.replays():
             problems=PLAN.paths.at(PROBLEMS, dataset=_pool.dataset),
             files=own(PLAN.replay_files(_pool.policy, _pool.generator)),
         output:
-            PLAN.paths.replayed(_pool),
+            made=PLAN.paths.replayed(_pool),
+            times=times_beside(PLAN.paths.replayed(_pool)),
         log:
             f"logs/{CONFIG.experiment}/replay/{'/'.join(_pool)}.log",
         conda:
@@ -81,7 +85,7 @@ for _pool in PLAN.pools.replays():
             spec=lambda w, pool=_pool: PLAN.replay(pool.policy, pool.generator),
         shell:
             SETUP
-            + "python -m isoflop.stages.replay - {input.problems} {output} 2> {log} <<< {params.spec:q}"
+            + "python -m isoflop.stages.replay - {input.problems} {output.made} 2> {log} <<< {params.spec:q}"
 
 
 # Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
@@ -94,6 +98,7 @@ rule search:
     output:
         trees=part(TREES),
         ledger=part(ledger_of(TREES)),
+        times=part(times_of(TREES)),
     log:
         "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}{shard}.log",
     wildcard_constraints:
@@ -114,7 +119,7 @@ rule search:
         SETUP
         + "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
         + runtime("gpus", "batch_size", "batch_tokens", "chunk_problems")
-        + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.problems} {output.trees} {output.ledger} 2> {log} <<< {params.spec:q}"
 
 
 # One rule per search of a policy: the scores are under the name of the verifier that guided it.
@@ -124,9 +129,11 @@ for _pool in PLAN.pools.searches():
         name:
             re.sub(r"\W", "_", f"gather_trees_{'_'.join(_pool)}")
         input:
-            PLAN.paths.trees(_pool),
+            trees=PLAN.paths.trees(_pool),
+            times=times_beside(PLAN.paths.trees(_pool)),
         output:
-            PLAN.paths.gathered(_pool),
+            made=PLAN.paths.gathered(_pool),
+            times=times_beside(PLAN.paths.gathered(_pool)),
         log:
             f"logs/{CONFIG.experiment}/gather_trees/{'/'.join(_pool)}.log",
         conda:
@@ -137,7 +144,7 @@ for _pool in PLAN.pools.searches():
             spec=lambda w, pool=_pool: PLAN.gather_trees(pool.policy, pool.generator),
         shell:
             SETUP
-            + "python -m isoflop.stages.gather_trees - {input} {output} 2> {log} <<< {params.spec:q}"
+            + "python -m isoflop.stages.gather_trees - {input.trees} {output.made} 2> {log} <<< {params.spec:q}"
 
 
 # One table of the parts that shards made. Its specification is that of a table made in one piece, and so are
@@ -149,9 +156,10 @@ if CONFIG.shards > 1:
             PROBLEMS,
             lambda w: own(PLAN.models.policy_files(w.policy)),
             parts=lambda w: PLAN.paths.parts(CANDIDATES, **w),
+            times=lambda w: times_beside(PLAN.paths.parts(CANDIDATES, **w)),
         output:
-            CANDIDATES,
-            ledger_of(CANDIDATES),
+            made=[CANDIDATES, ledger_of(CANDIDATES)],
+            times=times_of(CANDIDATES),
         log:
             "logs/{experiment}/sample/{dataset}/{policy}/{generator}.log",
         wildcard_constraints:
@@ -165,7 +173,7 @@ if CONFIG.shards > 1:
         shell:
             SETUP
             + "python -m isoflop.stages.merge"
-            + " {input.parts} {output} 2> {log}"
+            + " {input.parts} {output.made} 2> {log}"
 
     use rule merge_sample as merge_revise with:
         log:
@@ -180,9 +188,10 @@ if CONFIG.shards > 1:
             PROBLEMS,
             lambda w: own(PLAN.search_models(w.policy, w.generator)),
             parts=lambda w: PLAN.paths.parts(TREES, **w),
+            times=lambda w: times_beside(PLAN.paths.parts(TREES, **w)),
         output:
-            TREES,
-            ledger_of(TREES),
+            made=[TREES, ledger_of(TREES)],
+            times=times_of(TREES),
         log:
             "logs/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.log",
         wildcard_constraints:
@@ -197,9 +206,10 @@ if CONFIG.shards > 1:
             CANDIDATES,
             lambda w: own(PLAN.models.verifier_files(w.verifier)),
             parts=lambda w: PLAN.paths.parts(SCORES, **w),
+            times=lambda w: times_beside(PLAN.paths.parts(SCORES, **w)),
         output:
-            SCORES,
-            ledger_of(SCORES),
+            made=[SCORES, ledger_of(SCORES)],
+            times=times_of(SCORES),
         log:
             "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.log",
         wildcard_constraints:

@@ -6,6 +6,7 @@ rule score:
     output:
         scores=part(SCORES),
         ledger=part(ledger_of(SCORES)),
+        times=part(times_of(SCORES)),
     log:
         "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
     wildcard_constraints:
@@ -24,7 +25,7 @@ rule score:
         SETUP
         + "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
         + runtime("gpus", "batch_tokens", "chunk_problems")
-        + "- {input.problems} {input.candidates} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.problems} {input.candidates} {output.scores} {output.ledger} 2> {log} <<< {params.spec:q}"
 
 
 rule grade:
@@ -57,8 +58,12 @@ rule select:
         grades=GRADES,
         ledger=lambda w: PLAN.paths.usage(pool_of(w)),
         scores=lambda w: PLAN.paths.scores(pool_of(w)),
+        times=lambda w: times_beside(
+            [PLAN.paths.usage(pool_of(w)), *PLAN.paths.scores(pool_of(w))]
+        ),
     output:
         CREDITS,
+        SECONDS,
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}.log",
     wildcard_constraints:
@@ -74,7 +79,8 @@ rule select:
         spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
         SETUP
-        + "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+        + "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
+        "{input.scores} {output} 2> {log} <<< {params.spec:q}"
 
 
 # Chains of one length are picked from like a pool of their own.
@@ -85,8 +91,12 @@ rule select_revisions:
         grades=GRADES,
         ledger=ledger_of(CANDIDATES),
         scores=lambda w: PLAN.paths.scores(pool_of(w)),
+        times=lambda w: times_beside(
+            [PLAN.paths.usage(pool_of(w)), *PLAN.paths.scores(pool_of(w))]
+        ),
     output:
         CHAIN_CREDITS,
+        CHAIN_SECONDS,
     log:
         "logs/{experiment}/select/{dataset}/{policy}/{generator}/{length}.log",
     wildcard_constraints:
@@ -100,7 +110,8 @@ rule select_revisions:
         spec=lambda w: REVISIONS.select(w.policy, w.generator, int(w.length)),
     shell:
         SETUP
-        + "python -m isoflop.stages.select - {input} {output} 2> {log} <<< {params.spec:q}"
+        + "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
+        "{input.scores} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.difficulty is not None:
@@ -109,6 +120,7 @@ if CONFIG.difficulty is not None:
         input:
             problems=PROBLEMS,
             pool=lambda w: CHOICE.difficulty_inputs(w.dataset, w.policy),
+            times=lambda w: times_beside(CHOICE.difficulty_inputs(w.dataset, w.policy)),
         output:
             DIFFICULTY,
         log:
@@ -121,4 +133,4 @@ if CONFIG.difficulty is not None:
             spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
         shell:
             SETUP
-            + "python -m isoflop.stages.difficulty - {input} {output} 2> {log} <<< {params.spec:q}"
+            + "python -m isoflop.stages.difficulty - {input.problems} {input.pool} {output} 2> {log} <<< {params.spec:q}"

@@ -80,7 +80,8 @@ rule train:
         start=lambda w: PLAN.train_start(w.model),
         checkpoint=lambda w: own(PLAN.train_files(w.model)),
     output:
-        directory(TRAINED),
+        folder=directory(TRAINED),
+        times=times_of(TRAINED),
     log:
         "logs/{experiment}/train/{model}.log",
     conda:
@@ -95,4 +96,4 @@ rule train:
         SETUP
         + "OMP_NUM_THREADS={threads} python -m isoflop.stages.train"
         + runtime("gpus")
-        + "- {input.data} {input.start} {output} 2> {log} <<< {params.spec:q}"
+        + "- {input.data} {input.start} {output.folder} 2> {log} <<< {params.spec:q}"

@@ -1,5 +1,5 @@
-"""The forecast beside what was measured, of work and of intervals: tables/plan.csv, and the report's
-tables.
+"""The forecast beside what was measured, of work and of intervals (tables/plan.csv), and of seconds
+(times/plan.csv), each as a table for people too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,9 @@ from isoflop.forecast.work import Job, StudyWork
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.strategy import Strategy
 
-QUANTITIES = ("read", "written", "judged", "flops", "seconds")
+COUNTED = ("read", "written", "judged", "flops")
+SECONDS = "seconds"
+QUANTITIES = (*COUNTED, SECONDS)
 COLUMNS = ("experiment", "stage", "policy", "generator", "quantity", "planned", "measured", "ratio")
 _STAGES = ("sample", "revise", "search", "score")
 
@@ -84,23 +86,45 @@ def _sums(jobs: Sequence[Compared], quantity: str) -> tuple[float, float]:
 def plan_csv(jobs: Sequence[Compared], experiment: str, intervals: Sequence[IntervalCompared] = ()) -> str:
     """tables/plan.csv: one row per part and quantity, those that are neither planned nor measured left out.
 
-    Tokens `read` are the policy's prompts, `judged` the verifier's; FLOPs are those of cost model `total`,
-    `seconds` those of the work on the clock. Then one row per comparison, of stage `interval`: the
-    `half_width` of its interval. Six significant digits; an empty ratio is not determined.
+    Tokens `read` are the policy's prompts, `judged` the verifier's; FLOPs are those of cost model `total`.
+    Then one row per comparison, of stage `interval`: the `half_width` of its interval. Six significant
+    digits; an empty ratio is not determined.
     """
-    rows = [
+    return _csv(
+        [
+            *_rows(jobs, experiment, COUNTED),
+            *_interval_rows(intervals, experiment),
+        ]
+    )
+
+
+def seconds_csv(jobs: Sequence[Compared], experiment: str) -> str:
+    """times/plan.csv: the columns of tables/plan.csv, of seconds of the work on the clock."""
+    return _csv(_rows(jobs, experiment, (SECONDS,)))
+
+
+Row = tuple[str, ...]
+
+
+def _rows(jobs: Sequence[Compared], experiment: str, quantities: Sequence[str]) -> list[Row]:
+    return [
         (experiment, *key, quantity, *_rounded(*_sums(part, quantity)))
         for key, part in _parts(jobs)
-        for quantity in QUANTITIES
+        for quantity in quantities
         if any(_sums(part, quantity))
     ]
-    rows += [
+
+
+def _interval_rows(intervals: Sequence[IntervalCompared], experiment: str) -> list[Row]:
+    return [
         (experiment, "interval", policy, pair, "half_width", *_rounded(interval.planned, interval.measured))
         for interval in intervals
         for policy, pair in [_pair(interval.comparison)]
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    return pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n")
 
 
 def _rounded(planned: float, measured: float) -> tuple[str, str, str]:
@@ -137,24 +161,40 @@ def intervals_table(intervals: Sequence[IntervalCompared]) -> HtmlTable:
     return HtmlTable("Intervals, plan and measurement", note, header, rows, text_columns=2)
 
 
-def plan_table(jobs: Sequence[Compared], planning: Planning) -> HtmlTable:
-    """The report's table: tokens, FLOPs and seconds, planned, measured, and their ratio."""
+def plan_table(jobs: Sequence[Compared]) -> HtmlTable:
+    """Tokens and FLOPs, planned, measured, and their ratio."""
+    note = (
+        "What the config's assumptions (planning) say, beside the ledgers. A ratio far from 1 speaks of "
+        "lengths. FLOPs are those of prompts, samples and verifier. By token kind: tables/plan.csv; seconds: "
+        "times/plan.csv."
+    )
+    return _table("Plan and measurement", note, jobs, {"Tokens": COUNTED[:3], "FLOPs": COUNTED[3:]})
+
+
+def seconds_table(jobs: Sequence[Compared], planning: Planning) -> HtmlTable:
+    """Seconds, planned, measured, and their ratio."""
+    note = (
+        f"What the config's assumptions (planning) say for {planning.gpu}, beside what the clock measured, "
+        "without the start of jobs. A ratio far from 1 speaks of the machine, which may be another than "
+        "planned for."
+    )
+    return _table("Planned and measured seconds", note, jobs, {"Seconds": (SECONDS,)})
+
+
+def _table(
+    title: str, note: str, jobs: Sequence[Compared], columns: Mapping[str, Sequence[str]]
+) -> HtmlTable:
+    """Sums of quantities, by what they are called in the header: planned, measured, and their ratio."""
     rows = []
     for key, part in _parts(jobs):
         cells = [Cell(text) for text in key]
-        read, written, judged, flops, seconds = (_sums(part, quantity) for quantity in QUANTITIES)
-        tokens = tuple(map(sum, zip(read, written, judged, strict=True)))
-        for planned, measured in (tokens, flops, seconds):
+        for quantities in columns.values():
+            sums = [_sums(part, quantity) for quantity in quantities]
+            planned, measured = (sum(values) for values in zip(*sums, strict=True))
             cells += [Cell(scientific(planned)), Cell(scientific(measured))]
             cells.append(Cell(f"{measured / planned:.2g}" if planned else "–"))
         rows.append([Cell(cell.text, bold=key[1] == "all") for cell in cells])
     header = ["Stage", "Model", "Generator"]
-    for name in ("Tokens", "FLOPs", "Seconds"):
+    for name in columns:
         header += [f"{name}, planned", "measured", "ratio"]
-    note = (
-        f"What the config's assumptions (planning) say for {planning.gpu}, beside the ledgers, without the "
-        "start of jobs. A ratio of tokens or FLOPs far from 1 speaks of lengths, one of seconds of the "
-        "machine, which may be another than planned for. FLOPs are those of prompts, samples and verifier. "
-        "By token kind: tables/plan.csv."
-    )
-    return HtmlTable("Plan and measurement", note, header, rows, text_columns=3)
+    return HtmlTable(title, note, header, rows, text_columns=3)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from isoflop.config.datasets import CountedSource
+from isoflop.files import times_of
 from isoflop.pipeline.paths import (
     CANDIDATES,
     CHAIN_LABELS,
@@ -17,13 +18,15 @@ from isoflop.pipeline.paths import (
     GRADES,
     LABELS,
     PROBLEMS,
+    SECONDS,
     TRAJECTORIES,
     ledger_of,
+    times_beside,
 )
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_counts import CountsPlan
-from isoflop.pipeline.plan_report import ReportPlan
+from isoflop.pipeline.plan_report import TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.pools import Pool
 
@@ -34,7 +37,7 @@ _FIT_FILES = (
     "fit/draws.parquet",
     "fit/credits.parquet",
 )
-_COMPARISON_FILES = ("tables/plan.csv", "tables/plan.md")
+_COMPARISON_FILES = ("tables/plan.csv", "tables/plan.md", "times/plan.csv", "times/plan.md")
 
 
 class StageJob(NamedTuple):
@@ -91,7 +94,8 @@ def _data_and_models(plan: Plan) -> Iterator[StageJob]:
         yield _job("problems", plan.problems(name), plan.problems_files(name), [_problems(plan, name)])
     for name in config.training:
         read = [*plan.train_data(name), *plan.train_start(name), *plan.train_files(name)]
-        yield _job("train", plan.train(name), read, [plan.paths.trained(name)])
+        made = plan.paths.trained(name)
+        yield _job("train", plan.train(name), read, [made, times_of(made)])
     for name in config.labels:
         read = [plan.label_problems(name), *plan.label_models(name)]
         yield _job("step_labels", plan.step_labels(name), read, [plan.paths.at(LABELS, label=name)])
@@ -107,27 +111,29 @@ def _candidates(plan: Plan, pool: Pool) -> Iterator[StageJob]:
     """Candidates of one pool, their scores and grades."""
     config, problems = plan.config, _problems(plan, pool.dataset)
     dataset, policy, generator = pool
-    candidates = plan.paths.of(pool, CANDIDATES, ledger_of(CANDIDATES))
+    paths = plan.paths
+    candidates = _timed(paths.of(pool, CANDIDATES, ledger_of(CANDIDATES)))
     if generator in config.imports:
         read = [problems, *plan.replay_files(policy, generator)]
-        yield _job("replay", plan.replay(policy, generator), read, plan.paths.replayed(pool))
+        yield _job("replay", plan.replay(policy, generator), read, _timed(paths.replayed(pool)))
     elif generator in config.searches:
-        trees = plan.paths.trees(pool)
+        trees = paths.trees(pool)
         read = [problems, *plan.search_models(policy, generator)]
         for number, budget in enumerate(plan.pools.budgets(policy, generator)):
-            made = trees[2 * number : 2 * number + 2]
+            made = _timed(trees[2 * number : 2 * number + 2])
             yield _job("search", plan.search(policy, generator, budget), read, made)
-        yield _job("gather_trees", plan.gather_trees(policy, generator), trees, plan.paths.gathered(pool))
+        made = _timed(paths.gathered(pool))
+        yield _job("gather_trees", plan.gather_trees(policy, generator), _timed(trees), made)
     else:
         read = [problems, *plan.models.policy_files(policy)]
         if generator in config.chains:
             yield _job("revise", RevisionPlan(plan).revise(policy, generator), read, candidates)
         else:
             yield _job("sample", plan.sample(policy, generator), read, candidates)
-        scores = plan.paths.scores(pool)
+        scores = paths.scores(pool)
         for number, verifier in enumerate(plan.pools.verifiers(generator)):
             read = [problems, candidates[0], *plan.models.verifier_files(verifier)]
-            made = scores[2 * number : 2 * number + 2]
+            made = _timed(scores[2 * number : 2 * number + 2])
             yield _job("score", plan.score(policy, verifier), read, made)
     yield _job(
         "grade",
@@ -147,15 +153,14 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
         read = [
             _problems(plan, pool.dataset),
             *plan.paths.of(of_all_lengths, CANDIDATES, GRADES),
-            plan.paths.usage(of_all_lengths),
-            *plan.paths.scores(of_all_lengths),
+            *_timed([plan.paths.usage(of_all_lengths), *plan.paths.scores(of_all_lengths)]),
         ]
         spec = (
             RevisionPlan(plan).select(pool.policy, generator, int(length))
             if length
             else plan.select(pool.policy, generator)
         )
-        yield _job("select", spec, read, plan.paths.of(pool, CREDITS))
+        yield _job("select", spec, read, plan.paths.of(pool, CREDITS, SECONDS))
 
 
 def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
@@ -163,7 +168,7 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
     choice, revisions, report = ChoicePlan(plan), RevisionPlan(plan), ReportPlan(plan)
     results = plan.results
     for pool in choice.judged():
-        read = [_problems(plan, pool.dataset), *choice.difficulty_inputs(pool.dataset, pool.policy)]
+        read = [_problems(plan, pool.dataset), *_timed(choice.difficulty_inputs(pool.dataset, pool.policy))]
         made = plan.paths.of(pool, DIFFICULTY)
         yield _job("difficulty", choice.difficulty(pool.dataset, pool.policy), read, made)
     if choice.tables():
@@ -186,11 +191,18 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
     ]
     yield _job("report", report.report(), read, report.published())
     compared = [f"{results}/{name}" for name in _COMPARISON_FILES]
-    yield _job("plan_comparison", comparison, [fitted[-1], *plan.paths.evidence()], compared)
+    yield _job("plan_comparison", comparison, [fitted[-1], *_timed(plan.paths.evidence())], compared)
+    read = [fitted[-1], *report.seconds(), *report.time_inputs()]
+    yield _job("times", report.times(), read, report.time_files(*TIME_FILES))
 
 
 def _job(stage: str, spec: str, inputs: Sequence[str], outputs: Sequence[str]) -> StageJob:
     return StageJob(stage, spec, tuple(inputs), tuple(outputs))
+
+
+def _timed(paths: Sequence[str]) -> list[str]:
+    """Files, and the measured times beside them."""
+    return [*paths, *times_beside(paths)]
 
 
 def _problems(plan: Plan, dataset: str) -> str:

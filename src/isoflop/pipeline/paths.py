@@ -1,8 +1,10 @@
 """Where every file of an experiment is: one pattern each, with the wildcards that the rules have."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from isoflop.config.study import Config
+from isoflop.files import times_of
 from isoflop.pipeline.pools import Pool, Pools
 from isoflop.pipeline.shards import shard_names, shard_pattern
 
@@ -15,7 +17,7 @@ TRAJECTORIES = "results/{experiment}/trajectories/{trajectories}.parquet"
 CHAIN_LABELS = "results/{experiment}/chain_labels/{chain_labels}.parquet"
 CHAIN_LABELS_ALONE = "results/{experiment}/chain_labels/{chain_labels}.alone.parquet"
 
-# What runs models writes these and their ledgers, in parts where there are shards.
+# What runs models writes these, their ledgers and how long it took, in parts where there are shards.
 CANDIDATES = "results/{experiment}/sample/{dataset}/{policy}/{generator}.parquet"
 TREES = "results/{experiment}/search/{dataset}/{policy}/{generator}/{budget}.parquet"
 SCORES = "results/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}.parquet"
@@ -25,11 +27,16 @@ USAGE = "results/{experiment}/sample/{dataset}/{policy}/{generator}.usage.parque
 GRADES = "results/{experiment}/grade/{dataset}/{policy}/{generator}.parquet"
 CREDITS = "results/{experiment}/select/{dataset}/{policy}/{generator}.parquet"
 CHAIN_CREDITS = "results/{experiment}/select/{dataset}/{policy}/{generator}/{length}.parquet"
+SECONDS = "results/{experiment}/seconds/{dataset}/{policy}/{generator}.parquet"
+CHAIN_SECONDS = "results/{experiment}/seconds/{dataset}/{policy}/{generator}/{length}.parquet"
 DIFFICULTY = "results/{experiment}/difficulty/{dataset}/{policy}.parquet"
 
 TABLE = "results/{experiment}/tables/{table}"
 FIGURE = "results/{experiment}/figures/{figure}"
+TIMES = "results/{experiment}/times/{table}"
 REPORT = "results/{experiment}/report.html"
+
+_OF_A_PART = (".parquet", ".ledger.json", ".times.json")
 
 
 def ledger_of(table: str) -> str:
@@ -37,9 +44,15 @@ def ledger_of(table: str) -> str:
     return table.removesuffix(".parquet") + ".ledger.json"
 
 
+def times_beside(paths: Iterable[str]) -> list[str]:
+    """The measured times beside ledgers and tables of usage among the files, each once."""
+    kept = (".ledger.json", ".usage.parquet")
+    return list(dict.fromkeys(times_of(path) for path in paths if path.endswith(kept)))
+
+
 def part_of(path: str) -> str:
-    """The pattern of a shard's part of a table or of a ledger: with `{shard}` after the stem."""
-    ending = ".ledger.json" if path.endswith(".ledger.json") else ".parquet"
+    """The pattern of a shard's part of a table, ledger or measured times: with `{shard}` after the stem."""
+    ending = next(one for one in _OF_A_PART if path.endswith(one))
     return path.removesuffix(ending) + "{shard}" + ending
 
 

@@ -1,11 +1,25 @@
 """What a study publishes: its report, tables and figures, and what is shown in them."""
 
+from collections.abc import Iterator
+
 from isoflop.config.datasets import CountedSource
 from isoflop.config.generators import Greedy, Revisions
 from isoflop.config.study import config_yaml
+from isoflop.files import times_of
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.pipeline.paths import FIGURE, REPORT, TABLE
+from isoflop.pipeline.paths import (
+    CANDIDATES,
+    FIGURE,
+    REPORT,
+    SCORES,
+    SECONDS,
+    TABLE,
+    TIMES,
+    TREES,
+    ledger_of,
+)
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.pools import Pool
 from isoflop.registries import GRADERS, SELECTORS
 from isoflop.report.spec import (
     FIGURE_FORMATS,
@@ -21,7 +35,11 @@ from isoflop.report.spec import (
     judgements,
 )
 from isoflop.search.registry import nominal_samples
-from isoflop.specs import canonical
+from isoflop.specs import TimesSpec, canonical
+
+# What is written of measured times, and of them beside those that were planned.
+TIME_FILES = ("seconds.csv", "jobs.csv", "times.md")
+PLANNED_FILES = ("plan.csv", "plan.md")
 
 
 class ReportPlan:
@@ -36,7 +54,58 @@ class ReportPlan:
             *map(self._plan.paths.trained, self._config.training),
             *self.published(),
             *self._curve_tables(),
+            *self.time_files(*TIME_FILES, *PLANNED_FILES),
         ]
+
+    def time_files(self, *names: str) -> list[str]:
+        """Files of measured times, of an experiment that studies."""
+        return [self._plan.paths.at(TIMES, table=name) for name in names if self._config.studies]
+
+    def times(self) -> str:
+        """Specification of the tables of measured times."""
+        results = f"{self._plan.results}/"
+        return canonical(
+            TimesSpec(
+                experiment=self._config.experiment,
+                pools=tuple(tuple(pool) for pool in self._timed()),
+                jobs=tuple((stage, path.removeprefix(results)) for stage, path in self._jobs()),
+                code=code_digest("isoflop.stages.times"),
+            )
+        )
+
+    def seconds(self) -> list[str]:
+        """The tables of seconds, in the order of the specification."""
+        return [path for pool in self._timed() for path in self._plan.paths.of(pool, SECONDS)]
+
+    def time_inputs(self) -> list[str]:
+        """Ledgers and measured times of the jobs."""
+        return [
+            path
+            for _, made in self._jobs()
+            for path in ([made, times_of(made)] if made.endswith(".json") else [times_of(made)])
+        ]
+
+    def _timed(self) -> list[Pool]:
+        """The pools whose strategies take time: counts are of somebody's samples."""
+        return [pool for pool in self._plan.pools.picked() if pool.generator not in self._config.counts]
+
+    def _jobs(self) -> Iterator[tuple[str, str]]:
+        """Stage of every job that keeps its time, and its ledger or what it trained."""
+        plan, config = self._plan, self._config
+        for name in config.training:
+            yield "train", plan.paths.trained(name)
+        for pool in plan.pools.all():
+            if pool.generator in config.counts:
+                continue
+            if pool.generator in config.searches:
+                for budget in plan.pools.budgets(pool.policy, pool.generator):
+                    yield "search", plan.paths.at(ledger_of(TREES), **pool._asdict(), budget=budget)
+                continue
+            kinds = {**dict.fromkeys(config.imports, "replay"), **dict.fromkeys(config.chains, "revise")}
+            yield kinds.get(pool.generator, "sample"), plan.paths.of(pool, ledger_of(CANDIDATES))[0]
+            if pool.generator not in config.imports:
+                for verifier in plan.pools.verifiers(pool.generator):
+                    yield "score", plan.paths.at(ledger_of(SCORES), **pool._asdict(), verifier=verifier)
 
     def published(self) -> list[str]:
         """The files that publishing writes."""

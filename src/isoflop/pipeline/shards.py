@@ -64,8 +64,6 @@ def merged_ledger(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name, value in ledger.items():
             if isinstance(value, int | float):
                 totals[name] = totals.get(name, 0) + value
-            elif name == "ended":
-                totals[name] = max(totals.get(name, value), value)
             else:
                 totals.setdefault(name, value)
     return totals

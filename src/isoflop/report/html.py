@@ -53,7 +53,6 @@ class StageCost:
 
     stage: str
     job: str
-    seconds: float | None
     tokens: int | None
     parameters: int | None
     # Solutions that a verifier could not read, and all that it was given.
@@ -74,7 +73,6 @@ class Provenance:
 
     commit: str
     versions: Mapping[str, str]
-    machines: Sequence[str]
     notes: Sequence[str] = ()
     costs: Sequence[StageCost] = field(default_factory=tuple)
 
@@ -323,35 +321,29 @@ def unread(cost: StageCost) -> str:
 
 
 def cost_table(costs: Sequence[StageCost]) -> HtmlTable:
-    """Time, tokens and FLOPs of every job that keeps a ledger, and their sum by stage."""
+    """Tokens and FLOPs of every job that keeps a ledger, and their sum by stage."""
     rows = []
     for stage in dict.fromkeys(cost.stage for cost in costs):
         of_stage = [cost for cost in costs if cost.stage == stage]
-        rows += [_cost_row(cost.stage, cost.job, cost.seconds, cost.tokens, cost.flops) for cost in of_stage]
-        seconds = [cost.seconds for cost in of_stage if cost.seconds is not None]
+        rows += [_cost_row(cost.stage, cost.job, cost.tokens, cost.flops) for cost in of_stage]
         tokens = [cost.tokens for cost in of_stage if cost.tokens is not None]
         flops = [cost.flops for cost in of_stage if cost.flops is not None]
-        total = _cost_row(stage, "all", sum(seconds), sum(tokens), sum(flops))
+        total = _cost_row(stage, "all", sum(tokens), sum(flops))
         rows.append([Cell(cell.text, bold=True) for cell in total])
-    header = ["Stage", "Job", "Seconds", "Tokens", "Tokens/s", "FLOPs"]
+    header = ["Stage", "Job", "Tokens", "FLOPs"]
     note = (
         "Tokens charged: each prompt once, all that candidates wrote, all the verifier was given; FLOPs "
         "are 2 N for each. What candidates have in common is computed once, so fewer are computed. Stages "
         "without a model, and training, keep no ledger."
     )
-    return HtmlTable("Time and compute by stage", note, header, rows, text_columns=2)
+    return HtmlTable("Compute by stage", note, header, rows, text_columns=2)
 
 
-def _cost_row(
-    stage: str, job: str, seconds: float | None, tokens: int | None, flops: float | None
-) -> list[Cell]:
-    rate = f"{tokens / seconds:,.0f}" if tokens and seconds else "–"
+def _cost_row(stage: str, job: str, tokens: int | None, flops: float | None) -> list[Cell]:
     texts = (
         stage,
         job,
-        "–" if seconds is None else f"{seconds:,.1f}",
         "–" if tokens is None else f"{tokens:,}",
-        rate,
         "–" if flops is None else scientific(flops),
     )
     return [Cell(text) for text in texts]

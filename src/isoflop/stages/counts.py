@@ -178,7 +178,7 @@ def _write_credits(
     generator, shape = spec.generator, _shape(policy.size)
     tokens = np.array([_tokens(one, generator) for one in counts])
     prompts = np.full(len(counts), float(generator.prompt_tokens or 0))
-    # One sample stands for all of a problem, with the mean tokens; nobody measured seconds.
+    # One sample stands for all of a problem, with the mean tokens; nobody measured how long it took.
     usage = Usage(shape, np.nan, tokens, policy.terms)
     ones = np.ones(len(counts), dtype=np.int64)
     costs = expected_costs(budgets, ones, prompts, usage, None, spec.costs)

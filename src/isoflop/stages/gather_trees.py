@@ -1,10 +1,10 @@
 """One search's trees, a table per budget, as one candidate set with its scores and its usage.
 
 SPEC is the JSON of `isoflop.specs.GatherTreesSpec`; one pair of trees and ledger per budget it names, in
-its order. The candidates of a problem are numbered on over budgets and runs.
+its order, each with its measured times beside. The candidates of a problem are numbered on over budgets and
+runs.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_columns, write_text
+from isoflop.files import read_ledger, read_table, table_metadata, write_columns
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.ledgers import Times, read_times, summed, write_ledger, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
 # What is summed over the budgets' ledgers, by the role that it is charged to.
@@ -89,13 +90,10 @@ def candidate_rows(budgets: Sequence[tuple[int, list[Row]]]) -> Iterator[tuple[R
                 number += 1
 
 
-def usage_rows(budget: int, rows: Sequence[Row], seconds: float) -> Iterator[Row]:
-    """Rows of USAGE; the job's seconds are shared by generated tokens."""
-    total = sum(row["generated"] for row in rows)
+def usage_rows(budget: int, rows: Sequence[Row]) -> Iterator[Row]:
+    """Rows of USAGE."""
     for row in rows:
-        share = row["generated"] / total if total else 1 / len(rows)
-        used = {name: row[name] for name in USAGE.names if name in row}
-        yield used | {"budget": budget, "seconds": seconds * share}
+        yield {name: row[name] for name in USAGE.names if name in row} | {"budget": budget}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -119,32 +117,38 @@ def main(arguments: Sequence[str]) -> None:
     candidates = pa.Table.from_pylist([one for one, _ in both], schema=CANDIDATES)
     scores = pa.Table.from_pylist([one for _, one in both], schema=SCORES)
     usage = pa.Table.from_pylist(
-        [
-            row
-            for (budget, rows), ledger in zip(trees, ledgers, strict=True)
-            for row in usage_rows(budget, rows, ledger["seconds"])
-        ],
+        [row for budget, rows in trees for row in usage_rows(budget, rows)],
         schema=USAGE,
     )
     write_columns(files.candidates, candidates, CANDIDATES, {"model": models["model"]})
-    scoring = sum(ledger["scoring_seconds"] for ledger in ledgers)
-    rest = sum(ledger["seconds"] for ledger in ledgers) - scoring
-    write_text(files.ledger, _totals(ledgers, _POLICY_TOTALS, models["model"], rest))
+    write_ledger(files.ledger, _totals(ledgers, _POLICY_TOTALS), models["model"])
     write_columns(files.scores, scores, SCORES, {"model": models["verifier"]})
-    write_text(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS, models["verifier"], scoring))
+    write_ledger(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS), models["verifier"])
     write_columns(files.usage, usage, USAGE, models)
+    of_policy, of_verifier = _times(spec.budgets, [read_times(path) for path in pairs[1::2]])
+    write_times(files.ledger, of_policy)
+    write_times(files.scores_ledger, of_verifier)
 
 
-def _totals(ledgers: Sequence[Row], names: Sequence[str], model: object, seconds: float) -> str:
-    """The ledger of one model's work over all budgets."""
-    totals = {name: sum(ledger[name] for ledger in ledgers) for name in names}
+def _totals(ledgers: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
+    """What one model did over all budgets."""
+    return {name: sum(ledger[name] for ledger in ledgers) for name in names}
+
+
+def _times(budgets: Sequence[int], parts: Sequence[Times]) -> tuple[Times, Times]:
+    """The policy's and the verifier's times over all budgets; those by budget are of both."""
+    whole = summed(parts)
+    scoring = whole.scoring_seconds or 0.0
+    shared = {"machines": whole.machines, "ended": whole.ended}
+    known = {
+        str(budget): part.seconds
+        for budget, part in zip(budgets, parts, strict=True)
+        if part.seconds is not None
+    }
+    rest = None if whole.seconds is None else whole.seconds - scoring
     return (
-        json.dumps(
-            totals | {"seconds": seconds, "model": model, "machine": ledgers[0]["machine"]},
-            indent=1,
-            sort_keys=True,
-        )
-        + "\n"
+        Times.model_validate(shared | {"seconds": rest, "by_budget": known}),
+        Times.model_validate(shared | {"seconds": whole.scoring_seconds}),
     )
 
 

@@ -1,6 +1,6 @@
 """The parts that shards made as one table, the same bytes as if one job had made it.
 
-Parts come in their order, all that there are; the ledger is the sum of theirs.
+Parts come in their order, all that there are; the ledger and the measured times are the sums of theirs.
 """
 
 import json
@@ -12,10 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isoflop.errors import UserError, run_main
-from isoflop.files import is_of, read_ledger, read_table, table_metadata, write_columns, write_text
+from isoflop.files import (
+    is_of,
+    read_ledger,
+    read_table,
+    table_metadata,
+    times_of,
+    write_columns,
+    write_text,
+)
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece, unfinished
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.ledgers import read_times, summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 _COMMAND = StageCommand(
@@ -48,6 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     write_columns(out, merged, schema, metadata)
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
     write_text(files.ledger, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+    write_times(files.ledger, summed([read_times(path) for path in ledgers]))
     _tidy(parts, ledgers, out)
 
 
@@ -74,7 +84,7 @@ def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
     """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
     for folder in unfinished(out, "chunks"):
         shutil.rmtree(folder, ignore_errors=True)
-    own = {Path(path).name for path in (*parts, *ledgers)}
+    own = {Path(path).name for path in (*parts, *ledgers, *map(times_of, ledgers))}
     for path in Path(parts[0]).parent.iterdir():
         if path.name not in own and path.is_file():
             path.unlink(missing_ok=True)

@@ -19,12 +19,21 @@ from isoflop.errors import UserError, run_main
 from isoflop.files import read_ledger, read_table, table_metadata, write_text
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
-from isoflop.forecast.measured import Compared, intervals_compared, intervals_table, plan_csv, plan_table
+from isoflop.forecast.measured import (
+    Compared,
+    intervals_compared,
+    intervals_table,
+    plan_csv,
+    plan_table,
+    seconds_csv,
+    seconds_table,
+)
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
 from isoflop.places import of_run
-from isoflop.report.html_table import markdown
+from isoflop.report.html_table import HtmlTable, markdown
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.ledgers import read_times
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import MEASURED
 
@@ -35,20 +44,29 @@ _COMMAND = StageCommand(
     File("credits", "table of every credit"),
     File("plan_csv", "comparison to write, CSV"),
     File("plan_md", "the same for people, Markdown"),
+    File("times_csv", "comparison of seconds to write, CSV"),
+    File("times_md", "the same for people, Markdown"),
 )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write both tables; raises UserError on bad input."""
+    """Write the tables of what is counted and of what a clock measured; raises UserError on bad input."""
     given = _COMMAND.read(PlanComparisonSpec, arguments)
     spec, files = given.spec, given.files
     credits = read_table(files.credits, MEASURED, further=True)
     jobs = compared(Path(files.results), spec.work, given.runtime)
     intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), files.credits))
     write_text(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
-    tables = [plan_table(jobs, spec.work.planning), intervals_table(intervals)]
-    shown = [markdown(table) for table in tables if table.rows]
-    write_text(files.plan_md, "\n".join([f"# {spec.experiment}: plan and measurement", "", *shown]))
+    tables = [plan_table(jobs), intervals_table(intervals)]
+    _write(files.plan_md, f"{spec.experiment}: plan and measurement", tables)
+    write_text(files.times_csv, seconds_csv(jobs, spec.experiment))
+    seconds = [seconds_table(jobs, spec.work.planning)]
+    _write(files.times_md, f"{spec.experiment}: planned and measured seconds", seconds)
+
+
+def _write(path: str, title: str, tables: Sequence[HtmlTable]) -> None:
+    """Write tables under a title as Markdown, those with rows."""
+    write_text(path, "\n".join([f"# {title}", "", *(markdown(table) for table in tables if table.rows)]))
 
 
 def compared(results: Path, work: StudyWork, runtime: Runtime) -> list[Compared]:
@@ -116,7 +134,6 @@ class _Found:
         path = table.with_name(f"{table.stem}.ledger.json")
         if not (path.is_file() and table.is_file()):
             return None
-        ledger = read_ledger(path)
         policy = known.policies[job.policy].shape
         if job.stage in ("sample", "revise"):
             # Of one problem's samples the first pays for the prompt; every revision has a prompt of its own.
@@ -140,9 +157,7 @@ class _Found:
                 "written": float(usage["generated"].sum()),
                 "judged": float(usage["scored"].sum()),
             }
-        seconds = ledger.get("seconds")
-        taken["seconds"] = float(seconds) if isinstance(seconds, int | float) else 0.0
-        return taken | {"flops": float(flops.sum())}
+        return taken | {"flops": float(flops.sum()), "seconds": read_times(path).seconds or 0.0}
 
 
 def _columns(table: Path, *names: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

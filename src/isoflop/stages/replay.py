@@ -23,12 +23,12 @@ from isoflop.data.rows import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
 from isoflop.errors import UserError, run_main
-from isoflop.files import local_files, read_table, write_table, write_text
+from isoflop.files import local_files, read_table, write_table
 from isoflop.places import located
 from isoflop.registries import SELECTORS
 from isoflop.specs import ReplayedVerifier, ReplaySpec
-from isoflop.stages.shared.chunks import ledger
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.ledgers import write_ledger
 from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, PROBLEMS, PUBLISHED_CORRECT, SCORES
 
 _COMMAND = StageCommand(
@@ -222,7 +222,7 @@ def _write(
         "problems_left_out": len(found.left_out),
     }
     totals |= _known(rows)
-    write_text(files.ledger, ledger(totals, policy, notes))
+    write_ledger(files.ledger, totals, policy, notes, here=False)
     read = [prompt + total for prompt, total in zip(prompts, tokens, strict=True)]
     for one, path, ledger_path in zip(spec.verifiers, files.scores[::2], files.scores[1::2], strict=True):
         scores = [
@@ -236,7 +236,7 @@ def _write(
         # Nothing was said, so there was nothing to score.
         if unscored := scores.count([]):
             took["too_long"] = unscored
-        write_text(ledger_path, ledger(took, model))
+        write_ledger(ledger_path, took, model, here=False)
 
 
 def _texts(solution: Solution, *, scored: bool) -> list[str]:

@@ -18,7 +18,6 @@ from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
-from isoflop.verifiers.shared_prefixes import scored_alike
 
 _COMMAND = StageCommand(
     "score",
@@ -106,11 +105,11 @@ def main(arguments: Sequence[str]) -> None:
                 for request in requests_for(spec.verifier, texts[name], by_problem[name], spec.step_tag)
             ]
             answers = verifier.score(requests, line)
-            if not spec.verifier.outcome:
-                answers = scored_alike(requests, answers)
+            # Problems may have the same text, and be in other chunks.
+            asked = zip(members, requests, strict=True)
             return scores_table(spec, files.candidates, members, requests, answers), {
                 "candidates": len(members),
-                "distinct": len(set(requests)),
+                "distinct": len({(row["problem_id"], one) for row, one in asked}),
                 "verifier_tokens": sum(answer.tokens for answer in answers),
                 "too_long": sum(not answer.scores for answer in answers),
             }

@@ -2,7 +2,8 @@
 
 SPEC is the JSON of `isoflop.selection.pool.SelectSpec`; there is one pair of score table and ledger for
 each verifier it names, in that order. OUT has the columns of `isoflop.tables.CREDITS`; its metadata has the
-shapes of the policy and the verifiers, and how exact the estimates are.
+shapes of the policy and the verifiers, and how exact the estimates are. What a clock measured goes into a
+table of its own (`isoflop.tables.SECONDS`); where the study asks for cost model `seconds`, it is in OUT too.
 """
 
 import sys
@@ -18,7 +19,7 @@ from isoflop.arrays import Bools, Ints
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
 from isoflop.files import write_table
-from isoflop.registries import SELECTORS, cost_columns, measured_costs
+from isoflop.registries import COST_MODELS, SELECTORS, cost_columns, measured_costs
 from isoflop.seeds import derive_seed
 from isoflop.selection.chains import ChainPool
 from isoflop.selection.pool import PickingCredits, Pool, SelectSpec
@@ -35,7 +36,7 @@ from isoflop.stages.shared.pools import (
     read_searches,
 )
 from isoflop.strategy import NO_ANSWER
-from isoflop.tables import CREDITS, with_columns
+from isoflop.tables import CREDITS, SECONDS, with_columns
 
 _COMMAND = StageCommand(
     "select",
@@ -46,7 +47,11 @@ _COMMAND = StageCommand(
     File("ledger", "what sampling took; of a search, the table of its usage"),
     File("scores", "each verifier's scores and its ledger, in turn", many="*", shown="SCORES LEDGER"),
     File("out", "table of credits to write"),
+    File("seconds", "table of measured seconds to write"),
 )
+
+# The cost model of what a clock measures.
+_CLOCK = "seconds"
 
 AnyPool = SamplePool | ChainPool | TreePool
 
@@ -97,12 +102,31 @@ def main(arguments: Sequence[str]) -> None:
         **_notes(read.pool, credits, spec),
     }
     write_table(files.out, columns, _schema(spec.costs), metadata)
+    write_table(files.seconds, _seconds(credits, read), SECONDS, {})
     print(
         f"{len(credits)} strategies on {len(read.problems)} problems, {counts['candidates']} candidates, "
         f"{counts['unfinished']} of them unfinished; largest Monte Carlo standard error of an accuracy: "
         f"{_largest_error(credits):.2g}",
         file=sys.stderr,
     )
+
+
+def _seconds(credits: Sequence[PickingCredits], read: _Input) -> dict[str, list[object]]:
+    """The columns of SECONDS: by verifier, then budget, then problem."""
+    found: dict[tuple[str, int], list[object]] = {}
+    for row in credits:
+        costs = read.pool.costs(row.budgets, row.picking.verifier, asked=(_CLOCK,))
+        for budget, values in zip(row.budgets, costs[COST_MODELS[_CLOCK].column], strict=True):
+            # Infinitely many samples (budget 0) take no finite time.
+            if budget > 0:
+                found.setdefault((row.picking.verifier, int(budget)), values.tolist())
+    count, ordered = len(read.problems), sorted(found)
+    return {
+        "problem_id": read.problems["problem_id"].to_pylist() * len(ordered),
+        "verifier": [verifier for verifier, _ in ordered for _ in range(count)],
+        "budget": [budget for _, budget in ordered for _ in range(count)],
+        "seconds": [value for key in ordered for value in found[key]],
+    }
 
 
 def _dumped(shape: ModelShape | None) -> dict[str, object] | None:

@@ -40,6 +40,7 @@ from isoflop.specs import TrainSpec
 from isoflop.stages.shared.chunks import fingerprint, own_folder
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.gpus import job_devices
+from isoflop.stages.shared.ledgers import trained_here, write_times
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training.examples import IGNORED, collate, prm_loss
@@ -93,7 +94,7 @@ class _Lines(TrainerCallback):  # type: ignore[misc]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train what SPEC says and save it, with its card, to OUT."""
+    """Train what SPEC says and save it, with its card, to OUT; how long it took, beside OUT."""
     given = _COMMAND.read(TrainSpec, arguments)
     spec, start = given.spec, given.files.start
     train_path, held_out_path, target = given.files.train, given.files.held_out, Path(given.files.out)
@@ -141,7 +142,6 @@ def main(arguments: Sequence[str]) -> None:
         data=f"{training.data.describe()}.",
         examples=len(examples),
         tokens=round(sum(example["length"] for example in examples) * training.epochs),
-        seconds=seconds,
         versions={"python": platform.python_version(), **{n: version(n) for n in ("torch", "transformers")}},
         losses=losses,
         held_out=measures,
@@ -150,6 +150,7 @@ def main(arguments: Sequence[str]) -> None:
     (finished / "README.md").write_text(card(record), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
+    write_times(str(target), trained_here(seconds))
     shutil.rmtree(work, ignore_errors=True)
 
 

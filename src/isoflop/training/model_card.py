@@ -17,7 +17,6 @@ class TrainingRecord:
     data: str
     examples: int
     tokens: int
-    seconds: float
     versions: Mapping[str, str]
     losses: Sequence[tuple[int, float]]
     held_out: Mapping[str, float] = field(default_factory=dict)
@@ -62,9 +61,7 @@ def card(record: TrainingRecord) -> str:
         json.dumps(dict(record.recipe), indent=2, sort_keys=True, ensure_ascii=False),
         "```",
         "",
-        f"Took {record.seconds / 60:.1f} minutes. "
-        + ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-        + ".",
+        "With " + ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())) + ".",
         "",
         "## Loss curve",
         "",

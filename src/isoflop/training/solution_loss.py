@@ -55,6 +55,6 @@ def solution_loss(model: Any, batch: Mapping[str, Tensor], labels: Tensor) -> Te
 
     size = max(1, _PIECE // int(model.config.get_text_config().vocab_size))
     total = torch.zeros((), device=states.device)
-    for rows, following in zip(states.split(size), tokens.split(size), strict=True):
+    for rows, following in zip(torch.split(states, size), torch.split(tokens, size), strict=True):
         total = total + checkpoint(of_piece, rows, following, use_reentrant=False)
     return total

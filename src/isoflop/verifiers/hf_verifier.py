@@ -3,10 +3,14 @@
 One forward pass per solution gives all its scores, and what solutions have in common (their problem, their
 first steps) is read once for all of them. What is read, and how a score comes of it, is each
 kind's own (isoflop.verifiers.kinds).
+
+In float32, the scores of a text do not depend on what is read beside it: they are rounded, and those that
+rounding errors could change are found again in float64 (isoflop.verifiers.settling).
 """
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,20 +33,13 @@ from isoflop.verifiers.heads import Head, model_class, read_head
 from isoflop.verifiers.layouts import Tagged, fitting
 from isoflop.verifiers.prefix_trees import TokenTree, token_trees
 from isoflop.verifiers.registry import check_marks, tag_solutions, with_head
+from isoflop.verifiers.settling import Grid, Text, alike, beginnings
 
-# Settled scores are multiples of this.
-GRID = 2.0**-12
-# Far above what float32 rounding moves the logarithm of a score's odds by (a test measures that).
-CLOSE = 3e-5
+_SEARCHED, _SCORED = Grid(fine=False), Grid(fine=True)
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
 _TREE_NODES = 512
-
-
-def close(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far rounding may move a score: least near 0 and 1, where the odds change most."""
-    return CLOSE * scores * (1 - scores) + 1e-9
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ class TransformersVerifier:
     """A reward model as a verifier (isoflop.engines.registry.Verifier)."""
 
     def __init__(self, entry: RunningVerifier, batch_tokens: int = 8192, settle: bool = False) -> None:
-        """With `settle`, what was read is kept for requests that go on from it, and scores are rounded to
-        `GRID`, so that they depend on neither that nor the batch: what a search needs.
+        """With `settle`, what was read is kept for requests that go on from it, as a search needs; scores
+        depend on neither that nor the batch.
         """
         assert entry.model is not None  # what is trained here has been located
         self._entry = entry
@@ -87,6 +84,8 @@ class TransformersVerifier:
         self._batch_tokens = batch_tokens
         self._settles = settle
         self._store = SegmentStore(_KEPT_BYTES)
+        # How many scores were found again in float64.
+        self.settled = 0
         self._exact: Any = None if entry.dtype == "float32" else self._model
         self.shape = with_head(model_shape(self._model), entry, int(self._model.config.hidden_size))
 
@@ -106,8 +105,7 @@ class TransformersVerifier:
             with torch.inference_mode():
                 scores = self._settled(texts)
         else:
-            encoded = [(one.ids, one.places) for one in texts]
-            scores = score_encoded(self._model, encoded, self._head, self._batch_tokens, progress)
+            scores = self._scored([(one.ids, one.places) for one in texts], progress)
         answers = dict.fromkeys(distinct, StepScores((), 0))
         for place, one, values in zip(fit, texts, scores, strict=True):
             ends = tuple(end + 1 for end in one.places)
@@ -115,6 +113,36 @@ class TransformersVerifier:
         if progress is not None:
             progress(len(requests) - len(fit), 0)
         return [answers[request] for request in requests]
+
+    def _scored(self, texts: Sequence[Text], progress: Progress | None) -> list[NDArray[np.float64]]:
+        """Scores of whole texts: in float32 on the grid, the doubtful ones found in float64."""
+        found = score_encoded(self._model, texts, self._head, self._batch_tokens, progress)
+        if self._entry.dtype != "float32":
+            return alike(texts, found)
+        doubts = [_SCORED.doubtful(values) for values in found]
+        # Each beginning once, up to the last doubtful place.
+        again: dict[bytes, tuple[Sequence[int], set[int]]] = {}
+        for (ids, places), doubt in zip(texts, doubts, strict=True):
+            if doubt.any():
+                unsure = [place for place, doubted in zip(places, doubt.tolist(), strict=True) if doubted]
+                part = (ids[: unsure[-1] + 1], unsure)
+                again.setdefault(beginnings(part)[-1], (part[0], set()))[1].update(unsure)
+        if not again:
+            return [_SCORED.settled(values) for values in found]
+        parts = [(ids, sorted(unsure)) for ids, unsure in again.values()]
+        with _in_float64(self._model):
+            exact = score_encoded(self._model, parts, self._head, self._batch_tokens)
+        known = {
+            key: score
+            for part, scores in zip(parts, exact, strict=True)
+            for key, score in zip(beginnings(part), scores.tolist(), strict=True)
+        }
+        self.settled += len(known)
+        for text, doubt, values in zip(texts, doubts, found, strict=True):
+            keys = beginnings(text) if doubt.any() else []
+            for number in np.flatnonzero(doubt).tolist():
+                values[number] = known[keys[number]]
+        return [_SCORED.settled(values) for values in found]
 
     def _settled(self, tagged: Sequence[Tagged]) -> list[NDArray[np.float64]]:
         """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
@@ -127,11 +155,7 @@ class TransformersVerifier:
             work.append(_Reading(text.ids[: text.places[-1] + 1], text.places, start, kept))
         fresh = [one for one in work if one.start < len(one.ids)]
         found = self._read(self._model, fresh, None)
-        doubtful = [
-            place
-            for place, (_, values) in enumerate(found)
-            if np.any(np.abs(values / GRID % 1.0 - 0.5) * GRID < close(values))
-        ]
+        doubtful = [place for place, (_, values) in enumerate(found) if _SEARCHED.doubtful(values).any()]
         if doubtful:
             if self._exact is None:
                 self._exact = copy.deepcopy(self._model).double()
@@ -139,7 +163,7 @@ class TransformersVerifier:
             for place, (_, values) in zip(doubtful, self._read(self._exact, again, None), strict=True):
                 found[place] = (found[place][0], values[-len(found[place][1]) :])
         new = {
-            id(one): (segments, np.floor(values / GRID + 0.5) * GRID)
+            id(one): (segments, _SEARCHED.settled(values))
             for one, (segments, values) in zip(fresh, found, strict=True)
         }
         results = []
@@ -189,9 +213,19 @@ class TransformersVerifier:
         return found
 
 
+@contextmanager
+def _in_float64(model: Any) -> Iterator[None]:
+    """A model of float32 in float64 for a while; it is the same afterwards."""
+    model.double()
+    try:
+        yield
+    finally:
+        model.float()
+
+
 def score_encoded(
     model: Any,
-    encoded: Sequence[tuple[Sequence[int], Sequence[int]]],
+    encoded: Sequence[Text],
     head: Head,
     batch_tokens: int = 8192,
     progress: Progress | None = None,

@@ -2,7 +2,7 @@
 
 A PRM's hidden states come back at the tokens that look like marks only, and the head is applied to those that
 are (isoflop.verifiers.heads). Each request reads its whole text: vLLM does not reuse prefixes for outputs by
-token. Scores may move in their last digits with the batch.
+token. Scores may move in their last digits with the batch; equal beginnings in one call have equal ones.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from isoflop.errors import UserError
 from isoflop.verifiers.heads import model_class
 from isoflop.verifiers.layouts import Tagged, fitting
 from isoflop.verifiers.registry import check_marks, tag_solutions, verifier_kind, with_head
+from isoflop.verifiers.settling import alike
 
 
 class VllmVerifier:
@@ -47,7 +48,7 @@ class VllmVerifier:
         distinct = list(dict.fromkeys(requests))
         solutions = [(request.prompt, request.steps) for request in distinct]
         tagged = fitting(tag_solutions(self._tokenizer, self._entry, solutions), self._entry, self._longest)
-        answers = dict.fromkeys(distinct, StepScores((), 0))
+        found: dict[int, NDArray[np.float64]] = {}
         waiting = 0
         for place, one in enumerate(tagged):
             if one is not None:
@@ -61,13 +62,18 @@ class VllmVerifier:
                 place = int(output.request_id)
                 one = tagged[place]
                 assert one is not None  # only those that fit were submitted
-                values = self._scores(one, output.outputs.data)
-                ends = tuple(end + 1 for end in one.places)
-                answers[distinct[place]] = StepScores(tuple(values.tolist()), len(one.ids), ends)
+                found[place] = self._scores(one, output.outputs.data)
                 if progress is not None:
                     progress(1, len(one.ids))
         if progress is not None:
             progress(len(requests) - sum(one is not None for one in tagged), 0)
+        answers = dict.fromkeys(distinct, StepScores((), 0))
+        # In the order of the requests: which outputs come first depends on the engine.
+        read = [(place, one) for place, one in enumerate(tagged) if one is not None]
+        scores = alike([(one.ids, one.places) for _, one in read], [found[place] for place, _ in read])
+        for (place, one), values in zip(read, scores, strict=True):
+            ends = tuple(end + 1 for end in one.places)
+            answers[distinct[place]] = StepScores(tuple(values.tolist()), len(one.ids), ends)
         return [answers[request] for request in requests]
 
     def close(self) -> None:
@@ -86,9 +92,9 @@ class VllmVerifier:
         if self._task == "classify":
             return self._head.scores(data[None])
         mark = one.ids[one.places[0]]
-        alike = [place for place, token in enumerate(one.ids) if token == mark]
-        if len(alike) != len(data):
+        marks = [place for place, token in enumerate(one.ids) if token == mark]
+        if len(marks) != len(data):
             raise UserError(
-                f"vLLM gave {len(data)} outputs for {len(alike)} marks; use another version of it"
+                f"vLLM gave {len(data)} outputs for {len(marks)} marks; use another version of it"
             )
-        return self._head.scores(data[[alike.index(place) for place in one.places]])
+        return self._head.scores(data[[marks.index(place) for place in one.places]])

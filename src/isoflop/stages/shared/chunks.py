@@ -8,15 +8,12 @@ that is begun in a number of shards is finished in any other.
 import hashlib
 import itertools
 import json
-import os
-import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +22,7 @@ from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
 from isoflop.files import atomic_path, write_columns, write_text
 from isoflop.pipeline.shards import Shard, shard_of
+from isoflop.stages.shared.ledgers import Times, write_ledger, write_times
 
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
@@ -112,11 +110,14 @@ def write_measured(
     shape: ModelShape,
     verifier: ModelShape | None = None,
 ) -> None:
-    """Write an output and the ledger of the model's work; `verifier`: the second model, if there are two."""
+    """Write an output, the ledger of the model's work and how long it took.
+
+    `verifier`: the second model, if there are two.
+    """
     model = shape.model_dump()
     guide = {} if verifier is None else {"verifier": verifier.model_dump()}
     write_columns(out, one_piece(table), schema, {"model": model, **guide})
-    write_text(ledger_out, ledger(totals, model))
+    write_ledger(ledger_out, totals, model)
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:
@@ -134,6 +135,7 @@ def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: st
     write_columns(out, schema.empty_table(), schema, {})
     if ledger_out is not None:
         write_text(ledger_out, "{}\n")
+        write_times(ledger_out, Times())
 
 
 def one_piece(table: pa.Table) -> pa.Table:
@@ -187,19 +189,3 @@ class ProgressLine:
             file=sys.stderr,
             flush=True,
         )
-
-
-def ledger(totals: Mapping[str, float], model: dict[str, Any] | None, notes: Sequence[str] = ()) -> str:
-    """What a stage cost, as JSON: its tallies, the model's sizes and the machine; `notes` are for readers."""
-    whole = {name: value if name.endswith("seconds") else int(value) for name, value in totals.items()}
-    machine = {
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count(),
-        "python": platform.python_version(),
-    }
-    ended = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {"notes": list(notes)} if notes else {}
-    content = {**whole, **told, "model": model, "machine": machine, "ended": ended}
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"

@@ -1,4 +1,7 @@
-"""A pool of candidates as the stages that pick from it read it: its tables and ledgers, checked."""
+"""A pool of candidates as the stages that pick from it read it: its tables and ledgers, checked.
+
+Measured times are read from beside the ledgers, and beside the table of a search's usage.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,7 @@ from isoflop.selection.chains import arrange_chains
 from isoflop.selection.pool import POLICY, Candidates, StepScores
 from isoflop.selection.samples import SamplePool
 from isoflop.selection.trees import TreePool, arranged
+from isoflop.stages.shared.ledgers import read_times
 from isoflop.strategy import NO_ANSWER
 from isoflop.tables import CANDIDATES, GRADES, PROBLEMS, SCORES, USAGE
 
@@ -32,7 +36,6 @@ class _SampleLedger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     generated_tokens: int = Field(ge=0)
     candidates: int = Field(ge=1)
     model: ModelShape | None
@@ -43,7 +46,6 @@ class _ScoreLedger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     verifier_tokens: int = Field(ge=0)
     too_long: int = Field(ge=0, default=0)
     model: ModelShape | None
@@ -150,6 +152,11 @@ def read_searches(
     if np.any(np.diff(of_candidates) < 0):
         raise UserError(f"{candidates_path}: solutions are not in the order of their searches; run again")
     order, shape = np.argsort(of_usage), (len(ids), len(budgets), runs)
+    counts = {
+        column: usage[column].to_numpy().astype(np.float64)[order].reshape(shape)
+        for column in USAGE.names
+        if column not in _SEARCH_KEY
+    }
     models, terms = table_metadata(usage), terms or {}
     pool = TreePool(
         Candidates(
@@ -163,15 +170,28 @@ def read_searches(
         finished=pc.equal(candidates["finish"], STOP).to_numpy(),
         budgets=budgets,
         runs=runs,
-        usage={
-            column: usage[column].to_numpy().astype(np.float64)[order].reshape(shape)
-            for column in USAGE.names
-            if column not in _SEARCH_KEY
-        },
+        usage=counts | {"seconds": _search_seconds(usage_path, budgets, counts["generated"])},
         policy=Party(ModelShape.model_validate(models["model"]), terms.get(POLICY, Terms())),
         verifier=Party(ModelShape.model_validate(models["verifier"]), terms.get(verifier, Terms())),
     )
     return ReadSearches(problems, pool)
+
+
+def _search_seconds(path: str, budgets: Sequence[int], generated: Floats) -> Floats:
+    """Measured seconds of every search, those of a budget shared by generated tokens.
+
+    Both are [problems, budgets, runs].
+    """
+    by_budget = read_times(path).by_budget
+    taken = np.array([by_budget.get(str(budget), math.nan) for budget in budgets])
+    return np.moveaxis(taken[:, None, None] * _shares(np.moveaxis(generated, 1, 0)), 0, 1)
+
+
+def _shares(tokens: Floats) -> Floats:
+    """Each entry's share of the tokens of its row, the last two axes; equal shares where there are none."""
+    total = tokens.sum(axis=(1, 2), keepdims=True)
+    shares: Floats = np.where(total > 0, tokens / np.maximum(total, 1.0), 1.0 / tokens[0].size)
+    return shares
 
 
 def read_searched(path: str) -> list[tuple[str, int, int]]:
@@ -280,12 +300,13 @@ def _policy_usage(path: str, candidates: pa.Table, candidates_path: str, terms: 
             f"{path}: {measured[0]} candidates with {measured[1]} generated tokens, but {candidates_path} "
             f"has {tokens.size} with {int(tokens.sum())}; delete both and sample again"
         )
-    return Usage(ledger.model, _seconds(ledger), tokens, terms)
+    return Usage(ledger.model, _seconds(path), tokens, terms)
 
 
-def _seconds(ledger: _SampleLedger | _ScoreLedger) -> float:
+def _seconds(ledger: str) -> float:
     """Not a number where nobody measured them, as for imported work."""
-    return math.nan if ledger.seconds is None else ledger.seconds
+    seconds = read_times(ledger).seconds
+    return math.nan if seconds is None else seconds
 
 
 def _verifier_usage(path: str, table: pa.Table, scores_path: str, terms: Terms) -> tuple[Usage, int]:
@@ -297,7 +318,7 @@ def _verifier_usage(path: str, table: pa.Table, scores_path: str, terms: Terms) 
             f"{path}: {ledger.verifier_tokens} verifier tokens, but {scores_path} has {int(tokens.sum())}; "
             "delete both and score again"
         )
-    return Usage(ledger.model, _seconds(ledger), tokens, terms), ledger.too_long
+    return Usage(ledger.model, _seconds(path), tokens, terms), ledger.too_long
 
 
 def _step_scores(

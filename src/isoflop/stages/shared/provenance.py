@@ -1,4 +1,4 @@
-"""What results rest on: the code's commit, versions, machines, and what every job took."""
+"""What results rest on: the code's commit, versions, and what every job computed."""
 
 import platform
 import subprocess
@@ -37,22 +37,20 @@ def own_ledgers(results: Path, spec: ReportSpec) -> list[Path]:
 
 def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
     """What the results under `results` rest on, by the ledgers of their jobs."""
-    costs, machines = [], [f"report: {platform.platform()}, Python {platform.python_version()}"]
-    notes = []
+    costs, notes = [], []
     for path in own_ledgers(results, spec):
         ledger = read_ledger(path)
         stage, *rest = path.relative_to(results).parts
         job = "/".join(rest).removesuffix(".ledger.json")
         counted = [ledger.get(name) for name in _CHARGED]
         tokens = [value for value in counted if isinstance(value, int)]
-        seconds, model = ledger.get("seconds"), ledger.get("model")
+        model = ledger.get("model")
         sizes = model if isinstance(model, dict) else {}
         size = sizes.get("active_parameters", sizes.get("parameters"))
         costs.append(
             StageCost(
                 stage=stage,
                 job=job,
-                seconds=float(seconds) if isinstance(seconds, int | float) else None,
                 tokens=sum(tokens) if tokens else None,
                 parameters=size if isinstance(size, int) else None,
                 too_long=int(ledger.get("too_long", 0)),
@@ -60,12 +58,7 @@ def read_provenance(results: Path, spec: ReportSpec) -> Provenance:
             )
         )
         notes += [f"{job}: {text}" for text in ledger.get("notes", ())]
-        machine = ledger.get("machine")
-        if isinstance(machine, dict):
-            text = f"{stage}: " + ", ".join(f"{key} {value}" for key, value in sorted(machine.items()))
-            if text not in machines:
-                machines.append(text)
-    return Provenance(commit=_commit(), versions=_versions(), machines=machines, notes=notes, costs=costs)
+    return Provenance(commit=_commit(), versions=_versions(), notes=notes, costs=costs)
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""Results of earlier versions, whose ledgers held measured times: split without computing anything again."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from isoflop.errors import UserError
+from isoflop.files import read_ledger, times_of, write_text
+from isoflop.stages.shared.ledgers import Times, write_times
+
+# Entries of former ledgers that a clock or the machine decided.
+_MEASURED = ("seconds", "scoring_seconds", "driver_seconds", "machine", "ended")
+_TOOK = re.compile(r"^Took ([\d.]+) minutes\. ", re.MULTILINE)
+
+
+def former_work(results: Path) -> list[Path]:
+    """The ledgers under an experiment's folder that hold measured times, and the models trained then."""
+    return [*_former_ledgers(results), *_former_models(results)]
+
+
+def check_not_former(results: Path) -> None:
+    """Raises UserError, with what to do, where results are of an earlier version."""
+    found = former_work(results)
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UserError(
+            f"{found[0]}{more}: from an earlier version, which kept measured times in it; `isoflop upgrade "
+            f"CONFIG` moves them beside it and keeps what was computed (or delete {results})"
+        )
+
+
+def split_former(results: Path) -> int:
+    """Move the measured times of former work into files of their own; how many that is.
+
+    Files keep their times of change, so that nothing is taken for changed.
+    """
+    ledgers, models = list(_former_ledgers(results)), list(_former_models(results))
+    for path in ledgers:
+        content, changed = read_ledger(path), path.stat()
+        machine = content.get("machine")
+        times: dict[str, Any] = {name: content[name] for name in _MEASURED if content.get(name) is not None}
+        times.pop("machine", None)
+        if isinstance(machine, dict):
+            times["machines"] = [machine]
+        kept = {name: value for name, value in content.items() if name not in _MEASURED}
+        # Times first: a ledger without is not known for a former one.
+        write_times(str(path), Times.model_validate(times))
+        write_text(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        for one in (path, Path(times_of(str(path)))):
+            os.utime(one, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    for folder in models:
+        took = _TOOK.search((folder / "README.md").read_text(encoding="utf-8"))
+        write_times(str(folder), Times(seconds=None if took is None else 60 * float(took[1])))
+        changed = folder.stat()
+        os.utime(times_of(str(folder)), ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    return len(ledgers) + len(models)
+
+
+def _former_ledgers(results: Path) -> Iterator[Path]:
+    for path in sorted(results.rglob("*.ledger.json")):
+        if not Path(times_of(str(path))).exists() and {"seconds", "machine"} & read_ledger(path).keys():
+            yield path
+
+
+def _former_models(results: Path) -> Iterator[Path]:
+    for card in sorted(results.glob("train/*/README.md")):
+        if not Path(times_of(str(card.parent))).exists() and _TOOK.search(card.read_text(encoding="utf-8")):
+            yield card.parent
