@@ -57,9 +57,10 @@ from isoflop.stages.shared.former import check_not_former
 min_version("9.8")
 
 SETTINGS = workflow.config_settings
+# Another workflow uses this one as a module, and says what its config is.
+AS_MODULE = workflow.modifier.skip_configfile
 try:
-    if workflow.modifier.skip_configfile:
-        # As a module of another workflow, which says what its config is.
+    if AS_MODULE:
         CONFIG = load_given(
             config, workflow.configfiles, SETTINGS.config, unpinned=True
         )
@@ -106,10 +107,6 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
-# Not while parsing, so that a dry run works with unpinned models and files; of a module, nothing runs at start.
+# Not while parsing, so that a dry run works with unpinned models and files.
 onstart:
-    refuse_unpinned()
-
-
-if workflow.modifier.skip_configfile and running():
     refuse_unpinned()

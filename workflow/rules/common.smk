@@ -22,10 +22,13 @@ def running():
     return plugin is not None and not plugin.common_settings.dryrun_exec
 
 
+UNPINNED = unpinned(CONFIG)
+
+
 def refuse_unpinned():
     """End a run whose config names models or files that are not pinned."""
-    if faults := unpinned(CONFIG):
-        raise WorkflowError("\n".join(faults))
+    if UNPINNED:
+        raise WorkflowError("\n".join(UNPINNED))
 
 
 METHODS = set(workflow.deployment_settings.deployment_method)
@@ -74,6 +77,9 @@ def own(files):
 
     The former are where they are, also under a module's prefix or with a storage, which hold what jobs make.
     """
+    # Of a module nothing runs at the start; inputs are asked for once it is known whether jobs will run.
+    if AS_MODULE and running():
+        refuse_unpinned()
     made = f"{PLAN.results}/"
     return [
         file if file.startswith(made) else local(str(located(file))) for file in files
