@@ -158,12 +158,27 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT / "src")}
 
 
+def _conda(folder: Path) -> Path:
+    """A stand-in, of which a dry run asks its version and settings."""
+    folder.mkdir()
+    asked = """'{"conda_prefix": "/opt/conda", "conda_version": "25.1.0", "platform": "linux-64"}'"""
+    set_to = """'{"get": {"channel_priority": "strict"}}'"""
+    answers = {"--version": "conda 25.1.0", "info": asked, "config": set_to}
+    script = "#!/bin/sh\n" + "".join(f"[ $1 != {one} ] || echo {said}\n" for one, said in answers.items())
+    (folder / "conda").write_text(script, encoding="utf-8")
+    (folder / "conda").chmod(0o755)
+    return folder
+
+
 def test_it_may_be_on_github_as_snakedeploy_writes_it(published: dict[str, str], tmp_path: Path) -> None:
     configured(tmp_path, SMALL)
     content = module('github("somebody/isoflop", path="workflow/Snakefile", tag="v1")')
     run = dry_run(tmp_path, content, "--printshellcmds", environment=published)
     assert planned(run) == JOBS
-    # Without sources beside the Snakefile the installed package runs, which conda's environments lack.
+    # Without sources beside the Snakefile the installed package runs; conda environments are shown it alone.
     assert "export PYTHONPATH" not in run.stdout
-    run = dry_run(tmp_path, content, "--sdm", "conda", environment=published)
-    assert "--sdm conda needs the sources of isoflop on this machine" in run.stdout + run.stderr
+    with_conda = published | {"PATH": f"{_conda(tmp_path / 'programs')}:{os.environ['PATH']}"}
+    run = dry_run(tmp_path, content, "--printshellcmds", "--sdm", "conda", environment=with_conda)
+    assert planned(run) == JOBS
+    [shown] = set(re.findall(r"export PYTHONPATH=(\S+);", run.stdout))
+    assert [path.resolve() for path in Path(shown).iterdir()] == [ROOT / "src/isoflop"]

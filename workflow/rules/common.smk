@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.io import get_flag_value
 from snakemake.settings.types import DeploymentMethod
 
+import isoflop
 from isoflop.places import located
 from isoflop.stages.shared.gpus import named_devices
 
@@ -31,6 +32,17 @@ def refuse_unpinned():
         raise WorkflowError("\n".join(UNPINNED))
 
 
+def installed_alone():
+    """A folder where the installed package is, and nothing else that conda's environments have already."""
+    folder = Path(".snakemake/isoflop").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    link, package = folder / "isoflop", Path(isoflop.__file__).parent
+    if not (link.is_symlink() and link.samefile(package)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(package)
+    return folder
+
+
 METHODS = set(workflow.deployment_settings.deployment_method)
 
 if DeploymentMethod.APPTAINER in METHODS:
@@ -44,9 +56,7 @@ if DeploymentMethod.APPTAINER in METHODS:
             f" --bind {shlex.quote(str(HERE))}:{shlex.quote(str(HERE))}:ro"
         )
 elif DeploymentMethod.CONDA in METHODS and SOURCES is None:
-    raise WorkflowError(
-        "--sdm conda needs the sources of isoflop on this machine: clone it and import the clone's Snakefile"
-    )
+    SOURCES = installed_alone()
 
 
 def setup():
