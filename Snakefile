@@ -99,6 +99,7 @@ rule all:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/candidates.smk"
@@ -109,4 +110,5 @@ include: "workflow/rules/report.smk"
 
 # Not while parsing, so that a dry run works with unpinned models and files.
 onstart:
-    refuse_unpinned()
+    check_start()
+    check_models()

@@ -9,7 +9,7 @@ ANALYSIS = (
     "datasets", "jinja2", "math-verify", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML",
     "scipy", "seaborn", "tokenizers",
 )  # fmt: skip
-TORCH = ("accelerate", "httpx2", "rapidfuzz", "safetensors", "torch", "transformers")
+TORCH = ("accelerate", "gguf", "httpx2", "rapidfuzz", "safetensors", "torch", "transformers")
 ENVIRONMENTS = {"analysis": ANALYSIS, "torch": (*ANALYSIS, *TORCH)}
 
 

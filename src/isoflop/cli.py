@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SNAKEMAKE = ("run", "rehearse")
 # Where one of these is given, how many cores to use is said already.
 _CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "-n", "--dry")
+# With these Snakemake makes nothing of what is there.
+_NO_RUN = ("--unlock", "--touch", "-t", "--delete", "--cleanup", "--lint", "--list", "-n", "--dry")
 
 
 class Command(NamedTuple):
@@ -117,6 +119,10 @@ def _run(options: argparse.Namespace) -> None:
         if not Path(file).is_file():
             raise UserError(f"{file}: there is no such config")
     command = snakemake_command(files, further)
+    if not any(one.startswith((*elsewhere, *_NO_RUN)) for one in further):
+        from isoflop.report.finished import check_files  # noqa: PLC0415
+
+        check_files(_load(files).experiment)
     # In the place of this process: signals, output and exit code are snakemake's.
     os.execv(command[0], command)
 
@@ -143,14 +149,46 @@ def _upgrade(options: argparse.Namespace) -> None:
     print(f"{count} files of an earlier version brought to this one's layout; nothing was computed")
 
 
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    _configs(parser)
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="look at the models too: tokenizers, architectures, names of tensors (no weights)",
+    )
+
+
 def _check(options: argparse.Namespace) -> None:
     from isoflop.config.checks import unpinned  # noqa: PLC0415
+    from isoflop.pipeline.preflight import at_a_glance  # noqa: PLC0415
 
     config = _load(options.configs)
     files = ", ".join(options.configs)
+    if options.models:
+        _check_models(config, files)
     print(f"{files}: experiment {config.experiment} has no faults")
     if gaps := unpinned(config):
         print(f"{len(gaps)} of its values are unpinned, which a run needs (isoflop pin)")
+    if missing := at_a_glance(config, Path()):
+        print("\n  ".join(["what a run needs and is not here:", *missing]))
+
+
+def _check_models(config: "Config", files: str) -> None:
+    from isoflop.forecast.study_work import comparison_spec  # noqa: PLC0415
+    from isoflop.pipeline.jobs import needed_jobs  # noqa: PLC0415
+    from isoflop.pipeline.plan import Plan  # noqa: PLC0415
+    from isoflop.pipeline.preflight import check_models_spec  # noqa: PLC0415
+    from isoflop.specs import CheckModelsSpec  # noqa: PLC0415
+    from isoflop.stages.check_models import check_jobs  # noqa: PLC0415
+
+    plan = Plan(config)
+    jobs = needed_jobs(plan, comparison_spec(plan) if config.studies else None)
+    spec = check_models_spec([(job.stage, job.spec) for job in jobs], Path())
+    if spec is None:
+        print(f"{files}: no model runs")
+        return
+    check_jobs(CheckModelsSpec.model_validate_json(spec))
+    print(f"{files}: the models have no faults")
 
 
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +234,8 @@ def _overrides(values: Sequence[str]) -> Mapping[str, Any]:
     try:
         # Only the structure is read here; load_config reads the values as a config file has them.
         return {key: yaml.load(text, Loader=yaml.BaseLoader) for key, _, text in pairs}
-    except yaml.YAMLError as error:
-        raise UserError(f"--config: {' '.join(values)!r} cannot be read as YAML ({error})") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"--config: {' '.join(values)!r:.200} cannot be read as YAML ({error})") from error
 
 
 def _rehearse_arguments(parser: argparse.ArgumentParser) -> None:
@@ -237,7 +275,7 @@ def _docs(options: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    "check": Command("whether a config has faults, each with its key", _configs, _check),
+    "check": Command("whether a config has faults, each with its key", _check_arguments, _check),
     "diff": Command(
         "which keys differ between two configs, and which jobs that repeats", _diff_arguments, _diff
     ),

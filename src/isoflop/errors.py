@@ -2,6 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+# What writers of checkpoints say of a full disk: safetensors, and PyTorch's in three places.
+_FULL = (
+    "No space left on device",
+    "PytorchStreamWriter failed writing",
+    "inline_container.cc:",
+    "iostream error",
+)
 
 
 class UserError(Exception):
@@ -9,9 +19,30 @@ class UserError(Exception):
 
 
 def run_main(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a program's `main` on the command line's arguments; a UserError ends it with its message alone."""
+    """Run a program's `main` on the command line's arguments; a UserError ends it with its message alone.
+
+    So does a fault of the system, such as a full disk or a folder that cannot be written to, where it is met
+    in code that does not expect it.
+    """
     try:
         main(sys.argv[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:
+        # Without a number it is a library's own, whose traceback tells where.
+        if error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _end(f"{place}{error.strerror or error}")
+    except Exception as error:
+        text = str(error).split("\n", 1)[0]
+        if not any(mark in text for mark in _FULL):
+            raise
+        _end(f"a file cannot be written: the disk is full ({text:.200}); free some of it and run again")
+
+
+def _end(message: str) -> NoReturn:
+    # The log may lie on the disk that is full.
+    with suppress(OSError):
+        print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

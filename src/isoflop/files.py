@@ -1,9 +1,17 @@
-"""Atomic files and checked tables, with errors that name the file."""
+"""Atomic files and checked tables, with errors that name the file.
 
+All Parquet files that stages hand to each other are written and read here, with their sums (`isoflop.sums`).
+"""
+
+import glob
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +23,16 @@ from pydantic import BaseModel, ValidationError
 
 from isoflop.errors import UserError
 from isoflop.messages import describe_faults
+from isoflop.sums import (
+    JSON_KEY,
+    Seal,
+    has_sum,
+    json_seal,
+    parquet_seal,
+    sealed_json,
+    sealed_parquet,
+    without_sum,
+)
 from isoflop.tables import LATER, PROBLEMS, PUBLISHED_CORRECT
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,20 +40,67 @@ Problem = tuple[str, str]
 """A problem's name and its text."""
 
 
+_ABANDONED = 24 * 3600.0  # seconds without a change after which another machine's temporary file is nobody's
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name only if the block succeeds."""
+    """A temporary path beside `path` that takes its name only if the block succeeds.
+
+    What killed jobs have left for the same target is removed. Raises UserError where the disk is full, the
+    folder cannot be written to, or anything else of the system's is in the way.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{_machine()}.{os.getpid()}.tmp")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
         yield temporary
         # On the disk before it has its name: after a power cut it is whole or not there.
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"{path}: cannot be written ({reason}); run again when it can be: what is finished is kept"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """A name for this machine and its process numbers: containers have their own."""
+    try:
+        processes = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        processes = ""
+    return hashlib.sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of `target` whose processes are gone.
+
+    Of other machines that share the folder, and of former versions, only those that have not changed for a
+    day.
+    """
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        *_, machine, process = path.name.removesuffix(".tmp").split(".")
+        with suppress(OSError):
+            here = machine == _machine() and process.isdigit()
+            if not _runs(int(process)) if here else time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -57,8 +122,73 @@ def write_columns(path: str | Path, table: pa.Table, schema: pa.Schema, metadata
     """Write an Arrow table as `write_table` does."""
     table = with_later(table, schema).cast(schema)
     table = table.replace_schema_metadata({b"isoflop": json.dumps(metadata, sort_keys=True).encode()})
+    write_parquet(path, table)
+
+
+def write_parquet(path: str | Path, table: pa.Table) -> None:
+    """Write an Arrow table with its metadata and its sum, whole or not at all."""
+    content = sealed_parquet(table)
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        temporary.write_bytes(content)
+
+
+def open_parquet(path: str | Path, *, quiet: bool = False) -> pq.ParquetFile:
+    """A Parquet file whose bytes are those that were written.
+
+    One of a former version has no sum; it is opened, with a note on standard error unless `quiet`. Raises
+    UserError naming the file where it cannot be read or is damaged.
+    """
+    try:
+        # Read as a whole, so that what is checked is what is used.
+        data = Path(path).read_bytes()
+        seal = parquet_seal(data)
+        if seal is Seal.DAMAGED:
+            raise damaged(path)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if seal is Seal.ABSENT and has_sum(file.schema_arrow):
+            raise damaged(path)
+    except _UNREADABLE as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+    if seal is Seal.ABSENT and not quiet:
+        _note_unsealed(str(path))
+    return file
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file's table, or some of its columns; raises UserError as `open_parquet` does."""
+    file = open_parquet(path)
+    try:
+        return _columns(file, columns)
+    except _UNREADABLE as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
+
+
+def _columns(file: pq.ParquetFile, names: Sequence[str] | None) -> pa.Table:
+    """Columns of an opened file; without a sum, at least texts, lists and metadata must be what they seem."""
+    table = without_sum(file.read(names))
+    if not has_sum(file.schema_arrow):
+        table.validate(full=True)
+        table_metadata(table)
+    return table
+
+
+# Also of what a damaged file of a former version makes of lengths and names.
+_UNREADABLE = (OSError, ValueError, pa.ArrowException, MemoryError, RecursionError)
+_UNSEALED: set[str] = set()
+
+
+def damaged(path: str | Path) -> UserError:
+    """The error for a file that is not as it was written."""
+    return UserError(
+        f"{path}: is damaged, or changed by another program: its content is not what was written with its "
+        "SHA-256; delete it and run again"
+    )
+
+
+def _note_unsealed(path: str) -> None:
+    if path not in _UNSEALED:
+        _UNSEALED.add(path)
+        print(f"note: {path}: of a former version, without a sum; damage to it may not show", file=sys.stderr)
 
 
 def is_of(found: pa.Schema, schema: pa.Schema) -> bool:
@@ -84,15 +214,16 @@ def read_table(
     only imported candidates have is read where it is asked for. Raises UserError naming the file and what
     differs.
     """
+    file = open_parquet(path)
     try:
-        file = pq.ParquetFile(path)
         found_schema = file.schema_arrow
         of_files = found_schema.get_field_index(PUBLISHED_CORRECT.name)
         if of_files >= 0 and PUBLISHED_CORRECT.name not in schema.names:
             found_schema = found_schema.remove(of_files)
         later = LATER - set(found_schema.names)
-        table = file.read([one for one in columns or found_schema.names if one not in later])
-    except (OSError, pa.ArrowInvalid) as error:
+        names = [one for one in columns or found_schema.names if one not in later]
+        table = _columns(file, names)
+    except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from error
     if further:
         found_schema = pa.schema(list(found_schema)[: len(schema)])
@@ -131,15 +262,30 @@ def read_json(model: type[Model], text: str, source: str) -> Model:
         raise UserError(f"{source}: " + "; ".join(describe_faults(error, model))) from error
 
 
-def read_ledger(path: Path) -> dict[str, Any]:
-    """What a job cost, as written; raises UserError if the file cannot be read or is no ledger."""
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a ledger or measured times as JSON, with the sum of what they say."""
+    write_text(path, json.dumps(sealed_json(content), indent=1, sort_keys=True) + "\n")
+
+
+def read_ledger(path: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+    """What `write_json` wrote of a job; raises UserError if it cannot be read, is damaged or is no ledger.
+
+    One of a former version has no sum, which a note on standard error says unless `quiet`.
+    """
     try:
-        ledger = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        ledger = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}); delete it and run again") from error
     if not isinstance(ledger, dict):
         raise UserError(f"{path}: is not a ledger; delete it and run again")
-    return ledger
+    seal = json_seal(ledger)
+    if seal is Seal.DAMAGED:
+        raise damaged(path)
+    if seal is Seal.ABSENT and not quiet:
+        _note_unsealed(str(path))
+    return {key: value for key, value in ledger.items() if key != JSON_KEY}
 
 
 def times_of(path: str) -> str:

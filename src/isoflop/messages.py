@@ -19,6 +19,7 @@ _PATTERNS = {
         "must be a generator, or one with what picks: generator+selector, generator+selector+aggregation"
     ),
     r"^[\w.-]+/[\w.-]+$": "must be a hub repository: owner/name",
+    r"^[^./\\][^/\\]*[.]gguf$": "must be the name of a *.gguf file in the folder or repository itself",
     r"\.(jsonl|csv|parquet|eval)$": "must end in .jsonl, .csv, .parquet or .eval",
     r"^https?://[^\s@?#]+$": "must be an address http://… or https://…, without a key (see key_variable)",
     r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$": (

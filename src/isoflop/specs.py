@@ -39,6 +39,20 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class ModelJob(Spec):
+    """A job that loads models: its stage, and its own specification as JSON."""
+
+    stage: str
+    spec: str
+
+
+class CheckModelsSpec(Spec):
+    """Jobs whose models are looked at before the first of them runs; `key`: what an answer is known by."""
+
+    jobs: tuple[ModelJob, ...]
+    key: str
+
+
 class Grading(Spec):
     """What is graded, and how. `plugins`: digests of the files of graders of other packages."""
 

@@ -40,7 +40,7 @@ policies:
   small: {model: models/small}
   tuned: {trained: base}
 verifiers:
-  prm: {kind: math-shepherd, trained: prm}
+  prm: {kind: math-shepherd, trained: prm, prompt: "{problem}\\n"}
 generators:
   greedy: {kind: greedy, max_tokens: 16}
   sampling: {kind: sampling, samples: 4, max_tokens: 16}

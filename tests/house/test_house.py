@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "isoflop"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({module.parent for module in MODULES})
 # A stage is a module, so that room grows with the workflow.
-MOST_MODULES = {"stages": 22}
+MOST_MODULES = {"stages": 24}
 ANALYSIS = (
     "config", "grading", "data", "search", "selection", "fits", "verdicts", "allocation", "claims", "report",
     "pipeline", "planted",

@@ -66,7 +66,10 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
         lambda raw: raw["policies"]["small"].update(prompt="Q: {problem}"),
         {"step_labels", "greedy sample", "sample", "report"},
     ),
-    "step tag": (lambda raw: raw["verifiers"]["prm"].update(step_tag=" *"), {"score", "report"}),
+    "step tag": (
+        lambda raw: raw["verifiers"]["prm"].update(step_tag=" *", convention="any"),
+        {"score", "report"},
+    ),
     "the policy's step tag": (
         lambda raw: raw["policies"]["small"].update(step_tag=" ки"),
         {"step_labels", "score", "grade", "report"},

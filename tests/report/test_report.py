@@ -27,6 +27,7 @@ from isoflop.report.findings import headlines
 from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
 from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, ReportSpec
+from isoflop.results import damaged_files
 from isoflop.stages.report import main
 from isoflop.stages.shared.provenance import own_ledgers
 from isoflop.stages.shared.study_tables import read_tables
@@ -62,14 +63,18 @@ def read(made: tuple[Path, ReportSpec]) -> Tables:
 def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, ReportSpec]) -> None:
     folder, spec = made
     wanted = {f"{name}.{end}" for name in spec.figures for end in ("png", "svg")}
-    assert {path.name for path in (folder / "figures").iterdir()} == wanted
+    assert {path.name for path in (folder / "figures").iterdir()} == wanted | {".sums"}
     inputs = {"curves.csv", "fits.csv", "differences.csv", "by_difficulty.csv", "compute_optimal.csv"}
     inputs |= {"exchange.csv", "exchange_curves.csv", "claims_snell2024.csv", "revisions.csv"}
     assert {path.name for path in (folder / "tables").iterdir()} == {
         *TABLES,
         *SEARCH_TABLES,
         *PROGRAM_TABLES,
+        ".sums",
     } | inputs
+    assert not list(damaged_files(folder))
+    summed = {path.name.removesuffix(".sha256") for path in folder.rglob(".sums/*")}
+    assert {"report.html", "table4.md", "curves.csv", *wanted} <= summed
 
 
 def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Path) -> None:
@@ -125,9 +130,11 @@ def test_search_at_a_lower_budget_is_set_against_sampling(made: tuple[Path, Repo
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, ReportSpec], tmp_path: Path) -> None:
     folder, spec = made
     main([spec.model_dump_json(), str(folder), str(tmp_path)])
-    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    everything = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = [path for path in everything if path.parent.name != ".sums"]
+    assert len(everything) == 2 * len(written)
     assert len(written) == 2 * len(spec.figures) + len(TABLES) + len(SEARCH_TABLES) + len(PROGRAM_TABLES) + 1
-    for path in written:
+    for path in everything:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 
 

@@ -13,9 +13,10 @@ import pytest
 from problem_tables import write_problems
 
 from isoflop.errors import UserError
-from isoflop.files import write_columns
+from isoflop.files import read_ledger, read_parquet, write_columns
 from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
 from isoflop.stages.shared.chunks import ProgressLine
+from isoflop.sums import sealed_parquet
 from isoflop.tables import CANDIDATES
 
 SCHEMA = pa.schema([("item", pa.int64())])
@@ -132,11 +133,42 @@ def test_a_killed_run_goes_on_and_tidies_up(
     assert not list(Path(task.out).parent.glob(".*"))
 
 
+@pytest.mark.parametrize("damage", ["a bit", "its end", "all", "another file", "none", "none, without a sum"])
+def test_a_damaged_chunk_is_computed_again(
+    damage: str, task: ChunkedTask[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[int] = []
+    with pytest.raises(InterruptedError):
+        run(task, done, dies_at=4)
+    first, second = sorted(Path(task.out).parent.glob(".*/*.parquet"))
+    content = first.read_bytes()
+    if damage == "none, without a sum":
+        table = read_parquet(first)
+        pq.write_table(table, first)
+    elif damage != "none":
+        first.write_bytes(
+            {
+                "a bit": content[:20] + bytes([content[20] ^ 1]) + content[21:],
+                "its end": content[:-1],
+                "all": b"",
+                "another file": bytes(sealed_parquet(pa.table({"item": [7, 8]}))),
+            }[damage]
+        )
+    capsys.readouterr()
+    run(task, done)
+    again = [] if damage.startswith("none") else [0, 1]
+    assert done == [0, 1, 2, 3, *again, 4]
+    told = capsys.readouterr().err
+    assert (f"note: {first}: " in told and "it is computed again" in told) == bool(again)
+    assert str(second) not in told
+    assert pq.read_table(task.out)["item"].to_pylist() == [0, 1, 2, 3, 4]
+
+
 def test_where_there_is_nothing_to_do_no_model_is_loaded(task: ChunkedTask[int], tmp_path: Path) -> None:
     part = str(tmp_path / "out.shards" / "1-of-9-by-2.parquet")
     ledger = part.replace("parquet", "ledger.json")
     run_chunked(replace(task, out=part, ledger=ledger), lambda: pytest.fail("a model was loaded"))
     assert pq.read_table(part).num_rows == 0
-    assert Path(ledger).read_text() == "{}\n"
+    assert read_ledger(ledger) == {}
     with pytest.raises(UserError, match=r"out\.parquet: there are no problems"):
         run_chunked(replace(task, items=[]), lambda: pytest.fail("a model was loaded"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from isoflop.errors import UserError
+from isoflop.files import read_ledger
 from isoflop.stages.shared.former import check_not_former, former_work, split_former
 from isoflop.stages.shared.ledgers import Times, read_times, write_ledger
 
@@ -46,7 +47,7 @@ def test_former_ledgers_are_split_and_nothing_else_changes(results: Path) -> Non
     assert split_former(results) == 4
     for name in ("sample/d/p/s", "search/d/p/rebase/4", "sample/d/p/import"):
         path = results / f"{name}.ledger.json"
-        assert json.loads(path.read_text()) == SAMPLED
+        assert read_ledger(path) == SAMPLED
         for one in (path, results / f"{name}.times.json"):
             assert one.stat().st_mtime == 1_000_000
     found = read_times(results / "search/d/p/rebase/4.ledger.json")

@@ -78,7 +78,7 @@ def test_thoughts_that_never_end_are_no_answer_even_where_the_prompt_opened_them
     rows = [("a", ["So the answer is 4.\n"], "length")] * 3
     write_problems(tmp_path / "problems.parquet", {"a": "4"})
     write_candidates(tmp_path / "candidates.parquet", rows)
-    table = pq.read_table(tmp_path / "candidates.parquet")
+    table = pq.read_table(tmp_path / "candidates.parquet").replace_schema_metadata(None)
     place = table.schema.get_field_index("thinking_tokens")
     # Of one token each: all thoughts, no thoughts, not counted.
     counts = pa.chunked_array([pa.array([1, 0, None], pa.int32())])
@@ -94,7 +94,7 @@ def test_a_table_of_before_thoughts_were_counted_is_read(tmp_path):
     rows = [("a", ["The answer is 4.\n"], "stop")]
     write_problems(tmp_path / "problems.parquet", {"a": "4"})
     write_candidates(tmp_path / "candidates.parquet", rows)
-    table = pq.read_table(tmp_path / "candidates.parquet")
+    table = pq.read_table(tmp_path / "candidates.parquet").replace_schema_metadata(None)
     pq.write_table(table.drop_columns(["thinking_tokens"]), tmp_path / "candidates.parquet")
     found = read_table(tmp_path / "candidates.parquet", CANDIDATES)
     assert found.schema.equals(CANDIDATES)

@@ -236,6 +236,10 @@ def test_a_file_at_an_address_is_downloaded_once_by_its_sum(
     assert local.read_bytes() == content
     assert sources.url_file(address, digest, None) == local
     assert served.ranges == [None]
+    # What a disk has damaged is had again.
+    local.write_bytes(content[:-1] + b"!")
+    assert sources.url_file(address, digest, None).read_bytes() == content
+    assert served.ranges == [None, None]
     monkeypatch.setattr(sources, "_MOST_BYTES", 10)
     with pytest.raises(UserError, match="is larger than 10 bytes"):
         sources.url_file(address, "0" * 64, None)

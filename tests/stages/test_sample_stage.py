@@ -20,7 +20,8 @@ from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
 from isoflop.stages import sample, score, step_labels
 from isoflop.stages.shared.chunks import Chunks, fingerprint
-from isoflop.tables import CANDIDATES, SCORES
+from isoflop.stages.shared.ledgers import read_times
+from isoflop.tables import CANDIDATES, PROBLEMS, SCORES
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,13 @@ def test_chunks_and_batches_change_nothing(model: str, problems: Path, tmp_path:
         == sum(row["prompt_tokens"] for row in rows)
     )
     assert ledger["model"] == table_metadata(one)["model"]
-    assert ledger["seconds"] > 0
+    assert not {"seconds", "machine", "ended"} & ledger.keys()
+    times = read_times(tmp_path / "one" / "c.parquet")
+    assert times.seconds is not None
+    assert times.seconds > 0
+    assert times.machines[0]["threads"] >= 1
+    again = tmp_path / "many" / "c.ledger.json"
+    assert again.read_bytes() == (tmp_path / "one" / "c.ledger.json").read_bytes()
 
 
 def test_the_first_samples_are_a_prefix_of_more(model: str, problems: Path, tmp_path: Path) -> None:
@@ -148,7 +155,7 @@ def test_scores_follow_the_candidates(model: str, problems: Path, tmp_path: Path
 
 def test_candidates_of_other_problems_are_refused(model: str, problems: Path, tmp_path: Path) -> None:
     candidates = run_sample(sample_spec(model, samples=1), problems, tmp_path, 100)
-    table = pq.read_table(problems)
+    table = read_table(problems, PROBLEMS)
     pq.write_table(table.slice(1), tmp_path / "fewer.parquet")
     with pytest.raises(UserError, match="dev-00000"):
         score.main([score_spec(model), str(tmp_path / "fewer.parquet"), str(candidates), "x", "y"])

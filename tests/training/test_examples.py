@@ -11,6 +11,7 @@ import torch
 from problem_tables import write_problems
 from transformers import AutoModelForCausalLM, TrainerState
 
+from isoflop.checkpoint_files.note import read_note
 from isoflop.data.word_problems import generate_problems, true_steps
 from isoflop.engines.checkpoints import context_length, load_tokenizer, model_shape, saved_parameters
 from isoflop.errors import UserError
@@ -18,6 +19,7 @@ from isoflop.files import read_table, write_table
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.specs import TrainSpec
 from isoflop.stages import step_labels, train
+from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training import start as training_start
 from isoflop.training.examples import (
@@ -234,6 +236,10 @@ def test_policies_labels_and_a_reward_model_end_to_end(tmp_path: Path) -> None:
     assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(
         load_tokenizer(str(policy), None)
     )
+    note = read_note(policy)
+    assert note is not None
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(note.files)
+    assert note.convention is None
 
     entry = {"model": str(policy)}
     spec = {
@@ -301,6 +307,10 @@ def test_an_outcome_model_learns_whole_answers_at_more_positions(tmp_path: Path)
     train.main(
         [train_spec("prm", epochs=4, optimizer="muon", **settings), labels, labels, str(tmp_path / "orm")]
     )
+    note = read_note(tmp_path / "orm")
+    assert note is not None
+    assert note.convention is not None
+    assert (note.convention.outcome, note.convention.prompt) == (True, "{problem}\n")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "orm").config.max_position_embeddings == 700
     assert load_tokenizer(str(tmp_path / "orm"), None).model_max_length == 700
     card = (tmp_path / "orm" / "README.md").read_text(encoding="utf-8")
@@ -369,7 +379,9 @@ def test_a_stopped_training_resumes_to_the_same_weights(
         AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "resumed")
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert "Took 120." in (out / "README.md").read_text()
+    assert 7200 <= (read_times(out).seconds or 0) < 7500
+    # The files of both are the same bytes, the card's too: it holds no time.
+    assert (out / "README.md").read_bytes() == (tmp_path / "whole" / "README.md").read_bytes()
     assert not list(tmp_path.glob(".*.work"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from workspace import TINY, finished_tiny_study, planned, snakemake
 
-ALL_CURVES = {"fit": 1, "report": 1, "plan_comparison": 1}
+ALL_CURVES = {"fit": 1, "report": 1, "plan_comparison": 1, "times": 1}
 SELECTION = {"select": 4, **ALL_CURVES}
 SAMPLED_SELECTION = {"select": 2, **ALL_CURVES}
 EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION}
@@ -244,7 +244,7 @@ def _stopped_between_parts(folder: Path) -> None:
     """One of a table's two parts is there, and not the table nor what is made of it."""
     for name in ("grade/words/large/greedy.parquet", "select/words/large/greedy.parquet", "report.html"):
         (folder / "results/tiny" / name).unlink()
-    for ending in ("parquet", "ledger.json"):
+    for ending in ("parquet", "ledger.json", "times.json"):
         table = folder / f"results/tiny/sample/words/large/greedy.{ending}"
         part = table.with_name("greedy.shards") / f"1-of-2-by-25.{ending}"
         part.parent.mkdir(exist_ok=True)

@@ -42,6 +42,29 @@ def test_what_is_not_pinned_is_planned_but_not_run(workspace: Path) -> None:
     assert not (workspace / "results/wu2024").exists()
 
 
+def test_what_models_lack_is_said_before_anything_is_made(workspace: Path) -> None:
+    faulty = (
+        TINY.replace("{model: models/small}", "{model: resources/models/policy-0.1M, chat: true}")
+        .replace("{model: models/large}", "{model: resources/models/policy-0.3M}")
+        .replace("model: models/prm}", 'model: resources/models/prm-1.7M, prompt: "{problem}\\n"}')
+        .replace("max_tokens: 24", "max_tokens: 2400")
+        .replace("experiment: tiny", "experiment: faulty")
+    )
+    (workspace / "faulty.yaml").write_text(faulty, encoding="utf-8")
+    dry = snakemake(workspace, "-n", "--configfile", "faulty.yaml")
+    planned(dry)
+    assert (
+        "models: policies.small.chat: the tokenizer of resources/models/policy-0.1M has no chat" in dry.output
+    )
+    run = snakemake(workspace, "--configfile", "faulty.yaml", "--cores", "1")
+    assert run.code != 0
+    assert "2 faults in the models" in run.output
+    assert "policy-0.1M: the tokenizer has no chat template" in run.output
+    assert "exceed its 512 positions; set a smaller max_tokens" in run.output
+    assert "Traceback" not in run.output
+    assert not (workspace / "results/faulty").exists()
+
+
 def test_without_options_the_default_experiment_is_planned(workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n"))
     policies = len(load_config([ROOT / "config.yaml"], root=ROOT).policies)
@@ -51,7 +74,7 @@ def test_without_options_the_default_experiment_is_planned(workspace: Path) -> N
     assert jobs == {
         "problems": 1, "sample": 2 * policies, "search": 2 * policies, "score": policies, "grade": pools,
         "select": pools, "difficulty": policies, "allocate": 1, "fit": 1, "report": 1,
-        "plan_comparison": 1,
+        "plan_comparison": 1, "times": 1,
     }  # fmt: skip
 
 
@@ -94,7 +117,7 @@ def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> No
     run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall")
     assert planned(run) == {
         "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "report": 1,
-        "plan_comparison": 1,
+        "plan_comparison": 1, "times": 1,
     }  # fmt: skip
     assert "results/shipped" not in run.output
 
@@ -113,7 +136,7 @@ def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
     assert jobs == {
         "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
         "revision_rates": 1, "difficulty": 1, "allocate": 1, "fit": 1, "report": 1,
-        "plan_comparison": 1,
+        "plan_comparison": 1, "times": 1,
     }  # fmt: skip
     sharded = planned(
         snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--config", "shards=2")

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from isoflop.config.loading import load_config
+from isoflop.files import write_json, write_parquet
 from isoflop.pipeline import code_digest as digests
+from isoflop.pipeline.paths import times_beside
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import ReportPlan
@@ -129,14 +133,22 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
         *searched,
         *parts,
         *chosen,
+        *ReportPlan(plan).seconds(),
     ]
+    made += times_beside(made)
     for path in [*made, "results/tiny/fit/draws.parquet", "results/tiny/fit/credits.parquet"]:
         output = folder / path
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(path, encoding="utf-8")
+        if path.endswith(".parquet"):
+            write_parquet(output, pa.table({"path": [path]}))
+        elif path.endswith((".ledger.json", ".times.json")):
+            write_json(output, {"path": path})
+        else:
+            output.write_text(path, encoding="utf-8")
     run = snakemake(folder, "--configfile", "tiny.yaml", "--touch", "--forceall", "--cores", "1")
     assert run.code == 0, run.output
-    for path in {*parts} - {*plan.paths.evidence()}:
+    parts += times_beside(parts)
+    for path in {*parts} - {*plan.paths.evidence(), *times_beside(plan.paths.evidence())}:
         (folder / path).unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@ import json
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.io import get_flag_value
@@ -17,19 +18,24 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-def running():
-    """Whether jobs are to run, and not only to be told of."""
+def starting():
+    """Whether this is the process that is about to run jobs, and not only to tell of them."""
     plugin = workflow.executor_plugin
-    return plugin is not None and not plugin.common_settings.dryrun_exec
+    dry = plugin is None or plugin.common_settings.dryrun_exec
+    return workflow.is_main_process and not dry
 
 
-UNPINNED = unpinned(CONFIG)
+@cache
+def check_start():
+    """End a run whose config names what is not pinned, or whose results are damaged."""
+    from isoflop.report.finished import check_files
 
-
-def refuse_unpinned():
-    """End a run whose config names models or files that are not pinned."""
-    if UNPINNED:
-        raise WorkflowError("\n".join(UNPINNED))
+    if faults := unpinned(CONFIG):
+        raise WorkflowError("\n".join(faults))
+    try:
+        check_files(CONFIG.experiment)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def installed_alone():
@@ -59,7 +65,7 @@ elif DeploymentMethod.CONDA in METHODS and SOURCES is None:
     SOURCES = installed_alone()
 
 
-def setup():
+def exports():
     """What every job's shell command begins with.
 
     isoflop is found in the environments of conda and of a container too, from the sources beside the Snakefile.
@@ -71,7 +77,7 @@ def setup():
     if not METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}:
         programs = shlex.quote(str(Path(sys.executable).parent))
         commands.append(f"export PATH={programs}:$PATH")
-    return literal("".join(f"{command}; " for command in commands))
+    return "".join(f"{command}; " for command in commands)
 
 
 def literal(text):
@@ -79,7 +85,7 @@ def literal(text):
     return text.replace("{", "{{").replace("}", "}}")
 
 
-SETUP = setup()
+SETUP = literal(exports())
 
 
 def own(files):
@@ -88,8 +94,8 @@ def own(files):
     The former are where they are, also under a module's prefix or with a storage, which hold what jobs make.
     """
     # Of a module nothing runs at the start; inputs are asked for once it is known whether jobs will run.
-    if AS_MODULE and running():
-        refuse_unpinned()
+    if AS_MODULE and starting():
+        check_start()
     made = f"{PLAN.results}/"
     return [
         file if file.startswith(made) else local(str(located(file))) for file in files

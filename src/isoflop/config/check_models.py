@@ -1,13 +1,16 @@
 """What the models of a config must be: where they are, what runs them, what they learn from."""
 
+import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from isoflop.checkpoint_files.note import read_note
 from isoflop.config.datasets import CountedSource, WordproblemsSource
-from isoflop.config.models import Policy, Server
+from isoflop.config.models import Model, Policy, Server
 from isoflop.config.study import Config, Verifier
-from isoflop.config.training import Init, PolicyTraining
+from isoflop.config.training import Init, PolicyTraining, PrmTraining
 from isoflop.config.verifiers import RunningVerifier
+from isoflop.errors import UserError
 from isoflop.messages import repeated, suggest, unknown_entry
 from isoflop.places import located
 from isoflop.registries import VERIFIERS
@@ -32,10 +35,13 @@ def _models(config: Config, root: Path) -> Iterator[str]:
     for section, entries in (("policies", config.policies), ("verifiers", config.verifiers)):
         for name, entry in entries.items():
             place = f"{section}.{name}"
-            yield from checkpoint_faults(place, entry.model, entry.revision, root)
+            needed = entry.gguf_file if isinstance(entry, Model) else None
+            yield from checkpoint_faults(place, entry.model, entry.revision, root, needed or "config.json")
             yield from _trained(config, place, entry, "policy" if section == "policies" else "prm")
-            if isinstance(entry, RunningVerifier) and entry.engine == "vllm":
-                yield from _in_vllm(place, entry)
+            if isinstance(entry, RunningVerifier):
+                yield from _read_as_trained(config, place, entry, root)
+                if entry.engine == "vllm":
+                    yield from _in_vllm(place, entry)
     yield from _servers(config)
     for name, training in config.training.items():
         yield from checkpoint_faults(
@@ -49,6 +55,45 @@ def _in_vllm(place: str, entry: RunningVerifier) -> Iterator[str]:
         yield (
             f"{place}.engine: vllm runs no verifier of kind {entry.kind} (it runs {able}); "
             "set engine: transformers"
+        )
+
+
+def _read_as_trained(config: Config, place: str, entry: RunningVerifier, root: Path) -> Iterator[str]:
+    """A verifier that was trained with some texts is read with these, unless the entry takes any."""
+    if entry.convention == "any":
+        return
+    own = None
+    if entry.trained is not None:
+        training = config.training.get(entry.trained)
+        own = training.convention if isinstance(training, PrmTraining) else None
+    elif entry.model is not None and is_local(entry.model, root):
+        try:
+            note = read_note(located(entry.model, root))
+        except UserError as error:
+            yield f"{place}.model: {error}"
+            return
+        own = None if note is None else note.convention
+    if own is None:
+        return
+    name = entry.trained or entry.model
+    if entry.outcome != own.outcome:
+        judged, kinds = ("whole solutions", "causal-orm") if own.outcome else ("steps", "math-shepherd")
+        yield f"{place}.kind: {entry.kind!r}, and {name} was trained to judge {judged}; write kind: {kinds}"
+        return
+    if getattr(entry, "chat", False):
+        yield f"{place}.chat: {name} was trained without a chat; leave chat out, or write convention: any"
+    for key in ("prompt", "step_tag", "good_token", "bad_token"):
+        found, wanted = getattr(entry, key, None), getattr(own, key)
+        if found != wanted:
+            yield (
+                f"{place}.{key}: {found!r}, and {name} was trained with {wanted!r}; write {key}: "
+                f"{json.dumps(wanted, ensure_ascii=False)} (or convention: any, to read it otherwise)"
+            )
+    if own.history is not None and bool(entry.shown_attempts) != own.history:
+        wanted = "the answers before" if own.history else "no answers before"
+        yield (
+            f"{place}.history: {entry.shown_attempts}, and {name} was trained to be shown {wanted}; set it, "
+            "or write convention: any"
         )
 
 

@@ -41,6 +41,7 @@ _PATTERNS = {
     r"^https://[^\s@/?#]+/[^\s?#]*[^\s?#/]$": "address of a file (https)",
     r"\S": "text that is not blank",
     r"\.(jsonl|csv|parquet|eval)$": "path ending in .jsonl, .csv, .parquet or .eval",
+    r"^[^./\\][^/\\]*[.]gguf$": "name of a *.gguf file",
     r"^https?://[^\s@?#]+$": "address (http or https)",
     "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
 }

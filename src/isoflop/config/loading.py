@@ -143,8 +143,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"{path}{place}: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML ({error})") from error
+    # Also of numbers with thousands of digits, and of what is nested too deeply.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not YAML that can be read ({error})") from error
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {type(content).__name__}"
         raise UserError(f"{path}: is {found}; a config is a mapping of keys to values")
@@ -193,6 +194,6 @@ def _read_text(value: Any) -> Any:
         return value
     try:
         content = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return value
     return value if isinstance(content, dict | list) else content

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Text
+from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Sha256, Text
 
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
@@ -13,6 +13,8 @@ Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 Share = Annotated[float, Field(gt=0, le=1)]
 # Not a Name: that of policies which are given none is "all".
 Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+# A file of the folder itself.
+GgufFile = Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*[.]gguf$", max_length=200)]
 Tag = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
@@ -100,6 +102,13 @@ class Model(Entry):
     (`resources/…`), from the Snakefile; or hub id `owner/name`."""
     revision: Revision | None = None
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+    gguf_file: GgufFile | None = None
+    """A GGUF file in that folder or repository, which is the whole checkpoint: it is dequantised to `dtype`
+    (docs/how-to/add-a-model.md)."""
+    package: Text | None = None
+    """An installed Python package that brings `gguf_file`, instead of `model`."""
+    sha256: Sha256 | None = None
+    """SHA-256 of `gguf_file`; needed where a package brings it."""
     trained: Name | None = None
     """Name of an entry of `training`, instead of `model`."""
     engine: Engine = "transformers"
@@ -116,10 +125,23 @@ class Model(Entry):
     memory_share: Share = 0.9
     """With engine vllm: share of each GPU's memory for weights, keys and values. No result depends on it."""
 
+    @model_validator(mode="after")
+    def _whole_file(self) -> Self:
+        if self.gguf_file is None:
+            if self.package is not None or self.sha256 is not None:
+                key = "sha256" if self.package is None else "package"
+                raise ValueError(f"{key} goes with gguf_file: the name of a GGUF file")
+        elif self.package is not None and self.sha256 is None:
+            raise ValueError("sha256 is missing: what a package brings is known by its sum (sha256sum FILE)")
+        elif self.engine != "transformers":
+            raise ValueError(f"gguf_file goes with engine: transformers, and the engine is {self.engine}")
+        return self
+
     @property
     def checkpoint(self) -> str:
-        """Which weights these are: folder or hub id, with its commit."""
-        return checkpoint_name(str(self.model), self.revision)
+        """Which weights these are: folder, hub id or package, with its commit and file."""
+        name = checkpoint_name(str(self.model or self.package), self.revision)
+        return name if self.gguf_file is None else f"{name}/{self.gguf_file}"
 
 
 class Chat(Entry):
@@ -167,13 +189,16 @@ class Policy(Chat, Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if [self.model, self.trained, self.size, self.hosted or None].count(None) != 3:
+        if [self.model, self.package, self.trained, self.size, self.hosted or None].count(None) != 4:
             raise ValueError(
-                "give one of model (a folder or hub id), trained (an entry of training) and size (of a model "
-                "whose work is imported; hosted: true where nobody tells it)"
+                "give one of model (a folder or hub id), package (that brings a GGUF file), trained (an "
+                "entry of training) and size (of a model whose work is imported; hosted: true where nobody "
+                "tells it)"
             )
         if self.model is None and self.revision is not None:
             raise ValueError("revision goes with a hub model; a trained or imported one has none")
+        if self.gguf_file is not None and self.model is None and self.package is None:
+            raise ValueError("gguf_file goes with model or package")
         if self.runs and self.assumed:
             raise ValueError("assumed is for imported solutions, of a policy with a size, or a hosted one")
         if self.chat_template is not None and not self.chat:

@@ -68,7 +68,10 @@ _NO_RESULT: dict[str, Any] = {
     "engine_settings": True,
     "planning": True,
     "policies": {"__all__": {"server"}},
+    "verifiers": {"__all__": {"convention"}},
 }
+# Keys that are told where they are given, so that reports of older studies keep their bytes.
+_IF_GIVEN = ("gguf_file", "package", "sha256")
 
 Shards = Annotated[int, Field(ge=1, le=1000)]
 
@@ -192,6 +195,10 @@ class Config(Entry):
 def config_yaml(config: Config) -> str:
     """The whole config as YAML, defaults included, for provenance, without what no result depends on."""
     content = config.model_dump(mode="json", exclude=_NO_RESULT)
+    for entry in (*content["policies"].values(), *content["verifiers"].values()):
+        for key in _IF_GIVEN:
+            if entry.get(key) is None:
+                entry.pop(key, None)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 

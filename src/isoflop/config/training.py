@@ -1,9 +1,10 @@
 """The config entries for models that the experiment trains: their start, their data, their recipe."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from isoflop.checkpoint_files.note import Convention
 from isoflop.config.base import Count, Entry, Name, Prompt, Revision, Text
 from isoflop.config.generators import AttemptTexts, ChainWriting
 
@@ -189,6 +190,7 @@ class PolicyTraining(Recipe):
     """Learns reference solutions."""
     data: SolutionData
     """What it learns from."""
+    convention: ClassVar[None] = None
     held_out_samples: Annotated[int, Field(ge=0)] = 0
     """Solutions per held-out problem, at temperature 1, that the card's accuracy by level comes from."""
 
@@ -209,6 +211,20 @@ class PrmTraining(Recipe):
     surprise_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a second task for the layers that `init.extra_layers` adds, 4 or more: to tell how probable
     the start found each token. The start is frozen then. 0 is without."""
+
+    @property
+    def convention(self) -> Convention:
+        """With what texts it is to be read afterwards."""
+        # With a history, chains of one answer have none all the same.
+        alone = self.data.chain_labels is None or not self.data.history
+        return Convention(
+            prompt=self.prompt,
+            step_tag=self.step_tag,
+            good_token=self.good_token,
+            bad_token=self.bad_token,
+            outcome=self.data.chain_labels is not None,
+            history=False if alone else None,
+        )
 
     @model_validator(mode="after")
     def _tokens_differ(self) -> "PrmTraining":

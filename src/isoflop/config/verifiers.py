@@ -52,6 +52,9 @@ class RunningVerifier(Model):
     too_long: Literal["refuse", "mark"] = "refuse"
     """What becomes of a solution that does not fit: the job stops, or the solution goes without scores and
     takes no part in score-based selection (the ledger counts such solutions). Never cut."""
+    convention: Literal["own", "any"] = "own"
+    """Whether a checkpoint that was trained here must be read with the texts that it was trained with: `own`
+    refuses others, `any` takes them."""
     prices: TokenPrices | None = None
     """What its tokens cost; for the cost model `dollars`."""
     runs: ClassVar[bool] = True
@@ -61,10 +64,15 @@ class RunningVerifier(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.model is None) == (self.trained is None):
-            raise ValueError("give one of model (a folder or hub id) and trained (an entry of training)")
+        if [self.model, self.package, self.trained].count(None) != 2:
+            raise ValueError(
+                "give one of model (a folder or hub id), package (that brings a GGUF file) and trained (an "
+                "entry of training)"
+            )
         if self.model is None and self.revision is not None:
             raise ValueError("revision goes with a hub model; a trained one has none")
+        if self.gguf_file is not None and self.trained is not None:
+            raise ValueError("gguf_file goes with model or package")
         return self
 
     @property

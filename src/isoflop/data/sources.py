@@ -5,6 +5,7 @@ Every file is checked against its sha256 before any of it is parsed.
 
 import hashlib
 import os
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -85,7 +86,7 @@ def github_file(repo: str, revision: str, path: str, sha256: str, mirror: Path |
         local = _mirrored(mirror, repo, revision, path)
     else:
         local = _cache() / "github" / repo / revision / path
-        if not local.is_file():
+        if not _kept(local, sha256):
             place = f"{repo}/{revision}/{quote(path)}"
             if _download(f"{_GITHUB}/{place}", local, sha256):
                 _download(f"{_GITHUB_LARGE}/{place}", local, sha256)
@@ -105,10 +106,20 @@ def url_file(url: str, sha256: str, mirror: Path | None) -> Path:
             raise UserError(f"{local}: not there; the mirror must hold what is at {url}")
     else:
         local = _cache() / "url" / sha256 / Path(path).name
-        if not local.is_file():
+        if not _kept(local, sha256):
             _download(url, local, sha256)
     check_sha256(local, read_file(local), sha256)
     return local
+
+
+def _kept(local: Path, sha256: str) -> bool:
+    """Whether an earlier download is there and whole; one that is damaged is fetched again."""
+    if not local.is_file():
+        return False
+    whole = hashlib.sha256(read_file(local)).hexdigest() == sha256
+    if not whole:
+        print(f"note: {local}: sha256 is not {sha256}; it is downloaded again", file=sys.stderr)
+    return whole
 
 
 def _cache() -> Path:

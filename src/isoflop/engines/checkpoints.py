@@ -1,24 +1,33 @@
 """Loading Hugging Face checkpoints, and counting what is in them."""
 
-import json
+import io
+import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from contextvars import ContextVar
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    GgufConfig,
 )
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
+from isoflop.checkpoint_files.folder import INDEX, SINGLE, index_of, weight_files
+from isoflop.checkpoint_files.note import check_sums
+from isoflop.checkpoint_files.safetensors_header import read_header
 from isoflop.costs.shape import ModelShape
+from isoflop.engines.loading.checks import check_finite, check_tensors, refuse_unread
+from isoflop.engines.loading.source import Source, check_files
 from isoflop.engines.prefix_attention import NAME, attention
 from isoflop.errors import UserError
 
@@ -35,21 +44,33 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_tokenizer(model: str, revision: str | None) -> Any:
-    """The tokenizer of a local folder or of a hub repository at `revision`."""
-    try:
-        return AutoTokenizer.from_pretrained(model, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {model!r}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+def load_tokenizer(model: str, revision: str | None, gguf_file: str | None = None) -> Any:
+    """The tokenizer of a local folder, of a hub repository at `revision`, or inside of a GGUF file.
+
+    Raises UserError if it cannot be loaded, or is not the one that was trained.
+    """
+    source = Source(model, revision, gguf_file)
+    if gguf_file is not None:
+        check_files(source)
+    elif Path(model).is_dir():
+        check_sums(Path(model))
+    with _told(model, "its tokenizer cannot be loaded"):
+        return AutoTokenizer.from_pretrained(model, **_asked(source))
 
 
 def load_model(
-    model: str, revision: str | None, dtype: str, shared_prefix: bool, kind: Any = AutoModelForCausalLM
+    model: str,
+    revision: str | None,
+    dtype: str,
+    shared_prefix: bool,
+    kind: Any = AutoModelForCausalLM,
+    gguf_file: str | None = None,
 ) -> Any:
     """A causal language model, or one of another `kind`, in evaluation mode on the default device.
 
-    With `shared_prefix`, its attention is the one of isoflop.engines.prefix_attention.
-    Raises UserError if it cannot be loaded.
+    With `shared_prefix`, its attention is the one of isoflop.engines.prefix_attention. Every tensor is the
+    checkpoint's: UserError names those that are missing, have another shape, hold NaN or infinite numbers, or
+    that nobody reads. Inside of `further_tensors` the last may be read later.
     """
     if shared_prefix:
         from transformers import AttentionInterface  # noqa: PLC0415  the registry lives in the heavy package
@@ -57,17 +78,105 @@ def load_model(
         AttentionInterface.register(NAME, attention)
     if dtype not in DTYPES:
         raise UserError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+    source = Source(model, revision, gguf_file)
+    check_files(source)
+    loaded = _load(source, kind, dtype=DTYPES[dtype], attn_implementation=NAME if shared_prefix else "sdpa")
+    loaded = loaded.to(default_device()).eval()
+    check_finite(model, loaded.named_parameters())
+    return loaded
+
+
+def check_tensor_names(source: Source, kind: Any) -> Any:
+    """Compare a checkpoint's tensors with its architecture's, by name and shape, without reading them.
+
+    Returns the model without weights. Raises UserError as `load_model` does.
+    """
+    check_files(source)
+    return _load(source, kind, device_map="meta")
+
+
+def _load(source: Source, kind: Any, **settings: Any) -> Any:
+    packed: dict[str, Any] = {}
+    if source.gguf_file is not None:
+        # Newer versions leave the blocks packed where they can, whose products differ from dense ones.
+        packed = {"quantization_config": GgufConfig(dequantize=True)}
     transformers_logging.disable_progress_bar()
-    try:
-        loaded = kind.from_pretrained(
-            model,
-            revision=revision,
-            dtype=DTYPES[dtype],
-            attn_implementation=NAME if shared_prefix else "sdpa",
+    with _told(source.model, "cannot be loaded"), _silent():
+        loaded, told = kind.from_pretrained(
+            source.model,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **_asked(source),
+            **packed,
+            **settings,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"model {model!r}: cannot be loaded: {_first_line(error)}") from error
-    return loaded.to(default_device()).eval()
+    unread = check_tensors(loaded, source.model, told)
+    waiting = _further.get()
+    if waiting is None:
+        refuse_unread(source.model, unread)
+    else:
+        waiting |= unread
+    return loaded
+
+
+_further: ContextVar[set[str] | None] = ContextVar("further", default=None)
+
+
+@contextmanager
+def further_tensors(model: str) -> Iterator[None]:
+    """Models loaded in this block may have tensors that `load_tensors` reads before its end.
+
+    Raises UserError naming those that then nobody has read.
+    """
+    unread: set[str] = set()
+    token = _further.set(unread)
+    try:
+        yield
+    finally:
+        _further.reset(token)
+    refuse_unread(model, unread)
+
+
+def _asked(source: Source) -> dict[str, Any]:
+    """What transformers is told wherever it reads a checkpoint: never to run its code, nor to ask whether."""
+    asked = {"revision": source.revision, "trust_remote_code": False}
+    return asked if source.gguf_file is None else asked | {"gguf_file": source.gguf_file}
+
+
+@contextmanager
+def _told(model: str, what: str) -> Iterator[None]:
+    """What the libraries make of foreign files, as one line about the model."""
+    try:
+        yield
+    except UserError:
+        raise
+    # Files from anywhere make them raise anything.
+    except Exception as error:
+        reason = _first_line(error)
+        if "trust_remote_code" in str(error):
+            reason = (
+                "it needs Python code of its own repository, which is never run; choose a checkpoint of an "
+                "architecture that transformers has itself"
+            )
+        elif "safetensors" in str(error) and isinstance(error, OSError):
+            reason = (
+                "it has no safetensors; pickles can run code, so they are never read: choose a revision with "
+                "safetensors, or save it as such where you trust it"
+            )
+        raise UserError(f"model {model!r}: {what}: {reason}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the library's report of what it could not load, which is told in one line, and its progress."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
 def model_shape(model: Any) -> ModelShape:
@@ -133,14 +242,17 @@ def _kv_width(config: Any, keys: int, values: int) -> int | None:
     return int(heads * (keys + values))
 
 
-def empty_model(model: str, revision: str | None, kind: Any = AutoModelForCausalLM) -> Any:
+def empty_model(
+    model: str, revision: str | None, kind: Any = AutoModelForCausalLM, gguf_file: str | None = None
+) -> Any:
     """A checkpoint's model without weights, from its config. Raises UserError if that cannot be read."""
-    try:
-        config = AutoConfig.from_pretrained(model, revision=revision)
+    source = Source(model, revision, gguf_file)
+    if gguf_file is not None:
+        check_files(source)
+    with _told(model, "its config cannot be read"):
+        config = AutoConfig.from_pretrained(model, **_asked(source))
         with torch.device("meta"):
-            return kind.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"model {model!r}: its config cannot be read: {_first_line(error)}") from error
+            return kind.from_config(config, trust_remote_code=False)
 
 
 def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -156,74 +268,17 @@ def load_output_embeddings(model: str, revision: str | None) -> tuple[torch.Tens
     return weight, bias[0] if bias else None
 
 
-@contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    """With the plain attention of transformers instead of the model's own."""
-    implementation = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    yield
-    model.set_attn_implementation(implementation)
-
-
-def _some_ids(model: Any) -> torch.Tensor:
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    return torch.arange(1, 9, device=model.device)[None] % vocabulary
-
-
-def check_logits(model: Any, name: str) -> None:
-    """Refuse a model whose logits are more than its last hidden states times its output embeddings.
-
-    The engines compute them so, with an attention of their own: a model that scales or caps logits or
-    attention scores in other ways (Granite, Cohere, Gemma 2) would be sampled at another temperature.
-    """
-    ids = _some_ids(model)
-    with torch.inference_mode():
-        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        ours = model.get_output_embeddings()(hidden).double().log_softmax(-1)
-        with _eager(model):
-            theirs = model(input_ids=ids, use_cache=False).logits.double().log_softmax(-1)
-    tolerance = 1e-3 if hidden.dtype == torch.float32 else 0.3
-    if not torch.allclose(ours, theirs, rtol=0.0, atol=tolerance):
-        raise UserError(
-            f"model {name!r}: its logits are not its hidden states times its output embeddings "
-            f"(architecture {type(model).__name__}); engine transformers does not support it"
-        )
-
-
-def plain_head(model: Any) -> bool:
-    """Whether the logits are the last hidden states times the output embeddings, as `check_logits` has it."""
-    training = model.training
-    model.eval()
-    try:
-        check_logits(model, "")
-    except UserError:
-        return False
-    finally:
-        model.train(training)
-    return True
-
-
-def check_hidden(model: Any, name: str) -> None:
-    """Refuse a model whose hidden states differ under the attention of isoflop.engines.prefix_attention."""
-    ids = _some_ids(model)
-    with torch.inference_mode():
-        ours = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
-        with _eager(model):
-            theirs = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):
-        raise UserError(
-            f"model {name!r}: its attention is not the common one (architecture {type(model).__name__}); "
-            "engine transformers cannot search with it"
-        )
-
-
 def configured_end(model: str, revision: str | None) -> int | list[int] | None:
     """The end tokens of a checkpoint's generation config, where it has one."""
     try:
-        end: int | list[int] | None = GenerationConfig.from_pretrained(model, revision=revision).eos_token_id
-    except OSError:
-        return None
+        with _told(model, "its generation_config.json cannot be read"):
+            end: int | list[int] | None = GenerationConfig.from_pretrained(
+                model, revision=revision
+            ).eos_token_id
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):
+            return None
+        raise
     return end
 
 
@@ -234,30 +289,27 @@ def end_tokens(configured: int | list[int] | None, tokenizer: Any) -> frozenset[
 
 
 def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list[torch.Tensor]:
-    """Tensors of a checkpoint by name, from its safetensors files. Raises UserError for missing ones."""
-    try:
-        index = cached_file(
-            model,
-            "model.safetensors.index.json",
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-        )
-        if index is None:
-            files = dict.fromkeys(names, "model.safetensors")
-        else:
-            files = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
-        tensors_by_name: dict[str, torch.Tensor] = {}
+    """Tensors of a checkpoint by name, from its safetensors files.
+
+    Raises UserError for missing ones, and for NaN or infinite numbers.
+    """
+    check_files(Source(model, revision))
+    with _told(model, "its weights cannot be read"):
+        index = cached_file(model, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
+        files = dict.fromkeys(names, SINGLE) if index is None else index_of(Path(index).parent)
+        found: dict[str, torch.Tensor] = {}
         for file in {files[name] for name in names if name in files}:
-            path = cached_file(model, file, revision=revision)
-            with safe_open(path, framework="pt") as tensors:
+            with safe_open(cached_file(model, file, revision=revision), framework="pt") as tensors:
                 inside = set(tensors.keys())
-                tensors_by_name |= {name: tensors.get_tensor(name) for name in names if name in inside}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"model {model!r}: its weights cannot be read: {_first_line(error)}") from error
-    missing = [name for name in names if name not in tensors_by_name]
+                found |= {name: tensors.get_tensor(name) for name in names if name in inside}
+    missing = [name for name in names if name not in found]
     if missing:
         raise UserError(f"model {model!r}: has no tensor {missing[0]!r}: is it of this kind?")
-    return [tensors_by_name[name] for name in names]
+    check_finite(model, iter(found.items()))
+    waiting = _further.get()
+    if waiting is not None:
+        waiting.difference_update(names)
+    return [found[name] for name in names]
 
 
 def context_length(model: Any) -> int | None:
@@ -270,17 +322,7 @@ def context_length(model: Any) -> int | None:
 
 def saved_parameters(folder: Path) -> int:
     """Parameters of a saved checkpoint, from the safetensors headers alone."""
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                count = 1
-                for size in entry["shape"]:
-                    count *= size
-                total += count
-    return total
+    return sum(prod(entry.shape) for path in weight_files(folder) for entry in read_header(path).values())
 
 
 def _first_line(error: Exception) -> str:

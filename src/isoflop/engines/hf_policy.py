@@ -21,7 +21,6 @@ from torch import Tensor
 
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.engines.checkpoints import (
-    check_logits,
     context_length,
     end_tokens,
     load_model,
@@ -29,6 +28,8 @@ from isoflop.engines.checkpoints import (
     model_shape,
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
+from isoflop.engines.loading.checks import check_logits
+from isoflop.engines.loading.source import source_of
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
@@ -76,10 +77,12 @@ class TransformersPolicy:
     """A transformers causal language model as a policy (isoflop.engines.registry.Policy)."""
 
     def __init__(self, entry: PolicyEntry, batch_size: int = 512) -> None:
-        assert entry.model is not None  # what is trained here has been located
-        self._tokenizer = load_tokenizer(entry.model, entry.revision)
-        self._model = load_model(entry.model, entry.revision, entry.dtype, shared_prefix=True)
-        check_logits(self._model, entry.model)
+        source = source_of(entry)
+        self._tokenizer = load_tokenizer(*source)
+        self._model = load_model(
+            source.model, source.revision, entry.dtype, shared_prefix=True, gguf_file=source.gguf_file
+        )
+        check_logits(self._model, entry.checkpoint)
         self._prompts = PromptEncoder(
             self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
         )

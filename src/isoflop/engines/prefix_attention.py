@@ -202,6 +202,10 @@ class DecodeStep:
         return split.reshape(groups * self.most, kv_heads, share, last).index_select(0, self.grouped_place)
 
 
+class UncommonAttentionError(Exception):
+    """A model asks for more than the attention of this module: says what."""
+
+
 def attention(
     module: Any,
     query: Tensor,
@@ -212,9 +216,16 @@ def attention(
     decode: DecodeStep | None = None,
     recorder: Recorder | None = None,
     extend: ExtendStep | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function: a decoding step, a pass after kept texts, or a causal pass over whole ones."""
+    """The attention function: a decoding step, a pass after kept texts, or a causal pass over whole ones.
+
+    Raises UncommonAttentionError where scores are to be capped or to compete with a sink.
+    """
+    if softcap is not None or s_aux is not None:
+        raise UncommonAttentionError("capped scores" if s_aux is None else "sinks")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if extend is not None:
         return extend.attend(query, key, value, scale), None

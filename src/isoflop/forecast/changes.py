@@ -126,8 +126,13 @@ def as_recorded(text: str, now: Config, root: Path = Path()) -> Config:
 
     Raises UserError where the record is no config any more.
     """
-    raw: dict[str, Any] = yaml.safe_load(text)
+    try:
+        raw: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"the record of {now.experiment}: not YAML that can be read ({error})") from error
     left_out = plain(now)
+    if not isinstance(raw, dict) or not isinstance(raw.get("policies"), dict):
+        raise UserError(f"the record of {now.experiment}: is no config")
     raw |= {key: left_out[key] for key in ("shards", "engine_settings", "planning") if key in left_out}
     for name, entry in left_out["policies"].items():
         if "server" in entry and name in raw["policies"]:

@@ -61,7 +61,7 @@ class CheckpointConfigs:
             return None
         try:
             content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"model {model!r}: its config.json cannot be read ({error})") from error
         return content if isinstance(content, dict) else None
 

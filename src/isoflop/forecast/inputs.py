@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from isoflop.config.check_models import is_local
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Sampling, TreeSearch
-from isoflop.config.models import Policy
+from isoflop.config.models import Model, Policy
 from isoflop.config.study import Config
 from isoflop.config.training import Init, PolicyTraining
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_table
+from isoflop.files import read_ledger, read_parquet, read_table
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
     Size,
@@ -102,10 +101,11 @@ def _problems(config: Config, name: str, results: Path) -> Problems:
     entry, planned = config.datasets[name], config.planning.datasets.get(name)
     table = results / "problems" / f"{name}.parquet"
     if table.is_file():
-        rows = read_table(table, PROBLEMS).slice(0, _COUNTED)
+        whole = read_table(table, PROBLEMS)
+        rows = whole.slice(0, _COUNTED)
         prompts = rows["prompt"].to_pylist()
         solutions = [solution for solution in rows["solution"].to_pylist() if solution]
-        return Problems(pq.read_metadata(table).num_rows, prompts, solutions, "of its table")
+        return Problems(whole.num_rows, prompts, solutions, "of its table")
     loaded = None
     if isinstance(entry, WordproblemsSource):
         # The longer list begins with the shorter one.
@@ -187,9 +187,7 @@ class _Lengths:
             entries = read_ledger(ledger)
             try:
                 candidates = entries["candidates"]
-                steps = pc.mean(
-                    pc.list_value_length(pq.read_table(table, columns=["step_tokens"])[0])
-                ).as_py()
+                steps = pc.mean(pc.list_value_length(read_parquet(table, ["step_tokens"])[0])).as_py()
                 lengths = Lengths(
                     entries["prompt_tokens"] / candidates,
                     max(1.0, entries["generated_tokens"] / candidates),
@@ -216,7 +214,7 @@ class _Lengths:
 
     def _counter(self, policy: Policy) -> Count | None:
         """Counts prompts with the policy's own tokenizer, where that is in a local folder."""
-        if policy.model is None or not is_local(policy.model, self._root):
+        if policy.model is None or policy.gguf_file or not is_local(policy.model, self._root):
             return None
         from isoflop.engines.checkpoints import load_tokenizer  # noqa: PLC0415  heavy, only where it counts
         from isoflop.engines.prompts import PromptEncoder  # noqa: PLC0415
@@ -306,9 +304,7 @@ class _Sizes:
     def _placed(self, key: str, name: str, entry: Policy | RunningVerifier) -> Placed:
         size = self._of_training(entry.trained) if entry.trained else None
         if size is None:
-            assert entry.model is not None  # one of the two is given
-            verifier = entry if isinstance(entry, RunningVerifier) else None
-            size = self._found(key, name, entry.model, entry.revision, verifier)
+            size = self._found(key, name, str(entry.model or entry.package), entry.revision, entry)
         return Placed(
             size.shape,
             size.key_width,
@@ -320,11 +316,11 @@ class _Sizes:
         )
 
     def _found(
-        self, key: str, name: str, model: str, revision: str | None, verifier: RunningVerifier | None = None
+        self, key: str, name: str, model: str, revision: str | None, entry: Model | None = None
     ) -> Size:
         local = str(located(model, self._root)) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)
-        size = counted_size(self._configs, local, revision, verifier)
+        size = counted_size(self._configs, local, revision, entry)
         if size is None:
             size = size_of_plan(planned) if planned is not None else size_of_name(model)
         if size is None:

@@ -6,8 +6,12 @@ exactly; a guess is called one.
 
 import re
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 
-from isoflop.config.models import ModelSize
+from isoflop.checkpoint_files.gguf_header import read_gguf_header
+from isoflop.checkpoint_files.packages import packaged_file
+from isoflop.config.models import Model, ModelSize
 from isoflop.config.training import LlamaShape
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.costs.shape import ModelShape
@@ -57,18 +61,25 @@ def size_of_plan(size: ModelSize) -> Size:
 
 
 def counted_size(
-    configs: CheckpointConfigs, model: str, revision: str | None, entry: RunningVerifier | None = None
+    configs: CheckpointConfigs, model: str, revision: str | None, entry: Model | None = None
 ) -> Size | None:
-    """The exact size, from the config; of a verifier with its head. None where there is no config.
+    """The exact size, from the config or a GGUF file; of a verifier with its head. None where there is none.
 
     Raises UserError where the config is of no known architecture.
     """
+    if entry is not None and entry.gguf_file is not None:
+        path = (
+            Path(model) / entry.gguf_file
+            if entry.package is None
+            else packaged_file(entry.package, entry.gguf_file)
+        )
+        return size_of_gguf(path) if path.is_file() else None
     folder = configs.folder(model, revision)
     if folder is None:
         return None
     from isoflop.engines.checkpoints import empty_model, model_shape  # noqa: PLC0415  torch, only where it counts
 
-    if entry is None:
+    if not isinstance(entry, RunningVerifier):
         empty = empty_model(str(folder), None)
         shape = model_shape(empty)
     else:
@@ -77,6 +88,33 @@ def counted_size(
         empty = empty_model(str(folder), None, model_class(entry))
         shape = with_head(model_shape(empty), entry, int(empty.config.hidden_size))
     return Size(shape, key_width(empty.config.to_dict()), "counted from its config.json")
+
+
+def size_of_gguf(path: Path) -> Size | None:
+    """The exact size of a GGUF file, from its header; None where its layers are not all alike.
+
+    Raises UserError where the file is damaged.
+    """
+    header = read_gguf_header(path)
+    prefix = header.metadata.get("general.architecture")
+    told = [
+        header.metadata.get(f"{prefix}.{key}")
+        for key in ("block_count", "embedding_length", "attention.head_count", "attention.head_count_kv")
+    ]
+    layers, hidden, heads, kv_heads = (one if type(one) is int and one > 0 else None for one in told)
+    embeddings = header.tensors.get("token_embd.weight")
+    if layers is None or hidden is None or heads is None or embeddings is None:
+        return None
+    if f"{prefix}.expert_count" in header.metadata:
+        return None
+    width = header.metadata.get(f"{prefix}.attention.key_length", hidden // heads)
+    shape = ModelShape(
+        parameters=sum(prod(shape) for shape in header.tensors.values()),
+        embedding_parameters=prod(embeddings),
+        layers=layers,
+        attention_width=heads * width,
+    )
+    return Size(shape, (kv_heads or heads) * width, "counted from its GGUF file")
 
 
 def size_of_architecture(shape: LlamaShape) -> Size:

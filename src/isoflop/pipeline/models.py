@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from isoflop.checkpoint_files.note import NOTE
 from isoflop.config.check_models import is_local
 from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
@@ -20,9 +21,12 @@ _Model = TypeVar("_Model", Policy, RunningVerifier)
 # What no result depends on, by the engine that it is for.
 _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 
+# Or goes to others than the model's own job.
+_TOLD_ELSEWHERE = ("datasets", "family", "prices", "convention")
+
 _VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-# A model's card and pictures say nothing to the model.
+# A model's card, pictures and isoflop's note say nothing to the model.
 _NOT_THE_MODEL = (".md", ".png", ".svg")
 
 
@@ -80,7 +84,10 @@ class Models:
         return sorted(
             f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}"
             for path in folder.rglob("*")
-            if path.is_file() and not path.name.startswith(".") and path.suffix not in _NOT_THE_MODEL
+            if path.is_file()
+            and not path.name.startswith(".")
+            and path.suffix not in _NOT_THE_MODEL
+            and path.name != NOTE
         )
 
     def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:
@@ -117,13 +124,18 @@ class Models:
             folder = {"model": self._paths.trained(entry.trained), "trained": None}
         # What no result depends on goes another way (machine, pools).
         fields = type(entry).model_fields
-        keys = (*itertools.chain.from_iterable(_MACHINE.values()), "datasets", "family", "prices")
+        keys = (*itertools.chain.from_iterable(_MACHINE.values()), *_TOLD_ELSEWHERE)
         defaults = {key: fields[key].default for key in keys if key in fields}
         return entry.model_copy(update=folder | defaults)
 
     def _files(self, entry: Policy | Verifier) -> list[str]:
         """What a changed checkpoint is noticed by: its files, or the folder that training writes."""
-        return [self._paths.trained(entry.trained)] if entry.trained else self.folder_files(entry.model)
+        if entry.trained:
+            return [self._paths.trained(entry.trained)]
+        gguf_file = None if isinstance(entry, ImportedVerifier) else entry.gguf_file
+        if gguf_file is None or entry.model is None or not is_local(entry.model, self._root):
+            return self.folder_files(entry.model) if gguf_file is None else []
+        return [f"{entry.model.rstrip('/')}/{gguf_file}"]
 
 
 def _terms(entry: Policy | Verifier) -> Terms:

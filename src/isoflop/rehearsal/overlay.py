@@ -119,7 +119,10 @@ def _model(entry: Policy | RunningVerifier, folder: str | None, engine: str) -> 
     }
     if isinstance(entry, Policy):
         changed["server"] = None
-    return changed if folder is None else changed | {"model": folder, "revision": None}
+    if folder is None:
+        return changed
+    file = dict.fromkeys(("gguf_file", "package", "sha256")) if entry.gguf_file is not None else {}
+    return changed | file | {"model": folder, "revision": None}
 
 
 def _generator(entry: object) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
         if entry.trained is not None:
             starts[f"training.{entry.trained}"] = config.training[entry.trained].init.model
         else:
-            starts[f"policies.{name}"] = entry.model
+            starts[f"policies.{name}"] = entry.model or entry.package
     starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
     made: dict[str, str] = {}
     # Sizes rise in the order of the policies, as those of the study do.
@@ -106,7 +106,7 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
             )
             print(f"rehearsal: {key}: {model} as a random {kind} model", file=sys.stderr)
     for name, judge in config.verifiers.items():
-        if isinstance(judge, RunningVerifier) and judge.model is not None:
+        if isinstance(judge, RunningVerifier) and judge.trained is None:
             key = f"verifiers.{name}"
             marks = [
                 mark
@@ -114,7 +114,9 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
                 if (mark := getattr(judge, setting, None))
             ]
             made[key] = save_verifier(folder / key, judge.kind, _seed(key), marks, positions)
-            print(f"rehearsal: {key}: {judge.model} as a random {judge.kind}", file=sys.stderr)
+            print(
+                f"rehearsal: {key}: {judge.model or judge.package} as a random {judge.kind}", file=sys.stderr
+            )
     return made
 
 
@@ -153,7 +155,7 @@ def _model_type(model: str) -> str | None:
         return None
     try:
         model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as a checkpoint's config ({error})") from error
     return str(model_type) if model_type else None
 

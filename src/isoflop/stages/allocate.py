@@ -19,8 +19,9 @@ from isoflop.allocation.tables import by_difficulty, compute_optimal, exchange
 from isoflop.claims.snell2024 import snell_claims
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_table, table_metadata, write_text
+from isoflop.files import read_table, table_metadata
 from isoflop.registries import cost_columns, measured_costs
+from isoflop.results import write_result
 from isoflop.specs import AllocateSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CREDITS, with_columns
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         ),
     }
     for output, table in written.items():
-        write_text(output, table.to_csv(index=False, lineterminator="\n"))
+        write_result(output, table.to_csv(index=False, lineterminator="\n"))
     print(f"{len(studied)} families of policies, {len(swaps)} exchanges", file=sys.stderr)
 
 

@@ -22,10 +22,11 @@ from isoflop.claims.coverage import (
 )
 from isoflop.claims.pretraining import best_trained, pretraining_rows, trained_policies
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_table, table_metadata, write_text
+from isoflop.files import read_table, table_metadata
 from isoflop.fits.evidence import Evidence
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.registries import COST_MODELS, FITTED_COSTS
+from isoflop.results import write_result
 from isoflop.seeds import derive_seed
 from isoflop.specs import CoverageSpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str]) -> None:
                 best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
                 trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
     for path, rows in zip(written, (crossed, predicted, trained), strict=False):
-        write_text(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
+        write_result(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(
         f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, predicted))} forecasts",
         file=sys.stderr,

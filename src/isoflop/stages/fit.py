@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_table, table_metadata, write_table, write_text
+from isoflop.files import read_table, table_metadata, write_table
 from isoflop.fits.bootstrap import Resampling, common_problems
 from isoflop.fits.curves import Curve, FitSpec, build_curves, curves_csv
 from isoflop.fits.differences import differences_csv
@@ -19,6 +19,7 @@ from isoflop.fits.draws import DRAWS, draws_columns
 from isoflop.fits.evidence_table import measured_columns, measured_metadata, measured_schema
 from isoflop.fits.tables import fit_all, fits_csv
 from isoflop.registries import cost_columns, measured_costs
+from isoflop.results import write_result
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.tables import CREDITS, with_columns
 
@@ -61,9 +62,9 @@ def main(arguments: Sequence[str]) -> None:
             costs=spec.costs,
         )
     outcome = fit_all(curves, spec.level, spec.families, spec.costs)
-    write_text(files.curves, curves_csv(curves, spec.experiment, spec.costs))
-    write_text(files.fits, fits_csv(outcome, curves, spec.experiment))
-    write_text(
+    write_result(files.curves, curves_csv(curves, spec.experiment, spec.costs))
+    write_result(files.fits, fits_csv(outcome, curves, spec.experiment))
+    write_result(
         files.differences,
         differences_csv(
             curves,

@@ -14,11 +14,10 @@ from queue import SimpleQueue
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from isoflop.engines.step_tags import untagged
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_table, write_table
+from isoflop.files import open_parquet, read_table, write_table
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.grading.published import agreement, regraded
@@ -183,8 +182,7 @@ def _published(
     `known`: whether there is a text to grade, [candidates]. Raises UserError where they are wanted and there
     are none.
     """
-    schema = pq.read_schema(path)
-    if PUBLISHED_CORRECT.name not in schema.names:
+    if PUBLISHED_CORRECT.name not in open_parquet(path).schema_arrow.names:
         if imported:
             raise UserError(f"{path}: has no grades of its files; delete it and run again")
         return {}

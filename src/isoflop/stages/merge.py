@@ -3,23 +3,22 @@
 Parts come in their order, all that there are; the ledger and the measured times are the sums of theirs.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import (
     is_of,
+    open_parquet,
     read_ledger,
     read_table,
     table_metadata,
     times_of,
     write_columns,
-    write_text,
+    write_json,
 )
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece, unfinished
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     merged = one_piece(pa.concat_tables(table.replace_schema_metadata(None) for table in tables))
     write_columns(out, merged, schema, metadata)
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
-    write_text(files.ledger, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+    write_json(files.ledger, ledger)
     write_times(files.ledger, summed([read_times(path) for path in ledgers]))
     _tidy(parts, ledgers, out)
 
@@ -70,10 +69,7 @@ def _check_names(parts: Sequence[str], out: Path) -> None:
 
 def _schema(part: str) -> pa.Schema:
     """Which of the tables that shards make this is a part of."""
-    try:
-        found = pq.read_schema(part)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{part}: cannot be read as Parquet ({error}); delete it and run again") from error
+    found = open_parquet(part).schema_arrow
     for schema in (CANDIDATES, SCORES, TREES):
         if is_of(found, schema):
             return schema

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from isoflop.config.models import checkpoint_name
 from isoflop.config.planning import ModelUse
 from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_text
+from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import (
@@ -32,6 +31,7 @@ from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
 from isoflop.places import of_run
 from isoflop.report.html_table import HtmlTable, markdown
+from isoflop.results import write_result
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.ledgers import read_times
 from isoflop.stages.shared.runtime import Runtime
@@ -56,17 +56,17 @@ def main(arguments: Sequence[str]) -> None:
     credits = read_table(files.credits, MEASURED, further=True)
     jobs = compared(Path(files.results), spec.work, given.runtime)
     intervals = intervals_compared(spec.work, read_evidence(credits, table_metadata(credits), files.credits))
-    write_text(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
+    write_result(files.plan_csv, plan_csv(jobs, spec.experiment, intervals))
     tables = [plan_table(jobs), intervals_table(intervals)]
     _write(files.plan_md, f"{spec.experiment}: plan and measurement", tables)
-    write_text(files.times_csv, seconds_csv(jobs, spec.experiment))
+    write_result(files.times_csv, seconds_csv(jobs, spec.experiment))
     seconds = [seconds_table(jobs, spec.work.planning)]
     _write(files.times_md, f"{spec.experiment}: planned and measured seconds", seconds)
 
 
 def _write(path: str, title: str, tables: Sequence[HtmlTable]) -> None:
     """Write tables under a title as Markdown, those with rows."""
-    write_text(path, "\n".join([f"# {title}", "", *(markdown(table) for table in tables if table.rows)]))
+    write_result(path, "\n".join([f"# {title}", "", *(markdown(table) for table in tables if table.rows)]))
 
 
 def compared(results: Path, work: StudyWork, runtime: Runtime) -> list[Compared]:
@@ -96,12 +96,7 @@ class _Found:
     def problems(self, dataset: str) -> int:
         """How many problems a data set has."""
         path = self._results / "problems" / f"{dataset}.parquet"
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read as Parquet ({error}); delete it and run again"
-            ) from error
+        return int(open_parquet(path).metadata.num_rows)
 
     def placed(self, name: str, use: ModelUse, stage: str) -> Placed:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
@@ -162,10 +157,7 @@ class _Found:
 
 def _columns(table: Path, *names: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """Columns of counts, without the texts beside them."""
-    try:
-        read = pq.read_table(table, columns=list(names))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{table}: cannot be read as Parquet ({error}); delete it and run again") from error
+    read = read_parquet(table, names)
     return {name: read[name].to_numpy().astype(np.float64) for name in names}
 
 

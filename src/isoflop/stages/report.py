@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
 from isoflop.errors import run_main
-from isoflop.files import atomic_path, write_text
 from isoflop.fits.curves import curves_columns
 from isoflop.places import located
 from isoflop.report.figures import style as figure_style
@@ -30,6 +29,7 @@ from isoflop.report.published import compare, published_csv, published_markdown,
 from isoflop.report.sample_counts import counts_table, coverage_sentences, samples_csv, unread_sentences
 from isoflop.report.spec import ReportSpec, cost_label, cost_traits
 from isoflop.report.thinking import thinking_sentences
+from isoflop.results import result_path, write_result
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
@@ -70,33 +70,33 @@ def main(arguments: Sequence[str]) -> None:
     about_intervals = intervals_note(tables.curves, spec)
     unit = cost_traits(spec).unit
     caption = f"{spec.title}. {unit} per problem: {cost_label(spec)}. {about_intervals}."
-    write_text(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
+    write_result(out / "tables" / "table4.csv", paper.to_csv(index=False, lineterminator="\n"))
     markdown = table4_markdown(paper, spec.datasets, measure=measure, unit=unit)
-    write_text(out / "tables" / "table4.md", markdown)
+    write_result(out / "tables" / "table4.md", markdown)
     latex = table4_latex(paper, spec.datasets, caption, f"tab:{spec.experiment}", unit, measure=measure)
-    write_text(out / "tables" / "table4.tex", latex)
+    write_result(out / "tables" / "table4.tex", latex)
     if spec.searches:
         lower = table1(tables.curves, spec)
-        write_text(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
-        write_text(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets, unit=unit))
+        write_result(out / "tables" / "table1.csv", lower.to_csv(index=False, lineterminator="\n"))
+        write_result(out / "tables" / "table1.md", table4_markdown(lower, spec.datasets, unit=unit))
     if spec.program_datasets:
         passed = table3(tables.curves, spec)
-        write_text(out / "tables" / "table3.csv", passed.to_csv(index=False, lineterminator="\n"))
-        write_text(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets, unit))
+        write_result(out / "tables" / "table3.csv", passed.to_csv(index=False, lineterminator="\n"))
+        write_result(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets, unit))
     published = None
     if spec.published:
         numbers = [read_published(path, read_csv(located(path))) for path in spec.published.files]
         published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
-        write_text(out / "tables" / "published.csv", published_csv(published))
-        write_text(out / "tables" / "published.md", published_markdown(published))
+        write_result(out / "tables" / "published.csv", published_csv(published))
+        write_result(out / "tables" / "published.md", published_markdown(published))
     about = setting(tables, spec)
     judged = [one for dataset in spec.datasets for one in wu_claims(tables.evidence[dataset], about)]
     tested = claims_csv(judged, spec.experiment)
-    write_text(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
-    write_text(out / "tables" / "headline.csv", _gains(tables, spec))
+    write_result(out / "tables" / "claims.csv", tested.to_csv(index=False, lineterminator="\n"))
+    write_result(out / "tables" / "headline.md", headline_markdown(found, spec, about_intervals))
+    write_result(out / "tables" / "headline.csv", _gains(tables, spec))
 
-    write_text(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
+    write_result(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
 
     figures = {}
     for name, figure in draw_all(tables, spec):
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> None:
         pools=counts_table(counts),
         published=published,
     )
-    write_text(out / "report.html", html)
+    write_result(out / "report.html", html)
 
 
 def _gains(tables: Tables, spec: ReportSpec) -> str:
@@ -133,7 +133,7 @@ def _gains(tables: Tables, spec: ReportSpec) -> str:
 
 def _saved(figure: Figure, base: Path) -> bytes:
     """Write a figure in both formats; its SVG."""
-    with atomic_path(base.with_suffix(".png")) as png, atomic_path(base.with_suffix(".svg")) as svg:
+    with result_path(base.with_suffix(".png")) as png, result_path(base.with_suffix(".svg")) as svg:
         figure_style.save(figure, png, svg)
     return base.with_suffix(".svg").read_bytes()
 

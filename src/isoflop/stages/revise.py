@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
         models=[spec.policy.model],
         items=problems,
         schema=CANDIDATES,
-        what=f"revise {spec.policy.model}",
+        what=f"revise {spec.policy.checkpoint}",
         requests=len(problems) * sum(spec.generator.chain_lengths),
         ledger=files.ledger,
     )

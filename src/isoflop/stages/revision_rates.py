@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import UserError, run_main
-from isoflop.files import check_aligned, read_table, write_text
+from isoflop.files import check_aligned, read_table
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
+from isoflop.results import write_result
 from isoflop.seeds import derive_seed
 from isoflop.specs import RevisionRatesSpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
         weights = problem_weights(problems, spec.draws, seed, "all")
         about = (spec.experiment, pool.dataset, pool.policy, pool.generator)
         rows += [(about, rate) for rate in revision_rates(chains, weights, spec.level)]
-    write_text(given.files.out, rates_csv(rows))
+    write_result(given.files.out, rates_csv(rows))
 
 
 def read_chains(candidates_path: str, grades_path: str) -> tuple[GradedChains, int]:

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> None:
         models=[spec.policy.model],
         items=problems,
         schema=CANDIDATES,
-        what=f"sample {spec.policy.model}",
+        what=f"sample {spec.policy.checkpoint}",
         requests=len(problems) * per_problem,
         ledger=files.ledger,
     )

@@ -127,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
         models=[spec.verifier.model],
         items=list(by_problem),
         schema=SCORES,
-        what=f"score {spec.verifier.model}",
+        what=f"score {spec.verifier.checkpoint}",
         requests=len(rows),
         ledger=files.ledger,
     )

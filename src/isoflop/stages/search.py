@@ -127,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
         models=[spec.policy.model, spec.verifier.model],
         items=problems,
         schema=TREES,
-        what=f"{spec.generator.kind} {spec.policy.model}",
+        what=f"{spec.generator.kind} {spec.policy.checkpoint}",
         requests=len(problems) * spec.generator.runs,
         ledger=files.ledger,
     )

@@ -11,8 +11,9 @@ import numpy as np
 
 from isoflop.costs.clock import JobTime, Problems, by_stage, jobs_csv, seconds_csv, seconds_rows
 from isoflop.errors import UserError, run_main
-from isoflop.files import read_ledger, read_table, table_metadata, write_text
+from isoflop.files import read_ledger, read_table, table_metadata
 from isoflop.report.html_table import Cell, HtmlTable, markdown
+from isoflop.results import write_result
 from isoflop.specs import TimesSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.ledgers import read_times
@@ -52,10 +53,10 @@ def main(arguments: Sequence[str]) -> None:
             spec.experiment, pool, read_table(path, SECONDS).to_pandas(), problems[pool[0]], path
         )
     ]
-    write_text(files.seconds_csv, seconds_csv(rows))
+    write_result(files.seconds_csv, seconds_csv(rows))
     jobs = list(_jobs(Path(files.results), spec))
-    write_text(files.jobs_csv, jobs_csv(jobs, spec.experiment))
-    write_text(files.times_md, f"# {spec.experiment}: measured times\n\n{markdown(_table(jobs))}")
+    write_result(files.jobs_csv, jobs_csv(jobs, spec.experiment))
+    write_result(files.times_md, f"# {spec.experiment}: measured times\n\n{markdown(_table(jobs))}")
 
 
 def _jobs(results: Path, spec: TimesSpec) -> Iterator[JobTime]:

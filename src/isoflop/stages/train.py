@@ -26,10 +26,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from isoflop.checkpoint_files.note import write_note
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.config.training import PolicyTraining, PrmTraining
-from isoflop.engines.checkpoints import DTYPES, model_shape, plain_head
+from isoflop.engines.checkpoints import DTYPES, model_shape
 from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.loading.checks import plain_head
 from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import run_main
 from isoflop.files import read_table
@@ -128,7 +130,6 @@ def main(arguments: Sequence[str]) -> None:
         measures |= _prm_measures(training, model, tokenizer, held_out, held_out_path)
     finished = target.with_name(f".{target.name}.finished")
     shutil.rmtree(finished, ignore_errors=True)
-    parameters = model_shape(model).parameters
     model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
     tokenizer.save_pretrained(finished)
     if isinstance(training, PolicyTraining) and training.held_out_samples:
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str]) -> None:
     record = TrainingRecord(
         name=spec.name,
         kind="orm" if outcome else training.kind,
-        parameters=parameters,
+        parameters=model_shape(model).parameters,
         recipe=training.model_dump(mode="json"),
         data=f"{training.data.describe()}.",
         examples=len(examples),
@@ -148,6 +149,7 @@ def main(arguments: Sequence[str]) -> None:
         regenerate=spec.regenerate,
     )
     (finished / "README.md").write_text(card(record), encoding="utf-8")
+    write_note(finished, training.convention)
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
     write_times(str(target), trained_here(seconds))

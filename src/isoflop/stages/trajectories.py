@@ -113,8 +113,8 @@ def main(arguments: Sequence[str]) -> None:
     def finish(table: pa.Table, totals: Tally) -> None:
         if not len(table):
             raise UserError(
-                f"{files.problems}: no answer of {spec.policy.model} was right; there is nothing to learn: "
-                "sample more, or take easier problems or a better policy"
+                f"{files.problems}: no answer of {spec.policy.checkpoint} was right; there is nothing to "
+                "learn: sample more, or take easier problems or a better policy"
             )
         tally = {name: int(value) for name, value in totals.items() if name != "seconds"}
         write_columns(files.out, table, PROBLEMS, {"tally": tally})

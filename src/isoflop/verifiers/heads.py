@@ -90,6 +90,10 @@ def checked_label(good_class: int, labels: int, called: str | None) -> int:
 
 
 def saved_tensors(model: str | None, revision: str | None, names: Sequence[str]) -> list[Tensor]:
-    """Tensors of a checkpoint by name. Raises UserError where it has not all of them."""
-    assert model is not None  # what is trained here has been located
+    """Tensors of a checkpoint by name. Raises UserError where it has not all of them.
+
+    `model`: None for a GGUF file of a package, which has no tensors of this kind.
+    """
+    if model is None:
+        raise UserError(f"model: a GGUF file has no {names[0]}, which this kind of verifier reads")
     return load_tensors(model, revision, names)

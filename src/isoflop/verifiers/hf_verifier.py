@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.checkpoints import (
-    check_hidden,
-    check_logits,
     context_length,
+    further_tensors,
     load_model,
     load_tokenizer,
     model_shape,
 )
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
+from isoflop.engines.loading.checks import check_hidden, check_logits
+from isoflop.engines.loading.source import source_of
 from isoflop.engines.registry import Progress, ScoreRequest, StepScores
 from isoflop.verifiers.heads import Head, model_class, read_head
 from isoflop.verifiers.layouts import Tagged, fitting
@@ -67,18 +68,23 @@ class TransformersVerifier:
         """With `settle`, what was read is kept for requests that go on from it, as a search needs; scores
         depend on neither that nor the batch.
         """
-        assert entry.model is not None  # what is trained here has been located
-        self._entry = entry
-        self._tokenizer = load_tokenizer(entry.model, entry.revision)
+        self._entry, source = entry, source_of(entry)
+        self._tokenizer = load_tokenizer(*source)
         check_marks(self._tokenizer, entry)
-        self._model = load_model(
-            entry.model, entry.revision, entry.dtype, shared_prefix=settle, kind=model_class(entry)
-        )
+        with further_tensors(source.model):
+            self._model = load_model(
+                source.model,
+                source.revision,
+                entry.dtype,
+                shared_prefix=settle,
+                kind=model_class(entry),
+                gguf_file=source.gguf_file,
+            )
+            self._head = read_head(entry, self._model, self._tokenizer)
         if self._model.get_output_embeddings() is not None:
-            check_logits(self._model, entry.model)
+            check_logits(self._model, entry.checkpoint)
         elif settle:
-            check_hidden(self._model, entry.model)
-        self._head = read_head(entry, self._model, self._tokenizer)
+            check_hidden(self._model, entry.checkpoint)
         bounds = (context_length(self._model), entry.max_length)
         self._longest = min((bound for bound in bounds if bound is not None), default=None)
         self._batch_tokens = batch_tokens

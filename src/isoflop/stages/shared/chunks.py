@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
-from isoflop.files import atomic_path, write_columns, write_text
+from isoflop.files import read_parquet, write_columns, write_json, write_parquet
 from isoflop.pipeline.shards import Shard, shard_of
 from isoflop.stages.shared.ledgers import Times, write_ledger, write_times
 
@@ -79,17 +78,16 @@ class Chunks:
         for number in own:
             chunk = items[number * size : (number + 1) * size]
             path = self._folder / f"{number:06d}.parquet"
-            if _is_whole(path):
+            table = _finished(path)
+            if table is not None:
                 skip(len(chunk))
             else:
                 begun = time.perf_counter()
                 table, tally = work(chunk)
                 tally = tally | {"seconds": time.perf_counter() - begun}
-                with atomic_path(path) as temporary:
-                    pq.write_table(
-                        table.replace_schema_metadata({b"tally": json.dumps(tally).encode()}), temporary
-                    )
-            table = pq.read_table(path)
+                tallied = table.replace_schema_metadata({b"tally": json.dumps(tally).encode()})
+                write_parquet(path, tallied)
+                table = read_parquet(path)
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
@@ -134,7 +132,7 @@ def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: st
     )
     write_columns(out, schema.empty_table(), schema, {})
     if ledger_out is not None:
-        write_text(ledger_out, "{}\n")
+        write_json(ledger_out, {})
         write_times(ledger_out, Times())
 
 
@@ -143,12 +141,19 @@ def one_piece(table: pa.Table) -> pa.Table:
     return table.combine_chunks()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a chunk is there and can be read."""
+def _finished(path: Path) -> pa.Table | None:
+    """The table of a chunk, if it is there; one that is damaged is computed again, which a line says."""
+    if not path.is_file():
+        return None
     try:
-        return b"tally" in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowInvalid):
-        return False
+        table = read_parquet(path)
+        if b"tally" in (table.schema.metadata or {}):
+            return table
+        fault = f"{path}: is no chunk"
+    except UserError as error:
+        fault = str(error)
+    print(f"note: {fault.partition('; delete it')[0]}; it is computed again", file=sys.stderr)
+    return None
 
 
 class ProgressLine:

@@ -1,6 +1,5 @@
 """Results of earlier versions, whose ledgers held measured times: split without computing anything again."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, times_of, write_text
+from isoflop.files import read_ledger, times_of, write_json
 from isoflop.stages.shared.ledgers import Times, write_times
 
 # Entries of former ledgers that a clock or the machine decided.
@@ -39,7 +38,7 @@ def split_former(results: Path) -> int:
     """
     ledgers, models = list(_former_ledgers(results)), list(_former_models(results))
     for path in ledgers:
-        content, changed = read_ledger(path), path.stat()
+        content, changed = read_ledger(path, quiet=True), path.stat()
         machine = content.get("machine")
         times: dict[str, Any] = {name: content[name] for name in _MEASURED if content.get(name) is not None}
         times.pop("machine", None)
@@ -48,7 +47,7 @@ def split_former(results: Path) -> int:
         kept = {name: value for name, value in content.items() if name not in _MEASURED}
         # Times first: a ledger without is not known for a former one.
         write_times(str(path), Times.model_validate(times))
-        write_text(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        write_json(path, kept)
         for one in (path, Path(times_of(str(path)))):
             os.utime(one, ns=(changed.st_atime_ns, changed.st_mtime_ns))
     for folder in models:
@@ -61,7 +60,10 @@ def split_former(results: Path) -> int:
 
 def _former_ledgers(results: Path) -> Iterator[Path]:
     for path in sorted(results.rglob("*.ledger.json")):
-        if not Path(times_of(str(path))).exists() and {"seconds", "machine"} & read_ledger(path).keys():
+        if (
+            not Path(times_of(str(path))).exists()
+            and {"seconds", "machine"} & read_ledger(path, quiet=True).keys()
+        ):
             yield path
 
 

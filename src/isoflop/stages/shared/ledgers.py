@@ -14,8 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.errors import UserError
-from isoflop.files import read_json, times_of, write_text
+from isoflop.files import read_json, read_ledger, times_of, write_json
 
 _ENDING = "seconds"
 _Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -55,14 +54,14 @@ def write_ledger(
     """
     counts = {name: int(value) for name, value in totals.items() if not name.endswith(_ENDING)}
     told = {"notes": list(notes)} if notes else {}
-    write_text(path, _text({**counts, **told, "model": model}))
+    write_json(path, {**counts, **told, "model": model})
     seconds = {name: value for name, value in totals.items() if name.endswith(_ENDING)}
     write_times(path, Times.model_validate(seconds | (_here() if here else {})))
 
 
 def write_times(path: str, times: Times) -> None:
     """Write the measured times of the work whose table, ledger or folder is `path`, beside it."""
-    write_text(times_of(path), _text(times.model_dump(mode="json", exclude_defaults=True)))
+    write_json(times_of(path), times.model_dump(mode="json", exclude_defaults=True))
 
 
 def read_times(path: str | Path) -> Times:
@@ -71,11 +70,7 @@ def read_times(path: str | Path) -> Times:
     Raises UserError where they are not there or cannot be read.
     """
     source = times_of(str(path))
-    try:
-        text = Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: cannot be read ({error}); run the stage that writes it") from error
-    return read_json(Times, text, source)
+    return read_json(Times, json.dumps(read_ledger(source)), source)
 
 
 def summed(parts: Sequence[Times]) -> Times:

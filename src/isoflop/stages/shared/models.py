@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from isoflop.config.models import Model, Server
 from isoflop.config.models import Policy as PolicyEntry
-from isoflop.config.models import Server
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
 from isoflop.engines.vllm_settings import VllmSettings
@@ -14,7 +14,7 @@ from isoflop.errors import UserError
 from isoflop.stages.shared.gpus import job_devices
 from isoflop.stages.shared.runtime import Runtime
 
-_Entry = TypeVar("_Entry", PolicyEntry, RunningVerifier)
+_Entry = TypeVar("_Entry", bound=Model)
 
 
 def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None) -> Policy:
@@ -24,7 +24,7 @@ def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None
         settings["machine"] = _settings(entry, runtime, devices)
     if entry.engine == "server":
         settings["server"] = _server(entry, runtime)
-    return load_policy(entry.engine, entry=_found(entry, runtime), **settings)
+    return load_policy(entry.engine, entry=found(entry, runtime), **settings)
 
 
 def open_verifier(
@@ -36,9 +36,9 @@ def open_verifier(
     """
     if entry.engine == "vllm":
         machine = _settings(entry, runtime, devices)
-        return load_verifier(entry.engine, entry=_found(entry, runtime), machine=machine)
+        return load_verifier(entry.engine, entry=found(entry, runtime), machine=machine)
     return load_verifier(
-        entry.engine, entry=_found(entry, runtime), batch_tokens=runtime.batch_tokens, settle=settle
+        entry.engine, entry=found(entry, runtime), batch_tokens=runtime.batch_tokens, settle=settle
     )
 
 
@@ -87,7 +87,7 @@ def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None])
     return assigned
 
 
-def _found(entry: _Entry, runtime: Runtime) -> _Entry:
+def found(entry: _Entry, runtime: Runtime) -> _Entry:
     """The entry with its local checkpoint where it is, seen from here."""
     if entry.model is None or entry.revision is not None:
         return entry

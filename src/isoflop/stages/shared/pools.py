@@ -3,10 +3,10 @@
 Measured times are read from beside the ledgers, and beside the table of a search's usage.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs.shape import ModelShape, Terms
 from isoflop.costs.work import Party, Usage
 from isoflop.errors import UserError
-from isoflop.files import check_aligned, read_json, read_table, table_metadata
+from isoflop.files import check_aligned, read_json, read_ledger, read_table, table_metadata
 from isoflop.search.tree import STOP
 from isoflop.selection.chains import arrange_chains
 from isoflop.selection.pool import POLICY, Candidates, StepScores
@@ -352,8 +352,4 @@ def _step_scores(
 
 
 def _read_ledger(model: type[_Model], path: str) -> _Model:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from error
-    return read_json(model, text, path)
+    return read_json(model, json.dumps(read_ledger(path)), path)

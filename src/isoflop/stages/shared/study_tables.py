@@ -1,5 +1,6 @@
 """The published tables of a study, as read."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Coverage, Revised, Tables, without_length
 from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES, ReportSpec
+from isoflop.results import read_result
 from isoflop.tables import COUNTS
 
 _KEYS = (
@@ -65,7 +67,8 @@ def _choice(results: Path) -> Choice:
 
 def read_csv(path: Path) -> pd.DataFrame:
     """A table whose names stay text, even a level `1` or a model called `NA`; empty cells are NaN."""
+    content = io.BytesIO(read_result(path))
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str), keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
+        return pd.read_csv(content, dtype=dict.fromkeys(_KEYS, str), keep_default_na=False, na_values=[""])
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); delete it and run again") from error

@@ -1,0 +1,1 @@
+"""The files of checkpoints, read without torch: headers, what a folder must hold, sums and conventions."""

@@ -1,0 +1,84 @@
+"""What is kept beside a trained checkpoint, and what a changed byte of it comes to."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from isoflop.checkpoint_files.note import NOTE, Convention, check_sums, read_note, write_note
+from isoflop.errors import UserError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "resources" / "models").iterdir())
+READ = Convention(prompt="{problem}\n", step_tag=" ки", good_token=" +", bad_token=" -", history=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "model.safetensors").write_bytes(bytes(range(100)))
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "README.md").write_text("A card.", encoding="utf-8")
+    write_note(tmp_path, READ)
+    return tmp_path
+
+
+def test_the_note_names_what_loading_reads(folder: Path) -> None:
+    note = read_note(folder)
+    assert note is not None
+    assert sorted(note.files) == ["config.json", "model.safetensors"]
+    assert note.convention == READ
+    (folder / "README.md").write_text("Another card.", encoding="utf-8")
+    check_sums(folder)
+
+
+@pytest.mark.parametrize("place", [0, 50, 99])
+def test_a_changed_byte_is_refused_with_the_file(folder: Path, place: int) -> None:
+    check_sums(folder)
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"model\.safetensors: is not the file that was trained .*copy it again"
+    ):
+        check_sums(folder)
+
+
+def test_a_missing_file_is_refused(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json is missing; copy it again"):
+        check_sums(folder)
+
+
+def test_what_was_changed_on_purpose_is_taken_out_of_the_note(folder: Path) -> None:
+    (folder / "config.json").write_text('{"max_position_embeddings": 5}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"take its line out of isoflop\.json"):
+        check_sums(folder)
+    told = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    del told["files"]["config.json"]
+    (folder / NOTE).write_text(json.dumps(told), encoding="utf-8")
+    check_sums(folder)
+
+
+def test_folders_without_a_note_are_not_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"anything")
+    check_sums(tmp_path)
+    assert read_note(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"files": 1}', '{"files": {"a": "no sum"}}', '{"files": {}, "more": 1}', "[" * 100_000],
+)
+def test_a_note_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / NOTE).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"isoflop\.json: cannot be read"):
+        check_sums(tmp_path)
+
+
+@pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
+def test_shipped_models_are_what_they_were_and_say_how_they_are_read(model: Path) -> None:
+    note = read_note(model)
+    assert note is not None
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(note.files)
+    check_sums(model)
+    assert (note.convention is not None) == model.name.startswith(("prm", "orm"))
