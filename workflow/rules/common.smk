@@ -9,7 +9,7 @@ from snakemake.io import get_flag_value
 from snakemake.settings.types import DeploymentMethod
 
 import isoflop
-from isoflop.places import located
+from isoflop.files import located
 from isoflop.stages.shared.gpus import named_devices
 
 

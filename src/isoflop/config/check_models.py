@@ -11,8 +11,8 @@ from isoflop.config.study import Config, Verifier
 from isoflop.config.training import Init, PolicyTraining, PrmTraining
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.messages import repeated, suggest, unknown_entry
-from isoflop.places import located
 from isoflop.registries import VERIFIERS
 
 COMMIT = "a 40-digit commit"

@@ -10,8 +10,8 @@ from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSourc
 from isoflop.config.generators import Greedy, Revisions, Sampling
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config
+from isoflop.files import located
 from isoflop.messages import repeated, unknown_entry
-from isoflop.places import located
 from isoflop.registries import COST_MODELS, DEFAULT_CHOICES, GRADERS, SELECTORS
 from isoflop.strategy import needs_verifier
 

@@ -10,7 +10,7 @@ from isoflop.data.problems import FieldMapping, Problem, build_problems
 from isoflop.data.rows import Row, read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems
-from isoflop.places import located
+from isoflop.files import located
 
 Provenance = dict[str, object]
 

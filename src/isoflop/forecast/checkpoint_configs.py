@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.places import located
+from isoflop.files import located
 
 _CONNECT_SECONDS = 5
 

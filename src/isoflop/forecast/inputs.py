@@ -22,7 +22,7 @@ from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_parquet, read_table
+from isoflop.files import located, read_ledger, read_parquet, read_table
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
     Size,
@@ -36,7 +36,6 @@ from isoflop.forecast.time import Placed, memory_fault, shared_fault, training_f
 from isoflop.forecast.tokens import Lengths
 from isoflop.forecast.work import Known, assumed_lengths, search_gpus
 from isoflop.pipeline.plan import Plan
-from isoflop.places import located
 from isoflop.tables import PROBLEMS
 
 # Prompts that are counted for their mean.

@@ -12,8 +12,8 @@ from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
+from isoflop.files import located
 from isoflop.pipeline.paths import Paths
-from isoflop.places import located
 from isoflop.selection.pool import POLICY
 
 _Model = TypeVar("_Model", Policy, RunningVerifier)

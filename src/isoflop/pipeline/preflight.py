@@ -19,8 +19,8 @@ from isoflop.config.models import Model, Policy
 from isoflop.config.study import Config
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.pipeline.code_digest import code_digest
-from isoflop.places import located
 from isoflop.specs import CheckModelsSpec, ModelJob, canonical
 
 # Stages that load models. Those of a job have their own specifications in its.

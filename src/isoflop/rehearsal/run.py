@@ -22,7 +22,7 @@ from isoflop.config.study import Config
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
-from isoflop.places import located
+from isoflop.files import located
 from isoflop.rehearsal.overlay import architecture, file_override, override
 from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
 from isoflop.rehearsal.warm_stages import warm

@@ -15,7 +15,7 @@ from isoflop.config.planning import ModelUse
 from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata
+from isoflop.files import of_run, open_parquet, read_ledger, read_parquet, read_table, table_metadata
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import (
@@ -29,7 +29,6 @@ from isoflop.forecast.measured import (
 )
 from isoflop.forecast.time import Placed
 from isoflop.forecast.work import Job, Known, PlanComparisonSpec, StudyWork, assumed_lengths, study_jobs
-from isoflop.places import of_run
 from isoflop.report.html_table import HtmlTable, markdown
 from isoflop.results import write_result
 from isoflop.stages.shared.command import File, StageCommand

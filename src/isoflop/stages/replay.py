@@ -23,8 +23,7 @@ from isoflop.data.rows import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
 from isoflop.errors import UserError, run_main
-from isoflop.files import local_files, read_table, write_table
-from isoflop.places import located
+from isoflop.files import local_files, located, read_table, write_table
 from isoflop.registries import SELECTORS
 from isoflop.specs import ReplayedVerifier, ReplaySpec
 from isoflop.stages.shared.command import File, StageCommand

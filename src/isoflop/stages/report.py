@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
 from isoflop.errors import run_main
+from isoflop.files import located
 from isoflop.fits.curves import curves_columns
-from isoflop.places import located
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
 from isoflop.report.figures.trees import draw_trees

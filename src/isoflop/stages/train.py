@@ -36,7 +36,6 @@ from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import run_main
 from isoflop.files import read_table
 from isoflop.grading.grader import is_right, make_grader
-from isoflop.places import located
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.stages.shared.chunks import fingerprint, own_folder
@@ -103,8 +102,7 @@ def main(arguments: Sequence[str]) -> None:
     training = spec.training
     # The trainer would spread over every GPU it sees.
     job_devices(training.gpus, training.gpus if training.gpus > 1 else 0, given.runtime)
-    init = training.init
-    name = fingerprint(given.text, [train_path, held_out_path], [start, init.model and located(init.model)])
+    name = fingerprint(given.text, [train_path, held_out_path], [start, training.init.model])
     work = own_folder(target, name, "work")
     sharded = None
     if training.gpus > 1:

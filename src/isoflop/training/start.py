@@ -10,8 +10,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from isoflop.engines.checkpoints import context_length, load_model, load_tokenizer
 from isoflop.errors import UserError
-from isoflop.files import read_table
-from isoflop.places import located
+from isoflop.files import located, read_table
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.tables import LABELS, PROBLEMS

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
-from isoflop.files import read_parquet, write_columns, write_json, write_parquet
+from isoflop.files import located, read_parquet, write_columns, write_json, write_parquet
 from isoflop.pipeline.shards import Shard, shard_of
 from isoflop.stages.shared.ledgers import Times, write_ledger, write_times
 
@@ -27,13 +27,15 @@ T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
 
 
-def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | Path | None] = ()) -> str:
+def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | None] = ()) -> str:
     """A name for the work that `spec`, the contents of the input files and of local models define.
 
     `models` are folders, or names of hub repositories, which `spec` pins.
     """
     digest = hashlib.sha256(spec.encode())
-    folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
+    folders = [
+        sorted(path for path in located(model).glob("*") if path.is_file()) for model in models if model
+    ]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
         with Path(path).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

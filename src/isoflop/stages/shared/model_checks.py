@@ -23,7 +23,7 @@ from isoflop.engines.loading.source import Source, source_of
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.engines.vllm_settings import need_vllm
 from isoflop.errors import UserError
-from isoflop.places import located
+from isoflop.files import located
 from isoflop.specs import (
     ChainLabelsSpec,
     ReviseSpec,

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.config.models import Server
-from isoflop.places import located, of_run
+from isoflop.files import located, of_run
 
 
 class ModelRuntime(BaseModel):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop import places
-from isoflop.places import located, of_run
+from isoflop import files
+from isoflop.files import located, of_run
 
 SHIPPED = "resources/models/policy-0.1M"
 
@@ -19,7 +19,7 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     (clone / "resources").mkdir(parents=True)
     (data / SHIPPED).mkdir(parents=True)
     (data / "models/mine").mkdir(parents=True)
-    monkeypatch.setattr(places, "_HOMES", (clone, data))
+    monkeypatch.setattr(files, "_HOMES", (clone, data))
     return clone, data
 
 
