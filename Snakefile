@@ -23,7 +23,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-from isoflop.config.checks import unpinned
+from isoflop.config.checks import rule_name, unpinned
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.files import times_of
 from isoflop.pipeline.paths import (

@@ -232,10 +232,13 @@ def _overrides(values: Sequence[str]) -> Mapping[str, Any]:
     if wrong is not None:
         raise UserError(f"--config: {wrong!r} is not KEY=VALUE")
     try:
+        if any(isinstance(event, yaml.AliasEvent) for _, _, text in pairs for event in yaml.parse(text)):
+            raise UserError("--config: takes no aliases (*name), of which a few can make endless values")
         # Only the structure is read here; load_config reads the values as a config file has them.
         return {key: yaml.load(text, Loader=yaml.BaseLoader) for key, _, text in pairs}
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"--config: {' '.join(values)!r:.200} cannot be read as YAML ({error})") from error
+        given, reason = " ".join(values), " ".join(str(error).split())
+        raise UserError(f"--config: {given[:200]!r} cannot be read as YAML ({reason})") from error
 
 
 def _rehearse_arguments(parser: argparse.ArgumentParser) -> None:

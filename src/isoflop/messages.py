@@ -26,8 +26,10 @@ _PATTERNS = {
         "must be the address of a file, https://host/path, without a key or a query"
     ),
     r"\S": "must be more than spaces",
-    "^[A-Za-z_][A-Za-z0-9_]*$": "must be the name of an environment variable",
+    "^[A-Z_][A-Z0-9_]*$": "must be the name of an environment variable, in capitals; that has the key",
 }
+
+_KEYS_NEAR = "server"  # under this key of the config people write keys, in whatever place
 
 
 def suggest(name: str, allowed: Iterable[str]) -> str:
@@ -59,6 +61,8 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]
 def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
     place, parent = _place(detail["loc"], model)
     context, value = detail.get("ctx", {}), detail["input"]
+    if _KEYS_NEAR in detail["loc"] and not isinstance(value, int | float):
+        value = _Hidden()
     match detail["type"]:
         case "extra_forbidden":
             allowed = list(parent.model_fields) if parent else []
@@ -81,6 +85,13 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
             wanted = detail["msg"].removeprefix("Input ").replace("valid string", "text")
             text = f"{_short(value)} is not allowed: {wanted.replace('should', 'must', 1)}"
     return f"{place}: {text}"
+
+
+class _Hidden:
+    """Stands for a value that may be, or hold, somebody's key."""
+
+    def __repr__(self) -> str:
+        return "what is there"
 
 
 def _among(name: str, allowed: Sequence[str]) -> str:

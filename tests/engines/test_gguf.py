@@ -14,10 +14,13 @@ from isoflop.config.models import Policy
 from isoflop.engines.checkpoints import DTYPES
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.loading import source
-from isoflop.engines.registry import GenerationRequest
+from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.errors import UserError
 from isoflop.forecast.model_sizes import size_of_gguf
 from isoflop.rehearsal.tiny_verifiers import QWEN_TEMPLATE
+from isoflop.verifiers.hf_verifier import TransformersVerifier
+from isoflop.verifiers.kinds.skywork_prm import SkyworkPrm
+from isoflop.verifiers.kinds.token_pair import TokenPair
 
 HAS_GGUF = importlib.util.find_spec("gguf") is not None
 needs_gguf = pytest.mark.skipif(not HAS_GGUF, reason="the package gguf is not installed: pip install gguf")
@@ -129,6 +132,28 @@ def test_every_precision_writes(made: tuple[Path, LlamaForCausalLM], dtype: str)
     assert policy._model.dtype == DTYPES[dtype]
     requests = [GenerationRequest("the sum", seed=seed, max_tokens=5) for seed in range(3)]
     assert all(len(one.pieces) in range(1, 6) for one in policy.generate(requests))
+
+
+@needs_gguf
+def test_a_verifier_is_read_at_its_tags(made: tuple[Path, LlamaForCausalLM]) -> None:
+    path, model = made
+    marks = {"step_tag": "#", "good_token": "+", "bad_token": "-", "prompt": "{problem}"}
+    judge = TokenPair(kind="token-pair", model=str(path.parent), gguf_file=path.name, **marks)
+    verifier = TransformersVerifier(judge)
+    (found,) = verifier.score([ScoreRequest("sum", ("one\n", "two\n"))])
+    tokenizer = verifier._tokenizer
+    ids = tokenizer("sumone#\ntwo#\n")["input_ids"]
+    logits = model(torch.tensor([ids])).logits[0].double()
+    good, bad, tag = (tokenizer(mark)["input_ids"][-1] for mark in "+-#")
+    expected = [
+        float(torch.sigmoid(logits[place, good] - logits[place, bad]))
+        for place, token in enumerate(ids)
+        if token == tag
+    ]
+    assert list(found.scores) == pytest.approx(expected, abs=1e-4)
+    own_head = SkyworkPrm(kind="skywork-prm", model=str(path.parent), gguf_file=path.name)
+    with pytest.raises(UserError, match=r"has no weights; put model\.safetensors there"):
+        TransformersVerifier(own_head)
 
 
 @needs_gguf

@@ -294,7 +294,11 @@ def test_a_table_of_problems_says_how_many_there_are(tiny: Path) -> None:
         **{name: [None] * 2 for name in ("level", "subject", "solution")},
     }
     write_table(tiny / "results/tiny/problems/words.parquet", columns, PROBLEMS, {})
-    forecast = make_forecast(Plan(load_config(["tiny.yaml"])), tiny, offline=True)
+    generated = yaml.safe_load(TINY)
+    published = generated | {"datasets": {"words": yaml.safe_load(PAPER)["datasets"]["gsm8k"]}}
+    of_config = make_forecast(Plan(build_config(generated, "tiny.yaml", tiny)), tiny, offline=True)
+    assert "words: 4 problems, generated" in of_config.notes
+    forecast = make_forecast(Plan(build_config(published, "tiny.yaml", tiny)), tiny, offline=True)
     assert "words: 2 problems, of its table" in forecast.notes
 
 

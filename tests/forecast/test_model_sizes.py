@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from isoflop.config.models import ModelSize
+from isoflop.checkpoint_files.gguf_header import GgufHeader
+from isoflop.config.models import ModelSize, Policy
 from isoflop.config.training import LlamaShape
 from isoflop.engines.checkpoints import load_model, model_shape, saved_parameters
 from isoflop.errors import UserError
+from isoflop.forecast import model_sizes
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.model_sizes import (
     counted_size,
@@ -135,3 +137,27 @@ def test_a_broken_config_is_an_error_by_name(content: str, tmp_path: Path) -> No
 def test_a_config_without_heads_is_an_error(config: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no attention heads"):
         key_width(config)
+
+
+def test_a_file_of_a_package_is_counted_from_its_header(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gguf"
+    header = GgufHeader(
+        {
+            "general.architecture": "llama",
+            "llama.block_count": 2,
+            "llama.embedding_length": 8,
+            "llama.attention.head_count": 4,
+            "llama.attention.head_count_kv": 2,
+        },
+        {"token_embd.weight": (8, 10), "blk.0.attn_q.weight": (8, 8), "output_norm.weight": (8,)},
+    )
+    path.write_bytes(b"GGUF")
+    monkeypatch.setattr(model_sizes, "packaged_file", lambda package, name: path)
+    monkeypatch.setattr(model_sizes, "read_gguf_header", lambda _: header)
+    entry = Policy(package="theirs", gguf_file="a.gguf", sha256="0" * 64)
+    size = counted_size(OFFLINE, "theirs", None, entry)
+    assert size is not None
+    assert (size.shape.parameters, size.shape.embedding_parameters) == (80 + 64 + 8, 80)
+    assert (size.shape.layers, size.shape.attention_width, size.key_width) == (2, 8, 4)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.grading import math_worker
 from isoflop.grading.grader import make_grader
 from isoflop.grading.graders.math import MathGrader
 from isoflop.grading.graders.number import NumberGrader
@@ -163,10 +165,68 @@ def test_hostile_answers_are_undecided_within_the_limits_and_do_not_harm_others(
         assert time.monotonic() - started < 20
 
 
-def test_a_comparison_beyond_the_memory_limit_is_undecided():
+def test_hostile_answers_take_no_more_processor_time_than_they_may():
+    """Whatever the machine has to do besides: decided as in peace, or undecided at the limit."""
+    limit, ticks = 0.5, os.sysconf("SC_CLK_TCK")
+
+    def used():
+        """Processor time of the server, and of those before it."""
+        times = [
+            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
+            for process in (worker._process.pid, worker._server)
+        ]
+        return (sum(map(int, times[0][2:])) + sum(map(int, times[1][:2]))) / ticks
+
+    hostile = cases("math_hostile")
+    with MathGrader(limit) as grader:
+        worker = grader._worker
+        assert grader.equivalent("x^2 + x", "x (x+1)") is True
+        for case in hostile:
+            before = used()
+            found = grader.equivalent(case["answer"], case["other"])
+            assert found is None or found is case["verdict"], case["name"]
+            assert used() - before < limit + 0.25, case["name"]
+            assert grader.equivalent("x^2 + x", "x (x+1)") is True
+
+
+def test_a_server_that_waits_is_ended_by_the_clock(monkeypatch):
+    monkeypatch.setattr(math_worker, "_WALL_CLOCK", 2)
+    worker = MathWorker(time_limit=0.5)
+    try:
+        assert worker.compare("2^{10}", "1024").verdict is True
+        first, maker = worker._server, worker._process.pid
+        os.kill(first, signal.SIGSTOP)
+        assert worker.compare("2^{10}", "1024").verdict is None
+        assert worker.compare("2^{10}", "1024").verdict is True
+        assert worker._server != first
+        assert worker._process.pid == maker, "what takes long to import is imported once"
+        second = worker._server
+    finally:
+        worker.close()
+    assert not any(Path(f"/proc/{one}").exists() for one in (first, maker))
+    assert _ended(second)
+
+
+def _ended(process):
+    """Whether a process is gone: whose maker is gone is nobody's child to wait for."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_comparison_beyond_the_memory_limit_is_undecided(monkeypatch, watched):
+    if not watched:  # between two looks at it, memory may come and go
+        monkeypatch.setattr(math_worker, "_resident_bytes", lambda process: 0)
     worker = MathWorker(time_limit=600.0, memory_limit=120 * 2**20)
     try:
-        assert worker.compare("(2x+3)^{100000}", "(2x+4)^{100000}").verdict is None
+        assert worker.compare("2^{" * 40 + "2" + "}" * 40, "7").verdict is None
         assert worker.compare("2^{10}", "1024").verdict is True
     finally:
         worker.close()

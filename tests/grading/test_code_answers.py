@@ -1,8 +1,10 @@
 """Programs as answers: extraction, verdicts, votes; programs that attack; MBPP's own solutions."""
 
+import ctypes
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import yaml
 from isoflop.errors import UserError
 from isoflop.grading import sandbox
 from isoflop.grading.grader import is_right, make_grader
+from isoflop.grading.graders import code
 from isoflop.grading.graders.code import CodeGrader
 from isoflop.grading.sandbox import Limits, Sandbox, bubblewrap_fault
 
@@ -84,11 +87,14 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case["name"])
-def test_hostile_programs_end_and_pass_nothing(grader, case):
+def test_hostile_programs_end_and_pass_nothing(grader, case, monkeypatch, tmp_path):
+    monkeypatch.setenv("ISOFLOP_TEST_TOKEN", "secret")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = grader.correct(case["program"], "assert f() == 1")
     assert found is case["verdict"] or (case["verdict"] == "no pass" and found is not True)
     assert grader.correct("def f():\n    return 1", "assert f() == 1") is True
     assert _left_after_a_while() == []
+    assert list(tmp_path.iterdir()) == [], "scratch folders are removed"
 
 
 WAITS = """
@@ -190,6 +196,63 @@ def many():
     assert not marker.exists()
 
 
+def test_without_bubblewrap_the_users_files_are_out_of_reach(monkeypatch, tmp_path):
+    if not _has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    monkeypatch.setattr(sandbox, "bubblewrap_fault", lambda: "there is no `bwrap`")
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    program = f"""
+import os
+os.symlink({str(secret)!r}, "there")
+def tried(act, *arguments):
+    try:
+        act(*arguments)
+    except OSError:
+        return False
+    return True
+def read():
+    return tried(open, {str(secret)!r}) or tried(os.listdir, {str(tmp_path)!r}) or tried(open, "there")
+def change():
+    paths = [{str(secret)!r}, "there"]
+    acts = (open, "a"), (os.truncate, 0), (os.utime, None), (os.chmod, 0)
+    return (
+        any(tried(act, path, argument) for path in paths for act, argument in acts)
+        or tried(os.unlink, paths[0]) or tried(os.rename, paths[0], "x") or tried(os.mkdir, paths[0] + "s")
+    )
+def scratch():
+    os.mkdir("a")
+    open("a/b", "w").write("c")
+    os.rename("a/b", "d")
+    return open("d").read()
+"""
+    with CodeGrader(SHORT, allow_unsandboxed=True) as grader:
+        tests = "assert not read()\nassert not change()\nassert scratch() == 'c'"
+        assert grader.correct(program, tests) is True
+    assert secret.read_text() == "secret"
+
+
+def _has_landlock():
+    return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) >= 3
+
+
+@pytest.mark.parametrize("fault", ["Landlock", "processes"])
+def test_root_runs_nothing_that_it_cannot_confine(monkeypatch, fault):
+    monkeypatch.setattr(sandbox, "bubblewrap_fault", lambda: "there is no `bwrap`")
+    if fault == "processes":
+        monkeypatch.setattr(sandbox, "_filter_digits", lambda: None)
+    else:
+        lacking = code._runner().replace("_RESTRICT_SELF = 444,", "_RESTRICT_SELF = 9444,")
+        assert "9444" in lacking
+        monkeypatch.setattr(code, "_runner", lambda: lacking)
+    with CodeGrader(SHORT, allow_unsandboxed=True) as grader:
+        if os.getuid() != 0:
+            assert grader.correct("def f():\n    return 1", "assert f() == 1") is True
+            return
+        with pytest.raises(UserError, match=f"{fault}.*another user than root"):
+            grader.correct("def f():\n    return 1", "assert f() == 1")
+
+
 def test_programs_find_no_leftovers_of_others(grader):
     program = "import os\nleft = os.listdir('.')\nopen('mine', 'w').write('x')\ndef f():\n    return left"
     assert [grader.correct(program, "assert f() == []") for _ in range(2)] == [True, True]
@@ -232,16 +295,15 @@ def test_programs_vote_by_what_they_do(grader):
 
 
 def test_a_class_holds_no_correct_and_wrong_programs(grader):
-    # Both look alike, and one compares as unequal to everything.
+    # Both look alike.
     plain = """
-class A:
+class A(int):
     def __repr__(self):
         return "A"
-    def __eq__(self, other):
-        return %s
-f = A
+def f():
+    return A(%d)
 """
-    answers = [plain % "True", plain % "False"]
+    answers = [plain % 1, plain % 2]
     found = grader.classes(answers, "assert f() == 1")
     assert found.correct == {answers[0]}
     assert found.number[answers[0]] != found.number[answers[1]]

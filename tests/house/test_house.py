@@ -16,7 +16,7 @@ ROOMS = sorted({module.parent for module in MODULES})
 MOST_MODULES = {"stages": 24}
 ANALYSIS = (
     "config", "grading", "data", "search", "selection", "fits", "verdicts", "allocation", "claims", "report",
-    "pipeline", "planted",
+    "pipeline", "planted", "growth",
 )  # fmt: skip
 
 

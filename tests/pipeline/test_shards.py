@@ -25,6 +25,7 @@ from isoflop.stages.shared.ledgers import Times, summed
 from isoflop.tables import SCORES
 
 SHAPE = ModelShape(parameters=10, embedding_parameters=2, layers=1, attention_width=4)
+ABOUT = {"model": SHAPE.model_dump()}
 
 
 @given(st.integers(0, 300), st.integers(1, 40), st.integers(1, 30))
@@ -160,7 +161,7 @@ def _chunked(folder: Path, name: str, items: int, done: list[int]) -> None:
     out = folder / f"big{name}.parquet"
     chunks = Chunks(out, "work", 3)
     table, totals = chunks.run(range(items), _text_work(done), lambda _: None)
-    write_measured(str(out), str(folder / f"big{name}.ledger.json"), table, SCORES, totals, SHAPE)
+    write_measured(str(out), str(folder / f"big{name}.ledger.json"), table, SCORES, totals, ABOUT)
 
 
 def _merged(folder: Path, of: int) -> bytes:
@@ -256,6 +257,13 @@ def test_parts_of_other_models_are_refused(tmp_path: Path) -> None:
         out = tmp_path / f"big{name}.parquet"
         chunks = Chunks(out, "work", 3)
         table, totals = chunks.run(range(12), _text_work([]), lambda _: None)
-        write_measured(str(out), str(out.with_suffix(".ledger.json")), table, SCORES, totals, shape)
+        write_measured(
+            str(out),
+            str(out.with_suffix(".ledger.json")),
+            table,
+            SCORES,
+            totals,
+            {"model": shape.model_dump()},
+        )
     with pytest.raises(UserError, match="made by other models"):
         _merged(tmp_path, 2)

@@ -64,12 +64,12 @@ def test_every_request_has_them(kind: str) -> None:
     if kind == "greedy":
         spec = spec_of(kind, stop=KEYS["stop"])
         assert isinstance(spec, SampleSpec)
-        [one] = sample.requests_for(spec, ("p", "1 + 1?"))
+        [one] = sample.requests_for(spec, ("p", "1 + 1?"), [0])
         assert (one.temperature, one.stop, one.top_k, one.min_p) == (0.0, ("\n\n", "Q:"), 0, 0.0)
         return
     spec = spec_of(kind, **KEYS)
     if isinstance(spec, SampleSpec):
-        asked = sample.requests_for(spec, ("p", "1 + 1?"))
+        asked = sample.requests_for(spec, ("p", "1 + 1?"), range(sample.per_problem(spec)))
         assert len(asked) == 4
     elif isinstance(spec, ReviseSpec):
         policy = Noting()
@@ -77,7 +77,7 @@ def test_every_request_has_them(kind: str) -> None:
         asked = policy.asked
         assert len(asked) == 2
     else:
-        [task] = search.tasks_for(spec, ("p", "1 + 1?"))
+        [task] = search.tasks_for(spec, ("p", "1 + 1?"), [0])
         assert {name: getattr(task.texts, name) for name in DRAWN} == DRAWN
         return
     for one in asked:

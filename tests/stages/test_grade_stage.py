@@ -9,6 +9,8 @@ import pytest
 
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata, write_table
+from isoflop.grading.math_worker import MathWorker
+from isoflop.grading.sandbox import Sandbox
 from isoflop.stages.grade import main
 from isoflop.tables import CANDIDATES, GRADED_CANDIDATES, GRADES, PROBLEMS
 
@@ -202,3 +204,50 @@ def test_grades_of_the_files_take_the_place_of_ours(tmp_path):
     paths = [str(tmp_path / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
     with pytest.raises(UserError, match="has no grades of its files"):
         main([json.dumps({"grader": "number", "code": "test", "imported": True}), *paths])
+
+
+FORMULAS = ["x^2 + x", "x(x+1)", "(x+1)^2 - x - 1", "x^2 - x", "x^2 + 1", "\\frac{x}{2}", "x/2 + 0", "2x"]
+DOUBLES = "def double(x):\n    return {}\n"
+PROGRAMS = [DOUBLES.format(body) for body in ("2 * x", "x + x", "x * x", "1 / 0", "3 * x", "x << 1")]
+GROWING = {
+    "math": (
+        {"a": "x^2+x", "b": "x/2"},
+        [f"The answer is \\boxed{{{formula}}}." for formula in FORMULAS],
+        (MathWorker, "compare"),
+    ),
+    "code": (
+        {"a": "assert double(3) == 6\nassert double(0) == 0", "b": "assert double(2) == 4"},
+        [f"```python\n{program}```\n" for program in PROGRAMS],
+        (Sandbox, "run"),
+    ),
+}
+
+
+@pytest.mark.parametrize("grader", GROWING)
+def test_a_table_that_grows_decides_what_is_new(grader, tmp_path, monkeypatch):
+    answers, texts, (room, name) = GROWING[grader]
+    decide, calls = getattr(room, name), []
+
+    def counted(self, *texts):
+        calls.append(texts)
+        return decide(self, *texts)
+
+    monkeypatch.setattr(room, name, counted)
+    rows = [(problem, [text], "stop") for problem in answers for text in texts]
+    few = [row for place, row in enumerate(rows) if place % 2]
+    grown, alone = tmp_path / "grown", tmp_path / "alone"
+    run(grown, grader, answers, few)
+    first = len(calls)
+    run(grown, grader, answers, rows)
+    second = len(calls) - first
+    run(alone, grader, answers, rows)
+    whole = len(calls) - first - second
+    assert 0 < second < whole
+    assert (grown / "grades.parquet").read_bytes() == (alone / "grades.parquet").read_bytes()
+    before = len(calls)
+    run(grown, grader, answers, rows)
+    assert len(calls) == before
+    # Other code may decide otherwise.
+    paths = [str(grown / f"{name}.parquet") for name in ("problems", "candidates", "grades")]
+    main([json.dumps({"grader": grader, "code": "other"}), *paths])
+    assert len(calls) == before + whole

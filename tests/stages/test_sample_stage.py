@@ -199,7 +199,7 @@ def test_a_chunk_that_a_power_cut_left_empty_is_made_again(
     spec = sample_spec(model)
     whole = run_sample(spec, problems, tmp_path, 4).read_bytes()
     chunks = Chunks(tmp_path / "c.parquet", fingerprint(f"{spec}4", [problems], [model]), 4)
-    (chunks._folder / "000001.parquet").touch()
+    (chunks.folder / "000001.parquet").touch()
     assert run_sample(spec, problems, tmp_path, 4).read_bytes() == whole
 
 

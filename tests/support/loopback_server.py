@@ -28,7 +28,7 @@ class LoopbackServer:
     """Serves `name`, whose tokenizer is in `folder`. `faults` are taken one per request, in order.
 
     Of `top_k` and `min_p` it knows what leaves one token: the greedy one. `dies_after`: as many completions
-    are answered, then it is gone. `edit` changes every answer.
+    are answered, then it is gone. `edit` changes every answer; `cards` are what it says of its models.
     """
 
     folder: str
@@ -38,6 +38,7 @@ class LoopbackServer:
     key: str | None = None
     dies_after: int | None = None
     edit: Callable[[Answer, Answer], Answer] = lambda body, answer: answer
+    cards: Any = None
     faults: list[Fault] = field(default_factory=list)
     bodies: list[Answer] = field(default_factory=list)
     most_at_once: int = 0
@@ -112,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         card = {"id": self.owner.name} | (
             {} if self.owner.length is None else {"max_model_len": self.owner.length}
         )
-        self._guarded(lambda: self.send(200, {"object": "list", "data": [card]}))
+        self._guarded(lambda: self.send(200, self.owner.cards or {"object": "list", "data": [card]}))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -68,7 +68,7 @@ for _pool in PLAN.pools.replays():
 
     rule:
         name:
-            re.sub(r"\W", "_", f"replay_{_pool.policy}_{_pool.generator}")
+            rule_name("replay", _pool.policy, _pool.generator)
         input:
             problems=PLAN.paths.at(PROBLEMS, dataset=_pool.dataset),
             files=own(PLAN.replay_files(_pool.policy, _pool.generator)),
@@ -127,7 +127,7 @@ for _pool in PLAN.pools.searches():
 
     rule:
         name:
-            re.sub(r"\W", "_", f"gather_trees_{'_'.join(_pool)}")
+            rule_name("gather_trees", *_pool)
         input:
             trees=PLAN.paths.trees(_pool),
             times=times_beside(PLAN.paths.trees(_pool)),
@@ -223,7 +223,7 @@ for _generator in CONFIG.counts:
 
     rule:
         name:
-            re.sub(r"\W", "_", f"counts_{_generator}")
+            rule_name("counts", _generator)
         input:
             problems=COUNTED.inputs(_generator),
             files=own(COUNTED.files(_generator)),

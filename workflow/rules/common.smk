@@ -40,7 +40,7 @@ def check_start():
 
 def installed_alone():
     """A folder where the installed package is, and nothing else that conda's environments have already."""
-    folder = Path(".snakemake/isoflop").resolve()
+    folder = Path(".snakemake/isoflop/package").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     link, package = folder / "isoflop", Path(isoflop.__file__).parent
     if not (link.is_symlink() and link.samefile(package)):
@@ -124,6 +124,8 @@ def runtime(*settings):
         "allow_unsandboxed": CONFIG.engine_settings.allow_unsandboxed,
     }
     known = {name: value for name, value in known.items() if value}
+    if not CONFIG.engine_settings.reuse:
+        known["reuse"] = False
     text = literal(
         shlex.quote(json.dumps(known | {name: f"<{name}>" for name in settings}))
     )

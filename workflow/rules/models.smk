@@ -30,9 +30,9 @@ def check_models():
     ]
     spec = check_models_spec(jobs, Path())
     # Where conda or an image brings torch, jobs alone have it, and look for themselves.
-    if spec is None or not SAME_PYTHON or find_spec("torch") is None:
+    if spec is None or workflow.touch or not SAME_PYTHON or find_spec("torch") is None:
         return
-    seen = Path(PLAN.results) / ".models-checked"
+    seen = Path(".snakemake") / "isoflop" / f"{CONFIG.experiment}.models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:
         return
     command = (

@@ -31,11 +31,20 @@ def _check_name(name: str) -> str:
 
 
 def template_fields(template: str) -> list[str]:
-    """The names in the braces. Raises ValueError for what is no template."""
+    """The names in the braces. Raises ValueError for what is no template, and for more than names."""
     try:
-        return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        pieces = [piece for piece in Formatter().parse(template) if piece[1] is not None]
     except ValueError as error:
         raise ValueError(f"not a template ({error}); write a literal brace twice: {{{{ or }}}}") from error
+    for _, field, form, conversion in pieces:
+        # Formatter takes "{problem:d}" for a number, which no text is, and only when it is filled in.
+        more = (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+        if more:
+            raise ValueError(
+                f"has {{{field}{more}}}; braces hold a plain name, without '!' and ':' "
+                "(a literal brace is written twice)"
+            )
+    return [str(field) for _, field, _, _ in pieces]
 
 
 def template(*wanted: str) -> Callable[[str], str]:
@@ -68,6 +77,13 @@ def check_repository_path(path: str) -> str:
         raise ValueError(
             f"{path!r} leads out of its repository; a path inside it has no '..' and no '/' first"
         )
+    return check_path(path)
+
+
+def check_path(path: str) -> str:
+    """A path that a file may have. Raises ValueError for one with control characters."""
+    if not path.isprintable():
+        raise ValueError(f"{path!r} is no path: it holds what cannot be printed")
     return path
 
 

@@ -1,6 +1,7 @@
 """What the config's entries must be to one another, and to the files on this machine."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from isoflop.config.base import UNPINNED
@@ -9,7 +10,7 @@ from isoflop.config.check_studies import study_faults
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
 from isoflop.config.generators import Greedy, Revisions, Sampling
 from isoflop.config.imports.entries import Import
-from isoflop.config.study import Config
+from isoflop.config.study import Config, made_pools
 from isoflop.files import located
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import COST_MODELS, DEFAULT_CHOICES, GRADERS, SELECTORS
@@ -23,6 +24,7 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
     """
     faults = [
         *([] if let_unpinned else unpinned(config)),
+        *_names(config),
         *_sources(config, root),
         *model_faults(config, root),
         *_planning(config),
@@ -40,6 +42,74 @@ def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> l
     else:
         faults.append("generators: none, and no training either; there is nothing to do")
     return faults
+
+
+# What follows an entry's name in the names of further files and folders of its own.
+_ENDINGS = (".ledger", ".usage", ".alone", ".shards")
+
+
+def rule_name(*parts: str) -> str:
+    """The name of the rule that is about these entries."""
+    return re.sub(r"\W", "_", "_".join(parts))
+
+
+def _names(config: Config) -> Iterator[str]:
+    """No two entries have the same files, or the same rule."""
+    sections: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("datasets", config.datasets),
+        ("policies", config.policies),
+        ("verifiers", config.verifiers),
+        ("generators", config.generators),
+        ("training", config.training),
+        ("labels", config.labels),
+        ("revisions", config.revisions),
+        ("chain_labels", config.chain_labels),
+    )
+    for section, entries in sections:
+        seen: dict[str, str] = {}
+        for name in entries:
+            other = seen.setdefault(name.casefold(), name)
+            if other != name:
+                yield (
+                    f"{section}: {other!r} and {name!r} are the same file where case makes no difference; "
+                    "rename one"
+                )
+        for name in entries:
+            for ending in _ENDINGS:
+                owner = seen.get(name.casefold().removesuffix(ending))
+                if name.casefold().endswith(ending) and owner is not None:
+                    yield (
+                        f"{section}: {name!r} is what a file of {owner!r} is called, whose name has {ending} "
+                        "at its end; rename one"
+                    )
+    yield from _rules(config)
+
+
+def _rules(config: Config) -> Iterator[str]:
+    """Some entries have a rule of their own."""
+    named: dict[str, str] = {}
+    for rule, members in _own_rules(config):
+        what = " of ".join(members)
+        other = named.setdefault(rule, what)
+        if other != what:
+            yield (
+                f"generators: {other} and {what} both need a rule {rule!r}, in whose name all but letters "
+                "and digits is '_'; rename one"
+            )
+
+
+def _own_rules(config: Config) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """The names of these rules, and the entries that each is about."""
+    for dataset, policy, generator in made_pools(config):
+        if generator in config.counts:
+            yield rule_name("counts", generator), (repr(generator),)
+        elif generator in config.imports:
+            yield rule_name("replay", policy, generator), (repr(generator), repr(policy))
+        elif generator in config.searches:
+            yield (
+                rule_name("gather_trees", dataset, policy, generator),
+                (repr(generator), repr(policy), repr(dataset)),
+            )
 
 
 def unpinned(config: Config) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from isoflop.config.base import (
     Count,
@@ -15,6 +15,7 @@ from isoflop.config.base import (
     Seed,
     Sha256,
     Text,
+    check_path,
 )
 from isoflop.registries import DEFAULT_CHOICES, GraderName
 
@@ -147,7 +148,9 @@ class FileSource(_Table):
 
     source: Literal["file"]
     """Read from disk."""
-    path: Annotated[str, StringConstraints(pattern=r"\.(jsonl|csv|parquet|eval)$")]
+    path: Annotated[
+        str, StringConstraints(pattern=r"\.(jsonl|csv|parquet|eval)$"), AfterValidator(check_path)
+    ]
     """Path of the file; its ending names the format."""
     sha256: Sha256 | None = None
     """SHA-256 the file must have."""

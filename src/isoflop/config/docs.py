@@ -43,7 +43,7 @@ _PATTERNS = {
     r"\.(jsonl|csv|parquet|eval)$": "path ending in .jsonl, .csv, .parquet or .eval",
     r"^[^./\\][^/\\]*[.]gguf$": "name of a *.gguf file",
     r"^https?://[^\s@?#]+$": "address (http or https)",
-    "^[A-Za-z_][A-Za-z0-9_]*$": "name of an environment variable",
+    "^[A-Z_][A-Z0-9_]*$": "name of an environment variable",
 }
 _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "number": "number"}
 

@@ -73,7 +73,11 @@ def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: b
     """A checked config from plain data; `source` begins the message. Raises UserError."""
     try:
         # Through JSON, where strict mode takes lists for tuples but never "3" or true for 3.
-        config = Config.model_validate_json(json.dumps(raw))
+        text = json.dumps(raw, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{source}: holds what no config does ({error})") from error
+    try:
+        config = Config.model_validate_json(text)
     except ValidationError as error:
         faults = describe_faults(error, Config)
     else:
@@ -91,8 +95,41 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
+_MOST_BYTES = 2**22  # of a config
+_MOST_NODES = 200_000  # of a config once its aliases are written out
+_DEEPEST = 60  # lists and mappings inside each other
+_KINDS = {
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge")
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key appears once, dates stay text and 1e-3 is a number."""
+    """YAML in which a key appears once, dates stay text and 1e-3 is a number; and not more than that."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} lists and mappings inside each other"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None and node.tag not in _KINDS:
+            raise _fault(node, f"{node.tag} is no part of a config: it holds texts, numbers, lists, mappings")
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _written_out(node, {}) > _MOST_NODES:
+            raise _fault(node, f"aliases (*name) make more than {_MOST_NODES:,} values of it")
+        return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _fault(node, f"{str(node.value)[:60]!r} is no {node.tag.rpartition(':')[2]}") from error
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -101,11 +138,23 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if key.tag != "tag:yaml.org,2002:str":
-                raise _fault(key, f"key {key.value!r} is not text; write it in quotes")
+                shown = repr(key.value)[:60] if isinstance(key, yaml.ScalarNode) else "of several parts"
+                raise _fault(key, f"key {shown} is not text; write it in quotes")
             if key.value in seen:
-                raise _fault(key, f"key {key.value!r} is here twice (first in line {seen[key.value]})")
+                raise _fault(key, f"key {key.value[:60]!r} is here twice (first in line {seen[key.value]})")
             seen[key.value] = key.start_mark.line + 1
         return node
+
+
+def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values there are in a node, those behind aliases counted each time; infinite in a circle."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # while it is open
+        parts = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _fault(node: yaml.Node, message: str) -> yaml.MarkedYAMLError:
@@ -132,11 +181,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises UserError naming the file and the line: unreadable, not YAML, a key twice, not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UserError(f"{path}: is larger than {_MOST_BYTES:,} bytes; no config is")
+        text = data.decode("utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+    except ValueError as error:  # a null byte in its name
+        raise UserError(f"{str(path)!r}: cannot be read ({error})") from error
     try:
         content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -145,7 +200,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}{place}: {error.problem or error.context}") from error
     # Also of numbers with thousands of digits, and of what is nested too deeply.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML that can be read ({error})") from error
+        raise UserError(f"{path}: not YAML that can be read ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {type(content).__name__}"
         raise UserError(f"{path}: is {found}; a config is a mapping of keys to values")

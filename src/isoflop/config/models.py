@@ -4,12 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from isoflop.config.base import Count, Dtype, Entry, Name, Prompt, Revision, Sha256, Text
+from isoflop.config.base import UNPINNED, Count, Dtype, Entry, Name, Prompt, Revision, Sha256, Text
 
 Engine = Literal["transformers", "vllm", "server"]
 # Keys come from the environment, so neither a user nor a query is part of an address.
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
-Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# In capitals, as they are by convention: what else would pass for a name may be a key (hf_...).
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=60)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # Not a Name: that of policies which are given none is "all".
 Family = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -67,7 +68,7 @@ class Server(Entry):
     """How often a request is made again, after 1, 2, 4 ... up to 60 seconds, when the server cannot be
     reached, is too busy, breaks down or takes too long."""
     key_variable: Variable = "ISOFLOP_API_KEY"
-    """The environment variable that has the server's API key, where it wants one."""
+    """The environment variable that has the server's API key, where it wants one: a name in capitals."""
 
 
 class EngineSettings(Entry):
@@ -81,9 +82,12 @@ class EngineSettings(Entry):
     """Problems per chunk, of which a killed run repeats at most one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of a sampling or scoring job."""
+    reuse: bool = True
+    """Whether samples, chains, searches and scores that are finished already are taken up, from a table's
+    former version and from other experiments; `false` computes them again, as to measure seconds anew."""
     allow_unsandboxed: bool = False
-    """Whether programs that a model wrote may run where bubblewrap is not usable, with your rights and under
-    resource limits only."""
+    """Whether programs that a model wrote may run where bubblewrap is not usable: under resource limits, with
+    few system calls and, from Linux 6.2 on, out of reach of your files; as root nowhere else."""
     container: Text | None = None
     """Image that jobs run in with `--sdm apptainer`: a file, or an address such as `docker://…`
     (docs/how-to/container.md)."""
@@ -131,6 +135,8 @@ class Model(Entry):
             if self.package is not None or self.sha256 is not None:
                 key = "sha256" if self.package is None else "package"
                 raise ValueError(f"{key} goes with gguf_file: the name of a GGUF file")
+        elif self.sha256 == UNPINNED:
+            raise ValueError("sha256 of a GGUF file is not asked for; write what sha256sum FILE says")
         elif self.package is not None and self.sha256 is None:
             raise ValueError("sha256 is missing: what a package brings is known by its sum (sha256sum FILE)")
         elif self.engine != "transformers":

@@ -76,7 +76,8 @@ class _Open:
 class JoiningPolicy(ABC):
     """A policy (isoflop.engines.registry.Policy) whose engine lets requests join those in flight.
 
-    A subclass sets `longest`, the most tokens of prompt and completion together.
+    A subclass sets `longest`, the most tokens of prompt and completion together. Token ids are below
+    `vocabulary`.
     """
 
     longest: int
@@ -89,7 +90,9 @@ class JoiningPolicy(ABC):
         )
         self.decoder = Decoder(tokenizer)
         self.ends = end_tokens(configured_end(entry.model, entry.revision), tokenizer)
-        self.shape = model_shape(empty_model(entry.model, entry.revision))
+        model = empty_model(entry.model, entry.revision)
+        self.shape = model_shape(model)
+        self.vocabulary = max(len(tokenizer), model.get_input_embeddings().weight.shape[0])
 
     @abstractmethod
     def submit(self, number: int, part: Part) -> None:

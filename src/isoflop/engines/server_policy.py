@@ -20,6 +20,12 @@ from isoflop.messages import suggest
 _PATH = "/completions"
 _QUESTION = "1 + 1 = ?"
 _FEW_TOKENS = 8
+_BYTES_PER_TOKEN = 1024  # of an answer at most, tokens of the prompt counted too
+_LEAST_BYTES = 2**20
+_MOST_NAMES = 20  # of models, in a message
+_LONG = 10**15  # a number too long for one
+_LEAST_LOGPROB = -1e6
+_ROUNDING = 1e-3  # how far above 0 a log-probability may be
 # How far the same log-probability may be off in two answers: far more than by rounding in bfloat16.
 _TOLERANCE = 0.25
 
@@ -47,7 +53,9 @@ class ServerPolicy(JoiningPolicy):
         """Ask for a part."""
         if (part.top_k or part.min_p) and not self._filters:
             self._check_filters()
-        self._client.ask(number, _PATH, self._body(part), lambda answer: self._written(answer, part))
+        self._client.ask(
+            number, _PATH, self._body(part), lambda answer: self._written(answer, part), _most_bytes(part)
+        )
 
     def collect(self) -> Iterable[tuple[int, Written]]:
         """The parts that have come; waits for one."""
@@ -87,16 +95,18 @@ class ServerPolicy(JoiningPolicy):
         """What was written. Raises ServerError if the answer was broken off, UserError if it is no use."""
         choice = self._choice(answer)
         finish = choice.get("finish_reason")
-        if finish not in {"stop", "length"}:
-            raise ServerError(f"a completion ended with finish_reason {finish!r}")
+        if finish not in ("stop", "length"):
+            raise ServerError(f"a completion ended with finish_reason {self._client.quoted(finish, 40)}")
         tokens = choice.get("token_ids")
         if not _whole_numbers(tokens):
             raise self._failure(
                 "returns no token ids; it must know return_token_ids, as vLLM 0.10.2 and newer ones do"
             )
-        logprobs = (choice.get("logprobs") or {}).get("token_logprobs")
+        listed = choice.get("logprobs")
+        logprobs = listed.get("token_logprobs") if isinstance(listed, dict) else None
         if not _numbers(logprobs) or len(logprobs) != len(tokens):
             raise self._failure(f"returns no log-probability for each of {len(tokens)} tokens")
+        self._check_values(tokens, logprobs, part)
         if finish == "length" and len(tokens) < part.max_tokens:
             raise self._failure(
                 f"cut a completion after {len(tokens)} tokens of {part.max_tokens}; it has a limit of its "
@@ -104,10 +114,28 @@ class ServerPolicy(JoiningPolicy):
             )
         return Written(tokens, logprobs, finish == "stop")
 
+    def _check_values(self, tokens: list[int], logprobs: list[float], part: Part) -> None:
+        """Refuse what no model can have written."""
+        if len(tokens) > part.max_tokens:
+            raise self._failure(f"wrote {len(tokens)} tokens where {part.max_tokens} were asked for")
+        unknown = [token for token in tokens if not 0 <= token < self.vocabulary]
+        if unknown:
+            raise self._failure(
+                f"wrote token {_short(unknown[0])}, and the model has {self.vocabulary}; it has another model"
+            )
+        if any(token in self.ends for token in tokens[:-1]):
+            raise self._failure("wrote on after an end token; it must know stop_token_ids")
+        # What is no number (NaN) is wrong too, and -Infinity, which no sum survives.
+        wrong = [value for value in logprobs if not _LEAST_LOGPROB <= value <= _ROUNDING]
+        if wrong:
+            raise self._failure(f"gives a log-probability of {_short(wrong[0])}")
+
     def _choice(self, answer: Any) -> dict[str, Any]:
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-            raise self._failure(f"answers with something else than one completion: {str(answer)[:60]!r}")
+            raise self._failure(
+                f"answers with something else than one completion: {self._client.quoted(answer, 60)}"
+            )
         return choices[0]
 
     def _served_length(self, wanted: int | None) -> int:
@@ -115,15 +143,16 @@ class ServerPolicy(JoiningPolicy):
         answer = self._client.get("/models")
         cards = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
-            raise self._failure(f"does not list its models: {str(answer)[:60]!r}")
-        names = [str(card.get("id")) for card in cards]
+            raise self._failure(f"does not list its models: {self._client.quoted(answer, 60)}")
+        names = [name for card in cards if isinstance(name := card.get("id"), str)]
         if self._name not in names:
+            listed = [self._client.told(name) for name in names[:_MOST_NAMES]]
             raise self._failure(
-                f"does not serve {self._name!r}{suggest(self._name, names)} (it serves: "
-                f"{', '.join(names) or 'nothing'}); set server.name"
+                f"does not serve {self._name!r}{suggest(self._name, listed)} (it serves: "
+                f"{', '.join(listed) or 'nothing'}); set server.name"
             )
-        served = cards[names.index(self._name)].get("max_model_len")
-        known = [length for length in (served, wanted) if isinstance(length, int)]
+        served = next(card for card in cards if card.get("id") == self._name).get("max_model_len")
+        known = [length for length in (served, wanted) if type(length) is int and length > 0]
         if not known:
             raise self._failure(f"does not say how long a sequence of {self._name!r} may be; set max_length")
         return min(known)
@@ -133,13 +162,17 @@ class ServerPolicy(JoiningPolicy):
         question = self._question(0.0)
         sent = len(question.prompt)
         answer, greedy = self._ask(question)
-        read = (answer.get("usage") or {}).get("prompt_tokens", sent)
+        usage = answer.get("usage")
+        read = usage.get("prompt_tokens", sent) if isinstance(usage, dict) else sent
         if read != sent:
-            raise self._failure(f"reads {read} tokens where {sent} were sent; it must not change prompts")
-        expected, answered = self.decoder.text(greedy.tokens), str(self._choice(answer).get("text"))
-        if _solid(expected) != _solid(answered):
             raise self._failure(
-                f"writes {answered!r} where the tokens of {model!r} mean {expected!r}: it has another model"
+                f"reads {self._client.told(read)} tokens where {sent} were sent; it must not change prompts"
+            )
+        expected, answered = self.decoder.text(greedy.tokens), self._choice(answer).get("text")
+        if not isinstance(answered, str) or _solid(expected) != _solid(answered):
+            raise self._failure(
+                f"writes {self._client.quoted(answered, 100)} where the tokens of {model!r} mean "
+                f"{expected!r}: it has another model"
             )
         _, nearly = self._ask(self._question(0.05))
         for token, other, one, two in zip(
@@ -192,12 +225,22 @@ class ServerPolicy(JoiningPolicy):
         """A part's answer, as it came and as it was read."""
         answer: dict[str, Any]
         answer, written = self._client.post(
-            _PATH, self._body(part), lambda answer: (answer, self._written(answer, part))
+            _PATH, self._body(part), lambda answer: (answer, self._written(answer, part)), _most_bytes(part)
         )
         return answer, written
 
     def _failure(self, what: str) -> UserError:
         return UserError(f"server {self._url}: {what}")
+
+
+def _most_bytes(part: Part) -> int:
+    """How long the answer to a part may be."""
+    return _LEAST_BYTES + _BYTES_PER_TOKEN * (len(part.prompt) + part.max_tokens)
+
+
+def _short(number: float) -> str:
+    """A number that may have thousands of digits."""
+    return "of many digits" if abs(number) >= _LONG and isinstance(number, int) else f"{number:.12g}"
 
 
 def _whole_numbers(values: Any) -> TypeGuard[list[int]]:

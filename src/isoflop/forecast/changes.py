@@ -1,7 +1,7 @@
 """Which jobs a change of the config repeats, key by key."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from isoflop.config.study import Config
 from isoflop.errors import UserError
 from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.jobs import StageJob, needed_jobs
+from isoflop.pipeline.left import WorkLeft
 from isoflop.pipeline.plan import Plan
 
 
@@ -118,7 +119,19 @@ def told(before: Config, after: Config, root: Path = Path()) -> str:
     total = effect(_jobs_of(before, root), jobs)
     again = len(total.first) + len(total.follow)
     kept = len(jobs) - again - len(total.new)
-    return "\n".join([*lines, f"in all: {_jobs(again)} again, {len(total.new)} new, {kept} as they are"])
+    lines.append(f"in all: {_jobs(again)} again, {len(total.new)} new, {kept} as they are")
+    return "\n".join([*lines, *_requests(Plan(after, root), root)])
+
+
+def _requests(plan: Plan, root: Path) -> Iterator[str]:
+    """How many requests that takes where finished rows are taken up; nothing before there are any."""
+    if not any((root / plan.results / stage).is_dir() for stage in ("sample", "search")):
+        return
+    parts = [
+        f"{stage} {left.missing:,} of {left.rows:,}" for stage, left in WorkLeft(plan, root).of_all().items()
+    ]
+    if parts:
+        yield f"requests to make, the rest is there: {', '.join(parts)}"
 
 
 def as_recorded(text: str, now: Config, root: Path = Path()) -> Config:

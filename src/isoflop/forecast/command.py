@@ -4,6 +4,7 @@ Nothing is computed and no weights are read.
 """
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from isoflop.config.datasets import CountedSource
@@ -16,8 +17,12 @@ from isoflop.forecast.study_work import study_work
 from isoflop.forecast.tables import Forecast, as_csv, as_json, as_text
 from isoflop.forecast.training import LearntData, chain_labels_job, label_job, train_job, trajectories_job
 from isoflop.forecast.work import Job, Known, Ranged, ranged, study_jobs
+from isoflop.growth.left import Left
+from isoflop.pipeline.left import WorkLeft
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.pools import Pool
 
+MODEL_STAGES = ("sample", "revise", "search", "score")
 _FORMATS = {"table": as_text, "json": as_json, "csv": as_csv}
 
 
@@ -53,10 +58,59 @@ def make_forecast(plan: Plan, root: Path, *, offline: bool = False) -> Forecast:
     light = light_jobs(plan)
     jobs = ranged(with_models, inputs.known, plan.config.planning)
     jobs += [Ranged(job, 0.0, 0.0) for job in light]
-    done = [(root / plan.results / one.job.output).is_file() for one in jobs]
+    left = shares_left(plan, root, [one.job for one in jobs])
+    done = [
+        (root / plan.results / one.job.output).is_file() and not share
+        for one, share in zip(jobs, left, strict=True)
+    ]
     precision = forecast_precision(plan, inputs.known.problems)
     planning = plan.config.planning
-    return Forecast(plan.config.experiment, planning, jobs, done, inputs.notes, inputs.faults, precision)
+    return Forecast(
+        plan.config.experiment, planning, jobs, done, inputs.notes, inputs.faults, precision, left
+    )
+
+
+def shares_left(plan: Plan, root: Path, jobs: Sequence[Job]) -> list[float]:
+    """Of every job the share of its requests that nobody has computed.
+
+    Jobs that run no model have a share of their own: 1 where what they read is not there, or is to change.
+    """
+    work = WorkLeft(plan, root)
+    shares = []
+    for job in jobs:
+        there = (root / plan.results / job.output).is_file()
+        left = work_left(work, job)
+        shares.append(float(not there) if left is None else left.share)
+    waiting = {
+        _pool(job) for job, share in zip(jobs, shares, strict=True) if share and job.stage in MODEL_STAGES
+    }
+    return [
+        share if job.stage in MODEL_STAGES else max(share, float(_waits(job, waiting)))
+        for job, share in zip(jobs, shares, strict=True)
+    ]
+
+
+def work_left(work: WorkLeft, job: Job) -> Left | None:
+    """What is missing of a job's table, where that is known."""
+    pool = _pool(job)
+    if job.stage in ("sample", "revise"):
+        return work.candidates(pool)
+    if job.stage == "score":
+        return work.scores(pool, job.verifier)
+    if job.stage == "search" and job.budget is not None:
+        return work.searches(pool, job.budget)
+    return None
+
+
+def _pool(job: Job) -> Pool:
+    return Pool(job.dataset, job.policy, job.generator)
+
+
+def _waits(job: Job, waiting: Collection[Pool]) -> bool:
+    """Whether a job that runs no model reads a table of one of these pools."""
+    of_all = job.stage in ("fit", "report")
+    own = job.generator.partition("/")[0]
+    return bool(waiting) if of_all else _pool(job)._replace(generator=own) in waiting
 
 
 def light_jobs(plan: Plan) -> list[Job]:

@@ -97,9 +97,10 @@ def gather(plan: Plan, root: Path, *, offline: bool = False) -> Inputs:
 
 
 def _problems(config: Config, name: str, results: Path) -> Problems:
-    entry, planned = config.datasets[name], config.planning.datasets.get(name)
-    table = results / "problems" / f"{name}.parquet"
-    if table.is_file():
+    entry, table = config.datasets[name], results / "problems" / f"{name}.parquet"
+    planned = config.planning.datasets.get(name)
+    # A table may be of before an edit, which what it is made of here tells.
+    if table.is_file() and not isinstance(entry, WordproblemsSource | FileSource):
         whole = read_table(table, PROBLEMS)
         rows = whole.slice(0, _COUNTED)
         prompts = rows["prompt"].to_pylist()
@@ -121,13 +122,8 @@ def _problems(config: Config, name: str, results: Path) -> Problems:
         loaded = (len(problems), problems, "of the mirror")
     if loaded is not None:
         count, problems, source = loaded
-        counted = problems[:_COUNTED]
-        return Problems(
-            count,
-            [problem.prompt for problem in counted],
-            [problem.solution for problem in counted if problem.solution],
-            source,
-        )
+        solutions = [problem.solution for problem in problems[:_COUNTED] if problem.solution]
+        return Problems(count, [problem.prompt for problem in problems[:_COUNTED]], solutions, source)
     if planned is not None and planned.problems is not None:
         return Problems(planned.problems, (), (), f"assumed (planning.datasets.{name}.problems)")
     limit = None if isinstance(entry, WordproblemsSource | FileSource) else entry.limit

@@ -54,7 +54,7 @@ def study_work(plan: Plan) -> StudyWork:
 
 
 def _use(plan: Plan, entry: Policy | RunningVerifier) -> ModelUse:
-    model = plan.paths.trained(entry.trained) if entry.trained else entry.model
+    model = plan.paths.trained(entry.trained) if entry.trained else entry.model or entry.package
     assert model is not None  # what runs is somewhere
     return ModelUse(
         model=model,

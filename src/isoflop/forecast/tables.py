@@ -32,7 +32,7 @@ _TEXT_COLUMNS = 3
 @dataclass(frozen=True)
 class Forecast:
     """All jobs of an experiment, which of them are done, what is assumed, what does not fit, and what the
-    study will decide.
+    study will decide. `left`: of every job the share of its requests that nobody has computed.
     """
 
     experiment: str
@@ -42,6 +42,13 @@ class Forecast:
     notes: Sequence[str]
     faults: Sequence[str]
     precision: PrecisionForecast
+    left: Sequence[float] = ()
+
+    def to_do(self) -> list[tuple[Ranged, bool]]:
+        """The jobs that are not done, each with what is left of it."""
+        shares = self.left or [1.0] * len(self.jobs)
+        waiting = zip(self.jobs, self.done, shares, strict=True)
+        return [(ranged.part(share), False) for ranged, done, share in waiting if not done]
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def as_text(forecast: Forecast) -> str:
     rows += [_row(key, sums) for key, sums in groups(forecast)]
     rows.append(_row(("all", "", ""), total(pairs)))
     if 0 < sum(forecast.done) < len(pairs):
-        rows.append(_row(("still to do", "", ""), total(pair for pair in pairs if not pair[1])))
+        rows.append(_row(("still to do", "", ""), total(forecast.to_do())))
     lines = [f"{forecast.experiment}: what it takes on {forecast.planning.gpu}", "", *_aligned(rows), ""]
     lines += _precision(forecast.precision)
     notes = (*forecast.notes, *_assumptions(forecast.planning), *precision_notes(forecast.precision))
@@ -121,30 +128,36 @@ def as_json(forecast: Forecast) -> str:
         "precision": {name: value for name, value in asdict(forecast.precision).items() if name != "planning"}
         | {"comparisons": [_comparison(compared) for compared in forecast.precision.comparisons]},
         "total": asdict(total(pairs)),
-        "still_to_do": asdict(total(pair for pair in pairs if not pair[1])),
+        "still_to_do": asdict(total(forecast.to_do())),
         "stages": {
             stage: asdict(total(pair for pair in pairs if pair[0].job.stage == stage))
             for stage in STAGES
             if any(ranged.job.stage == stage for ranged, _ in pairs)
         },
-        "jobs": [_fields(ranged, done) for ranged, done in pairs],
+        "jobs": _all_fields(forecast),
     }
     return json.dumps(content, indent=1) + "\n"
 
 
 def as_csv(forecast: Forecast) -> str:
     """One row per job."""
-    rows = [_fields(ranged, done) for ranged, done in zip(forecast.jobs, forecast.done, strict=True)]
-    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
+    return pd.DataFrame(_all_fields(forecast), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-def _fields(ranged: Ranged, done: bool) -> dict[str, object]:
+def _all_fields(forecast: Forecast) -> list[dict[str, object]]:
+    shares = forecast.left or [float(not done) for done in forecast.done]
+    jobs = zip(forecast.jobs, forecast.done, shares, strict=True)
+    return [_fields(ranged, done, share) for ranged, done, share in jobs]
+
+
+def _fields(ranged: Ranged, done: bool, left: float) -> dict[str, object]:
     return {
         **asdict(ranged.job),
         "gpu_hours": ranged.job.gpu_seconds / 3600,
         "gpu_hours_low": ranged.low / 3600,
         "gpu_hours_high": ranged.high / 3600,
         "done": done,
+        "left": left,
     }
 
 

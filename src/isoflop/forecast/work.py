@@ -105,6 +105,10 @@ class Job:
         return (self.seconds + self.start) * self.gpus
 
 
+# What grows with the requests of a job.
+SHARED = ("requests", "read", "written", "judged", "flops", "seconds", "disk")
+
+
 @dataclass(frozen=True)
 class Ranged:
     """A job, and its GPU-seconds where solutions are short and all goes fast, and where neither is so."""
@@ -112,6 +116,16 @@ class Ranged:
     job: Job
     low: float
     high: float
+
+    def part(self, share: float) -> "Ranged":
+        """A job that does a share of the requests; its models are loaded if there are any."""
+        job, start = self.job, self.job.start * self.job.gpus
+        counted = {name: share * getattr(job, name) for name in SHARED}
+        loads = share > 0
+        return Ranged(
+            replace(job, **counted, start=job.start * loads),
+            *(loads * (share * (bound - start) + start) for bound in (self.low, self.high)),
+        )
 
 
 def study_jobs(work: StudyWork, known: Known) -> list[Job]:

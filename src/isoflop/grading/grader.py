@@ -6,10 +6,11 @@ What is not a completed statement of an answer is no answer, and never votes.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+from isoflop.grading.decided import Decided
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.registries import DEFAULT_CHOICES, GRADERS, GraderTraits
 
@@ -47,11 +48,12 @@ class GraderSettings:
     """What a grader is made with.
 
     `choices`: how many answers a problem offers at most. `allow_unsandboxed`: whether programs may run where
-    there is no sandbox.
+    there is no sandbox. `decided`: verdicts that are known, for a grader whose comparisons are expensive.
     """
 
     choices: int = DEFAULT_CHOICES
     allow_unsandboxed: bool = False
+    decided: Decided = field(default_factory=Decided)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,13 @@ class GraderKind(GraderTraits):
     make: Callable[[GraderSettings], Grader]
 
 
-def make_grader(name: str, *, choices: int = DEFAULT_CHOICES, allow_unsandboxed: bool = False) -> Grader:
+def make_grader(
+    name: str,
+    *,
+    choices: int = DEFAULT_CHOICES,
+    allow_unsandboxed: bool = False,
+    decided: Decided | None = None,
+) -> Grader:
     """A new grader by its name in the config, with these settings.
 
     Parameters
@@ -72,6 +80,8 @@ def make_grader(name: str, *, choices: int = DEFAULT_CHOICES, allow_unsandboxed:
         How many answers a problem offers at most, for grader `choice`.
     allow_unsandboxed
         Whether programs may run where there is no sandbox, for grader `code`.
+    decided
+        Verdicts that are known, and where new ones are noted; for graders whose comparisons are expensive.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def make_grader(name: str, *, choices: int = DEFAULT_CHOICES, allow_unsandboxed:
     """
     kind = GRADERS[name]
     assert isinstance(kind, GraderKind)  # every module and entry point has one
-    return kind.make(GraderSettings(choices, allow_unsandboxed))
+    return kind.make(GraderSettings(choices, allow_unsandboxed, decided or Decided()))
 
 
 def is_right(grader: Grader, text: str, reference: str, *, truncated: bool) -> bool:

@@ -2,32 +2,44 @@
 
 Bubblewrap gives every program namespaces of its own: no network, no other processes, a read-only file system
 that holds Python and nothing of the user's, and a small scratch folder in memory. Inside, the runner limits
-processor time, memory and file sizes, and forbids new processes (isoflop.grading.program_runner). Outside,
-wall-clock time and output are limited, and whatever runs is killed as a group.
+processor time, memory and file sizes, and allows the system calls that Python needs
+(isoflop.grading.program_runner, isoflop.grading.system_calls). Outside, wall-clock time and output are
+limited, and whatever runs is killed as a group.
 
-Where bubblewrap is not usable, programs run only if the user allows it, under the same limits but with the
-user's own files in reach.
+Where bubblewrap is not usable, programs run only if the user allows it, under the same limits and the same
+system calls. Landlock (Linux 6.2 and newer) then keeps them from reading anything but system folders and
+Python and from writing anywhere but in a scratch folder on disk, whose size is looked at while they run. An
+older kernel leaves the user's own files in reach, so there nothing runs as root.
 """
 
+import json
 import os
+import platform
 import secrets
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from isoflop.errors import UserError
+from isoflop.grading.system_calls import seccomp_filter
 
 _PROBE_LIMIT = 60.0  # seconds, on a loaded machine
+_GLANCE = 0.05  # seconds between two looks at the scratch folder of a program that runs
+_MOST_FILES = 256  # in a scratch folder on disk
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_LOADED = "/etc/ld.so.cache"  # where libraries are
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # Hashes of strings, and with them the order of sets, are the same in every run.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/bin:/bin"}
 
@@ -66,17 +78,33 @@ class Sandbox:
         if fault is not None and not allow_unsandboxed:
             raise UserError(
                 "programs that a model wrote run in a sandbox, and bubblewrap is not usable on this machine "
-                f"({fault}); install it (package `bubblewrap`), or accept that they run with your rights "
-                "under resource limits only: engine_settings.allow_unsandboxed: true"
+                f"({fault}); install it (package `bubblewrap`), or accept that they run under limits "
+                "of resources and with few system calls only: engine_settings.allow_unsandboxed: true"
             )
 
-    def run(self, source: str, request: bytes) -> Ended:
-        """Run `source` in a bare Python (standard library only), `request` being its standard input."""
+    def run(self, source: str, request: dict[str, Any]) -> Ended:
+        """Run `source` in a bare Python (standard library only).
+
+        Its standard input is `request` as JSON, and with it what the program is to give up: `limits` (bytes,
+        seconds), `seccomp` (a filter in hexadecimal digits, or None) and `reach` (paths to read and to write;
+        None where bubblewrap sees to it).
+        """
         python = [_python(), "-S", "-s", "-B", "-c", source]
+        limits = self.limits
         with _folder(self.isolated) as folder, tempfile.TemporaryFile() as stdin:
-            stdin.write(request)
+            reach = None if self.isolated else {"read": _readable(), "write": [folder, *_DEVICES]}
+            given = {
+                "limits": {
+                    "cpu_seconds": limits.cpu_seconds,
+                    "memory_bytes": limits.memory_bytes,
+                    "scratch_bytes": limits.scratch_bytes,
+                },
+                "seccomp": _filter_digits(),
+                "reach": reach,
+            }
+            stdin.write(json.dumps(request | given).encode())
             stdin.seek(0)
-            command = [*_bubblewrap(self.limits.scratch_bytes), *python] if self.isolated else python
+            command = [*_bubblewrap(limits.scratch_bytes), *python] if self.isolated else python
             process = subprocess.Popen(
                 command,
                 stdin=stdin,
@@ -86,31 +114,41 @@ class Sandbox:
                 cwd=folder,
                 start_new_session=True,
             )
-            deadline = time.monotonic() + self.limits.wall_seconds
             assert process.stdout is not None
             with process.stdout:
-                output = self._read(process.stdout.fileno(), deadline)
-            try:
-                # A program may close its output and go on.
-                code = process.wait(max(0.0, deadline - time.monotonic()) if output is not None else 0.0)
-            except subprocess.TimeoutExpired:
+                output = self._watch(process, process.stdout.fileno(), None if self.isolated else folder)
+            if output is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                code = process.wait()
+            code = process.wait()
         # Bubblewrap ends with 128 and the signal that ended the program.
         killed = (-code if code < 0 else code - 128) in {signal.SIGKILL, signal.SIGXCPU}
         return Ended(output or b"", beyond_limits=killed or output is None)
 
-    def _read(self, descriptor: int, deadline: float) -> bytes | None:
-        """All output until its end; None when it goes beyond the deadline or the limit of size."""
+    def _watch(self, process: subprocess.Popen[bytes], descriptor: int, folder: str | None) -> bytes | None:
+        """What a program writes until it ends; None when it goes beyond the limits.
+
+        They are those of time, of output and of scratch: in a `folder`, or where bubblewrap has it.
+        """
+        deadline = time.monotonic() + self.limits.wall_seconds
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        output = b""
+        output, writes, glanced = b"", True, 0.0
         while (remaining := deadline - time.monotonic()) > 0:
-            if not poll.poll(1000 * remaining):
+            if time.monotonic() - glanced >= _GLANCE:
+                if _fills(folder, process.pid, self.limits.scratch_bytes):
+                    return None
+                glanced = time.monotonic()
+            wait = min(remaining, _GLANCE)
+            if not writes:  # a program may close its output and go on
+                try:
+                    process.wait(wait)
+                except subprocess.TimeoutExpired:
+                    continue
+                return output
+            if not poll.poll(1000 * wait):
                 continue
             piece = os.read(descriptor, 65536)
-            if not piece:
-                return output
+            writes = bool(piece)
             output += piece
             if len(output) > self.limits.output_bytes:
                 return None
@@ -154,14 +192,32 @@ def _bubblewrap(scratch_bytes: int) -> list[str]:
             command += ["--symlink", os.readlink(folder), folder]
         else:
             command += ["--ro-bind-try", folder, folder]
-    for path in (sys.base_prefix, sys.base_exec_prefix, str(Path(_python()).parent)):
+    for path in _python_folders():
         if not path.startswith("/usr/"):
             command += ["--ro-bind", path, path]
-    command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    command += ["--ro-bind-try", _LOADED, _LOADED]
     command += ["--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"]
-    command += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    command += ["--remount-ro", "/dev"]
+    # Of /proc too: the machine's own root may write in /proc/sys, whatever it has given up.
+    command += ["--remount-ro", "/proc", "--remount-ro", "/"]
     return command
+
+
+def _python_folders() -> tuple[str, ...]:
+    return sys.base_prefix, sys.base_exec_prefix, str(Path(_python()).parent)
+
+
+def _readable() -> list[str]:
+    """What programs may read where there is no bubblewrap: what is in its root."""
+    return [*_SYSTEM_FOLDERS, *_python_folders(), _LOADED]
+
+
+@cache
+def _filter_digits() -> str | None:
+    """The filter of system calls of this machine; None where it has none."""
+    code = seccomp_filter(platform.machine()) if sys.platform == "linux" else None
+    return None if code is None else code.hex()
 
 
 @contextmanager
@@ -170,5 +226,43 @@ def _folder(isolated: bool) -> Iterator[str]:
     if isolated:
         yield "/"
         return
-    with tempfile.TemporaryDirectory(prefix="isoflop-program-") as folder:
+    folder = tempfile.mkdtemp(prefix="isoflop-program-")
+    try:
         yield folder
+    finally:
+        # Programs of their own: a tree of folders may be deeper than Python's stack, and closed to its owner.
+        subprocess.run(["chmod", "-R", "u+rwx", folder], capture_output=True, check=False)
+        subprocess.run(["rm", "-rf", "--", folder], capture_output=True, check=False)
+
+
+def _fills(folder: str | None, process: int, most_bytes: int) -> bool:
+    """Whether a program has left more in its folder than it may, open files without a name included."""
+    if folder is None:
+        return _names_in_memory(process, most_bytes) > _MOST_FILES
+    files = used = 0
+    for _, folders, names, descriptor in os.fwalk(folder, onerror=None):
+        files += len(folders) + len(names)
+        if files > _MOST_FILES:
+            return True
+        for name in names:
+            with suppress(OSError):
+                used += 512 * os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_blocks
+    with suppress(OSError):  # of a process that has ended, and where there is no /proc
+        for one in os.listdir(f"/proc/{process}/fd"):
+            with suppress(OSError):
+                found = os.stat(f"/proc/{process}/fd/{one}")
+                used += 512 * found.st_blocks if stat.S_ISREG(found.st_mode) and not found.st_nlink else 0
+    return used > most_bytes
+
+
+def _names_in_memory(process: int, size: int) -> int:
+    """How many files there are in the scratch folder of bubblewrap, which bounds their bytes alone.
+
+    0 where that cannot be seen. Before bubblewrap has changed its root, the folder is another file system's.
+    """
+    try:
+        child = Path(f"/proc/{process}/task/{process}/children").read_text().split()[0]
+        found = os.statvfs(f"/proc/{child}/root/tmp")
+    except (OSError, IndexError):
+        return 0
+    return found.f_files - found.f_ffree if found.f_blocks * found.f_frsize == size else 0

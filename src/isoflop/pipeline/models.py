@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isoflop.checkpoint_files.note import NOTE
 from isoflop.config.check_models import is_local
 from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
 from isoflop.files import located
+from isoflop.growth.identity import model_files
 from isoflop.pipeline.paths import Paths
 from isoflop.selection.pool import POLICY
 
@@ -25,9 +25,6 @@ _MACHINE = {"vllm": ("gpus", "memory_share"), "server": ("server",)}
 _TOLD_ELSEWHERE = ("datasets", "family", "prices", "convention")
 
 _VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-# A model's card, pictures and isoflop's note say nothing to the model.
-_NOT_THE_MODEL = (".md", ".png", ".svg")
 
 
 class Models:
@@ -82,12 +79,7 @@ class Models:
             return []
         folder = located(model, self._root)
         return sorted(
-            f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}"
-            for path in folder.rglob("*")
-            if path.is_file()
-            and not path.name.startswith(".")
-            and path.suffix not in _NOT_THE_MODEL
-            and path.name != NOTE
+            f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}" for path in model_files(folder)
         )
 
     def gpus(self, policies: Iterable[str] = (), verifiers: Iterable[str] = ()) -> int:

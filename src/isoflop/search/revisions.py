@@ -29,13 +29,21 @@ class Chain:
     key
         What its randomness is derived from.
     answers
-        Those that it has, in order.
+        Those that it was given here, in order.
+    known
+        Texts of the answers before these, which an earlier run has written.
     """
 
     problem: str
     length: int
     key: tuple[str | int, ...]
     answers: list[Completion] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """What has been answered, the earliest first."""
+        return [*self.known, *(answer.text for answer in self.answers)]
 
 
 def write_chains(
@@ -65,16 +73,16 @@ def write_chains(
     UserError
         Where a prompt with its attempts and an answer does not fit the policy.
     """
-    asked = list(range(len(chains)))
+    asked = [place for place, chain in enumerate(chains) if len(chain.texts) < chain.length]
     waiting: list[int] = []
     # Prompts are read together: one by one they would cost a pass over the model each.
-    enough = -(-len(chains) // _READINGS)
+    enough = -(-len(asked) // _READINGS)
 
     def more(finished: Sequence[tuple[int, Completion]], in_flight: int) -> list[GenerationRequest]:
         for index, completion in finished:
             chain = chains[asked[index]]
             chain.answers.append(completion)
-            if len(chain.answers) < chain.length:
+            if len(chain.texts) < chain.length:
                 waiting.append(asked[index])
         if in_flight and len(waiting) < enough:
             return []
@@ -83,11 +91,12 @@ def write_chains(
         waiting.clear()
         return following
 
-    policy.generate([_next_request(prompt, writing, chain) for chain in chains], progress, more)
+    first = [_next_request(prompt, writing, chains[place]) for place in asked]
+    policy.generate(first, progress, more)
 
 
 def _next_request(prompt: str, writing: ChainWriting, chain: Chain) -> GenerationRequest:
-    attempts = [answer.text for answer in chain.answers]
+    attempts = chain.texts
     return GenerationRequest(
         prompt=prompt.format(problem=with_attempts(writing, chain.problem, attempts, writing.history)),
         seed=derive_seed("revise", *chain.key, len(attempts)),

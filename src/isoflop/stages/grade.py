@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -17,10 +18,13 @@ import pyarrow as pa
 
 from isoflop.engines.step_tags import untagged
 from isoflop.errors import UserError, run_main
-from isoflop.files import open_parquet, read_table, write_table
+from isoflop.files import open_parquet, read_table, table_metadata, write_table
+from isoflop.grading.decided import Decided, basis
 from isoflop.grading.equivalence import AnswerClasses
 from isoflop.grading.grader import Grader, make_grader
 from isoflop.grading.published import agreement, regraded
+from isoflop.growth.former import keep, kept
+from isoflop.registries import GRADERS
 from isoflop.search.tree import UNFINISHED
 from isoflop.specs import GradeSpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -143,10 +147,17 @@ def main(arguments: Sequence[str]) -> None:
     references = dict(
         zip(problems.column("problem_id").to_pylist(), problems.column("answer").to_pylist(), strict=True)
     )
+    rests_on = basis(given.text, programs=GRADERS[spec.grader].tests, unsandboxed=runtime.allow_unsandboxed)
+    decided = Decided(_former_verdicts(files.out, rests_on) if runtime.reuse else {})
     with ExitStack() as stack:
         graders = [
             stack.enter_context(
-                make_grader(spec.grader, choices=spec.choices, allow_unsandboxed=runtime.allow_unsandboxed)
+                make_grader(
+                    spec.grader,
+                    choices=spec.choices,
+                    allow_unsandboxed=runtime.allow_unsandboxed,
+                    decided=decided,
+                )
             )
             for _ in range(runtime.graders)
         ]
@@ -164,14 +175,37 @@ def main(arguments: Sequence[str]) -> None:
         "undecided_candidates": graded.undecided_candidates(references),
         "undecided_examples": [[part[:_EXAMPLE_LENGTH] for part in one] for one in undecided[:_EXAMPLES]],
         **published,
+        **({"decided": {"basis": rests_on, "verdicts": decided.used}} if decided.used else {}),
     }
     write_table(files.out, columns, GRADES, metadata)
+    if decided.used:
+        keep(Path(files.out))
     correct = columns["correct"].count(True)
     print(
         f"grade: {len(graded.answers)} candidates, {answered} answered, {correct} correct, "
-        f"{len(undecided)} comparisons undecided" + _differing(published),
+        f"{len(undecided)} comparisons undecided{_differing(published)}{_taken_up(decided)}",
         file=sys.stderr,
     )
+
+
+def _former_verdicts(path: str, rests_on: str) -> dict[str, Any]:
+    """The verdicts that a former table at this place has, if they rest on the same."""
+    former = next((one for one in (Path(path), kept(Path(path))) if one.exists()), None)
+    if former is None:
+        return {}
+    try:
+        found = table_metadata(read_table(former, GRADES)).get("decided")
+    except UserError as error:
+        print(f"not taken up: {error}", file=sys.stderr)
+        return {}
+    if not isinstance(found, dict) or found.get("basis") != rests_on:
+        return {}
+    verdicts = found.get("verdicts")
+    return verdicts if isinstance(verdicts, dict) else {}
+
+
+def _taken_up(decided: Decided) -> str:
+    return f"; {decided.taken} verdicts taken up" if decided.taken else ""
 
 
 def _published(

@@ -20,8 +20,10 @@ from isoflop.files import (
     write_columns,
     write_json,
 )
+from isoflop.growth.former import keep, unfinished
+from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
-from isoflop.stages.shared.chunks import one_piece, unfinished
+from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.ledgers import read_times, summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
@@ -48,16 +50,31 @@ def main(arguments: Sequence[str]) -> None:
     with_rows = [table for table in tables if table.num_rows]
     if not with_rows:
         raise UserError(f"{out}: all parts are empty; choose a data set or split with problems")
-    metadata = table_metadata(with_rows[0])
-    for path, table in zip(parts, tables, strict=True):
-        if table.num_rows and table_metadata(table) != metadata:
-            raise UserError(f"{path}: made by other models than {parts[0]}; delete the parts and run again")
+    metadata = _metadata([(path, one) for path, one in zip(parts, tables, strict=True) if one.num_rows])
     merged = one_piece(pa.concat_tables(table.replace_schema_metadata(None) for table in tables))
     write_columns(out, merged, schema, metadata)
     ledger = merged_ledger([read_ledger(Path(path)) for path in ledgers])
     write_json(files.ledger, ledger)
     write_times(files.ledger, summed([read_times(path) for path in ledgers]))
+    keep(out)
     _tidy(parts, ledgers, out)
+
+
+def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
+    """What the parts say, and of their rows all together; raises UserError where they are not of one kind."""
+    found = [table_metadata(table) for _, table in parts]
+    labels = [read_label(metadata) for metadata in found]
+    about = [{name: one[name] for name in one.keys() - {LABEL}} for one in found]
+    for (path, _), own, label in zip(parts, about, labels, strict=True):
+        of_others = label is not None and labels[0] is not None and joined([labels[0], label]) is None
+        if own != about[0] or of_others:
+            raise UserError(
+                f"{path}: made by other models than {parts[0][0]}; delete the parts and run again"
+            )
+    known = [label for label in labels if label is not None]
+    # Parts of an earlier version do not say it.
+    whole = joined(known) if len(known) == len(labels) else None
+    return about[0] | ({} if whole is None else {LABEL: whole.content()})
 
 
 def _check_names(parts: Sequence[str], out: Path) -> None:
@@ -78,7 +95,7 @@ def _schema(part: str) -> pa.Schema:
 
 def _tidy(parts: Sequence[str], ledgers: Sequence[str], out: Path) -> None:
     """Remove the chunks, and what an earlier number of shards has left; the parts are the workflow's."""
-    for folder in unfinished(out, "chunks"):
+    for folder in unfinished(out):
         shutil.rmtree(folder, ignore_errors=True)
     own = {Path(path).name for path in (*parts, *ledgers, *map(times_of, ledgers))}
     for path in Path(parts[0]).parent.iterdir():

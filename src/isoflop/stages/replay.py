@@ -22,7 +22,7 @@ from isoflop.data.pooling import Demands, Pool, Scored, Target, pool
 from isoflop.data.rows import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
-from isoflop.errors import UserError, run_main
+from isoflop.errors import UserError, printable, run_main
 from isoflop.files import local_files, located, read_table, write_table
 from isoflop.registries import SELECTORS
 from isoflop.specs import ReplayedVerifier, ReplaySpec
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> None:
     print(
         f"replay: {kept} solutions to {len(found.solutions)} problems, {found.repeated} repetitions "
         f"dropped, {len(found.left_out)} problems left out",
-        *notes,
+        *map(printable, notes),  # they name columns and problems of foreign files
         sep="\nreplay: ",
         file=sys.stderr,
     )

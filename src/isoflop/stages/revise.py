@@ -6,17 +6,22 @@ in it, whatever the batch, chunk or shard it is in.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isoflop.engines.candidates import completion_columns, thinking_total
+from isoflop.engines.registry import Completion
 from isoflop.errors import run_main
-from isoflop.files import Problem, read_prompts, with_later
+from isoflop.files import Problem, read_prompts
+from isoflop.growth.wanted import chain_rows
 from isoflop.search.revisions import Chain, write_chains
 from isoflop.specs import ReviseSpec
-from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
@@ -38,21 +43,44 @@ def chains_for(spec: ReviseSpec, problem: Problem) -> list[Chain]:
     ]
 
 
-def candidates_table(problem_ids: Sequence[str], chains: Sequence[Chain], separator: str) -> pa.Table:
-    """Written chains, as many of each problem, as a CANDIDATES table."""
-    per_problem = len(chains) // len(problem_ids)
-    keys: dict[str, list[object]] = {"problem_id": [], "candidate": [], "budget": [], "run": []}
-    for place, problem_id in enumerate(problem_ids):
-        own = chains[place * per_problem : (place + 1) * per_problem]
-        placed = [
-            (position, run) for run, chain in enumerate(own) for position in range(1, len(chain.answers) + 1)
-        ]
-        keys["problem_id"] += [problem_id] * len(placed)
-        keys["candidate"] += range(len(placed))
-        keys["budget"] += [position for position, _ in placed]
-        keys["run"] += [run for _, run in placed]
-    answers = [answer for chain in chains for answer in chain.answers]
+def begun_chains(spec: ReviseSpec, problem: Problem, known: pa.Table) -> list[Chain]:
+    """The chains of one problem with the answers that are known, the rows of a CANDIDATES table."""
+    chains = chains_for(spec, problem)
+    for run, steps in zip(known["run"].to_pylist(), known["steps"].to_pylist(), strict=True):
+        chains[run].known.append("".join(steps))
+    return chains
+
+
+def candidates_table(
+    numbered: Sequence[tuple[str, int, int]], answers: Sequence[Completion], separator: str
+) -> pa.Table:
+    """Answers as a CANDIDATES table; `numbered`: problem, chain and place in it of each.
+
+    Candidates get their numbers where all of a problem are together.
+    """
+    keys: dict[str, list[object]] = {
+        "problem_id": [problem_id for problem_id, _, _ in numbered],
+        "candidate": [0] * len(numbered),
+        "run": [run for _, run, _ in numbered],
+        "budget": [place for _, _, place in numbered],
+    }
     return pa.table(keys | completion_columns(answers, separator), schema=CANDIDATES)
+
+
+def tally(candidates: pa.Table) -> Tally:
+    """What a table of chains counts for."""
+    first = pc.equal(candidates["budget"], 1)
+    revising = pc.sum(candidates.filter(pc.invert(first))["prompt_tokens"]).as_py() or 0
+    # First answers share the problem's prompt; every revision has a prompt of its own.
+    of_problems = candidates.filter(pc.and_(first, pc.equal(candidates["run"], 0)))
+    return {
+        "candidates": candidates.num_rows,
+        "generated_tokens": pc.sum(candidates["tokens"]).as_py(),
+        "prompt_tokens": pc.sum(candidates["prompt_tokens"]).as_py(),
+        "prompt_tokens_reused": revising + pc.sum(of_problems["prompt_tokens"]).as_py(),
+        "revision_prompt_tokens": revising,
+        **thinking_total(candidates),
+    }
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -61,32 +89,25 @@ def main(arguments: Sequence[str]) -> None:
     spec, files = given.spec, given.files
     problems = read_prompts(files.problems)
 
-    def start() -> Started[Problem]:
+    def start() -> Making[Problem]:
         policy = open_policy(spec.policy, given.runtime)
 
-        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
-            own = [chains_for(spec, problem) for problem in chunk]
-            chains = [chain for one in own for chain in one]
+        def make(part: Part[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            pairs = zip(part.items, part.known, strict=True)
+            chains = [one for problem, known in pairs for one in begun_chains(spec, problem, known)]
             write_chains(policy, spec.policy.prompt, spec.generator, chains, line)
+            numbered = [
+                (problem_id, int(run), int(place))
+                for (problem_id, _), keys in zip(part.items, part.missing, strict=True)
+                for _, run, place in keys
+            ]
             answers = [answer for chain in chains for answer in chain.answers]
-            revisions = [answer for chain in chains for answer in chain.answers[1:]]
-            revising = sum(answer.prompt_tokens for answer in revisions)
-            ids = [problem_id for problem_id, _ in chunk]
-            return candidates_table(ids, chains, spec.policy.step_separator), {
-                "candidates": len(answers),
-                "generated_tokens": sum(len(answer.pieces) for answer in answers),
-                "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
-                # First answers share the problem's prompt; every revision has a prompt of its own.
-                "prompt_tokens_reused": revising + sum(one[0].answers[0].prompt_tokens for one in own),
-                "revision_prompt_tokens": revising,
-            }
+            return candidates_table(numbered, answers, spec.policy.step_separator), {}
 
-        def finish(candidates: pa.Table, totals: Tally) -> None:
-            candidates = with_later(candidates, CANDIDATES)
-            measured = totals | thinking_total(candidates)
-            write_measured(files.out, files.ledger, candidates, CANDIDATES, measured, policy.shape)
+        return Making(make, {"model": policy.shape.model_dump()})
 
-        return Started(work, finish)
+    def finish(candidates: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
+        write_measured(files.out, files.ledger, candidates, CANDIDATES, tally(candidates) | seconds, about)
 
     task = ChunkedTask(
         out=files.out,
@@ -100,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(problems) * sum(spec.generator.chain_lengths),
         ledger=files.ledger,
     )
-    run_chunked(task, start)
+    run_grown(task, chain_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,24 @@ Candidates are sampled once, at the largest budget. Each draws on its own random
 experiment's seed, the problem and the candidate's number, whatever the batch, chunk or shard it is in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isoflop.config.generators import Sampling, greedy
 from isoflop.engines.candidates import completion_columns, thinking_total
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.errors import run_main
-from isoflop.files import Problem, read_prompts, with_later
+from isoflop.files import Problem, read_prompts
+from isoflop.growth.wanted import per_problem, sample_rows
 from isoflop.seeds import derive_seed
 from isoflop.specs import SampleSpec
-from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_policy
 from isoflop.tables import CANDIDATES
 
@@ -30,14 +34,11 @@ _COMMAND = StageCommand(
 )
 
 
-def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
-    """The requests of one problem, one per candidate."""
+def requests_for(spec: SampleSpec, problem: Problem, candidates: Iterable[int]) -> list[GenerationRequest]:
+    """The requests of one problem's candidates, by their numbers."""
     problem_id, text = problem
     generator = spec.generator
-    if isinstance(generator, Sampling):
-        candidates, drawn = generator.samples, generator.drawing()
-    else:
-        candidates, drawn = 1, greedy(generator.stop)
+    drawn = generator.drawing() if isinstance(generator, Sampling) else greedy(generator.stop)
     return [
         GenerationRequest(
             prompt=spec.policy.prompt.format(problem=text),
@@ -45,18 +46,18 @@ def requests_for(spec: SampleSpec, problem: Problem) -> list[GenerationRequest]:
             max_tokens=generator.max_tokens,
             **drawn,
         )
-        for candidate in range(candidates)
+        for candidate in candidates
     ]
 
 
 def candidates_table(
-    problems: Sequence[Problem], per_problem: int, completions: Sequence[Completion], separator: str
+    numbered: Sequence[tuple[str, int]], completions: Sequence[Completion], separator: str
 ) -> pa.Table:
-    """The completions of `problems`, `per_problem` of each in turn, as a CANDIDATES table."""
+    """Completions as a CANDIDATES table; `numbered`: the problem and number of each."""
     return pa.table(
         {
-            "problem_id": [problem_id for problem_id, _ in problems for _ in range(per_problem)],
-            "candidate": list(range(per_problem)) * len(problems),
+            "problem_id": [problem_id for problem_id, _ in numbered],
+            "candidate": [candidate for _, candidate in numbered],
             **completion_columns(completions, separator),
             "budget": [None] * len(completions),
             "run": [None] * len(completions),
@@ -65,32 +66,40 @@ def candidates_table(
     )
 
 
+def tally(candidates: pa.Table) -> Tally:
+    """What a table of samples counts for, all candidates of each problem in turn."""
+    first = pc.equal(candidates["candidate"], 0)
+    return {
+        "candidates": candidates.num_rows,
+        "generated_tokens": pc.sum(candidates["tokens"]).as_py(),
+        "prompt_tokens": pc.sum(candidates["prompt_tokens"]).as_py(),
+        "prompt_tokens_reused": pc.sum(candidates.filter(first)["prompt_tokens"]).as_py(),
+        **thinking_total(candidates),
+    }
+
+
 def main(arguments: Sequence[str]) -> None:
     """Sample what SPEC says and write the candidates and their ledger."""
     given = _COMMAND.read(SampleSpec, arguments)
     spec, files = given.spec, given.files
     problems = read_prompts(files.problems)
-    per_problem = len(requests_for(spec, ("", "")))
 
-    def start() -> Started[Problem]:
+    def start() -> Making[Problem]:
         policy = open_policy(spec.policy, given.runtime)
 
-        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
-            requests = [request for problem in chunk for request in requests_for(spec, problem)]
+        def make(part: Part[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            requests, numbered = [], []
+            for problem, keys in zip(part.items, part.missing, strict=True):
+                missing = [int(candidate) for _, candidate in keys]
+                requests += requests_for(spec, problem, missing)
+                numbered += [(problem[0], candidate) for candidate in missing]
             completions = policy.generate(requests, line)
-            return candidates_table(chunk, per_problem, completions, spec.policy.step_separator), {
-                "candidates": len(completions),
-                "generated_tokens": sum(len(completion.pieces) for completion in completions),
-                "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
-                "prompt_tokens_reused": sum(first.prompt_tokens for first in completions[::per_problem]),
-            }
+            return candidates_table(numbered, completions, spec.policy.step_separator), {}
 
-        def finish(candidates: pa.Table, totals: Tally) -> None:
-            candidates = with_later(candidates, CANDIDATES)
-            measured = totals | thinking_total(candidates)
-            write_measured(files.out, files.ledger, candidates, CANDIDATES, measured, policy.shape)
+        return Making(make, {"model": policy.shape.model_dump()})
 
-        return Started(work, finish)
+    def finish(candidates: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
+        write_measured(files.out, files.ledger, candidates, CANDIDATES, tally(candidates) | seconds, about)
 
     task = ChunkedTask(
         out=files.out,
@@ -101,10 +110,10 @@ def main(arguments: Sequence[str]) -> None:
         items=problems,
         schema=CANDIDATES,
         what=f"sample {spec.policy.checkpoint}",
-        requests=len(problems) * per_problem,
+        requests=len(problems) * per_problem(spec),
         ledger=files.ledger,
     )
-    run_chunked(task, start)
+    run_grown(task, sample_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

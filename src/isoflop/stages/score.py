@@ -1,9 +1,12 @@
 """Score every step of every candidate with a verifier."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isoflop.config.generators import AttemptTexts
 from isoflop.config.verifiers import RunningVerifier
@@ -11,11 +14,15 @@ from isoflop.engines.registry import ScoreRequest, StepScores
 from isoflop.engines.step_tags import for_all_steps, with_words
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_prompts, read_table
+from isoflop.growth.identity import digest
+from isoflop.growth.tables import Label, read_label
+from isoflop.growth.wanted import score_rows
 from isoflop.search.revision_texts import with_attempts
 from isoflop.specs import ScoreSpec
-from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_verifier
 from isoflop.tables import CANDIDATES, SCORES
 
@@ -80,6 +87,37 @@ def scores_table(
     return pa.table(columns, schema=SCORES)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A problem's candidates as a verifier is asked about them, one request each."""
+
+    rows: Sequence[dict[str, Any]]
+    requests: Sequence[ScoreRequest]
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """What each score follows from: what is told, and the steps as the policy wrote them."""
+        pairs = zip(self.rows, self.requests, strict=True)
+        return [digest(request.prompt, row["steps"]) for row, request in pairs]
+
+    def asked(self, digests: Sequence[str]) -> list[tuple[dict[str, Any], ScoreRequest]]:
+        """The first candidate of each of these digests, and its request."""
+        pairs = zip(self.digests, zip(self.rows, self.requests, strict=True), strict=True)
+        first = dict(reversed(list(pairs)))
+        return [first[one] for one in digests]
+
+
+def tally(scores: pa.Table, label: Label) -> Tally:
+    """What a table of scores counts for; the label says which of its rows are alike."""
+    lengths = pc.list_value_length(scores["step_scores"])
+    return {
+        "candidates": scores.num_rows,
+        "distinct": len(set(zip(scores["problem_id"].to_pylist(), label.digests, strict=True))),
+        "verifier_tokens": pc.sum(scores["verifier_tokens"]).as_py() or 0,
+        "too_long": pc.sum(pc.equal(lengths, 0)).as_py() or 0,
+    }
+
+
 def main(arguments: Sequence[str]) -> None:
     """Score what SPEC says and write the scores and their ledger."""
     given = _COMMAND.read(ScoreSpec, arguments)
@@ -93,31 +131,30 @@ def main(arguments: Sequence[str]) -> None:
     unknown = next((name for name in by_problem if name not in texts), None)
     if unknown is not None:
         raise UserError(f"{files.candidates}: problem {unknown!r} is not in {files.problems}")
+    judged = [
+        Judged(own, requests_for(spec.verifier, texts[name], own, spec.step_tag))
+        for name, own in by_problem.items()
+    ]
 
-    def start() -> Started[str]:
+    def start() -> Making[Judged]:
         verifier = open_verifier(spec.verifier, given.runtime)
 
-        def work(chunk: Sequence[str], line: ProgressLine) -> tuple[pa.Table, Tally]:
-            members = [row for problem in chunk for row in by_problem[problem]]
-            requests = [
-                request
-                for name in chunk
-                for request in requests_for(spec.verifier, texts[name], by_problem[name], spec.step_tag)
+        def make(part: Part[Judged], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            missing = [
+                (row, request)
+                for one, keys in zip(part.items, part.missing, strict=True)
+                for row, request in one.asked([str(key[0]) for key in keys])
             ]
+            requests = [request for _, request in missing]
             answers = verifier.score(requests, line)
-            # Problems may have the same text, and be in other chunks.
-            asked = zip(members, requests, strict=True)
-            return scores_table(spec, files.candidates, members, requests, answers), {
-                "candidates": len(members),
-                "distinct": len({(row["problem_id"], one) for row, one in asked}),
-                "verifier_tokens": sum(answer.tokens for answer in answers),
-                "too_long": sum(not answer.scores for answer in answers),
-            }
+            return scores_table(spec, files.candidates, [row for row, _ in missing], requests, answers), {}
 
-        def finish(scores: pa.Table, totals: Tally) -> None:
-            write_measured(files.out, files.ledger, scores, SCORES, totals, verifier.shape)
+        return Making(make, {"model": verifier.shape.model_dump()})
 
-        return Started(work, finish)
+    def finish(scores: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
+        label = read_label(about)
+        assert label is not None  # every table that grows has one
+        write_measured(files.out, files.ledger, scores, SCORES, tally(scores, label) | seconds, about)
 
     task = ChunkedTask(
         out=files.out,
@@ -125,13 +162,13 @@ def main(arguments: Sequence[str]) -> None:
         spec=given.text,
         inputs=[files.problems, files.candidates],
         models=[spec.verifier.model],
-        items=list(by_problem),
+        items=judged,
         schema=SCORES,
         what=f"score {spec.verifier.checkpoint}",
         requests=len(rows),
         ledger=files.ledger,
     )
-    run_chunked(task, start)
+    run_grown(task, score_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,22 @@ place in the tree, whatever the batch, chunk or shard it is in.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isoflop.errors import UserError, run_main
 from isoflop.files import Problem, read_prompts
+from isoflop.growth.wanted import tree_rows
 from isoflop.search.driver import Driver, Task, Texts
 from isoflop.search.registry import new_tree, nominal_samples, start
 from isoflop.specs import SearchSpec
-from isoflop.stages.shared.chunked import ChunkedTask, Started, Tally, run_chunked
+from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
+from isoflop.stages.shared.grown import Making, Part, run_grown
 from isoflop.stages.shared.models import open_both
 from isoflop.tables import TREES
 
@@ -29,9 +33,19 @@ _COMMAND = StageCommand(
     File("ledger", "what the search took, to write as JSON"),
 )
 
+# By its name in the ledger: the column of TREES that it is the sum of.
+_COUNTED = {
+    "generated_tokens": "generated",
+    "looked_tokens": "looked",
+    "prompt_tokens": "read_again",
+    "prompt_tokens_reused": "prompt",
+    "verifier_tokens": "scored_again",
+    "verifier_tokens_reused": "scored",
+}
 
-def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
-    """One search per run of one problem."""
+
+def tasks_for(spec: SearchSpec, problem: Problem, runs: Iterable[int]) -> list[Task]:
+    """The searches of one problem, by the numbers of their runs."""
     problem_id, text = problem
     generator, budget = spec.generator, spec.generator.budgets[0]
     texts = Texts(
@@ -42,16 +56,15 @@ def tasks_for(spec: SearchSpec, problem: Problem) -> list[Task]:
         **generator.drawing(),
     )
     tasks = []
-    for run in range(generator.runs):
+    for run in runs:
         tree = new_tree(generator)
         key = (generator.kind, budget, problem_id, run)
         tasks.append(Task(key, texts, tree, start(generator, budget, tree)))
     return tasks
 
 
-def trees_table(spec: SearchSpec, problems: Sequence[Problem], tasks: Sequence[Task]) -> pa.Table:
-    """The finished `tasks`, all runs of each problem in turn, as a TREES table."""
-    runs = spec.generator.runs
+def trees_table(spec: SearchSpec, numbered: Sequence[tuple[str, int]], tasks: Sequence[Task]) -> pa.Table:
+    """The finished `tasks` as a TREES table; `numbered`: the problem and run of each."""
     nominal = nominal_samples(spec.generator, spec.generator.budgets[0])
     rows = [
         {
@@ -74,11 +87,16 @@ def trees_table(spec: SearchSpec, problems: Sequence[Problem], tasks: Sequence[T
             "nominal_samples": nominal,
             **vars(task.usage),
         }
-        for (problem_id, run), task in zip(
-            ((problem_id, run) for problem_id, _ in problems for run in range(runs)), tasks, strict=True
-        )
+        for (problem_id, run), task in zip(numbered, tasks, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=TREES)
+
+
+def tally(trees: pa.Table) -> Tally:
+    """What a table of trees counts for."""
+    totals = {ledger: pc.sum(trees[column]).as_py() for ledger, column in _COUNTED.items()}
+    candidates = pc.sum(pc.list_value_length(trees["candidates"])).as_py()
+    return {"searches": trees.num_rows, "candidates": candidates, **totals}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -89,35 +107,33 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"generator.budgets: {len(spec.generator.budgets)} given; a job searches at one")
     problems = read_prompts(files.problems)
 
-    def start() -> Started[Problem]:
+    def start() -> Making[Problem]:
         policy, verifier = open_both(spec.policy, spec.verifier, given.runtime)
         # What is loaded stays: the collector, which visits all that lives again and again, may pass it by.
         gc.freeze()
         driver = Driver(policy, verifier, spec.seed)
 
-        def work(chunk: Sequence[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
-            tasks = [task for problem in chunk for task in tasks_for(spec, problem)]
+        def make(part: Part[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
+            tasks, numbered = [], []
+            for problem, keys in zip(part.items, part.missing, strict=True):
+                runs = [int(run) for _, run in keys]
+                tasks += tasks_for(spec, problem, runs)
+                numbered += [(problem[0], run) for run in runs]
             before = driver.scoring_seconds, driver.own_seconds
             driver.run(tasks, line)
-            usage = [task.usage for task in tasks]
-            return trees_table(spec, chunk, tasks), {
-                "searches": len(tasks),
-                "candidates": sum(len(task.candidates) for task in tasks),
-                "generated_tokens": sum(one.generated for one in usage),
-                "looked_tokens": sum(one.looked for one in usage),
-                "prompt_tokens": sum(one.read_again for one in usage),
-                "prompt_tokens_reused": sum(one.prompt for one in usage),
-                "verifier_tokens": sum(one.scored_again for one in usage),
-                "verifier_tokens_reused": sum(one.scored for one in usage),
+            return trees_table(spec, numbered, tasks), {
                 "scoring_seconds": driver.scoring_seconds - before[0],
                 "driver_seconds": driver.own_seconds - before[1],
             }
 
-        def finish(trees: pa.Table, totals: Tally) -> None:
-            shapes = (policy.shape, verifier.shape)
-            write_measured(files.out, files.ledger, trees, TREES, totals, *shapes)
+        about: dict[str, object] = {
+            "model": policy.shape.model_dump(),
+            "verifier": verifier.shape.model_dump(),
+        }
+        return Making(make, about)
 
-        return Started(work, finish)
+    def finish(trees: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
+        write_measured(files.out, files.ledger, trees, TREES, tally(trees) | seconds, about)
 
     task = ChunkedTask(
         out=files.out,
@@ -131,7 +147,7 @@ def main(arguments: Sequence[str]) -> None:
         requests=len(problems) * spec.generator.runs,
         ledger=files.ledger,
     )
-    run_chunked(task, start)
+    run_grown(task, tree_rows(spec), start, finish, reuse=given.runtime.reuse)
 
 
 if __name__ == "__main__":

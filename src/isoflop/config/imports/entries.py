@@ -15,6 +15,7 @@ from isoflop.config.base import (
     Revision,
     Sha256,
     Text,
+    check_path,
     check_repository_path,
 )
 from isoflop.messages import suggest
@@ -23,7 +24,7 @@ from isoflop.registries import IMPORT_FORMATS, FormatTraits, ImportFormatName, S
 
 def _check_address(url: str) -> str:
     """Every part is a name, and the host one that can be asked."""
-    parts = url.removeprefix("https://").split("/")
+    parts = check_path(url).removeprefix("https://").split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{url!r} has an empty part, '.' or '..'; give the address without them")
     try:
@@ -132,8 +133,7 @@ class ImportSource(Entry):
                 if self.repo is not None:
                     raise ValueError(f"files: {file.url!r} is of no repository; give it a source of its own")
                 continue
-            if self.repo is not None:
-                check_repository_path(file.path)
+            check_path(file.path) if self.repo is None else check_repository_path(file.path)
             if self.repo is not None and file.sha256 is None:
                 raise ValueError(f"files: {file.path!r} of a repository needs its sha256")
             if "*" in file.path and (self.repo is not None or file.sha256 is not None):

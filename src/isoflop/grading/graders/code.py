@@ -10,20 +10,22 @@ and wrong programs.
 """
 
 import ast
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from isoflop.errors import UserError
 from isoflop.grading import program_runner
 from isoflop.grading.code_blocks import stated_program
+from isoflop.grading.decided import Decided
 from isoflop.grading.equivalence import AnswerClasses, numbered
 from isoflop.grading.grader import GraderKind, GraderSettings
-from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_PROCESSES
+from isoflop.grading.program_runner import BEYOND_LIMITS, NO_LIMIT_ON_FILES, NO_LIMIT_ON_PROCESSES
 from isoflop.grading.sandbox import Limits, Sandbox
 from isoflop.grading.statements import answering
 
@@ -38,8 +40,15 @@ class CodeGrader:
     A program that goes beyond the limits of time, memory or output is undecided (None).
     """
 
-    def __init__(self, limits: Limits | None = None, *, allow_unsandboxed: bool = False) -> None:
-        """Limits of one program; whether it may run where there is no sandbox."""
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        allow_unsandboxed: bool = False,
+        decided: Decided | None = None,
+    ) -> None:
+        """Limits of one program; whether it may run where there is no sandbox; outcomes that are known."""
+        self._decided = decided or Decided()
         self._limits = limits
         self._allow_unsandboxed = allow_unsandboxed
         self._sandbox: Sandbox | None = None
@@ -95,19 +104,24 @@ class CodeGrader:
         return None
 
     def _run(self, program: str, tests: str) -> Outcomes | None:
-        """The outcome of every assertion, shape [assertions]; None beyond the limits."""
+        """The outcome of every assertion, shape [assertions]; None beyond the limits.
+
+        What the calls gave is a digest, with "error " before it where they failed.
+        """
+        found = self._decided.verdict((program, tests), lambda: _told(self._outcomes(program, tests)))
+        return None if found is None else tuple((passed is True, str(look)) for passed, look in found)
+
+    def _outcomes(self, program: str, tests: str) -> Outcomes | None:
         if len(program) > MAX_PROGRAM_LENGTH:
             return ((False, "error too long"),)
         assert self._sandbox is not None, "a grader is entered before it is used"
-        limits, nonce = self._sandbox.limits, secrets.token_hex(16)
-        request = {
-            "nonce": nonce,
-            "program": program,
-            "tests": tests,
-            "cpu_seconds": limits.cpu_seconds,
-            "memory_bytes": limits.memory_bytes,
-        }
-        ended = self._sandbox.run(_runner(), json.dumps(request).encode())
+        nonce = secrets.token_hex(16)
+        ended = self._sandbox.run(_runner(), {"nonce": nonce, "program": program, "tests": tests})
+        if ended.output == NO_LIMIT_ON_FILES.encode():
+            raise UserError(
+                "programs that a model wrote cannot be kept from root's files on this machine (Landlock, of "
+                "Linux 6.2 and newer, is missing); install bubblewrap, or run as another user than root"
+            )
         if ended.output == NO_LIMIT_ON_PROCESSES.encode():
             raise UserError(
                 "programs that a model wrote cannot be kept from starting processes on this machine; "
@@ -124,6 +138,17 @@ class CodeGrader:
         return None if any(look == BEYOND_LIMITS for _, look in outcomes) else outcomes
 
 
+def _told(outcomes: Outcomes | None) -> list[list[Any]] | None:
+    """Outcomes as JSON has them, with digests of what the calls gave."""
+    if outcomes is None:
+        return None
+    digests = (hashlib.sha256(look.encode()).hexdigest()[:24] for _, look in outcomes)
+    return [
+        [passed, f"error {digest}" if _is_failure(look) else digest]
+        for (passed, look), digest in zip(outcomes, digests, strict=True)
+    ]
+
+
 def _passed(outcomes: Outcomes) -> bool:
     return bool(outcomes) and all(passed for passed, _ in outcomes)
 
@@ -138,7 +163,7 @@ def _runner() -> str:
 
 
 def _make(settings: GraderSettings) -> CodeGrader:
-    return CodeGrader(allow_unsandboxed=settings.allow_unsandboxed)
+    return CodeGrader(allow_unsandboxed=settings.allow_unsandboxed, decided=settings.decided)
 
 
 GRADER = GraderKind(name="code", order=3, slow=True, tests=True, make=_make)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from isoflop.grading.decided import Decided
 from isoflop.grading.equivalence import AnswerClasses, ComparingGrader
 from isoflop.grading.grader import GraderKind
 from isoflop.grading.latex import exact_verdict, normal_form, readable
@@ -103,8 +104,14 @@ class MathGrader(ComparingGrader):
     unbalanced braces are compared as strings only.
     """
 
-    def __init__(self, time_limit: float = TIME_LIMIT, memory_limit: int = MEMORY_LIMIT) -> None:
-        """Limits of one comparison: seconds of processor time, bytes of memory."""
+    def __init__(
+        self,
+        time_limit: float = TIME_LIMIT,
+        memory_limit: int = MEMORY_LIMIT,
+        decided: Decided | None = None,
+    ) -> None:
+        """Limits of one comparison (seconds of processor time, bytes of memory); verdicts that are known."""
+        self._decided = decided or Decided()
         self._worker = MathWorker(time_limit, memory_limit)
         self._unparsable: set[str] = set()
 
@@ -155,6 +162,9 @@ class MathGrader(ComparingGrader):
         first, second = readable(first), readable(second)
         if self._unparsable & {first, second}:
             return None
+        return self._decided.verdict((first, second), lambda: self._compare(first, second))
+
+    def _compare(self, first: str, second: str) -> bool | None:
         comparison = self._worker.compare(first, second)
         if comparison.culprit is not None:
             self._unparsable.add(comparison.culprit)
@@ -206,4 +216,6 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
-GRADER = GraderKind(name="math", order=2, slow=True, make=lambda _: MathGrader())
+GRADER = GraderKind(
+    name="math", order=2, slow=True, make=lambda settings: MathGrader(decided=settings.decided)
+)

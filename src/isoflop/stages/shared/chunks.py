@@ -11,15 +11,17 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError
-from isoflop.files import located, read_parquet, write_columns, write_json, write_parquet
+from isoflop.files import located, read_parquet, table_metadata, write_columns, write_json, write_parquet
+from isoflop.growth.former import unfinished
+from isoflop.growth.identity import content_sum
+from isoflop.growth.tables import LABEL
 from isoflop.pipeline.shards import Shard, shard_of
 from isoflop.stages.shared.ledgers import Times, write_ledger, write_times
 
@@ -37,33 +39,49 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
         sorted(path for path in located(model).glob("*") if path.is_file()) for model in models if model
     ]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
-        with Path(path).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(content_sum(Path(path))))
     return digest.hexdigest()[:16]
 
 
 def own_folder(target: Path, name: str, kind: str) -> Path:
     """Where the unfinished work called `name` for `target` lies; that of other names is removed."""
-    folder = target.with_name(f".{target.name}.{name}.{kind}")
+    folder = _folder(target, name, kind)
     for other in unfinished(target, kind):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
-def unfinished(target: Path, kind: str) -> list[Path]:
-    """The folders of unfinished work for `target`, whatever its name."""
-    return list(target.parent.glob(f".{target.name}.*.{kind}"))
+def _folder(target: Path, name: str, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{name}.{kind}")
 
 
 class Chunks:
-    """The chunks of one output file, of `size` items each; those of a part where the file is one."""
+    """The chunks of one output file, of `size` items each; those of a part where the file is one.
 
-    def __init__(self, out: str | Path, name: str, size: int) -> None:
-        self._out = Path(out)
+    `keep_others`: whether chunks of other names stay until the output is in place, since rows of them may be
+    taken up. `about`: what the chunks of a run say in their metadata (of models, not of rows).
+    """
+
+    def __init__(self, out: str | Path, name: str, size: int, *, keep_others: bool = False) -> None:
         self._shard = shard_of(out, size)
-        self._folder = own_folder(self._shard.whole, name, "chunks")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        place = _folder if keep_others else own_folder
+        self.folder = place(self._shard.whole, name, "chunks")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.about: dict[str, Any] = {}
+        self._found: dict[int, pa.Table] = {}
+
+    def open_items(self, items: Sequence[T]) -> list[T]:
+        """The items of the chunks that are not there yet."""
+        size = self._shard.size
+        left = []
+        for number in self._shard.chunks(len(items)):
+            table = _finished(self._path(number))
+            if table is None:
+                left.append(number)
+            else:
+                self._found[number] = table
+        return [item for number in left for item in items[number * size : (number + 1) * size]]
 
     def run(
         self, items: Sequence[T], work: Work[T], skip: Callable[[int], None]
@@ -79,17 +97,21 @@ class Chunks:
         skip(len(items) - len(items[own.start * size : own.stop * size]))
         for number in own:
             chunk = items[number * size : (number + 1) * size]
-            path = self._folder / f"{number:06d}.parquet"
-            table = _finished(path)
+            path = self._path(number)
+            table = self._found.pop(number, None)
+            if table is None:
+                table = _finished(path)
             if table is not None:
                 skip(len(chunk))
             else:
                 begun = time.perf_counter()
                 table, tally = work(chunk)
-                tally = tally | {"seconds": time.perf_counter() - begun}
-                tallied = table.replace_schema_metadata({b"tally": json.dumps(tally).encode()})
-                write_parquet(path, tallied)
+                # What rows took that were taken up is in the tally.
+                tally = tally | {"seconds": tally.get("seconds", 0.0) + time.perf_counter() - begun}
+                metadata = (table.schema.metadata or {}) | {b"tally": json.dumps(tally).encode()}
+                write_parquet(path, table.replace_schema_metadata(metadata))
                 table = read_parquet(path)
+            self.about |= {name: value for name, value in table_metadata(table).items() if name != LABEL}
             for name, value in json.loads(table.schema.metadata[b"tally"]).items():
                 totals[name] = totals.get(name, 0) + value
             tables.append(table.replace_schema_metadata(None))
@@ -97,8 +119,12 @@ class Chunks:
         return pa.concat_tables(tables, promote_options="default"), totals
 
     def remove(self) -> None:
-        """Remove the chunks, once the whole output is in place."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the chunks, those of other names too, once the whole output is in place."""
+        for folder in unfinished(self._shard.whole):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.parquet"
 
 
 def write_measured(
@@ -106,18 +132,15 @@ def write_measured(
     ledger_out: str,
     table: pa.Table,
     schema: pa.Schema,
-    totals: dict[str, float],
-    shape: ModelShape,
-    verifier: ModelShape | None = None,
+    totals: Mapping[str, float],
+    about: dict[str, Any],
 ) -> None:
     """Write an output, the ledger of the model's work and how long it took.
 
-    `verifier`: the second model, if there are two.
+    `about`: the table's metadata; in it `model`, the first model's sizes.
     """
-    model = shape.model_dump()
-    guide = {} if verifier is None else {"verifier": verifier.model_dump()}
-    write_columns(out, one_piece(table), schema, {"model": model, **guide})
-    write_ledger(ledger_out, totals, model)
+    write_columns(out, one_piece(table), schema, about)
+    write_ledger(ledger_out, totals, about["model"])
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:

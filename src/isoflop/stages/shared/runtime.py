@@ -38,6 +38,8 @@ class Runtime(BaseModel):
     """Tokens that a verifier reads in one pass."""
     chunk_problems: int | None = Field(default=None, ge=1)
     """Problems in a chunk; None for what is usual in the stage."""
+    reuse: bool = True
+    """Whether finished rows of former tables and of other experiments are taken up."""
     graders: int = Field(default=1, ge=1)
     """Processes that compare answers."""
     allow_unsandboxed: bool = False
