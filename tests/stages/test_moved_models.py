@@ -8,7 +8,7 @@ from isoflop.config.generators import Sampling
 from isoflop.config.models import Policy
 from isoflop.growth.wanted import sample_rows
 from isoflop.specs import SampleSpec
-from isoflop.stages.shared.grown import _placed
+from isoflop.stages.shared.grown import placed
 
 TRAINED = "results/study/train/m"
 SHIPPED = "resources/models/policy-0.1M"
@@ -17,7 +17,7 @@ SHIPPED = "resources/models/policy-0.1M"
 def identity(model: str, out: str) -> str:
     generator = Sampling(kind="sampling", samples=2, max_tokens=8)
     spec = SampleSpec(policy=Policy(model=model), generator=generator, seed=1, version=1)
-    return _placed(sample_rows(spec), out).identity
+    return placed(sample_rows(spec), out).identity
 
 
 def test_a_trained_model_is_read_beside_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

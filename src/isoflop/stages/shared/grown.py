@@ -77,7 +77,7 @@ def run_grown(
     if not own:
         finish_idle(shard, task.out, task.schema, task.ledger)
         return
-    rows = _placed(rows, task.out)
+    rows = placed(rows, task.out)
     folders = [of_run(model, task.out) for model in task.models if model]
     name = fingerprint(f"{task.spec}{shard.size}", task.inputs, folders)
     chunks = Chunks(task.out, name, task.size, keep_others=True)
@@ -98,8 +98,8 @@ def run_grown(
         chunks.remove()
 
 
-def _placed(rows: Rows[T], out: str) -> Rows[T]:
-    """The rows with trained models where they lie, which is beside the output (`of_run`): identity reads them."""
+def placed(rows: Rows[T], out: str) -> Rows[T]:
+    """The rows with trained models where they lie, beside the output (`of_run`), for identity to be read."""
     entries = {name: getattr(rows.spec, name, None) for name in ("policy", "verifier")}
     moved = {
         name: entry.model_copy(update={"model": of_run(entry.model, out)})
