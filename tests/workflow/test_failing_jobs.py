@@ -111,3 +111,11 @@ def test_no_rule_is_in_a_group() -> None:
     rules = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk")]
     assert len(rules) >= 7
     assert not any("group:" in text for text in rules)
+
+
+def test_every_command_begins_with_the_set_up() -> None:
+    """Of a module's rules, no prefix of all shells can do that."""
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text(encoding="utf-8")
+        if path.stem not in ("common", "models"):
+            assert text.count("SETUP") == text.count("python -m isoflop."), path
