@@ -67,10 +67,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory, warmed: Mapping[str, str]) -
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """All files but the hidden ones."""
-    for path in folder.rglob("[!.]*"):
-        if path.is_file():
-            yield path.relative_to(folder)
+    """All files that are not hidden or in a hidden folder."""
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            yield name
 
 
 def assert_same(found: Path, expected: Path) -> None:
