@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from isoflop.verifiers.hf_verifier import TransformersVerifier, score_encoded
 from isoflop.verifiers.kinds.causal_orm import CausalOrm
 from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 from isoflop.verifiers.registry import tag_solutions
-from isoflop.verifiers.settling import CLOSE
+from isoflop.verifiers.settling import SCORED
 
 
 def solutions(policy: str, problems: int, samples: int) -> list[ScoreRequest]:
@@ -83,9 +84,9 @@ def main() -> None:
         plain: list[float] = []
         settled: list[float] = []
         for round_ in range(options.rounds):
-            works = [
-                (plain, lambda: score_encoded(verifier._model, texts, verifier._head)),
-                (settled, lambda: verifier._scored(texts, None)),
+            works: list[tuple[list[float], Callable[[], object]]] = [
+                (plain, partial(score_encoded, verifier._model, texts, verifier._head)),
+                (settled, partial(verifier._scored, texts, None)),
             ]
             for times, work in works[:: 1 if round_ % 2 else -1]:
                 times.append(processor_time(work))
@@ -100,8 +101,8 @@ def main() -> None:
         print(
             f"{model}: {len(texts):,} texts, {len(one):,} scores; {before:.2f} s as computed, {after:.2f} s "
             f"settled ({after / before - 1:+.0%}); {again / len(one):.1%} of scores again; log-odds: "
-            f"{np.abs(one - other).max():.1e} between batchings, {np.abs(one - exact).max():.1e} from float64 "
-            f"(close: {CLOSE:.0e})"
+            f"{np.abs(one - other).max():.1e} between batchings, {np.abs(one - exact).max():.1e} from "
+            f"float64 (close: {SCORED.reach:.0e})"
         )
 
 

@@ -1,5 +1,6 @@
 """The whole workflow, on the shipped models, as a user runs it; and the same after a kill in mid-run."""
 
+import json
 import os
 import re
 import signal
@@ -7,8 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -151,24 +154,25 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
-    """All tables; the measured seconds, which no two runs share, are left out."""
-    tables = {}
-    for path in sorted((results(folder) / "tables").iterdir()):
-        if path.name == "plan.md":  # plan.csv, for reading
+    """All files of results but what a clock measured, and the log-probabilities of samples and trees."""
+    found = {}
+    for path in sorted(results(folder).rglob("*")):
+        name = str(path.relative_to(results(folder)))
+        if path.is_dir() or name.startswith(("times/", "seconds/")) or name.endswith(".times.json"):
             continue
-        text = path.read_bytes()
-        if path.name == "curves.csv":
-            text = pd.read_csv(path, dtype=str).drop(columns="seconds_per_problem").to_csv().encode()
-        if path.name == "plan.csv":
-            text = pd.read_csv(path, dtype=str).query("quantity != 'seconds'").to_csv().encode()
-        tables[path.name] = text
-    for stage in ("problems", "sample", "score", "grade"):
-        for path in sorted((results(folder) / stage).rglob("*.parquet")):
-            content = path.read_bytes()
-            if path.name.endswith(".usage.parquet"):
-                content = pd.read_parquet(path).drop(columns="seconds").to_csv().encode()
-            tables[str(path.relative_to(results(folder)))] = content
-    return tables
+        found[name] = path.read_bytes()
+        if name.endswith(".parquet") and name.startswith(("sample/", "search/")):
+            found[name] = json.dumps(without_logprobs(pq.read_table(path).to_pylist())).encode()
+    return found
+
+
+def without_logprobs(value: Any) -> Any:
+    """Rows without their log-probabilities, whose last bits depend on the batch."""
+    if isinstance(value, list):
+        return [without_logprobs(one) for one in value]
+    if isinstance(value, dict):
+        return {name: without_logprobs(one) for name, one in value.items() if name != "logprob"}
+    return value
 
 
 def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables_in_shards(

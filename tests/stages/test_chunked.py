@@ -105,7 +105,7 @@ def test_what_decides_a_stages_chunks_is_what_it_always_was(
     stage = importlib.import_module(f"isoflop.stages.{name}")
     tasks: list[ChunkedTask[object]] = []
     runs = "run_chunked" if hasattr(stage, "run_chunked") else "run_grown"
-    monkeypatch.setattr(stage, runs, lambda task, *_: tasks.append(task))
+    monkeypatch.setattr(stage, runs, lambda task, *_, **__: tasks.append(task))
     problems = str(write_problems(tmp_path / "problems.parquet", "dev", 3, seed=9))
     inputs, outputs = [problems], ["out.parquet", "second"]
     if name == "score":

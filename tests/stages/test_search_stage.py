@@ -24,7 +24,7 @@ from isoflop.stages.shared.ledgers import read_times
 from isoflop.tables import CANDIDATES, CREDITS, SCORES, SECONDS, TREES, USAGE
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.math_shepherd import MathShepherd
-from isoflop.verifiers.settling import GRID, close
+from isoflop.verifiers.settling import SEARCHED
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 POLICY, VERIFIER = str(SHIPPED / "policy-0.1M"), str(SHIPPED / "prm-1.7M")
@@ -139,7 +139,6 @@ def test_requests_that_come_later_are_served_like_the_first(policy: Transformers
 
 def test_settled_scores_do_not_depend_on_the_batch() -> None:
     verifier = TransformersVerifier(JUDGE, settle=True)
-    plain = TransformersVerifier(JUDGE)
     drawn = generate_problems("dev", 30, seed=6)
     requests = [
         ScoreRequest(problem.prompt + "\n", tuple(problem.solution.splitlines(keepends=True))[:count])
@@ -149,11 +148,8 @@ def test_settled_scores_do_not_depend_on_the_batch() -> None:
     together = verifier.score(requests)
     alone = [verifier.score([request])[0] for request in requests]
     assert together == alone
-    assert all(score / GRID == round(score / GRID) for answer in together for score in answer.scores)
-    # What rounding moves is far below what is looked at again.
-    first = np.concatenate([answer.scores for answer in plain.score(requests)])
-    second = np.concatenate([plain.score([request])[0].scores for request in requests])
-    assert np.all(np.abs(first - second) < close(first) / 2)
+    steps = [score / SEARCHED.step for answer in together for score in answer.scores]
+    assert steps == [round(step) for step in steps]
 
 
 SEARCHES: dict[str, dict[str, Any]] = {

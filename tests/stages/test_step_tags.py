@@ -32,7 +32,7 @@ from isoflop.verifiers.kinds.causal_orm import CausalOrm
 from isoflop.verifiers.kinds.llemma_rm import LlemmaRm
 from isoflop.verifiers.layouts import token_id
 from isoflop.verifiers.registry import tag_solutions
-from isoflop.verifiers.settling import GRID, close
+from isoflop.verifiers.settling import SEARCHED
 
 TAG = " ки"
 
@@ -196,8 +196,8 @@ def test_a_search_goes_on_from_tags_that_its_verifier_does_not_see(
         for number, node in enumerate(row["nodes"]):
             told = with_words(path_of(row["nodes"], number), TAG)
             [scores] = plain.score([ScoreRequest(prompt, tuple(told))])
-            assert abs(node["score"] - scores.scores[-1]) <= GRID / 2 + float(
-                close(np.array(scores.scores[-1]))
+            assert abs(node["score"] - scores.scores[-1]) <= SEARCHED.step / 2 + float(
+                SEARCHED.close(np.array(scores.scores[-1]))
             )
     wide = trees_of(search_spec(tagging, TAG, 4), problems, tmp_path / "wide")
     folder = tmp_path / "wide"

@@ -14,7 +14,7 @@ from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 from isoflop.verifiers.layouts import marked_solutions, token_id
-from isoflop.verifiers.settling import GRID
+from isoflop.verifiers.settling import SCORED
 
 
 def prm(folder: str, **settings: object) -> MathShepherd:
@@ -59,7 +59,8 @@ def test_scores_are_the_softmax_of_two_tokens_at_the_tags(
         with torch.inference_mode():
             logits = model(torch.tensor([ids])).logits[0]
         at_tags = logits[torch.tensor(ids) == tag][:, [good, bad]].double()
-        assert answer.scores == pytest.approx(torch.softmax(at_tags, -1)[:, 0].tolist(), abs=GRID / 2 + 1e-5)
+        expected = torch.softmax(at_tags, -1)[:, 0].tolist()
+        assert answer.scores == pytest.approx(expected, abs=SCORED.step / 2 + 1e-5)
         assert len(answer.scores) == len(request.steps)
         assert answer.tokens in (len(ids), len(ids) + 1)
 

@@ -1,5 +1,6 @@
 """Scores that do not depend on the batch: the grid, what is doubtful, equal beginnings, whole verifiers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from verifier_cases import CASES, NAMES, Case, entry, requests
 
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.registry import ScoreRequest
-from isoflop.verifiers.hf_verifier import TransformersVerifier
-from isoflop.verifiers.settling import CLOSE, GRID, Grid, alike, beginnings
+from isoflop.verifiers import hf_verifier
+from isoflop.verifiers.hf_verifier import TransformersVerifier, score_encoded
+from isoflop.verifiers.registry import tag_solutions
+from isoflop.verifiers.settling import SCORED, SEARCHED, Grid, alike, beginnings
 
-FINE, COARSE = Grid(fine=True), Grid(fine=False)
 SCORES = st.one_of(st.floats(0.0, 1.0), st.floats(-40.0, 40.0).map(lambda odds: 1.0 / (1.0 + np.exp(-odds))))
 
 
@@ -24,20 +26,19 @@ def one(score: float) -> NDArray[np.float64]:
 
 
 @given(score=SCORES)
-def test_nine_bits_of_the_distance_are_kept(score: float) -> None:
-    settled = float(FINE.settled(one(score))[0])
+def test_seven_bits_of_the_distance_are_kept(score: float) -> None:
+    settled = float(SCORED.settled(one(score))[0])
     distance = min(score, 1.0 - score)
-    # Half a step: of nine significant bits, or of the widest steps.
-    assert abs(settled - score) <= min(distance * 2.0**-9, GRID / 2) * (1 + 1e-9) + 2.0**-53
-    assert float(FINE.settled(one(settled))[0]) == settled
-    if distance >= 2.0**-4:
-        assert settled == float(COARSE.settled(one(score))[0])
+    # Half a step: of seven significant bits, or of the widest steps.
+    assert abs(settled - score) <= min(distance * 2.0**-7, SCORED.step / 2) * (1 + 1e-9) + 2.0**-53
+    assert float(SCORED.settled(one(settled))[0]) == settled
+    if distance >= 2.0**-3:
+        assert (settled / SCORED.step) % 1.0 == 0.0
 
 
-@given(score=SCORES, shift=st.floats(-1.0, 1.0), fine=st.booleans())
-def test_what_is_not_doubtful_stays_where_it_is(score: float, shift: float, fine: bool) -> None:
-    grid = Grid(fine)
-    moved = min(1.0, max(0.0, score + 0.9 * shift * CLOSE * score * (1 - score)))
+@given(score=SCORES, shift=st.floats(-1.0, 1.0), grid=st.sampled_from([SCORED, SEARCHED]))
+def test_what_is_not_doubtful_stays_where_it_is(score: float, shift: float, grid: Grid) -> None:
+    moved = min(1.0, max(0.0, score + 0.9 * shift * grid.reach * score * (1 - score)))
     if not grid.doubtful(one(score))[0]:
         assert grid.settled(one(moved)) == grid.settled(one(score))
 
@@ -45,20 +46,20 @@ def test_what_is_not_doubtful_stays_where_it_is(score: float, shift: float, fine
 @given(low=SCORES, high=SCORES)
 def test_order_is_kept(low: float, high: float) -> None:
     low, high = sorted((low, high))
-    assert FINE.settled(one(low)) <= FINE.settled(one(high))
+    assert SCORED.settled(one(low)) <= SCORED.settled(one(high))
 
 
 def test_scores_near_0_and_1_stay_apart() -> None:
     sure = np.array([0.9999, 0.99999, 1e-5, 1e-6])
-    assert len(set(FINE.settled(sure).tolist())) == 4
-    assert COARSE.settled(sure)[1] == 1.0
-    assert COARSE.settled(sure)[3] == 0.0
-    assert FINE.settled(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+    assert len(set(SCORED.settled(sure).tolist())) == 4
+    assert SEARCHED.settled(sure)[1] == 1.0
+    assert SEARCHED.settled(sure)[3] == 0.0
+    assert SCORED.settled(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
 
 
 def test_few_scores_are_doubtful() -> None:
     odds = np.random.default_rng(0).uniform(-8.0, 8.0, 100_000)
-    assert 0.005 < FINE.doubtful(1 / (1 + np.exp(-odds))).mean() < 0.03
+    assert 0.01 < SCORED.doubtful(1 / (1 + np.exp(-odds))).mean() < 0.1
 
 
 def test_equal_beginnings_have_the_score_of_the_first() -> None:
@@ -86,7 +87,6 @@ def test_scores_do_not_depend_on_what_is_read_beside(tmp_path: Path, case: Case)
     ]
     verifier = TransformersVerifier(judge, batch_tokens=700)
     together = verifier.score(asked)
-    assert verifier.settled > 0, "nothing was doubtful"
     assert verifier.score(asked[::-1])[::-1] == together
     for size in (1, 5):
         parts = [verifier.score(asked[begin : begin + size]) for begin in range(0, len(asked), size)]
@@ -98,6 +98,31 @@ def test_scores_do_not_depend_on_what_is_read_beside(tmp_path: Path, case: Case)
         assert TransformersVerifier(judge).score(asked) == together
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_doubtful_scores_are_those_of_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    """Where everything is in doubt; the model is the same afterwards."""
+    judge = entry(case.kind, case.save(tmp_path), **case.settings)
+    verifier, asked = TransformersVerifier(judge), requests(judge)
+    told = [(request.prompt, request.steps) for request in asked]
+    texts = [(text.ids, text.places) for text in tag_solutions(verifier._tokenizer, judge, told)]
+    plain, verifier.settled = verifier.score(asked), 0
+    before, other = (score_encoded(verifier._model, texts, verifier._head, size) for size in (8192, 1))
+    for grid in (SCORED, SEARCHED):
+        for values, moved in zip(before, other, strict=True):
+            assert np.all(np.abs(values - moved) < grid.close(values) / 2), "far below the reach"
+    monkeypatch.setattr(hf_verifier, "SCORED", replace(SCORED, reach=1e4))
+    answers = verifier.score(asked)
+    assert verifier.settled == len({name for text in texts for name in beginnings(text)})
+    assert answers == plain
+    again = score_encoded(verifier._model, texts, verifier._head)
+    assert [values.tolist() for values in again] == [values.tolist() for values in before]
+    verifier._model.double()
+    exact = score_encoded(verifier._model, texts, verifier._head)
+    assert [list(answer.scores) for answer in answers] == [SCORED.settled(one).tolist() for one in exact]
 
 
 def test_in_bfloat16_equal_beginnings_have_equal_scores(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ for row, steps in zip(found, study.candidates["steps"], strict=True):
     with torch.inference_mode():
         expected = model(ids).logits[0, -1, pair].double().softmax(-1)[0]
     [scored] = row["step_scores"]
-    assert abs(scored - float(expected)) < 2**-13 + 2e-5
+    assert abs(scored - float(expected)) < 2**-11 + 2e-5
     assert row["verifier_tokens"] == ids.shape[1]
 """
 

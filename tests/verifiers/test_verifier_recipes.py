@@ -17,7 +17,7 @@ from isoflop.rehearsal.tiny_verifiers import save_verifier
 from isoflop.verifiers.heads import read_head
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.registry import verifier_kind
-from isoflop.verifiers.settling import GRID
+from isoflop.verifiers.settling import SCORED
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -27,7 +27,7 @@ def test_scores_are_those_of_the_models_own_recipe(tmp_path: Path, case: Case) -
     answers = TransformersVerifier(one, batch_tokens=700).score(requests(one))
     scores = [score for answer in answers for score in answer.scores]
     expected = [score for problem, steps in SOLUTIONS for score in case.reference(folder, problem, steps)]
-    assert scores == pytest.approx(expected, abs=GRID / 2 + 2e-5)
+    assert scores == pytest.approx(expected, abs=SCORED.step / 2 + 2e-5)
     assert max(scores) - min(scores) > 0.05, "a reference that says nothing"
     for answer, (_, steps) in zip(answers, SOLUTIONS, strict=True):
         assert len(answer.scores) == (1 if one.outcome else len(steps))
@@ -45,7 +45,7 @@ def test_a_search_is_told_the_same_scores_however_it_asks(tmp_path: Path, case: 
         == together
     )
     for answer, reference in zip(together, plain.score(asked), strict=True):
-        assert answer.scores == pytest.approx(reference.scores, abs=GRID + 1e-5)
+        assert answer.scores == pytest.approx(reference.scores, abs=SCORED.step + 1e-5)
         assert answer.step_ends == reference.step_ends
 
 

@@ -24,7 +24,15 @@ _NO_LEVEL = -1
 
 @dataclass(frozen=True)
 class Problems:
-    """The problems of a data set that a study's curves are of, and their levels; -1 where one has none."""
+    """The problems of a data set that a study's curves are of.
+
+    Attributes
+    ----------
+    ids
+        Their identifiers, [problems].
+    levels
+        [problems]; -1 where one has none.
+    """
 
     ids: Sequence[str]
     levels: Ints
@@ -39,10 +47,24 @@ class Problems:
 
 @dataclass(frozen=True)
 class JobTime:
-    """How long a job took; None where nobody measured.
+    """How long a job took.
 
-    `job`: what it made, by data set, policy and so on. `tokens`: charged, as ledgers count them; None where
-    it has none. `machines`: in words, each once.
+    Attributes
+    ----------
+    stage
+        Its stage.
+    job
+        What it made, by data set, policy and so on.
+    seconds
+        Of wall-clock time; None where nobody measured.
+    scoring_seconds, driver_seconds
+        Of a search, what the verifier and the trees took of them.
+    tokens
+        Charged, as ledgers count them; None where it has none.
+    ended
+        When it was done.
+    machines
+        Where it ran, in words, each once.
     """
 
     stage: str
@@ -99,12 +121,26 @@ def seconds_rows(
 
 
 def seconds_csv(rows: Sequence[tuple[str, ...]]) -> str:
-    """times/seconds.csv: rows of `seconds_rows`, joined to curves.csv by the columns that both have."""
+    """times/seconds.csv, joined to curves.csv by the columns that both have.
+
+    Parameters
+    ----------
+    rows
+        As `seconds_rows` gives them.
+    """
     return _csv(SECONDS_COLUMNS, rows)
 
 
 def jobs_csv(jobs: Sequence[JobTime], experiment: str) -> str:
-    """times/jobs.csv: a row per job, in milliseconds' precision."""
+    """times/jobs.csv: a row per job, to the millisecond.
+
+    Parameters
+    ----------
+    jobs
+        In the order of the table.
+    experiment
+        Its name.
+    """
     rows = [
         (
             experiment,
@@ -121,7 +157,13 @@ def jobs_csv(jobs: Sequence[JobTime], experiment: str) -> str:
 
 
 def by_stage(jobs: Sequence[JobTime]) -> Mapping[str, list[JobTime]]:
-    """Jobs by stage, in their order."""
+    """Jobs by stage, in their order.
+
+    Parameters
+    ----------
+    jobs
+        Of all stages.
+    """
     grouped: dict[str, list[JobTime]] = {}
     for job in jobs:
         grouped.setdefault(job.stage, []).append(job)

@@ -94,8 +94,8 @@ def _data_and_models(plan: Plan) -> Iterator[StageJob]:
         yield _job("problems", plan.problems(name), plan.problems_files(name), [_problems(plan, name)])
     for name in config.training:
         read = [*plan.train_data(name), *plan.train_start(name), *plan.train_files(name)]
-        made = plan.paths.trained(name)
-        yield _job("train", plan.train(name), read, [made, times_of(made)])
+        trained = plan.paths.trained(name)
+        yield _job("train", plan.train(name), read, [trained, times_of(trained)])
     for name in config.labels:
         read = [plan.label_problems(name), *plan.label_models(name)]
         yield _job("step_labels", plan.step_labels(name), read, [plan.paths.at(LABELS, label=name)])

@@ -67,7 +67,7 @@ class ReportPlan:
         return canonical(
             TimesSpec(
                 experiment=self._config.experiment,
-                pools=tuple(tuple(pool) for pool in self._timed()),
+                pools=tuple((pool.dataset, pool.policy, pool.generator) for pool in self._timed()),
                 jobs=tuple((stage, path.removeprefix(results)) for stage, path in self._jobs()),
                 code=code_digest("isoflop.stages.times"),
             )

@@ -34,9 +34,8 @@ from isoflop.verifiers.heads import Head, model_class, read_head
 from isoflop.verifiers.layouts import Tagged, fitting
 from isoflop.verifiers.prefix_trees import TokenTree, token_trees
 from isoflop.verifiers.registry import check_marks, tag_solutions, with_head
-from isoflop.verifiers.settling import Grid, Text, alike, beginnings
+from isoflop.verifiers.settling import SCORED, SEARCHED, Text, alike, beginnings
 
-_SEARCHED, _SCORED = Grid(fine=False), Grid(fine=True)
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
 # A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
@@ -125,7 +124,7 @@ class TransformersVerifier:
         found = score_encoded(self._model, texts, self._head, self._batch_tokens, progress)
         if self._entry.dtype != "float32":
             return alike(texts, found)
-        doubts = [_SCORED.doubtful(values) for values in found]
+        doubts = [SCORED.doubtful(values) for values in found]
         # Each beginning once, up to the last doubtful place.
         again: dict[bytes, tuple[Sequence[int], set[int]]] = {}
         for (ids, places), doubt in zip(texts, doubts, strict=True):
@@ -134,7 +133,7 @@ class TransformersVerifier:
                 part = (ids[: unsure[-1] + 1], unsure)
                 again.setdefault(beginnings(part)[-1], (part[0], set()))[1].update(unsure)
         if not again:
-            return [_SCORED.settled(values) for values in found]
+            return [SCORED.settled(values) for values in found]
         parts = [(ids, sorted(unsure)) for ids, unsure in again.values()]
         with _in_float64(self._model):
             exact = score_encoded(self._model, parts, self._head, self._batch_tokens)
@@ -148,7 +147,7 @@ class TransformersVerifier:
             keys = beginnings(text) if doubt.any() else []
             for number in np.flatnonzero(doubt).tolist():
                 values[number] = known[keys[number]]
-        return [_SCORED.settled(values) for values in found]
+        return [SCORED.settled(values) for values in found]
 
     def _settled(self, tagged: Sequence[Tagged]) -> list[NDArray[np.float64]]:
         """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
@@ -161,7 +160,7 @@ class TransformersVerifier:
             work.append(_Reading(text.ids[: text.places[-1] + 1], text.places, start, kept))
         fresh = [one for one in work if one.start < len(one.ids)]
         found = self._read(self._model, fresh, None)
-        doubtful = [place for place, (_, values) in enumerate(found) if _SEARCHED.doubtful(values).any()]
+        doubtful = [place for place, (_, values) in enumerate(found) if SEARCHED.doubtful(values).any()]
         if doubtful:
             if self._exact is None:
                 self._exact = copy.deepcopy(self._model).double()
@@ -169,7 +168,7 @@ class TransformersVerifier:
             for place, (_, values) in zip(doubtful, self._read(self._exact, again, None), strict=True):
                 found[place] = (found[place][0], values[-len(found[place][1]) :])
         new = {
-            id(one): (segments, _SEARCHED.settled(values))
+            id(one): (segments, SEARCHED.settled(values))
             for one, (segments, values) in zip(fresh, found, strict=True)
         }
         results = []

@@ -17,25 +17,8 @@ Floats = NDArray[np.float64]
 Text = tuple[Sequence[int], Sequence[int]]
 """Tokens, and the places of scores among them, rising."""
 
-# The widest steps.
-GRID = 2.0**-12
-# Far above what float32 rounding moves the logarithm of a score's odds by (a test measures that).
-CLOSE = 3e-5
-# Bits that are kept of a distance from 0 or 1 where steps are narrower.
-_BITS = 9
-# Log-odds beyond which doubles cannot tell a score from 0 or 1.
+# Where doubles cannot tell a score from 0 or 1.
 _TINY = 2.0**-50
-
-
-def close(scores: Floats) -> Floats:
-    """How far rounding may move scores: least near 0 and 1, where the odds change most.
-
-    Parameters
-    ----------
-    scores
-        In [0, 1], of any shape.
-    """
-    return CLOSE * scores * (1 - scores) + 1e-9
 
 
 @dataclass(frozen=True)
@@ -44,34 +27,51 @@ class Grid:
 
     Attributes
     ----------
-    fine
-        Whether steps are narrower near 0 and 1, where scores differ by little that tell much apart: nine
-        significant bits are kept of the distance from there. Elsewhere, and everywhere on the other grid,
-        points are the multiples of `GRID`.
+    step
+        Between neighbouring points, where steps are widest.
+    bits
+        How many significant bits of a score's distance from 0 or 1 are kept where that is small, so that
+        scores stay apart which differ by little and tell much apart; None for the same step everywhere.
+    reach
+        How far rounding errors may move the logarithm of a score's odds.
     """
 
-    fine: bool
+    step: float
+    bits: int | None
+    reach: float
 
     def settled(self, scores: Floats) -> Floats:
         """The points nearest to scores in [0, 1], of any shape."""
         distance, steps = self._steps(scores)
         rounded: Floats = np.floor(distance / steps + 0.5) * steps
-        return np.where(scores > 0.5, 1.0 - rounded, rounded) if self.fine else rounded
+        return rounded if self.bits is None else np.where(scores > 0.5, 1.0 - rounded, rounded)
 
     def doubtful(self, scores: Floats) -> NDArray[np.bool_]:
         """Which scores rounding errors could move to another point."""
         distance, steps = self._steps(scores)
-        reach = CLOSE * scores * (1 - scores) if self.fine else close(scores)
-        doubt: NDArray[np.bool_] = np.abs(distance / steps % 1.0 - 0.5) * steps < reach
+        doubt: NDArray[np.bool_] = np.abs(distance / steps % 1.0 - 0.5) * steps < self.close(scores)
         return doubt
+
+    def close(self, scores: Floats) -> Floats:
+        """How far rounding may move scores: least near 0 and 1, where the odds change most."""
+        # What the head itself computes in float64 near 0 and 1 counts where steps are as wide there.
+        return self.reach * scores * (1 - scores) + (1e-9 if self.bits is None else 0.0)
 
     def _steps(self, scores: Floats) -> tuple[Floats, Floats]:
         """What is rounded, and to multiples of what."""
-        if not self.fine:
-            return scores, np.full(scores.shape, GRID)
+        if self.bits is None:
+            return scores, np.full(scores.shape, self.step)
         distance = np.minimum(scores, 1.0 - scores)
         _, exponents = np.frexp(np.maximum(distance, _TINY))
-        return distance, np.minimum(np.ldexp(1.0, exponents - _BITS), GRID)
+        return distance, np.minimum(np.ldexp(1.0, exponents - self.bits), self.step)
+
+
+# What guides a search: weights, of which 0.0001 more or less moves no child. Far above what batches of steps
+# move scores by (a test measures that).
+SEARCHED = Grid(step=2.0**-12, bits=None, reach=3e-5)
+# What picks between solutions. On the shipped verifiers batches move log-odds by up to 4e-5, and float32 is
+# up to 8e-5 from float64 (benchmarks/scores.py); wide steps keep the doubtful ones few.
+SCORED = Grid(step=2.0**-10, bits=7, reach=2e-4)
 
 
 def beginnings(text: Text) -> list[bytes]:

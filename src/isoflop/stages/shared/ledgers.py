@@ -42,7 +42,7 @@ class Times(BaseModel):
 def write_ledger(
     path: str,
     totals: Mapping[str, float],
-    model: Mapping[str, Any] | None,
+    model: object,
     notes: Sequence[str] = (),
     *,
     here: bool = True,
