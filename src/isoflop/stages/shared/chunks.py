@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from isoflop.checkpoint_files.note import NOTE
 from isoflop.errors import UserError
-from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
+from isoflop.files import located, read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.folders import unfinished
 from isoflop.growth.identity import content_sum
 from isoflop.growth.measured import Times
@@ -42,7 +42,7 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
     folders = [
         sorted(
             path
-            for path in Path(model).glob("*")
+            for path in located(model).glob("*")
             if path.is_file() and not path.name.startswith(".") and path.name != NOTE
         )
         for model in models
