@@ -35,9 +35,10 @@ def check_models():
     seen = Path(".snakemake") / "isoflop" / f"{CONFIG.experiment}.models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:
         return
-    command = (
-        f"{exports()}python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
-    )
+    # The GPUs of this machine say nothing of jobs that run on others.
+    hidden = "" if LOCAL else "export CUDA_VISIBLE_DEVICES=; "
+    stage = f"python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
+    command = f"{exports()}{hidden}{stage}"
     run = subprocess.run(
         ["bash", "-c", command], input=spec, stderr=subprocess.PIPE, text=True
     )
