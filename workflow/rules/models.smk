@@ -1,36 +1,44 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from isoflop.pipeline.preflight import LOADING, at_a_glance, check_models_spec
 
-# Without conda, jobs have what is installed here.
-HERE = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+# Without conda and containers, jobs have what is installed here.
+SAME_PYTHON = not METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
 
 # What a glance shows is told before anything is planned, where there is something left to run; a run then looks
 # at the models of its own jobs. Whether this is a dry run is not known here.
 if not (
     workflow.remote_exec
     or workflow.subprocess_exec
-    or all(Path(path).exists() for path in REPORT_PLAN.targets())
+    or all(is_there(path) for path in REPORT_PLAN.targets())
 ):
-    for fault in at_a_glance(CONFIG, Path(), here=HERE):
+    for fault in at_a_glance(CONFIG, Path(), here=SAME_PYTHON):
         print(f"models: {fault}", file=sys.stderr)
+
+
+def stage_of(rule):
+    """The stage that a rule runs, whatever a workflow that uses this one calls the rule."""
+    found = re.search(r"python -m isoflop\.stages\.(\w+)", rule.shellcmd or "")
+    return None if found is None else found[1]
 
 
 def check_models():
     """Look at the models of all jobs that will run, before the first one; only once while nothing changes."""
     jobs = [
-        (job.rule.name, str(job.params.spec))
+        (stage, str(job.params.spec))
         for job in workflow.dag.needrun_jobs()
-        if job.rule.name in LOADING
+        if (stage := stage_of(job.rule)) in LOADING
     ]
     spec = check_models_spec(jobs, Path())
-    # Where conda brings torch, jobs alone have it, and look for themselves.
-    if spec is None or workflow.touch or find_spec("torch") is None:
+    # Where conda or an image brings torch, jobs alone have it, and look for themselves.
+    if spec is None or workflow.touch or not SAME_PYTHON or find_spec("torch") is None:
         return
     seen = Path(".snakemake") / "isoflop" / f"{CONFIG.experiment}.models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:
@@ -47,3 +55,18 @@ def check_models():
         raise WorkflowError(
             "the models cannot do what the config asks of them; nothing was run"
         )
+
+
+@cache
+def check_models_later():
+    """Of a module: look at the models when the run starts, before what its own workflow does then.
+
+    That workflow's `onstart` is the only one that Snakemake keeps; it is known once inputs are asked for.
+    """
+    theirs = workflow._onstart
+
+    def onstart(log):
+        check_models()
+        theirs(log)
+
+    workflow._onstart = onstart
