@@ -133,9 +133,9 @@ def test_what_is_not_pinned_is_planned_but_not_run(tmp_path: Path) -> None:
 def test_models_are_looked_at_before_the_first_job(names: str, tmp_path: Path) -> None:
     """Of a module no `onstart` runs; that of the workflow that uses it still does, where nothing is wrong."""
     shutil.copytree(ROOT / "resources/models/policy-0.3M", tmp_path / "broken")
-    config = json.loads((tmp_path / "broken/config.json").read_text(encoding="utf-8"))
-    del config["num_hidden_layers"]
-    (tmp_path / "broken/config.json").write_text(json.dumps(config | {"hidden_size": 32}), encoding="utf-8")
+    path = tmp_path / "broken/config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"num_hidden_layers": 4}
+    path.write_text(json.dumps(config), encoding="utf-8")
     (tmp_path / "broken/isoflop.json").unlink()
     configured(tmp_path, SMALL | {"policies": SMALL["policies"] | {"large": {"model": "broken"}}})
     started = "\n\nonstart:\n    print('theirs ran')\n"
@@ -145,7 +145,7 @@ def test_models_are_looked_at_before_the_first_job(names: str, tmp_path: Path) -
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     told = run.stdout + run.stderr
     assert run.returncode != 0
-    assert "1 fault in the models\n  model 'broken': tensor " in told
+    assert "1 fault in the models\n  model 'broken': lacks tensors model.layers.3." in told
     assert "nothing was run" in told
     assert "theirs ran" not in told
     assert not (tmp_path / "results").exists()
