@@ -21,7 +21,6 @@ from isoflop.engines.loading.source import Source, check_files, source_of
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.engines.vllm_settings import need_vllm
 from isoflop.errors import UserError
-from isoflop.files import located
 from isoflop.specs import (
     ChainLabelsSpec,
     ReviseSpec,
@@ -36,6 +35,7 @@ from isoflop.specs import (
 from isoflop.stages.shared.gpus import memory_of_devices
 from isoflop.stages.shared.models import found
 from isoflop.stages.shared.runtime import Runtime
+from isoflop.training.start import start_source
 from isoflop.verifiers.heads import model_class
 from isoflop.verifiers.layouts import token_id
 from isoflop.verifiers.registry import check_marks, verifier_kind
@@ -66,7 +66,9 @@ def faults_of_job(stage: str, text: str) -> Iterator[str]:
     """One line per fault of the models of a job; models that are still to be trained have none."""
     spec = _SPECS[stage].model_validate_json(text)
     if isinstance(spec, TrainSpec):
-        yield from _told(str(spec.training.init.model), lambda: _check_training(spec.training))
+        start = spec.training.init.checkpoint
+        if start is not None:
+            yield from _told(start.checkpoint, lambda: _check_training(spec.training, start.checkpoint))
         return
     longest = next((one.max_tokens for key in _WRITING if (one := getattr(spec, key, None)) is not None), 0)
     policies = [spec.policy] if hasattr(spec, "policy") else list(getattr(spec, "policies", {}).values())
@@ -152,22 +154,21 @@ def _check_verifier(key: _Key) -> None:
             verifier_kind(entry.kind).head(entry, model, tokenizer)
 
 
-def _check_training(training: TrainingConfig) -> None:
+def _check_training(training: TrainingConfig, name: str) -> None:
     init = training.init
-    if init.model is None:
-        return
-    model = init.model if init.revision else str(located(init.model))
-    tokenizer = load_tokenizer(model, init.revision)
+    source = start_source(init)
+    tokenizer = load_tokenizer(*source)
     if isinstance(training, PrmTraining):
         for token in (training.step_tag, training.good_token, training.bad_token):
             token_id(tokenizer, token)
-    positions = init.positions or context_length(empty_model(model, init.revision))
+    empty = empty_model(source.model, source.revision, gguf_file=source.gguf_file)
+    positions = init.positions or context_length(empty)
     if positions is not None and training.max_length > positions:
         raise UserError(
-            f"model {init.model!r}: max_length {training.max_length} is more than its {positions} positions"
+            f"model {name!r}: max_length {training.max_length} is more than its {positions} positions"
         )
-    if Path(model).is_dir():
-        check_tensor_names(Source(model, init.revision), _causal())
+    if source.gguf_file is None and Path(source.model).is_dir():
+        check_tensor_names(source, _causal())
 
 
 def _causal() -> Any:
