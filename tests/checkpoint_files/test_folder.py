@@ -22,6 +22,7 @@ def index(folder: Path, files: object) -> None:
 def test_one_file_or_all_that_the_index_names(tmp_path: Path) -> None:
     shard(tmp_path, SINGLE, "a")
     assert weight_files(tmp_path) == [tmp_path / SINGLE]
+    (tmp_path / SINGLE).unlink()
     index(tmp_path, {"a": "1.safetensors", "b": "2.safetensors"})
     shard(tmp_path, "1.safetensors", "a")
     shard(tmp_path, "2.safetensors", "b")
@@ -57,4 +58,27 @@ def test_folders_that_are_not_whole_are_refused(tmp_path: Path, files: object, s
     if files is not None:
         index(tmp_path, files)
     with pytest.raises(UserError, match=says):
+        check_weights(tmp_path)
+
+
+def test_one_file_beside_an_index_is_refused(tmp_path: Path) -> None:
+    """Transformers reads the one file, other programs what the index names."""
+    shard(tmp_path, SINGLE, "a")
+    shard(tmp_path, "1.safetensors", "a")
+    index(tmp_path, {"a": "1.safetensors"})
+    with pytest.raises(UserError, match=rf"has both {SINGLE} and {INDEX}.*; keep the one"):
+        check_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"transformers_weights": "adapter_model.bin"},
+        {"text_config": {"transformers_weights": "adapter_model.bin"}},
+    ],
+)
+def test_a_config_that_names_other_weights_is_refused(config: object, tmp_path: Path) -> None:
+    shard(tmp_path, SINGLE, "a")
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(UserError, match=r"names 'adapter_model\.bin' as its weights .*; take that key out"):
         check_weights(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.checkpoint_files.note import NOTE, Convention, check_sums, read_note, write_note
+from isoflop.checkpoint_files.note import NOTE, Convention, check_sums, file_sum, read_note, write_note
 from isoflop.errors import UserError
 
 SHIPPED = sorted((Path(__file__).parents[2] / "resources" / "models").iterdir())
@@ -49,12 +49,39 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
         check_sums(folder)
 
 
-def test_what_was_changed_on_purpose_is_taken_out_of_the_note(folder: Path) -> None:
-    (folder / "config.json").write_text('{"max_position_embeddings": 5}', encoding="utf-8")
-    with pytest.raises(UserError, match=r"take its line out of isoflop\.json"):
+ADDED = [
+    "model.safetensors.index.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer.json",
+    "generation_config.json", "adapter_config.json", "vocab.txt", "tokenizer.model", "pytorch_model.bin",
+    "additional_chat_templates/tools.jinja",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_an_added_file_that_loading_may_read_is_refused(name: str, folder: Path) -> None:
+    check_sums(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"{}")
+    with pytest.raises(UserError, match=rf"{name}: was not there when the model was trained.*; take it away"):
         check_sums(folder)
     told = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-    del told["files"]["config.json"]
+    told["files"][name] = file_sum(folder / name)
+    (folder / NOTE).write_text(json.dumps(told), encoding="utf-8")
+    check_sums(folder)
+
+
+@pytest.mark.parametrize("name", ["README.md", "loss.png", ".gitattributes", "figures/loss.json"])
+def test_what_loading_does_not_read_may_be_added(name: str, folder: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"{}")
+    check_sums(folder)
+
+
+def test_what_was_changed_on_purpose_gets_a_new_sum(folder: Path) -> None:
+    (folder / "config.json").write_text('{"max_position_embeddings": 5}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"put its own \(sha256sum\) there"):
+        check_sums(folder)
+    told = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    told["files"]["config.json"] = file_sum(folder / "config.json")
     (folder / NOTE).write_text(json.dumps(told), encoding="utf-8")
     check_sums(folder)
 

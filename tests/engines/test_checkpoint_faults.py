@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from isoflop.checkpoint_files.note import write_note
 from isoflop.config.models import Policy
-from isoflop.engines.checkpoints import load_model, load_tokenizer
+from isoflop.engines.checkpoints import empty_model, load_model, load_tensors, load_tokenizer
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.loading.source import Source, check_files, check_numbers
 from isoflop.errors import UserError
@@ -75,6 +75,11 @@ def own_code(folder: Path) -> None:
     (folder / "c.py").write_text("raise SystemExit('this code was run')\n")
 
 
+def pickle_by_name(folder: Path) -> None:
+    change_config(folder, transformers_weights="adapter_model.bin")
+    torch.save({"anything": torch.ones(1)}, folder / "adapter_model.bin")
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (
         lambda folder: change_tensors(folder, lambda tensors: tensors.pop(DOWN)),
@@ -121,6 +126,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut": (cut, r"model\.safetensors: should have [\d,]+ bytes and has"),
     "pickled": (pickled, r"as pytorch_model\.bin and no model\.safetensors; pickles can run code"),
     "changed": (changed_after_training, r"model\.safetensors: is not the file that was trained"),
+    "a pickle by name": (pickle_by_name, r"config\.json names 'adapter_model\.bin' as its weights"),
     "code of its own": (own_code, "needs Python code of its own repository, which is never run"),
     "no architecture": (lambda folder: change_config(folder, model_type="theirs"), "model 'theirs'|`theirs`"),
     "no config": (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded"),
@@ -138,7 +144,7 @@ def test_a_faulty_checkpoint_is_refused_in_one_line(folder: Path, fault: str) ->
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", ["NaN", "infinite", "cut", "pickled", "changed"])
+@pytest.mark.parametrize("fault", ["NaN", "infinite", "cut", "pickled", "a pickle by name", "changed"])
 def test_what_another_engine_loads_is_looked_into_before(folder: Path, fault: str) -> None:
     spoiled, says = FAULTS[fault]
     spoiled(folder)
@@ -194,3 +200,45 @@ def test_a_tokenizers_own_code_is_not_run_and_nobody_is_asked(folder: Path) -> N
     (folder / "c.py").write_text("raise SystemExit('this code was run')\n")
     with pytest.raises(UserError, match="its tokenizer cannot be loaded: it needs Python code of its own"):
         load_tokenizer(str(folder), None)
+
+
+@pytest.fixture
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], str]:
+    """Puts the folder into a cache of the hub, as somebody/model; returns its commit."""
+    commit = "0" * 40
+
+    def put() -> str:
+        place = tmp_path / "cache" / "models--somebody--model"
+        shutil.copytree(folder, place / "snapshots" / commit)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(commit, encoding="utf-8")
+        return commit
+
+    for name in ("huggingface_hub.constants.HF_HUB_CACHE", "transformers.utils.hub.constants.HF_HUB_CACHE"):
+        monkeypatch.setattr(name, str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return put
+
+
+def test_a_hub_models_config_names_no_other_weights(folder: Path, hub: Callable[[], str]) -> None:
+    pickle_by_name(folder)
+    commit = hub()
+    for read in (
+        lambda: load_model("somebody/model", commit, "float32", shared_prefix=False),
+        lambda: empty_model("somebody/model", commit),
+    ):
+        with pytest.raises(UserError, match=r"names 'adapter_model\.bin' as its weights"):
+            read()
+
+
+def test_of_one_file_and_an_index_the_same_is_read_everywhere(folder: Path, hub: Callable[[], str]) -> None:
+    other = {name: values + 1 for name, values in load_file(folder / "model.safetensors").items()}
+    save_file(other, folder / "other.safetensors", {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(other, "other.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    commit = hub()
+    model = load_model("somebody/model", commit, "float32", shared_prefix=False)
+    [read] = load_tensors("somebody/model", commit, [DOWN])
+    assert torch.equal(read, dict(model.named_parameters())[DOWN].cpu())
+    with pytest.raises(UserError, match=r"has both model\.safetensors and model\.safetensors\.index\.json"):
+        load_tensors(str(folder), None, [DOWN])

@@ -1,6 +1,7 @@
 """GGUF checkpoints in engine transformers: dense weights, their own tokenizer and chat template."""
 
 import importlib.util
+import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from isoflop.checkpoint_files.note import file_sum
 from isoflop.config.models import Policy
-from isoflop.engines.checkpoints import DTYPES
+from isoflop.engines.checkpoints import DTYPES, load_model
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.loading import source
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.errors import UserError
 from isoflop.forecast.model_sizes import size_of_gguf
 from isoflop.rehearsal.tiny_verifiers import QWEN_TEMPLATE
+from isoflop.specs import TrainSpec
+from isoflop.stages.shared.model_checks import faults_of_job
+from isoflop.training.start import start_model
 from isoflop.verifiers.hf_verifier import TransformersVerifier
 from isoflop.verifiers.kinds.skywork_prm import SkyworkPrm
 from isoflop.verifiers.kinds.token_pair import TokenPair
@@ -59,7 +63,7 @@ def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
     return weight.view(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
 
 
-def write_gguf(path: Path, model: LlamaForCausalLM) -> Path:
+def write_gguf(path: Path, model: LlamaForCausalLM, packed: bool = False) -> Path:
     import gguf
 
     writer = gguf.GGUFWriter(str(path), "llama")
@@ -91,7 +95,11 @@ def write_gguf(path: Path, model: LlamaForCausalLM) -> Path:
         weight = weights[f"{ours}.weight"]
         if theirs.endswith(("attn_q", "attn_k")):
             weight = interleaved(weight, 2 if theirs.endswith("q") else 1)
-        writer.add_tensor(f"{theirs}.weight", weight.numpy())
+        if packed and weight.ndim == 2:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(f"{theirs}.weight", gguf.quantize(weight.numpy(), kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(f"{theirs}.weight", weight.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -135,6 +143,31 @@ def test_every_precision_writes(made: tuple[Path, LlamaForCausalLM], dtype: str)
 
 
 @needs_gguf
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_training_starts_from_it_and_saves_dense_weights(packed: bool, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf", random_model(), packed)
+    init = {"model": str(path.parent), "gguf_file": path.name, "sha256": file_sum(path)}
+    recipe = {
+        "kind": "policy", "init": init, "data": {"dataset": "a", "held_out": "b"}, "epochs": 1,
+        "batch_size": 1, "learning_rate": 0.1, "seed": 1, "max_length": 128,
+    }  # fmt: skip
+    spec = {"name": "x", "training": recipe, "regenerate": "", "version": 1, "grader": "number"}
+    assert list(faults_of_job("train", json.dumps(spec))) == []
+    start, tokenizer = start_model(TrainSpec.model_validate(spec), None)
+    out = tmp_path / "saved"
+    start.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    assert "quantization_config" not in json.loads((out / "config.json").read_text(encoding="utf-8"))
+    saved = load_model(str(out), None, "float32", shared_prefix=False).state_dict()
+    read = load_model(str(path.parent), None, "float32", shared_prefix=False, gguf_file=path.name)
+    for name, weight in read.state_dict().items():
+        assert torch.equal(saved[name], weight), name
+    wrong = spec | {"training": recipe | {"init": init | {"sha256": "0" * 64}, "max_length": 200}}
+    [fault] = faults_of_job("train", json.dumps(wrong))
+    assert "has the SHA-256" in fault
+
+
+@needs_gguf
 def test_a_verifier_is_read_at_its_tags(made: tuple[Path, LlamaForCausalLM]) -> None:
     path, model = made
     marks = {"step_tag": "#", "good_token": "+", "bad_token": "-", "prompt": "{problem}"}
@@ -150,7 +183,8 @@ def test_a_verifier_is_read_at_its_tags(made: tuple[Path, LlamaForCausalLM]) -> 
         for place, token in enumerate(ids)
         if token == tag
     ]
-    assert list(found.scores) == pytest.approx(expected, abs=1e-4)
+    # Scores are rounded to a grid of 2^-9.
+    assert list(found.scores) == pytest.approx(expected, abs=2**-10 + 1e-4)
     own_head = SkyworkPrm(kind="skywork-prm", model=str(path.parent), gguf_file=path.name)
     with pytest.raises(UserError, match=r"has no weights; put model\.safetensors there"):
         TransformersVerifier(own_head)

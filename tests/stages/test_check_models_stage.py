@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from isoflop.config.models import Policy
 from isoflop.errors import UserError
@@ -129,11 +131,74 @@ def test_a_hub_that_does_not_answer_is_no_fault(
     assert "not checked before the run: model 'a/b': cut off" in capsys.readouterr().err
 
 
-def test_weights_must_fit_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Policy(model="m", engine="vllm", dtype="bfloat16", gpus=2, memory_share=0.5)
-    monkeypatch.setattr(model_checks, "_gpu_memory", lambda: 80e9)
-    model_checks._check_memory(entry, int(79e9))
-    with pytest.raises(UserError, match=r"has 81\.0 GB of weights in bfloat16, and 2 of .* have 80\.0 GB"):
+@pytest.mark.parametrize(
+    ("gpus", "memory", "room"),
+    [
+        (1, [40e9, 80e9], "40.0"),
+        (2, [40e9, 80e9, 80e9], "80.0"),
+        (2, [40e9, 80e9], "40.0"),
+        (2, [80e9], None),
+        (1, [], None),
+    ],
+)
+def test_weights_must_fit_the_gpus_that_a_job_may_get(
+    gpus: int, memory: list[float], room: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Policy(model="m", engine="vllm", dtype="bfloat16", gpus=gpus, memory_share=0.5)
+    monkeypatch.setattr(model_checks, "memory_of_devices", lambda: memory)
+    if room is None:
+        model_checks._check_memory(entry, int(810e9))
+        return
+    model_checks._check_memory(entry, int(float(room) * 1e9))
+    with pytest.raises(UserError, match=rf"has 81\.0 GB of weights in bfloat16, and {gpus} of .* {room} GB"):
         model_checks._check_memory(entry, int(81e9))
-    monkeypatch.setattr(model_checks, "_gpu_memory", lambda: None)
-    model_checks._check_memory(entry, int(81e9))
+
+
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True}
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False}
+COMPRESSED = {
+    "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+    "config_groups": {
+        "group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "group_size": 128}}
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "entry"),
+    [
+        ({"quantization_config": AWQ}, {}),
+        ({"quantization_config": GPTQ}, {}),
+        ({"quantization_config": COMPRESSED}, {}),
+        ({"compression_config": COMPRESSED}, {}),
+        ({}, {"quantization": "fp8"}),
+    ],
+    ids=["awq", "gptq", "compressed-tensors", "compressed-tensors of old", "the entry's"],
+)
+def test_what_vllm_has_quantised_weights_for_is_left_to_it(
+    config: dict[str, Any],
+    entry: dict[str, Any],
+    folders: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their tensors are packed, in fewer bytes than the architecture has; damaged files are told as ever."""
+    monkeypatch.setattr(model_checks, "need_vllm", lambda: None)
+    monkeypatch.setattr(model_checks, "memory_of_devices", lambda: [1000.0])
+    folder = Path(shutil.copytree(folders["policy"], tmp_path / "quantised"))
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(told | config), encoding="utf-8")
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight"
+    packed = {f"{name.removesuffix('weight')}qweight": np.ones((4, 4), np.int32)}
+    tensors = {key: value for key, value in tensors.items() if key != name} | packed
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    job = sample(str(folder), engine="vllm", **entry)
+    assert faults(job) == []
+    verifier = PRM | {"good_token": "+", "bad_token": "-", "step_tag": "\n"}
+    assert faults(score(str(folder), engine="vllm", **verifier, **entry)) == []
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"1")
+    model_checks._check_policy.cache_clear()
+    [fault] = faults(job)
+    assert "model.safetensors: should have" in fault

@@ -168,3 +168,47 @@ def test_how_many_are_claimed_of_what_the_driver_lists(
     if listed:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(expected)
         assert devices.job_devices(wanted, least, runtime) == expected, "once claimed, they are the job's"
+
+
+LISTED = "0, GPU-aa1, 40960\\n1, GPU-bb2, 81920\\n2, GPU-cc3, 81920\\n"
+
+
+@pytest.mark.parametrize(
+    ("listed", "named", "order", "expected"),
+    [
+        (LISTED, None, "PCI_BUS_ID", [40, 80, 80]),
+        (LISTED, "0", "PCI_BUS_ID", [40]),
+        (LISTED, "1,0", "PCI_BUS_ID", [80, 40]),
+        (LISTED, "GPU-bb2,GPU-c", None, [80, 80]),
+        # CUDA's own order is not that of the tool.
+        (LISTED, "0", None, [40, 80, 80]),
+        (LISTED, "", None, []),
+        (LISTED, "MIG-1", None, []),
+        (LISTED, "7", "PCI_BUS_ID", []),
+        ("0, GPU-aa1, [N/A]\\n", None, None, []),
+        ("", None, None, []),
+    ],
+)
+def test_the_memory_of_the_gpus_that_a_job_may_get(
+    listed: str,
+    named: str | None,
+    order: str | None,
+    expected: list[int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool = here / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    indices = "".join(f"{line.split(',')[0]}\\n" for line in listed.split("\\n") if line)
+    tool.write_text(
+        f"#!/bin/sh\ncase $1 in *memory*) printf '{listed}';; *) printf '{indices}';; esac\n",
+        encoding="utf-8",
+    )
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    for name, value in (("CUDA_VISIBLE_DEVICES", named), ("CUDA_DEVICE_ORDER", order)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert [round(size / 2**30) for size in devices.memory_of_devices()] == expected

@@ -1,7 +1,9 @@
 """The workflow as a module of another one: what it takes for its config, and what it leaves to the other."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +127,33 @@ def test_what_is_not_pinned_is_planned_but_not_run(tmp_path: Path) -> None:
     assert run.returncode != 0
     assert "policies.large.revision: not pinned yet" in run.stdout + run.stderr
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("names", ["", " as study_*"])
+def test_models_are_looked_at_before_the_first_job(names: str, tmp_path: Path) -> None:
+    """Of a module no `onstart` runs; that of the workflow that uses it still does, where nothing is wrong."""
+    shutil.copytree(ROOT / "resources/models/policy-0.3M", tmp_path / "broken")
+    path = tmp_path / "broken/config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"num_hidden_layers": 4}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "broken/isoflop.json").unlink()
+    configured(tmp_path, SMALL | {"policies": SMALL["policies"] | {"large": {"model": "broken"}}})
+    started = "\n\nonstart:\n    print('theirs ran')\n"
+    assert "theirs ran" not in dry_run(tmp_path, module(names=names) + started).stdout
+    target = [] if not names else ["study_all"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *target]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "1 fault in the models\n  model 'broken': lacks tensors model.layers.3." in told
+    assert "nothing was run" in told
+    assert "theirs ran" not in told
+    assert not (tmp_path / "results").exists()
+    # Data alone needs no model.
+    problems = "results/tiny/problems/words.parquet"
+    run = subprocess.run([*command[:5], problems], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "theirs ran" in run.stdout + run.stderr
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -96,6 +96,7 @@ def own(files):
     # Of a module nothing runs at the start; inputs are asked for once it is known whether jobs will run.
     if AS_MODULE and starting():
         check_start()
+        check_models_later()
     made = f"{PLAN.results}/"
     return [
         file if file.startswith(made) else local(str(located(file))) for file in files

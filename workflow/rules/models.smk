@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,12 +23,18 @@ if not (
         print(f"models: {fault}", file=sys.stderr)
 
 
+def stage_of(rule):
+    """The stage that a rule runs, whatever a workflow that uses this one calls the rule."""
+    found = re.search(r"python -m isoflop\.stages\.(\w+)", rule.shellcmd or "")
+    return None if found is None else found[1]
+
+
 def check_models():
     """Look at the models of all jobs that will run, before the first one; only once while nothing changes."""
     jobs = [
-        (job.rule.name, str(job.params.spec))
+        (stage, str(job.params.spec))
         for job in workflow.dag.needrun_jobs()
-        if job.rule.name in LOADING
+        if (stage := stage_of(job.rule)) in LOADING
     ]
     spec = check_models_spec(jobs, Path())
     # Where conda or an image brings torch, jobs alone have it, and look for themselves.
@@ -35,9 +43,10 @@ def check_models():
     seen = Path(".snakemake") / "isoflop" / f"{CONFIG.experiment}.models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:
         return
-    command = (
-        f"{exports()}python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
-    )
+    # The GPUs of this machine say nothing of jobs that run on others.
+    hidden = "" if LOCAL else "export CUDA_VISIBLE_DEVICES=; "
+    stage = f"python -m isoflop.stages.check_models - {shlex.quote(str(seen))}"
+    command = f"{exports()}{hidden}{stage}"
     run = subprocess.run(
         ["bash", "-c", command], input=spec, stderr=subprocess.PIPE, text=True
     )
@@ -46,3 +55,18 @@ def check_models():
         raise WorkflowError(
             "the models cannot do what the config asks of them; nothing was run"
         )
+
+
+@cache
+def check_models_later():
+    """Of a module: look at the models when the run starts, before what its own workflow does then.
+
+    That workflow's `onstart` is the only one that Snakemake keeps; it is known once inputs are asked for.
+    """
+    theirs = workflow._onstart
+
+    def onstart(log):
+        check_models()
+        theirs(log)
+
+    workflow._onstart = onstart

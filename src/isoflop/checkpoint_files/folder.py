@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from isoflop.checkpoint_files.safetensors_header import read_header
 from isoflop.errors import UserError
 
 CONFIG = "config.json"
+# The key of a config that names other weights.
+_OTHER = "transformers_weights"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Formats that can hold code, which loading them runs.
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -21,8 +24,10 @@ _CONVERT = (
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that a folder's weights are in.
 
-    Raises UserError where there are none, only pickles, or fewer than the index names.
+    Raises UserError where there are none, only pickles, or fewer than the index names; where there are both
+    one file and the index of several, or the config names yet another file.
     """
+    _refuse_other_weights(folder)
     if not (folder / INDEX).is_file():
         if (folder / SINGLE).is_file():
             return [folder / SINGLE]
@@ -35,6 +40,41 @@ def weight_files(folder: Path) -> list[Path]:
     if missing is not None:
         raise UserError(f"{folder}: {INDEX} names {missing}, which is not there; copy or download it again")
     return [folder / name for name in names]
+
+
+def other_weights(config: Any) -> str | None:
+    """The file that a config, parsed or as an object, gives to transformers instead of the usual ones.
+
+    It may be a pickle, and is read whatever kinds of file were asked for; configs of parts may name one too.
+    """
+    waiting = [config]
+    while waiting:
+        one = waiting.pop()
+        content = one if isinstance(one, dict) else vars(one) if hasattr(one, "model_type") else {}
+        if content.get(_OTHER) is not None:
+            return str(content[_OTHER])[:80]
+        waiting += content.values()
+    return None
+
+
+def told_of_other(file: str) -> str:
+    """What is wrong with a config that names other weights, and what to do."""
+    return f"{CONFIG} names {file!r} as its weights ({_OTHER}); take that key out, and have {SINGLE} there"
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        file = other_weights(config)
+    except (OSError, ValueError, RecursionError):  # told by whoever needs it
+        file = None
+    if file is not None:
+        raise UserError(f"{folder}: {told_of_other(file)}")
+    if (folder / SINGLE).is_file() and (folder / INDEX).is_file():
+        raise UserError(
+            f"{folder}: has both {SINGLE} and {INDEX}, and programs differ in which they read; keep the one "
+            "that is this model's weights"
+        )
 
 
 def index_of(folder: Path) -> dict[str, str]:

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from isoflop.errors import UserError
 
 NOTE = "isoflop.json"
-# What loading reads; a card and pictures say nothing to the model.
-_READ = (".json", ".jinja", ".safetensors", ".model", ".txt")
+# Kinds of files that loading may read; a card and pictures say nothing to the model.
+_READ = (".json", ".jinja", ".safetensors", ".model", ".txt", ".bin", ".pt", ".pth", ".pkl", ".ckpt", ".gguf")
+# Where tokenizers keep further chat templates.
+_TEMPLATES = "additional_chat_templates"
 _LONGEST = 10_000_000
 
 Sum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -50,7 +52,8 @@ class Note(BaseModel):
 
 def write_note(folder: Path, convention: Convention | None = None) -> None:
     """Write the note of a finished checkpoint."""
-    note = Note(files={path.name: file_sum(path) for path in _read_files(folder)}, convention=convention)
+    files = {name: file_sum(folder / name) for name in _read_files(folder)}
+    note = Note(files=files, convention=convention)
     text = json.dumps(note.model_dump(exclude_defaults=True), indent=2, sort_keys=True, ensure_ascii=False)
     (folder / NOTE).write_text(text + "\n", encoding="utf-8")
 
@@ -74,11 +77,12 @@ def read_note(folder: Path) -> Note | None:
 def check_sums(folder: Path) -> None:
     """Compare the files that the note names, where there is one; a second time in a process costs nothing.
 
-    Raises UserError naming the first file that is missing or changed.
+    Raises UserError naming the first file that is missing, changed, or of a kind that loading may read and
+    not in the note.
     """
     if (folder / NOTE).is_file():
-        files = _read_files(folder)
-        _check(folder, tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+        states = {name: (folder / name).stat() for name in (*_read_files(folder), NOTE)}
+        _check(folder, tuple((name, state.st_mtime_ns, state.st_size) for name, state in states.items()))
 
 
 @lru_cache(64)
@@ -86,14 +90,20 @@ def _check(folder: Path, state: tuple[tuple[str, int, int], ...]) -> None:
     """`state`: of the files when this was called."""
     note = read_note(folder)
     assert note is not None  # looked for before
-    there = {name for name, *_ in state}
+    there = {name for name, *_ in state if name != NOTE}
+    added = min(there - set(note.files), default=None)
+    if added is not None:
+        raise UserError(
+            f"{folder / added}: was not there when the model was trained, and may be read with it; take it "
+            f"away, or put its SHA-256 (sha256sum) among the files of {NOTE} if it is to be there"
+        )
     for name, wanted in note.files.items():
         if name not in there:
             raise UserError(f"{folder}: {name} is missing; copy it again from where the checkpoint came from")
         if file_sum(folder / name) != wanted:
             raise UserError(
                 f"{folder / name}: is not the file that was trained (its SHA-256 differs from the one in "
-                f"{NOTE}); copy it again, or take its line out of {NOTE} if you changed it on purpose"
+                f"{NOTE}); copy it again, or put its own (sha256sum) there if you changed it on purpose"
             )
 
 
@@ -103,6 +113,9 @@ def file_sum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.glob("*") if path.suffix in _READ and path.name != NOTE)
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+def _read_files(folder: Path) -> list[str]:
+    """The names of the files in a folder that loading may read, without the note."""
+    found = [path for path in folder.glob("*") if path.suffix in _READ and path.name != NOTE]
+    found += (folder / _TEMPLATES).glob("*.jinja")
+    names = (path.relative_to(folder).as_posix() for path in found if path.is_file())
+    return sorted(name for name in names if not name.startswith("."))

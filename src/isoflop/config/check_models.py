@@ -44,9 +44,9 @@ def _models(config: Config, root: Path) -> Iterator[str]:
                     yield from _in_vllm(place, entry)
     yield from _servers(config)
     for name, training in config.training.items():
-        yield from checkpoint_faults(
-            f"training.{name}.init", training.init.model, training.init.revision, root
-        )
+        init = training.init
+        needed = init.gguf_file or "config.json"
+        yield from checkpoint_faults(f"training.{name}.init", init.model, init.revision, root, needed)
 
 
 def _in_vllm(place: str, entry: RunningVerifier) -> Iterator[str]:

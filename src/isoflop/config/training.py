@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from isoflop.checkpoint_files.note import Convention
-from isoflop.config.base import Count, Entry, Name, Prompt, Revision, Text
+from isoflop.config.base import Count, Entry, Name, Prompt, Revision, Sha256, Text
 from isoflop.config.generators import AttemptTexts, ChainWriting
+from isoflop.config.models import GgufFile, Model
 
 # Of `surprise_weight`: two to carry a prediction on, one to compare it with the token, one to judge.
 _LAYERS_NEEDED = 4
@@ -47,6 +48,13 @@ class Init(Entry):
     """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
     revision: Revision | None = None
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
+    gguf_file: GgufFile | None = None
+    """A GGUF file in that folder or repository, which is the whole checkpoint: training starts from its
+    dequantised numbers."""
+    package: Text | None = None
+    """An installed Python package that brings `gguf_file`, instead of `model`."""
+    sha256: Sha256 | None = None
+    """SHA-256 of `gguf_file`; needed where a package brings it."""
     trained: Name | None = None
     """An entry of `training` above this one."""
     positions: Count | None = None
@@ -56,13 +64,36 @@ class Init(Entry):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Init":
-        if sum(origin is not None for origin in (self.architecture, self.model, self.trained)) != 1:
-            raise ValueError("give exactly one of architecture, model or trained")
+        origins = (self.architecture, self.model, self.package, self.trained)
+        if sum(origin is not None for origin in origins) != 1:
+            raise ValueError("give exactly one of architecture, model, package or trained")
         if self.revision is not None and self.model is None:
             raise ValueError("revision goes with a hub model; give model, or leave revision out")
         if self.extra_layers and self.architecture is not None:
             raise ValueError("extra_layers goes on a checkpoint; give an architecture its layers")
+        if self.gguf_file is None and (self.package or self.sha256):
+            raise ValueError("package and sha256 go with gguf_file: the name of a GGUF file")
+        if self.gguf_file is not None:
+            if self.model is None and self.package is None:
+                raise ValueError("gguf_file goes with model or package")
+            if self.package is not None and self.sha256 is None:
+                raise ValueError(
+                    "sha256 is missing: what a package brings is known by its sum (sha256sum FILE)"
+                )
         return self
+
+    @property
+    def checkpoint(self) -> Model | None:
+        """The checkpoint that it starts from, None for an architecture and what is trained."""
+        if self.model is None and self.package is None:
+            return None
+        return Model(
+            model=self.model,
+            revision=self.revision,
+            gguf_file=self.gguf_file,
+            package=self.package,
+            sha256=self.sha256,
+        )
 
 
 class SolutionData(Entry):

@@ -22,7 +22,14 @@ from transformers import (
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from isoflop.checkpoint_files.folder import INDEX, SINGLE, index_of, weight_files
+from isoflop.checkpoint_files.folder import (
+    INDEX,
+    SINGLE,
+    index_of,
+    other_weights,
+    told_of_other,
+    weight_files,
+)
 from isoflop.checkpoint_files.note import check_sums
 from isoflop.checkpoint_files.safetensors_header import read_header
 from isoflop.costs.shape import ModelShape
@@ -102,6 +109,8 @@ def _load(source: Source, kind: Any, **settings: Any) -> Any:
         packed = {"quantization_config": GgufConfig(dequantize=True)}
     transformers_logging.disable_progress_bar()
     with _told(source.model, "cannot be loaded"), _silent():
+        if source.gguf_file is None:
+            _config(source)
         loaded, told = kind.from_pretrained(
             source.model,
             use_safetensors=True,
@@ -118,6 +127,15 @@ def _load(source: Source, kind: Any, **settings: Any) -> Any:
     else:
         waiting |= unread
     return loaded
+
+
+def _config(source: Source) -> Any:
+    """The config of a checkpoint. Raises UserError where it names weights of its own."""
+    config = AutoConfig.from_pretrained(source.model, **_asked(source))
+    other = other_weights(config)
+    if other is not None:
+        raise UserError(f"model {source.model!r}: {told_of_other(other)}")
+    return config
 
 
 _further: ContextVar[set[str] | None] = ContextVar("further", default=None)
@@ -250,7 +268,7 @@ def empty_model(
     if gguf_file is not None:
         check_files(source)
     with _told(model, "its config cannot be read"):
-        config = AutoConfig.from_pretrained(model, **_asked(source))
+        config = _config(source)
         with torch.device("meta"):
             return kind.from_config(config, trust_remote_code=False)
 
@@ -295,8 +313,13 @@ def load_tensors(model: str, revision: str | None, names: Sequence[str]) -> list
     """
     check_files(Source(model, revision))
     with _told(model, "its weights cannot be read"):
-        index = cached_file(model, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
-        files = dict.fromkeys(names, SINGLE) if index is None else index_of(Path(index).parent)
+        # As transformers does it: the index counts where the one file is not there.
+        single, index = (
+            cached_file(model, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+            for name in (SINGLE, INDEX)
+        )
+        several = single is None and index is not None
+        files = index_of(Path(index).parent) if several else dict.fromkeys(names, SINGLE)
         found: dict[str, torch.Tensor] = {}
         for file in {files[name] for name in names if name in files}:
             with safe_open(cached_file(model, file, revision=revision), framework="pt") as tensors:

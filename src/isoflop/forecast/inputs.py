@@ -245,15 +245,19 @@ class _Lengths:
 
     def _start_tokenizer(self, init: Init) -> Any:
         from isoflop.engines.checkpoints import load_tokenizer  # noqa: PLC0415  heavy, only where it counts
+        from isoflop.engines.loading.source import source_of  # noqa: PLC0415
         from isoflop.training.word_tokenizer import build_tokenizer  # noqa: PLC0415
 
         if init.architecture is not None:
             return build_tokenizer()
         if init.trained is not None:
             return self._start_tokenizer(self._config.training[init.trained].init)
-        assert init.model is not None  # one of the three is given
+        entry = init.checkpoint
+        if entry is not None and entry.package is not None:
+            return load_tokenizer(*source_of(entry))
+        assert init.model is not None  # one of the four is given
         return (
-            load_tokenizer(str(located(init.model, self._root)), None)
+            load_tokenizer(str(located(init.model, self._root)), None, init.gguf_file)
             if is_local(init.model, self._root)
             else None
         )
@@ -334,8 +338,9 @@ class _Sizes:
             elif init.trained is not None:
                 size = self._of_training(init.trained)
             else:
-                assert init.model is not None  # one of the three is given
-                size = self._found(key, name, init.model, init.revision)
+                entry = init.checkpoint
+                assert entry is not None  # one of the four is given
+                size = self._found(key, name, str(entry.model or entry.package), entry.revision, entry)
             self._trained[name] = with_layers(size, init.extra_layers) if init.extra_layers else size
         return self._trained[name]
 

@@ -171,7 +171,7 @@ def _training(
     if from_nothing:
         changed["init"] = {"architecture": _ARCHITECTURE}
     elif folder is not None:
-        changed["init"] = {"model": folder, "revision": None}
+        changed["init"] = {"model": folder} | dict.fromkeys(("revision", "gguf_file", "package", "sha256"))
     return changed
 
 

@@ -89,10 +89,13 @@ def _models(config: Config, folder: Path) -> dict[str, str]:
     starts: dict[str, str | None] = {}
     for name, entry in config.policies.items():
         if entry.trained is not None:
-            starts[f"training.{entry.trained}"] = config.training[entry.trained].init.model
+            start = config.training[entry.trained].init
+            starts[f"training.{entry.trained}"] = start.model or start.package
         else:
             starts[f"policies.{name}"] = entry.model or entry.package
-    starts |= {f"training.{name}": entry.init.model for name, entry in config.training.items()}
+    starts |= {
+        f"training.{name}": entry.init.model or entry.init.package for name, entry in config.training.items()
+    }
     made: dict[str, str] = {}
     # Sizes rise in the order of the policies, as those of the study do.
     for growth, (key, model) in enumerate(starts.items()):

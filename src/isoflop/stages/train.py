@@ -50,7 +50,7 @@ from isoflop.training.metrics import step_auc
 from isoflop.training.model_card import TrainingRecord, card
 from isoflop.training.muon import MuonWithAdamW
 from isoflop.training.sharded import train_sharded
-from isoflop.training.solution_loss import solution_loss, too_many_logits
+from isoflop.training.solution_loss import only_solution_loss, solution_loss, too_many_logits
 from isoflop.training.start import ByLength, Examples, read_examples, start_model
 from isoflop.verifiers.heads import Head
 from isoflop.verifiers.hf_verifier import score_encoded
@@ -284,7 +284,7 @@ def _trainer(
         optimizers=(optimizer, None),
     )
     trainer.surprise = surprise
-    trainer.in_pieces = loss is None and plain_head(model)
+    trainer.in_pieces = loss is None and plain_head(model) and only_solution_loss(model)
     # It would print what `_Lines` prints once more.
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -13,6 +13,8 @@ from isoflop.training.examples import IGNORED
 # Logits of a batch up to this many are computed at once: 256 MiB in float32.
 WHOLE = 2**26
 _PIECE = 2**25
+# How far rounding may move the two sums of a few tokens' losses apart, relative to them.
+_ROUNDING = 1e-5
 
 
 def too_many_logits(model: Any, labels: Tensor) -> bool:
@@ -26,6 +28,28 @@ def too_many_logits(model: Any, labels: Tensor) -> bool:
         Of a batch, [rows, positions].
     """
     return int(labels.numel()) * int(model.config.get_text_config().vocab_size) > WHOLE
+
+
+def only_solution_loss(model: Any) -> bool:
+    """Whether a model's own loss is that of `solution_loss` and nothing beside it, as for its experts.
+
+    Parameters
+    ----------
+    model
+        A causal language model whose logits are its last hidden states times its output embeddings.
+    """
+    training = model.training
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    ids = torch.arange(1, 17, device=model.device)[None] % vocabulary
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    model.eval()
+    try:
+        with torch.no_grad():
+            own = float(model(**batch, labels=ids).loss)
+            ours = float(solution_loss(model, batch, ids)) / (ids.shape[1] - 1)
+    finally:
+        model.train(training)
+    return abs(own - ours) <= _ROUNDING * abs(own)
 
 
 def solution_loss(model: Any, batch: Mapping[str, Tensor], labels: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from isoflop.config.training import Init
 from isoflop.engines.checkpoints import context_length, load_model, load_tokenizer
+from isoflop.engines.loading.source import Source, source_of
 from isoflop.errors import UserError
 from isoflop.files import located, read_table
 from isoflop.seeds import derive_seed
@@ -69,15 +71,25 @@ def _loaded(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     shape = init.architecture
     if shape is not None:
         return new_llama(shape)
-    name = trained or (str(init.model) if init.revision else str(located(str(init.model))))
-    tokenizer = load_tokenizer(name, init.revision)
+    source = Source(trained) if trained else start_source(init)
+    name = source.model
+    tokenizer = load_tokenizer(*source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = load_model(name, init.revision, "float32", shared_prefix=False)
+    model = load_model(name, source.revision, "float32", shared_prefix=False, gguf_file=source.gguf_file)
     if init.positions is not None:
         _set_positions(model, tokenizer, init.positions, name)
     _add_layers(model, init.extra_layers, name)
     return model.train(), tokenizer
+
+
+def start_source(init: Init) -> Source:
+    """Where the checkpoint is that a training starts from. Raises UserError as `source_of` does."""
+    entry = init.checkpoint
+    assert entry is not None  # of the other starts nothing is loaded, or a folder that is known
+    if entry.model is not None and entry.revision is None:
+        entry = entry.model_copy(update={"model": str(located(entry.model))})
+    return source_of(entry)
 
 
 def _set_positions(model: Any, tokenizer: Any, positions: int, name: str) -> None:

@@ -48,6 +48,28 @@ def visible_devices() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
+def memory_of_devices() -> list[float]:
+    """Bytes of each GPU that a job may get, as the driver's tool says; of more where it is not clear which.
+
+    Empty where there is no GPU or no such tool, and where one is named that the tool does not list.
+    """
+    tool, named = shutil.which("nvidia-smi"), named_devices()
+    if tool is None or not named:
+        return []
+    command = [tool, "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    rows = [[part.strip() for part in line.split(",")] for line in listed.stdout.splitlines()]
+    found = {(row[0], row[1]): int(row[2]) * 2.0**20 for row in rows if len(row) == 3 and row[2].isdigit()}
+    # CUDA counts the fastest first unless told otherwise, the tool by place.
+    if any(name.isdigit() for name in named) and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        return list(found.values()) if len(named) <= len(found) else []
+    sizes = [
+        next((size for (index, uuid), size in found.items() if name == index or uuid.startswith(name)), None)
+        for name in named
+    ]
+    return [] if None in sizes else [size for size in sizes if size is not None]
+
+
 def job_devices(wanted: int, least: int, runtime: Runtime) -> list[str]:
     """The GPUs of this job, which are all that it sees from now on.
 

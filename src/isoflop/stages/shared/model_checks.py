@@ -1,7 +1,5 @@
 """What is wrong with the models of jobs, told without weights: tokenizers, architectures, tensors' names."""
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,11 +17,10 @@ from isoflop.engines.checkpoints import (
     load_tokenizer,
     model_shape,
 )
-from isoflop.engines.loading.source import Source, source_of
+from isoflop.engines.loading.source import Source, check_files, source_of
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.engines.vllm_settings import need_vllm
 from isoflop.errors import UserError
-from isoflop.files import located
 from isoflop.specs import (
     ChainLabelsSpec,
     ReviseSpec,
@@ -35,8 +32,10 @@ from isoflop.specs import (
     TrainSpec,
     TrajectoriesSpec,
 )
+from isoflop.stages.shared.gpus import memory_of_devices
 from isoflop.stages.shared.models import found
 from isoflop.stages.shared.runtime import Runtime
+from isoflop.training.start import start_source
 from isoflop.verifiers.heads import model_class
 from isoflop.verifiers.layouts import token_id
 from isoflop.verifiers.registry import check_marks, verifier_kind
@@ -54,6 +53,8 @@ _SPECS: dict[str, type[Spec]] = {
 # Where a job's specification says how many tokens its policies write at most.
 _WRITING = ("generator", "label", "trajectories", "chains")
 _CAUSAL, _CLASSIFIERS = "ForCausalLM", ("ForSequenceClassification", "ForTokenClassification")
+# What configs call how weights are quantised, the second one of old versions of compressed-tensors.
+_QUANTISED = ("quantization_config", "compression_config")
 _GB = 1e9
 
 
@@ -65,7 +66,9 @@ def faults_of_job(stage: str, text: str) -> Iterator[str]:
     """One line per fault of the models of a job; models that are still to be trained have none."""
     spec = _SPECS[stage].model_validate_json(text)
     if isinstance(spec, TrainSpec):
-        yield from _told(str(spec.training.init.model), lambda: _check_training(spec.training))
+        start = spec.training.init.checkpoint
+        if start is not None:
+            yield from _told(start.checkpoint, lambda: _check_training(spec.training, start.checkpoint))
         return
     longest = next((one.max_tokens for key in _WRITING if (one := getattr(spec, key, None)) is not None), 0)
     policies = [spec.policy] if hasattr(spec, "policy") else list(getattr(spec, "policies", {}).values())
@@ -125,7 +128,10 @@ def _check_policy(key: _Key, longest: int) -> None:
             f"problem's own exceed its {min(bounds)} positions; set a smaller max_tokens"
         )
     if entry.engine != "server" and source.gguf_file is None and Path(source.model).is_dir():
-        check_tensor_names(source, _causal())
+        if _left_to_vllm(entry, source):
+            check_files(source)
+        else:
+            check_tensor_names(source, _causal())
 
 
 @lru_cache(256)
@@ -140,27 +146,29 @@ def _check_verifier(key: _Key) -> None:
             token_id(tokenizer, token)
     _architecture(key)
     if source.gguf_file is None and Path(source.model).is_dir():
+        if _left_to_vllm(entry, source):
+            check_files(source)
+            return
         with further_tensors(source.model):
             model = check_tensor_names(source, model_class(entry))
             verifier_kind(entry.kind).head(entry, model, tokenizer)
 
 
-def _check_training(training: TrainingConfig) -> None:
+def _check_training(training: TrainingConfig, name: str) -> None:
     init = training.init
-    if init.model is None:
-        return
-    model = init.model if init.revision else str(located(init.model))
-    tokenizer = load_tokenizer(model, init.revision)
+    source = start_source(init)
+    tokenizer = load_tokenizer(*source)
     if isinstance(training, PrmTraining):
         for token in (training.step_tag, training.good_token, training.bad_token):
             token_id(tokenizer, token)
-    positions = init.positions or context_length(empty_model(model, init.revision))
+    empty = empty_model(source.model, source.revision, gguf_file=source.gguf_file)
+    positions = init.positions or context_length(empty)
     if positions is not None and training.max_length > positions:
         raise UserError(
-            f"model {init.model!r}: max_length {training.max_length} is more than its {positions} positions"
+            f"model {name!r}: max_length {training.max_length} is more than its {positions} positions"
         )
-    if Path(model).is_dir():
-        check_tensor_names(Source(model, init.revision), _causal())
+    if source.gguf_file is None and Path(source.model).is_dir():
+        check_tensor_names(source, _causal())
 
 
 def _causal() -> Any:
@@ -194,20 +202,38 @@ def _architecture(key: _Key) -> int | None:
     kind = model_class(entry) if isinstance(entry, RunningVerifier) else _causal()
     _check_called(source, kind, entry)
     model = empty_model(source.model, source.revision, kind, source.gguf_file)
-    if entry.engine == "vllm" and entry.quantization is None:
+    if entry.engine == "vllm" and not _left_to_vllm(entry, source):
         _check_memory(entry, model_shape(model).parameters * DTYPES[entry.dtype].itemsize)
     return context_length(model)
 
 
-def _check_called(source: Source, kind: Any, entry: Model) -> None:
-    """The architecture that a checkpoint calls itself is not one for another kind of model."""
-    if source.gguf_file is not None:
-        return
+def _left_to_vllm(entry: Model, source: Source) -> bool:
+    """Whether vLLM reads quantised weights, whose tensors and sizes are not the architecture's."""
+    if entry.engine != "vllm":
+        return False
+    # Where TensorRT's Model Optimizer says what it did.
+    if entry.quantization is not None or (Path(source.model) / "hf_quant_config.json").is_file():
+        return True
+    config = _config(source)
+    parts = [] if config is None else [config, config.get_text_config()]
+    return any(getattr(part, key, None) for part in parts for key in _QUANTISED)
+
+
+@lru_cache(64)
+def _config(source: Source) -> Any:
+    """The config of a checkpoint; None where it cannot be read, which is told by whoever loads it."""
     from transformers import AutoConfig  # noqa: PLC0415
 
     try:
-        config = AutoConfig.from_pretrained(source.model, revision=source.revision, trust_remote_code=False)
-    except Exception:  # what is wrong with it is told by whoever loads it
+        return AutoConfig.from_pretrained(source.model, revision=source.revision, trust_remote_code=False)
+    except Exception:
+        return None
+
+
+def _check_called(source: Source, kind: Any, entry: Model) -> None:
+    """The architecture that a checkpoint calls itself is not one for another kind of model."""
+    config = None if source.gguf_file is not None else _config(source)
+    if config is None:
         return
     called = list(getattr(config, "architectures", None) or ())
     wanted = getattr(kind, "__name__", "")
@@ -223,23 +249,12 @@ def _check_called(source: Source, kind: Any, entry: Model) -> None:
 
 
 def _check_memory(entry: Model, weights: int) -> None:
-    memory = _gpu_memory()
-    room = memory and memory * entry.memory_share * entry.gpus
-    if room and weights > room:
+    # A copy takes as much of every one of its GPUs, so of the largest ones the smallest counts.
+    largest = sorted(memory_of_devices(), reverse=True)[: entry.gpus]
+    room = largest[-1] * entry.memory_share * entry.gpus if len(largest) == entry.gpus else None
+    if room is not None and weights > room:
         raise UserError(
             f"model {entry.checkpoint!r}: has {weights / _GB:.1f} GB of weights in {entry.dtype}, and "
             f"{entry.gpus} of this machine's GPUs at memory_share {entry.memory_share:g} "
             f"{'has' if entry.gpus == 1 else 'have'} {room / _GB:.1f} GB; set gpus, memory_share or dtype"
         )
-
-
-@lru_cache(1)
-def _gpu_memory() -> float | None:
-    """Bytes of the smallest GPU that the driver's tool lists; None where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    command = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    sizes = [int(line) for line in listed.stdout.split() if line.isdigit()]
-    return min(sizes) * 2.0**20 if sizes else None
