@@ -163,7 +163,9 @@ class ServerClient(Generic[T]):
         async with self._http.stream(method, f"{self._url}{path}", json=body) as response:
             packing = response.headers.get("content-encoding", "identity")
             if packing != "identity":
-                raise self._failure(f"{method} {path}: the answer is packed ({packing!r:.40}), unasked")
+                raise self._failure(
+                    f"{method} {path}: the answer is packed ({self.quoted(packing, 40)}), unasked"
+                )
             async for piece in response.aiter_raw():
                 content += piece
                 if len(content) > most_bytes:
