@@ -3,16 +3,23 @@
 The config decides everything (docs/reference/config.md); `PLAN` knows the jobs and their specifications.
 """
 
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+# The package beside this file, for plans as for jobs; the installed one where there is none.
+HERE = Path(str(workflow.current_basedir))
+SOURCES = HERE / "src" if (HERE / "src" / "isoflop").is_dir() else None
+if SOURCES is not None:
+    sys.path.insert(0, str(SOURCES))
+
 from isoflop.errors import UserError
 
 try:
     # The first to import other packages' searches, verifiers and so on, which may break.
-    from isoflop.config.loading import load_config
+    from isoflop.config.loading import default_config, load_config, load_given
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -49,12 +56,20 @@ from isoflop.stages.shared.former import check_not_former
 
 min_version("9.8")
 
+SETTINGS = workflow.config_settings
+# Another workflow uses this one as a module, and says what its config is.
+AS_MODULE = workflow.modifier.skip_configfile
 try:
-    CONFIG = load_config(
-        workflow.config_settings.configfiles or ["config.yaml"],
-        overrides=workflow.config_settings.config,
-        unpinned=True,
-    )
+    if AS_MODULE:
+        CONFIG = load_given(
+            config, workflow.configfiles, SETTINGS.config, unpinned=True
+        )
+    else:
+        CONFIG = load_config(
+            SETTINGS.configfiles or [default_config(HERE)],
+            overrides=SETTINGS.config,
+            unpinned=True,
+        )
     PLAN = Plan(CONFIG)
     check_not_former(Path(PLAN.results))
 except UserError as error:
@@ -66,20 +81,21 @@ REVISIONS = RevisionPlan(PLAN)
 REPORT_PLAN = ReportPlan(PLAN)
 
 
-# Checked here and not while parsing, so that a dry run works with unpinned models and files.
-onstart:
-    if faults := unpinned(CONFIG):
-        raise WorkflowError("\n".join(faults))
-    from isoflop.report.finished import check_files
-
-    try:
-        check_files(CONFIG.experiment)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-    check_models()
-
-
 report: "workflow/report/workflow.rst"
+
+
+if CONFIG.engine_settings.container is not None:
+
+    container: CONFIG.engine_settings.container
+
+
+# First, so that it is what is made where no target is named; the target of a workflow that uses this one stays.
+rule all:
+    input:
+        REPORT_PLAN.targets(),
+        CHOICE.difficulties(),
+        CHOICE.tables(),
+        REVISIONS.table(),
 
 
 include: "workflow/rules/common.smk"
@@ -92,10 +108,7 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
-rule all:
-    default_target: True
-    input:
-        REPORT_PLAN.targets(),
-        CHOICE.difficulties(),
-        CHOICE.tables(),
-        REVISIONS.table(),
+# Not while parsing, so that a dry run works with unpinned models and files.
+onstart:
+    check_start()
+    check_models()

@@ -58,6 +58,7 @@ def small_study(folder: Path, **generator: Any) -> str:
         "budgets": [1, 2, 3],
         "selectors": ["majority", "pass"],
         "headline": {"selector": "majority", "cost_model": "tokens"},
+        "costs": ["tokens", "seconds"],
         "thinking": {"mock": ["short", "long"]},
         "bootstrap": {"draws": 100},
     }

@@ -39,7 +39,7 @@ def test_a_specification_is_the_same_from_wherever_it_comes(
         given = command.read(Asked, [argument, "i", "j", "o"])
         assert (given.text, given.spec) == (TEXT, Asked(a=1)), argument
         assert (given.files.inputs, given.files.out) == (["i", "j"], "o")
-        assert given.runtime == Runtime()
+        assert given.runtime == Runtime(output="o")
 
 
 def test_what_a_job_may_use_stands_before_or_after_the_rest(command: StageCommand) -> None:

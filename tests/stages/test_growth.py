@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from growing import PROBLEM_TEXTS, STAGES, Asked, Setting, Study, assert_same, counting, rows_of
 
-from isoflop.growth.former import kept
+from isoflop.growth.former import Former, kept
 from isoflop.rehearsal.tiny_models import save_tiny
 
 NEW = {"e": "Eva has 7 cups and breaks 2. How many cups does Eva have?"}
@@ -53,7 +53,6 @@ EDITS = {
     "another budget": Edit({"budget": 4}, NOTHING, NOTHING, ALL, NOTHING),
     "max_tokens up": Edit({"max_tokens": 60}, CHANGED, CHANGED, ALL, NEW_TEXTS),
     "max_tokens down": Edit({"max_tokens": 12}, CHANGED, CHANGED, ALL, NEW_TEXTS),
-    "a prompt that says the same": Edit({"prompt": "{problem}" + "\n"}, NOTHING, NOTHING, NOTHING, NOTHING),
     "the temperature": Edit({"temperature": 0.9}, ALL, ALL, ALL, NEW_TEXTS),
     "a stop string": Edit({"stop": ("zzz",)}, ALL, ALL, ALL, NOTHING),
     "the prompt": Edit({"prompt": "Q: {problem}\n"}, ALL, ALL, ALL, NEW_TEXTS),
@@ -247,6 +246,14 @@ def test_a_table_that_cannot_be_read_is_computed(
     assert asked.of(stage) == len(rows_of(table))
     assert "not taken up: " in capsys.readouterr().err
     assert_same(table, Study(finished).table(stage))
+
+
+def test_tables_of_other_problems_are_not_read(
+    setting: Setting, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path / "grown")
+    monkeypatch.setattr(Former, "table", property(lambda former: pytest.fail(f"{former.path} was read")))
+    Study(tmp_path / "grown").run("sample", replace(setting, problems=NEW))
 
 
 @pytest.mark.parametrize("stage", STAGES)

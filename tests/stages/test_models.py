@@ -157,3 +157,22 @@ def test_a_policy_behind_a_server_leaves_all_gpus_to_the_verifier(monkeypatch: p
     assert given["policy"]["server"] == Server.model_validate(server)
     assert given["policy"]["batch_size"] == 32
     assert given["verifier"]["machine"] == VllmSettings(1, 0.9, "0")
+
+
+def test_a_model_is_loaded_from_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name stays that of the specification, by which the machine's settings are known."""
+    loaded: list[str | None] = []
+    monkeypatch.setattr(models, "load_policy", lambda _, entry, **__: loaded.append(entry.model))
+    monkeypatch.setattr(
+        models, "load_verifier", lambda _, entry, batch_tokens, settle: loaded.append(entry.model)
+    )
+    monkeypatch.chdir(tmp_path)
+    trained, shipped = "results/study/train/m", "resources/models/prm-1.7M"
+    (tmp_path / "below" / trained).mkdir(parents=True)
+    runtime = Runtime(output="below/results/study/sample/words/m/sampling.parquet")
+    hub = Policy(model="owner/name", revision="0" * 40)
+    for entry in (Policy(model=trained), Policy(model="resources/none/m"), hub):
+        models.open_policy(entry, runtime)
+    models.open_verifier(MathShepherd(kind="math-shepherd", model=shipped), runtime)
+    root = Path(__file__).parents[2]
+    assert loaded == [f"below/{trained}", "resources/none/m", "owner/name", str(root / shipped)]

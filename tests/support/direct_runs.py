@@ -11,11 +11,11 @@ from isoflop.pipeline.plan import Plan
 def run_study(config: Config) -> Path:
     """Run every job that the config's targets need, in the working directory; the folder of its results.
 
-    The comparison of plan and measurement is left out.
+    The comparison of plan and measurement is left out, and so are measured times.
     """
     plan = Plan(config)
     for job in needed_jobs(plan, "-"):
-        if job.stage != "plan_comparison":
+        if job.stage not in ("plan_comparison", "times"):
             for path in job.outputs:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             stage = importlib.import_module(f"isoflop.stages.{job.stage}")
@@ -24,12 +24,15 @@ def run_study(config: Config) -> Path:
 
 
 def _files(job: StageJob, results: str) -> list[str]:
-    """The paths on a stage's command line."""
+    """The paths on a stage's command line; it knows where the measured times beside its ledgers are."""
+    read, made = (
+        [path for path in paths if not path.endswith(".times.json")] for paths in (job.inputs, job.outputs)
+    )
     match job.stage:
         case "problems":
-            return [*job.outputs]
+            return made
         case "replay":
-            return [job.inputs[0], *job.outputs]
+            return [read[0], *made]
         case "report":
             return [results, results]
-    return [*job.inputs, *job.outputs]
+    return [*read, *made]

@@ -24,8 +24,6 @@ rule fit:
         "results/{experiment}/fit/credits.parquet",
     log:
         "logs/{experiment}/fit.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -33,7 +31,8 @@ rule fit:
     params:
         spec=lambda w: PLAN.fit(),
     shell:
-        "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
+        SETUP
+        + "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.counts:
@@ -53,8 +52,6 @@ if CONFIG.counts:
             ],
         log:
             f"logs/{CONFIG.experiment}/coverage.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -62,7 +59,8 @@ if CONFIG.counts:
         params:
             spec=lambda w: COUNTED.coverage(),
         shell:
-            "python -m isoflop.stages.coverage - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.coverage - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if PLAN.pools.chains():
@@ -79,8 +77,6 @@ if PLAN.pools.chains():
             ),
         log:
             "logs/{experiment}/revision_rates.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -88,7 +84,8 @@ if PLAN.pools.chains():
         params:
             spec=lambda w: REVISIONS.rates(),
         shell:
-            "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 if CONFIG.compute_optimal is not None:
@@ -130,8 +127,6 @@ if CONFIG.compute_optimal is not None:
             ),
         log:
             "logs/{experiment}/allocate.log",
-        group:
-            "study"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -139,7 +134,8 @@ if CONFIG.compute_optimal is not None:
         params:
             spec=lambda w: CHOICE.allocate(),
         shell:
-            "python -m isoflop.stages.allocate - {input} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.allocate - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
 rule plan_comparison:
@@ -158,8 +154,6 @@ rule plan_comparison:
         [f"results/{{experiment}}/times/{name}" for name in PLANNED_FILES],
     log:
         "logs/{experiment}/plan_comparison.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -168,9 +162,10 @@ rule plan_comparison:
     params:
         spec=lambda w: comparison_spec(PLAN),
     shell:
-        "python -m isoflop.stages.plan_comparison"
+        SETUP
+        + "python -m isoflop.stages.plan_comparison"
         + runtime("chunk_problems")
-        + "- results/{wildcards.experiment} {input.credits} {output} 2> {log} <<< {params.spec:q}"
+        + "- $(dirname $(dirname {input.credits})) {input.credits} {output} 2> {log} <<< {params.spec:q}"
 
 
 # What a clock measured, apart from all that results are made of.
@@ -191,8 +186,6 @@ rule times:
         ],
     log:
         "logs/{experiment}/times.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -200,5 +193,6 @@ rule times:
     params:
         spec=lambda w: REPORT_PLAN.times(),
     shell:
-        "python -m isoflop.stages.times - results/{wildcards.experiment} {input.credits} {input.seconds} {output} "
+        SETUP
+        + "python -m isoflop.stages.times - $(dirname $(dirname {input.credits})) {input.credits} {input.seconds} {output} "
         "2> {log} <<< {params.spec:q}"

@@ -6,7 +6,7 @@ import re
 rule sample:
     input:
         problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: PLAN.models.policy_files(w.policy)),
+        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -28,7 +28,8 @@ rule sample:
     params:
         spec=lambda w: PLAN.sample(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.sample"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output.candidates} {output.ledger} 2> {log} <<< {params.spec:q}"
 
@@ -36,7 +37,7 @@ rule sample:
 rule revise:
     input:
         problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: PLAN.models.policy_files(w.policy)),
+        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -56,7 +57,8 @@ rule revise:
     params:
         spec=lambda w: REVISIONS.revise(w.policy, w.generator),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.revise"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output.candidates} {output.ledger} 2> {log} <<< {params.spec:q}"
 
@@ -69,14 +71,12 @@ for _pool in PLAN.pools.replays():
             rule_name("replay", _pool.policy, _pool.generator)
         input:
             problems=PLAN.paths.at(PROBLEMS, dataset=_pool.dataset),
-            files=PLAN.replay_files(_pool.policy, _pool.generator),
+            files=own(PLAN.replay_files(_pool.policy, _pool.generator)),
         output:
             made=PLAN.paths.replayed(_pool),
             times=times_beside(PLAN.paths.replayed(_pool)),
         log:
             f"logs/{CONFIG.experiment}/replay/{'/'.join(_pool)}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -84,14 +84,17 @@ for _pool in PLAN.pools.replays():
         params:
             spec=lambda w, pool=_pool: PLAN.replay(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.replay - {input.problems} {output.made} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.replay - {input.problems} {output.made} 2> {log} <<< {params.spec:q}"
 
 
 # Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
 rule search:
     input:
         problems=part_input(TREES, PROBLEMS),
-        models=part_input(TREES, lambda w: PLAN.search_models(w.policy, w.generator)),
+        models=part_input(
+            TREES, lambda w: own(PLAN.search_models(w.policy, w.generator))
+        ),
     output:
         trees=part(TREES),
         ledger=part(ledger_of(TREES)),
@@ -113,7 +116,8 @@ rule search:
     params:
         spec=lambda w: PLAN.search(w.policy, w.generator, int(w.budget)),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.search"
         + runtime("gpus", "batch_size", "batch_tokens", "chunk_problems")
         + "- {input.problems} {output.trees} {output.ledger} 2> {log} <<< {params.spec:q}"
 
@@ -132,8 +136,6 @@ for _pool in PLAN.pools.searches():
             times=times_beside(PLAN.paths.gathered(_pool)),
         log:
             f"logs/{CONFIG.experiment}/gather_trees/{'/'.join(_pool)}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -141,7 +143,8 @@ for _pool in PLAN.pools.searches():
         params:
             spec=lambda w, pool=_pool: PLAN.gather_trees(pool.policy, pool.generator),
         shell:
-            "python -m isoflop.stages.gather_trees - {input.trees} {output.made} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.gather_trees - {input.trees} {output.made} 2> {log} <<< {params.spec:q}"
 
 
 # One table of the parts that shards made. Its specification is that of a table made in one piece, and so are
@@ -151,7 +154,7 @@ if CONFIG.shards > 1:
     rule merge_sample:
         input:
             PROBLEMS,
-            lambda w: PLAN.models.policy_files(w.policy),
+            lambda w: own(PLAN.models.policy_files(w.policy)),
             parts=lambda w: PLAN.paths.parts(CANDIDATES, **w),
             times=lambda w: times_beside(PLAN.paths.parts(CANDIDATES, **w)),
         output:
@@ -168,7 +171,9 @@ if CONFIG.shards > 1:
         params:
             spec=lambda w: PLAN.sample(w.policy, w.generator),
         shell:
-            "python -m isoflop.stages.merge {input.parts} {output.made} 2> {log}"
+            SETUP
+            + "python -m isoflop.stages.merge"
+            + " {input.parts} {output.made} 2> {log}"
 
     use rule merge_sample as merge_revise with:
         log:
@@ -181,7 +186,7 @@ if CONFIG.shards > 1:
     use rule merge_sample as merge_search with:
         input:
             PROBLEMS,
-            lambda w: PLAN.search_models(w.policy, w.generator),
+            lambda w: own(PLAN.search_models(w.policy, w.generator)),
             parts=lambda w: PLAN.paths.parts(TREES, **w),
             times=lambda w: times_beside(PLAN.paths.parts(TREES, **w)),
         output:
@@ -199,7 +204,7 @@ if CONFIG.shards > 1:
         input:
             PROBLEMS,
             CANDIDATES,
-            lambda w: PLAN.models.verifier_files(w.verifier),
+            lambda w: own(PLAN.models.verifier_files(w.verifier)),
             parts=lambda w: PLAN.paths.parts(SCORES, **w),
             times=lambda w: times_beside(PLAN.paths.parts(SCORES, **w)),
         output:
@@ -221,13 +226,11 @@ for _generator in CONFIG.counts:
             rule_name("counts", _generator)
         input:
             problems=COUNTED.inputs(_generator),
-            files=COUNTED.files(_generator),
+            files=own(COUNTED.files(_generator)),
         output:
             PLAN.paths.counted(_generator),
         log:
             f"logs/{CONFIG.experiment}/counts/{_generator}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -235,4 +238,5 @@ for _generator in CONFIG.counts:
         params:
             spec=lambda w, generator=_generator: COUNTED.counts(generator),
         shell:
-            "python -m isoflop.stages.counts - {input.problems} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.counts - {input.problems} {output} 2> {log} <<< {params.spec:q}"

@@ -2,10 +2,14 @@ import json
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
+from snakemake.io import get_flag_value
 from snakemake.settings.types import DeploymentMethod
 
+import isoflop
+from isoflop.files import located
 from isoflop.stages.shared.gpus import named_devices
 
 
@@ -14,17 +18,66 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-def exports():
-    """What every job's shell begins with.
+def starting():
+    """Whether this is the process that is about to run jobs, and not only to tell of them."""
+    plugin = workflow.executor_plugin
+    dry = plugin is None or plugin.common_settings.dryrun_exec
+    return workflow.is_main_process and not dry
 
-    isoflop is found in conda's environments too, which hold only what it needs. Without conda, jobs use
-    the Python that runs snakemake, activated or not.
+
+@cache
+def check_start():
+    """End a run whose config names what is not pinned, or whose results are damaged."""
+    from isoflop.report.finished import check_files
+
+    if faults := unpinned(CONFIG):
+        raise WorkflowError("\n".join(faults))
+    try:
+        check_files(CONFIG.experiment)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def installed_alone():
+    """A folder where the installed package is, and nothing else that conda's environments have already."""
+    folder = Path(".snakemake/isoflop/package").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    link, package = folder / "isoflop", Path(isoflop.__file__).parent
+    if not (link.is_symlink() and link.samefile(package)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(package)
+    return folder
+
+
+METHODS = set(workflow.deployment_settings.deployment_method)
+
+if DeploymentMethod.APPTAINER in METHODS:
+    if CONFIG.engine_settings.container is None:
+        raise WorkflowError(
+            "--sdm apptainer: engine_settings.container does not say which image (docs/how-to/container.md)"
+        )
+    # Jobs run the code that planned them, not that of the image.
+    if SOURCES is not None:
+        workflow.deployment_settings.apptainer_args += (
+            f" --bind {shlex.quote(str(HERE))}:{shlex.quote(str(HERE))}:ro"
+        )
+elif DeploymentMethod.CONDA in METHODS and SOURCES is None:
+    SOURCES = installed_alone()
+
+
+def exports():
+    """What every job's shell command begins with.
+
+    isoflop is found in the environments of conda and of a container too, from the sources beside the Snakefile.
+    Without these, jobs use the Python that runs snakemake, activated or not.
     """
-    source, programs = Path(workflow.basedir) / "src", Path(sys.executable).parent
-    commands = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(source))}"]
-    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-        commands.append(f"export PATH={shlex.quote(str(programs))}:$PATH")
-    return "; ".join(commands) + "; "
+    commands = []
+    if SOURCES is not None:
+        commands.append(f"export PYTHONPATH={shlex.quote(str(SOURCES))}")
+    if not METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}:
+        programs = shlex.quote(str(Path(sys.executable).parent))
+        commands.append(f"export PATH={programs}:$PATH")
+    return "".join(f"{command}; " for command in commands)
 
 
 def literal(text):
@@ -32,7 +85,22 @@ def literal(text):
     return text.replace("{", "{{").replace("}", "}}")
 
 
-shell.prefix(literal(exports()))
+SETUP = literal(exports())
+
+
+def own(files):
+    """Files that the config names, and folders of models that the experiment trains.
+
+    The former are where they are, also under a module's prefix or with a storage, which hold what jobs make.
+    """
+    # Of a module nothing runs at the start; inputs are asked for once it is known whether jobs will run.
+    if AS_MODULE and starting():
+        check_start()
+    made = f"{PLAN.results}/"
+    return [
+        file if file.startswith(made) else local(str(located(file))) for file in files
+    ]
+
 
 # A job's own resources, as Snakemake has lowered them to what the machine has.
 OF_THE_JOB = {
@@ -99,6 +167,17 @@ def part(path):
     return temp(part_of(path)) if CONFIG.shards > 1 else part_of(path)
 
 
+# What says where the files of this workflow are: a module's prefix, a storage.
+PLACES = workflow.modifier.path_modifier
+
+
+def is_there(path):
+    """Whether a file of the workflow is there, wherever a module's prefix or a storage has it."""
+    path = PLACES.modify(path)
+    stored = get_flag_value(path, "storage_object")
+    return Path(path).exists() if stored is None else stored.exists()
+
+
 def part_input(table, source):
     """An input function of a table's parts; `source` is a pattern, or a function of the wildcards.
 
@@ -108,7 +187,7 @@ def part_input(table, source):
 
     def inputs(w):
         files = source(w) if callable(source) else [source.format(**w)]
-        gone = CONFIG.shards > 1 and not Path(part_of(table).format(**w)).exists()
+        gone = CONFIG.shards > 1 and not is_there(part_of(table).format(**w))
         return [ancient(file) for file in files] if gone else files
 
     return inputs

@@ -1,6 +1,6 @@
 rule problems:
     input:
-        files=lambda w: PLAN.problems_files(w.dataset),
+        files=lambda w: own(PLAN.problems_files(w.dataset)),
     output:
         PROBLEMS,
     log:
@@ -12,6 +12,7 @@ rule problems:
     params:
         spec=lambda w: PLAN.problems(w.dataset),
     shell:
-        "python -m isoflop.stages.problems"
+        SETUP
+        + "python -m isoflop.stages.problems"
         + runtime()
         + "- {output} 2> {log} <<< {params.spec:q}"

@@ -2,7 +2,7 @@ rule score:
     input:
         problems=part_input(SCORES, PROBLEMS),
         candidates=part_input(SCORES, CANDIDATES),
-        model=part_input(SCORES, lambda w: PLAN.models.verifier_files(w.verifier)),
+        model=part_input(SCORES, lambda w: own(PLAN.models.verifier_files(w.verifier))),
     output:
         scores=part(SCORES),
         ledger=part(ledger_of(SCORES)),
@@ -22,7 +22,8 @@ rule score:
     params:
         spec=lambda w: PLAN.score(w.policy, w.verifier),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.score"
         + runtime("gpus", "batch_tokens", "chunk_problems")
         + "- {input.problems} {input.candidates} {output.scores} {output.ledger} 2> {log} <<< {params.spec:q}"
 
@@ -35,8 +36,6 @@ rule grade:
         GRADES,
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     # Comparisons of LaTeX, and programs, run in a process per thread.
@@ -46,7 +45,8 @@ rule grade:
     params:
         spec=lambda w: PLAN.grade(w.dataset, w.policy, w.generator),
     shell:
-        "python -m isoflop.stages.grade"
+        SETUP
+        + "python -m isoflop.stages.grade"
         + runtime("graders")
         + "- {input} {output} 2> {log} <<< {params.spec:q}"
 
@@ -71,8 +71,6 @@ rule select:
         generator=any_of(
             name for name in CONFIG.generators if name not in CONFIG.counts
         ),
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -80,7 +78,8 @@ rule select:
     params:
         spec=lambda w: PLAN.select(w.policy, w.generator),
     shell:
-        "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
+        SETUP
+        + "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
         "{input.scores} {output} 2> {log} <<< {params.spec:q}"
 
 
@@ -103,8 +102,6 @@ rule select_revisions:
     wildcard_constraints:
         generator=any_of(CONFIG.chains),
         length=r"\d+",
-    group:
-        "tables"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -112,7 +109,8 @@ rule select_revisions:
     params:
         spec=lambda w: REVISIONS.select(w.policy, w.generator, int(w.length)),
     shell:
-        "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
+        SETUP
+        + "python -m isoflop.stages.select - {input.problems} {input.candidates} {input.grades} {input.ledger} "
         "{input.scores} {output} 2> {log} <<< {params.spec:q}"
 
 
@@ -127,8 +125,6 @@ if CONFIG.difficulty is not None:
             DIFFICULTY,
         log:
             "logs/{experiment}/difficulty/{dataset}/{policy}.log",
-        group:
-            "tables"
         conda:
             "../../envs/analysis.yaml"
         resources:
@@ -136,4 +132,5 @@ if CONFIG.difficulty is not None:
         params:
             spec=lambda w: CHOICE.difficulty(w.dataset, w.policy),
         shell:
-            "python -m isoflop.stages.difficulty - {input.problems} {input.pool} {output} 2> {log} <<< {params.spec:q}"
+            SETUP
+            + "python -m isoflop.stages.difficulty - {input.problems} {input.pool} {output} 2> {log} <<< {params.spec:q}"

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from isoflop.pipeline.preflight import LOADING, at_a_glance, check_models_spec
 
-# Without conda, jobs have what is installed here.
-HERE = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+# Without conda and containers, jobs have what is installed here.
+SAME_PYTHON = not METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
 
 # What a glance shows is told before anything is planned, where there is something left to run; a run then looks
 # at the models of its own jobs. Whether this is a dry run is not known here.
 if not (
     workflow.remote_exec
     or workflow.subprocess_exec
-    or all(Path(path).exists() for path in REPORT_PLAN.targets())
+    or all(is_there(path) for path in REPORT_PLAN.targets())
 ):
-    for fault in at_a_glance(CONFIG, Path(), here=HERE):
+    for fault in at_a_glance(CONFIG, Path(), here=SAME_PYTHON):
         print(f"models: {fault}", file=sys.stderr)
 
 
@@ -29,8 +29,8 @@ def check_models():
         if job.rule.name in LOADING
     ]
     spec = check_models_spec(jobs, Path())
-    # Where conda brings torch, jobs alone have it, and look for themselves.
-    if spec is None or workflow.touch or find_spec("torch") is None:
+    # Where conda or an image brings torch, jobs alone have it, and look for themselves.
+    if spec is None or workflow.touch or not SAME_PYTHON or find_spec("torch") is None:
         return
     seen = Path(".snakemake") / "isoflop" / f"{CONFIG.experiment}.models-checked"
     if seen.is_file() and seen.read_text().strip() == json.loads(spec)["key"]:

@@ -6,7 +6,7 @@ rule report:
         draws="results/{experiment}/fit/draws.parquet",
         credits="results/{experiment}/fit/credits.parquet",
         evidence=PLAN.paths.evidence(),
-        published=REPORT_PLAN.published_files(),
+        published=own(REPORT_PLAN.published_files()),
         choice=CHOICE.tables(),
         coverage=COUNTED.evidence(),
         revisions=REVISIONS.table(),
@@ -55,8 +55,6 @@ rule report:
         [f"results/{{experiment}}/figures/{name}.png" for name in REPORT_PLAN.figures()],
     log:
         "logs/{experiment}/report.log",
-    group:
-        "study"
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -64,5 +62,6 @@ rule report:
     params:
         spec=lambda w: REPORT_PLAN.report(),
     shell:
-        "python -m isoflop.stages.report - results/{wildcards.experiment} results/{wildcards.experiment} "
+        SETUP
+        + 'folder=$(dirname $(dirname {input.curves:q})); python -m isoflop.stages.report - "$folder" "$folder" '
         "2> {log} <<< {params.spec:q}"

@@ -1,7 +1,7 @@
 rule step_labels:
     input:
         problems=lambda w: PLAN.label_problems(w.label),
-        models=lambda w: PLAN.label_models(w.label),
+        models=lambda w: own(PLAN.label_models(w.label)),
     output:
         LABELS,
     log:
@@ -17,7 +17,8 @@ rule step_labels:
     params:
         spec=lambda w: PLAN.step_labels(w.label),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.step_labels"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.step_labels"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -25,7 +26,7 @@ rule step_labels:
 rule trajectories:
     input:
         problems=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[0],
-        model=lambda w: REVISIONS.trajectories_inputs(w.trajectories)[1:],
+        model=lambda w: own(REVISIONS.trajectories_inputs(w.trajectories)[1:]),
     output:
         TRAJECTORIES,
     log:
@@ -41,7 +42,8 @@ rule trajectories:
     params:
         spec=lambda w: REVISIONS.trajectories(w.trajectories),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.trajectories"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.trajectories"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -49,7 +51,7 @@ rule trajectories:
 rule chain_labels:
     input:
         problems=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[0],
-        model=lambda w: REVISIONS.chain_labels_inputs(w.chain_labels)[1:],
+        model=lambda w: own(REVISIONS.chain_labels_inputs(w.chain_labels)[1:]),
     output:
         CHAIN_LABELS,
         CHAIN_LABELS_ALONE,
@@ -66,7 +68,8 @@ rule chain_labels:
     params:
         spec=lambda w: REVISIONS.chain_labels(w.chain_labels),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.chain_labels"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.chain_labels"
         + runtime("gpus", "batch_size", "chunk_problems")
         + "- {input.problems} {output} 2> {log} <<< {params.spec:q}"
 
@@ -75,7 +78,7 @@ rule train:
     input:
         data=lambda w: PLAN.train_data(w.model),
         start=lambda w: PLAN.train_start(w.model),
-        checkpoint=lambda w: PLAN.train_files(w.model),
+        checkpoint=lambda w: own(PLAN.train_files(w.model)),
     output:
         folder=directory(TRAINED),
         times=times_of(TRAINED),
@@ -90,6 +93,7 @@ rule train:
     params:
         spec=lambda w: PLAN.train(w.model),
     shell:
-        "OMP_NUM_THREADS={threads} python -m isoflop.stages.train"
+        SETUP
+        + "OMP_NUM_THREADS={threads} python -m isoflop.stages.train"
         + runtime("gpus")
         + "- {input.data} {input.start} {output.folder} 2> {log} <<< {params.spec:q}"

@@ -11,6 +11,7 @@ from isoflop.config.study import Config, Verifier
 from isoflop.config.training import Init, PolicyTraining, PrmTraining
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.messages import repeated, suggest, unknown_entry
 from isoflop.registries import VERIFIERS
 
@@ -27,7 +28,7 @@ def model_faults(config: Config, root: Path) -> Iterator[str]:
 
 def is_local(model: str, root: Path) -> bool:
     """Whether `model` names a folder rather than a hub repository `owner/name`."""
-    return (root / model).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
+    return located(model, root).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
 
 
 def _models(config: Config, root: Path) -> Iterator[str]:
@@ -67,7 +68,7 @@ def _read_as_trained(config: Config, place: str, entry: RunningVerifier, root: P
         own = training.convention if isinstance(training, PrmTraining) else None
     elif entry.model is not None and is_local(entry.model, root):
         try:
-            note = read_note(root / entry.model)
+            note = read_note(located(entry.model, root))
         except UserError as error:
             yield f"{place}.model: {error}"
             return
@@ -127,7 +128,7 @@ def checkpoint_faults(
                 "(or give the path of a folder)"
             )
         return
-    if not (root / model / needed).is_file():
+    if not (located(model, root) / needed).is_file():
         yield f"{place}.model: {model!r} is not a folder with a {needed} (seen from where snakemake runs)"
     elif revision is not None:
         yield f"{place}.revision: {model!r} is a local folder, which has no revision; leave it out"

@@ -11,6 +11,7 @@ from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSourc
 from isoflop.config.generators import Greedy, Revisions, Sampling
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
+from isoflop.files import located
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import COST_MODELS, DEFAULT_CHOICES, GRADERS, SELECTORS
 from isoflop.strategy import needs_verifier
@@ -132,7 +133,7 @@ def _sources(config: Config, root: Path) -> Iterator[str]:
     if config.mirror is not None and not (root / config.mirror).is_dir():
         yield f"mirror: {config.mirror!r} is not a folder here; give one, or null to use the hub"
     for name, dataset in config.datasets.items():
-        if isinstance(dataset, FileSource) and not (root / dataset.path).is_file():
+        if isinstance(dataset, FileSource) and not located(dataset.path, root).is_file():
             yield f"datasets.{name}.path: there is no file {dataset.path!r} (seen from where snakemake runs)"
         if isinstance(dataset, WordproblemsSource):
             yield from repeated(f"datasets.{name}.levels", dataset.levels)
@@ -229,7 +230,7 @@ def _published(config: Config, root: Path) -> Iterator[str]:
     if config.published is None:
         return
     for path in config.published.files:
-        if not (root / path).is_file():
+        if not located(path, root).is_file():
             yield f"published.files: there is no file {path!r} (seen from where snakemake runs)"
     for section, mapped, known in (
         ("policies", config.published.policies, tuple(config.policies)),

@@ -7,6 +7,7 @@ value and what is allowed.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,32 @@ def load_config(
         raw = merge(raw, read_overrides(overrides))
         sources.append("--config")
     return build_config(raw, ", ".join(sources), Path(root), unpinned=unpinned)
+
+
+def default_config(source: Path) -> Path:
+    """The config file where none is named: in the working directory, or else the one beside the Snakefile."""
+    places = (Path("config.yaml"), Path("config/config.yaml"), source / "config.yaml")
+    return next((path for path in places if path.is_file()), places[0])
+
+
+def load_given(
+    given: Mapping[str, Any],
+    files: Sequence[str | Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path = ".",
+    *,
+    unpinned: bool = False,
+) -> Config:
+    """The config that a workflow gives to this one as its module, checked as `load_config` does.
+
+    `files` and `overrides` are what the workflow itself has read. Where they are what is given, they are read
+    again, so that faults have their lines. Raises UserError with every fault found.
+    """
+    overrides = {key: value for key, value in (overrides or {}).items() if key in given}
+    raw = merge(_plain(given), read_overrides(overrides))
+    if files and merge(_loosely_read(files), read_overrides(overrides)) == raw:
+        return load_config(files, overrides, root, unpinned=unpinned)
+    return build_config(raw, "config of the module", Path(root), unpinned=unpinned)
 
 
 def build_config(raw: Mapping[str, Any], source: str, root: Path, *, unpinned: bool = False) -> Config:
@@ -134,6 +161,9 @@ def _fault(node: yaml.Node, message: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark)
 
 
+# Numbers that YAML 1.1 takes for text.
+_EXPONENT = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+")
+
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -184,6 +214,25 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def _loosely_read(files: Sequence[str | Path]) -> dict[str, Any]:
+    """What Snakemake makes of config files."""
+    raw: dict[str, Any] = {}
+    for path in files:
+        raw = merge(raw, yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    return {key: _plain(value) for key, value in raw.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value that Snakemake has read, as a config file has it: days are text, 1e-3 is a number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def read_overrides(values: Mapping[str, Any]) -> dict[str, Any]:

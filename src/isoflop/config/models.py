@@ -88,6 +88,9 @@ class EngineSettings(Entry):
     allow_unsandboxed: bool = False
     """Whether programs that a model wrote may run where bubblewrap is not usable: under resource limits, with
     few system calls and, from Linux 6.2 on, out of reach of your files; as root nowhere else."""
+    container: Text | None = None
+    """Image that jobs run in with `--sdm apptainer`: a file, or an address such as `docker://…`
+    (docs/how-to/container.md)."""
 
 
 def checkpoint_name(model: str, revision: str | None) -> str:
@@ -99,7 +102,8 @@ class Model(Entry):
     """What all models that may run here have in common: where they are, and what runs them."""
 
     model: Text | None = None
-    """Folder with a Hugging Face checkpoint, or hub id `owner/name`."""
+    """Folder with a Hugging Face checkpoint, seen from the working directory or, one that isoflop ships
+    (`resources/…`), from the Snakefile; or hub id `owner/name`."""
     revision: Revision | None = None
     """Commit of a hub model: 40 hexadecimal digits; none for a folder."""
     gguf_file: GgufFile | None = None

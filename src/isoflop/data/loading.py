@@ -10,6 +10,7 @@ from isoflop.data.problems import FieldMapping, Problem, build_problems
 from isoflop.data.rows import Row, read_rows, rows_where
 from isoflop.data.sources import check_sha256, read_file, read_hub_rows, repository_file
 from isoflop.data.word_problems import generate_problems
+from isoflop.files import located
 
 Provenance = dict[str, object]
 
@@ -56,7 +57,7 @@ def load_repository(
 
 def load_file(dataset: FileSource) -> tuple[list[Problem], Provenance]:
     """A local file."""
-    path = Path(dataset.path)
+    path = located(dataset.path)
     data = read_file(path)
     found = check_sha256(path, data, dataset.sha256)
     rows = rows_where(file_rows(dataset.path, data), dataset.where)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
+from isoflop.files import located
 
 _CONNECT_SECONDS = 5
 
@@ -33,8 +34,9 @@ class CheckpointConfigs:
 
     def folder(self, model: str, revision: str | None) -> Path | None:
         """A folder that holds the model's config.json; None where it cannot be found."""
-        if (Path(model) / "config.json").is_file():
-            return Path(model)
+        local = located(model)
+        if (local / "config.json").is_file():
+            return local
         if revision is None:
             return None
         from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415

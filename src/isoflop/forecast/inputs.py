@@ -22,7 +22,7 @@ from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import ModelShape
 from isoflop.data.loading import load_file, load_repository, load_wordproblems
 from isoflop.errors import UserError
-from isoflop.files import read_ledger, read_parquet, read_table
+from isoflop.files import located, read_ledger, read_parquet, read_table
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs
 from isoflop.forecast.model_sizes import (
     Size,
@@ -215,7 +215,7 @@ class _Lengths:
         from isoflop.engines.prompts import PromptEncoder  # noqa: PLC0415
 
         encoder = PromptEncoder(
-            load_tokenizer(str(self._root / policy.model), None),
+            load_tokenizer(str(located(policy.model, self._root)), None),
             chat=policy.chat,
             system=policy.system,
             template=policy.chat_template,
@@ -253,7 +253,9 @@ class _Lengths:
             return self._start_tokenizer(self._config.training[init.trained].init)
         assert init.model is not None  # one of the three is given
         return (
-            load_tokenizer(str(self._root / init.model), None) if is_local(init.model, self._root) else None
+            load_tokenizer(str(located(init.model, self._root)), None)
+            if is_local(init.model, self._root)
+            else None
         )
 
     def _note(self, dataset: str, policy: str, lengths: Lengths, source: str) -> None:
@@ -311,7 +313,7 @@ class _Sizes:
     def _found(
         self, key: str, name: str, model: str, revision: str | None, entry: Model | None = None
     ) -> Size:
-        local = str(self._root / model) if is_local(model, self._root) else model
+        local = str(located(model, self._root)) if is_local(model, self._root) else model
         planned = self._config.planning.sizes.get(name)
         size = counted_size(self._configs, local, revision, entry)
         if size is None:

@@ -99,12 +99,15 @@ class Finished:
     def __init__(self, wanted: Iterable[Key], paths: Iterable[Path], rows: Rows[Any]) -> None:
         self._rows = rows
         self._tables: list[Former] = []
+        wanted = list(wanted)
+        # Every key begins with a digest that labels have, so that tables of other problems are not read.
+        self._digests = {key[0] for key in wanted}
         self.places = locate(wanted, self._usable(paths))
 
     def _usable(self, paths: Iterable[Path]) -> Iterator[dict[Key, int]]:
         for path in paths:
             former = open_former(path, self._rows.kind, self._rows.identity)
-            if former is None:
+            if former is None or self._digests.isdisjoint(former.label.digests):
                 continue
             try:
                 rows = former.rows(self._rows.limit)

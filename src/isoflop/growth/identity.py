@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from isoflop.checkpoint_files.note import NOTE, file_sum
 from isoflop.config.check_models import is_local
+from isoflop.files import located
 from isoflop.specs import ReviseSpec, SampleSpec, SearchSpec
 
 # Characters of a digest: 96 bits.
@@ -82,7 +83,7 @@ def weights(model: str, revision: str | None, root: Path = Path()) -> str:
     """What tells a checkpoint from others: of a folder its files' contents, of a hub model its commit."""
     if not is_local(model, root):
         return f"{model}@{revision}"
-    folder = root / model
+    folder = located(model, root)
     return digest(*([path.relative_to(folder).as_posix(), content_sum(path)] for path in model_files(folder)))
 
 

@@ -11,6 +11,7 @@ from isoflop.config.models import Policy
 from isoflop.config.study import Config, Verifier
 from isoflop.config.verifiers import ImportedVerifier, RunningVerifier
 from isoflop.costs.shape import Prices, Terms
+from isoflop.files import located
 from isoflop.growth.identity import model_files
 from isoflop.pipeline.paths import Paths
 from isoflop.selection.pool import POLICY
@@ -76,7 +77,7 @@ class Models:
         """The files of a local checkpoint; none for a hub model."""
         if model is None or not is_local(model, self._root):
             return []
-        folder = self._root / model
+        folder = located(model, self._root)
         return sorted(
             f"{model.rstrip('/')}/{path.relative_to(folder).as_posix()}" for path in model_files(folder)
         )

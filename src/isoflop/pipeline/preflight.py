@@ -19,6 +19,7 @@ from isoflop.config.models import Model, Policy
 from isoflop.config.study import Config
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.pipeline.code_digest import code_digest
 from isoflop.specs import CheckModelsSpec, ModelJob, canonical
 
@@ -46,7 +47,7 @@ def _files(spec: Any, root: Path) -> list[Path]:
     if not isinstance(spec, dict):
         return []
     model = spec.get("model")
-    own = sorted((root / model).glob("*")) if isinstance(model, str) and is_local(model, root) else []
+    own = sorted(located(model, root).glob("*")) if isinstance(model, str) and is_local(model, root) else []
     inner = [path for value in spec.values() for path in _files(value, root)]
     return [path for path in own if path.is_file()] + inner
 
@@ -87,8 +88,8 @@ def _faults(place: str, entry: Model, root: Path, here: bool) -> Iterator[str]:
             template = _of_gguf(entry, root, here)
         elif entry.model is not None and is_local(entry.model, root):
             if entry.engine != "server":
-                check_weights(root / entry.model)
-            template = _has_template(root / entry.model)
+                check_weights(located(entry.model, root))
+            template = _has_template(located(entry.model, root))
         else:
             template = None
     except UserError as error:
@@ -108,7 +109,7 @@ def _of_gguf(entry: Model, root: Path, here: bool) -> bool | None:
             return None
         path = packaged_file(entry.package, entry.gguf_file)
     else:
-        path = root / str(entry.model) / entry.gguf_file
+        path = located(str(entry.model), root) / entry.gguf_file
     return "tokenizer.chat_template" in read_gguf_header(path).metadata if path.is_file() else None
 
 

@@ -22,6 +22,7 @@ from isoflop.config.study import Config
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.data.loading import load_wordproblems
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.rehearsal.overlay import architecture, file_override, override
 from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
 from isoflop.rehearsal.warm_stages import warm
@@ -149,7 +150,7 @@ def _seed(key: str) -> int:
 
 def _model_type(model: str) -> str | None:
     """What a local checkpoint says that it is."""
-    path = Path(model) / "config.json"
+    path = located(model) / "config.json"
     if not is_local(model, Path()) or not path.is_file():
         return None
     try:

@@ -15,7 +15,7 @@ from isoflop.config.planning import ModelUse
 from isoflop.costs.flops import flops_kaplan, flops_total, search_flops
 from isoflop.costs.shape import ModelShape
 from isoflop.errors import UserError, run_main
-from isoflop.files import open_parquet, read_ledger, read_parquet, read_table, table_metadata
+from isoflop.files import of_run, open_parquet, read_ledger, read_parquet, read_table, table_metadata
 from isoflop.fits.evidence_table import read_evidence
 from isoflop.forecast.checkpoint_configs import CheckpointConfigs, key_width
 from isoflop.forecast.measured import (
@@ -100,7 +100,8 @@ class _Found:
     def placed(self, name: str, use: ModelUse, stage: str) -> Placed:
         """A model with the size that a ledger of its work names; as small as can be where it has none."""
         shape = next(self._shapes(name, stage), None) or _shape({})
-        content = self._configs.config(use.model, use.revision)
+        model = of_run(use.model, f"{self._results}/")
+        content = self._configs.config(model, use.revision)
         given = self._runtime.of_model(checkpoint_name(use.model, use.revision))
         return Placed(
             shape,

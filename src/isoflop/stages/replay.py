@@ -23,7 +23,7 @@ from isoflop.data.rows import Row, read_rows
 from isoflop.data.solutions import Solution
 from isoflop.data.sources import check_sha256, hub_file, read_file, repository_file, url_file
 from isoflop.errors import UserError, printable, run_main
-from isoflop.files import local_files, read_table, write_table
+from isoflop.files import local_files, located, read_table, write_table
 from isoflop.registries import SELECTORS
 from isoflop.specs import ReplayedVerifier, ReplaySpec
 from isoflop.stages.shared.command import File, StageCommand
@@ -264,7 +264,7 @@ def _counter(generator: Import, mirror: Path | None) -> Callable[[str], int]:
     if named is None:
         return _uncounted if rate is None else lambda text: max(1, round(len(text) / rate))
     if named.revision is None:
-        path = Path(named.model) / "tokenizer.json"
+        path = located(named.model) / "tokenizer.json"
     else:
         path = hub_file(named.model, named.revision, "tokenizer.json", mirror, "model")
     from tokenizers import Tokenizer  # noqa: PLC0415

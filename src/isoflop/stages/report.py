@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
 from isoflop.errors import run_main
+from isoflop.files import located
 from isoflop.fits.curves import curves_columns
 from isoflop.report.figures import style as figure_style
 from isoflop.report.figures.curves import draw_all
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
         write_result(out / "tables" / "table3.md", table3_markdown(passed, spec.program_datasets, unit))
     published = None
     if spec.published:
-        numbers = [read_published(path, read_csv(Path(path))) for path in spec.published.files]
+        numbers = [read_published(path, read_csv(located(path))) for path in spec.published.files]
         published = compare(tables.curves, spec, pd.concat(numbers, ignore_index=True))
         write_result(out / "tables" / "published.csv", published_csv(published))
         write_result(out / "tables" / "published.md", published_markdown(published))

@@ -10,7 +10,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from isoflop.engines.checkpoints import context_length, load_model, load_tokenizer
 from isoflop.errors import UserError
-from isoflop.files import read_table
+from isoflop.files import located, read_table
 from isoflop.seeds import derive_seed
 from isoflop.specs import TrainSpec
 from isoflop.tables import LABELS, PROBLEMS
@@ -69,7 +69,7 @@ def _loaded(spec: TrainSpec, trained: str | None) -> tuple[Any, Any]:
     shape = init.architecture
     if shape is not None:
         return new_llama(shape)
-    name = trained or str(init.model)
+    name = trained or (str(init.model) if init.revision else str(located(str(init.model))))
     tokenizer = load_tokenizer(name, init.revision)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

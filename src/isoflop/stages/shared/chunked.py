@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
+from isoflop.files import of_run
 from isoflop.pipeline.shards import shard_of
 from isoflop.stages.shared.chunks import Chunks, ProgressLine, fingerprint, finish_idle
 
@@ -59,7 +60,8 @@ def run_chunked(task: ChunkedTask[T], start: Callable[[], Started[T]]) -> None:
         return
     started = start()
     line = ProgressLine(task.what, task.requests)
-    name = fingerprint(f"{task.spec}{shard.size}", task.inputs, task.models)
+    folders = [of_run(model, task.out) for model in task.models if model]
+    name = fingerprint(f"{task.spec}{shard.size}", task.inputs, folders)
     chunks = Chunks(task.out, name, task.size)
     table, totals = chunks.run(
         task.items,

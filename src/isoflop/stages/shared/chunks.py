@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from isoflop.errors import UserError
-from isoflop.files import read_parquet, table_metadata, write_columns, write_json, write_parquet
+from isoflop.files import located, read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.former import unfinished
 from isoflop.growth.identity import content_sum
 from isoflop.growth.tables import LABEL
@@ -35,7 +35,9 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
     `models` are folders, or names of hub repositories, which `spec` pins.
     """
     digest = hashlib.sha256(spec.encode())
-    folders = [sorted(path for path in Path(model).glob("*") if path.is_file()) for model in models if model]
+    folders = [
+        sorted(path for path in located(model).glob("*") if path.is_file()) for model in models if model
+    ]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
         digest.update(bytes.fromhex(content_sum(Path(path))))
     return digest.hexdigest()[:16]

@@ -77,7 +77,8 @@ class StageCommand:
         files = self.files(arguments)
         text = _text(files.spec)
         spec = read_json(model, text, f"{self._stage} specification")
-        return Given(spec, text, read_json(Runtime, files.runtime, "--runtime"), files)
+        runtime = read_json(Runtime, files.runtime, "--runtime")
+        return Given(spec, text, runtime.model_copy(update={"output": getattr(files, "out", "")}), files)
 
     def files(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The paths alone, of a stage without a specification; raises UserError as `read` does."""

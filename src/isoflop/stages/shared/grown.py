@@ -6,12 +6,12 @@ a ledger counts is counted from them.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from isoflop.files import with_later
+from isoflop.files import of_run, with_later
 from isoflop.growth.former import Finished, keep, places
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
@@ -77,7 +77,9 @@ def run_grown(
     if not own:
         finish_idle(shard, task.out, task.schema, task.ledger)
         return
-    name = fingerprint(f"{task.spec}{shard.size}", task.inputs, task.models)
+    rows = placed(rows, task.out)
+    folders = [of_run(model, task.out) for model in task.models if model]
+    name = fingerprint(f"{task.spec}{shard.size}", task.inputs, folders)
     chunks = Chunks(task.out, name, task.size, keep_others=True)
     items = task.items[own.start * shard.size : own.stop * shard.size]
     wanted = [key for item in chunks.open_items(task.items) for key in rows.wanted(item)]
@@ -94,6 +96,17 @@ def run_grown(
     if shard.of == 1:
         keep(shard.whole)
         chunks.remove()
+
+
+def placed(rows: Rows[T], out: str) -> Rows[T]:
+    """The rows with trained models where they lie, beside the output (`of_run`), for identity to be read."""
+    entries = {name: getattr(rows.spec, name, None) for name in ("policy", "verifier")}
+    moved = {
+        name: entry.model_copy(update={"model": of_run(entry.model, out)})
+        for name, entry in entries.items()
+        if entry is not None and entry.model is not None
+    }
+    return replace(rows, spec=rows.spec.model_copy(update=moved))
 
 
 class _Worker(Generic[T]):

@@ -23,6 +23,7 @@ from isoflop.engines.loading.source import Source, source_of
 from isoflop.engines.prompts import PromptEncoder
 from isoflop.engines.vllm_settings import need_vllm
 from isoflop.errors import UserError
+from isoflop.files import located
 from isoflop.specs import (
     ChainLabelsSpec,
     ReviseSpec,
@@ -34,6 +35,8 @@ from isoflop.specs import (
     TrainSpec,
     TrajectoriesSpec,
 )
+from isoflop.stages.shared.models import found
+from isoflop.stages.shared.runtime import Runtime
 from isoflop.verifiers.heads import model_class
 from isoflop.verifiers.layouts import token_id
 from isoflop.verifiers.registry import check_marks, verifier_kind
@@ -102,7 +105,7 @@ class _Key(str):
 
 def _key(entry: Model) -> _Key:
     key = _Key(f"{type(entry).__name__}{entry.model_dump_json(exclude_defaults=True)}")
-    key.entry = entry
+    key.entry = found(entry, Runtime())
     return key
 
 
@@ -146,17 +149,18 @@ def _check_training(training: TrainingConfig) -> None:
     init = training.init
     if init.model is None:
         return
-    tokenizer = load_tokenizer(init.model, init.revision)
+    model = init.model if init.revision else str(located(init.model))
+    tokenizer = load_tokenizer(model, init.revision)
     if isinstance(training, PrmTraining):
         for token in (training.step_tag, training.good_token, training.bad_token):
             token_id(tokenizer, token)
-    positions = init.positions or context_length(empty_model(init.model, init.revision))
+    positions = init.positions or context_length(empty_model(model, init.revision))
     if positions is not None and training.max_length > positions:
         raise UserError(
             f"model {init.model!r}: max_length {training.max_length} is more than its {positions} positions"
         )
-    if Path(init.model).is_dir():
-        check_tensor_names(Source(init.model, init.revision), _causal())
+    if Path(model).is_dir():
+        check_tensor_names(Source(model, init.revision), _causal())
 
 
 def _causal() -> Any:

@@ -3,15 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from isoflop.config.models import Model, Server
 from isoflop.config.models import Policy as PolicyEntry
-from isoflop.config.models import Server
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifier
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.stages.shared.gpus import job_devices
 from isoflop.stages.shared.runtime import Runtime
+
+_Entry = TypeVar("_Entry", bound=Model)
 
 
 def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None) -> Policy:
@@ -21,7 +24,7 @@ def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None
         settings["machine"] = _settings(entry, runtime, devices)
     if entry.engine == "server":
         settings["server"] = _server(entry, runtime)
-    return load_policy(entry.engine, entry=entry, **settings)
+    return load_policy(entry.engine, entry=found(entry, runtime), **settings)
 
 
 def open_verifier(
@@ -32,8 +35,11 @@ def open_verifier(
     Raises UserError if it cannot be loaded.
     """
     if entry.engine == "vllm":
-        return load_verifier(entry.engine, entry=entry, machine=_settings(entry, runtime, devices))
-    return load_verifier(entry.engine, entry=entry, batch_tokens=runtime.batch_tokens, settle=settle)
+        machine = _settings(entry, runtime, devices)
+        return load_verifier(entry.engine, entry=found(entry, runtime), machine=machine)
+    return load_verifier(
+        entry.engine, entry=found(entry, runtime), batch_tokens=runtime.batch_tokens, settle=settle
+    )
 
 
 def open_both(policy: PolicyEntry, verifier: RunningVerifier, runtime: Runtime) -> tuple[Policy, Verifier]:
@@ -79,6 +85,14 @@ def assign_devices(visible: Sequence[str], needs: Sequence[VllmSettings | None])
         assigned.append(",".join(visible[first : first + need.gpus]) if need is not None else "")
         taken += need.gpus if need is not None else 0
     return assigned
+
+
+def found(entry: _Entry, runtime: Runtime) -> _Entry:
+    """The entry with its local checkpoint where it is, seen from here."""
+    if entry.model is None or entry.revision is not None:
+        return entry
+    folder = runtime.folder(entry.model)
+    return entry.model_copy(update={"model": str(folder)}) if folder.is_dir() else entry
 
 
 def _settings(entry: PolicyEntry | RunningVerifier, runtime: Runtime, devices: str | None) -> VllmSettings:

@@ -1,8 +1,11 @@
 """What a job may use of the machine that it runs on: nothing of it decides a result."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoflop.config.models import Server
+from isoflop.files import located, of_run
 
 
 class ModelRuntime(BaseModel):
@@ -41,6 +44,8 @@ class Runtime(BaseModel):
     """Processes that compare answers."""
     allow_unsandboxed: bool = False
     """Whether programs that a model wrote may run where there is no sandbox."""
+    output: str = ""
+    """What the job writes, as its stage knows: trained models are under the same folder."""
 
     def chunk(self, usual: int = 25) -> int:
         """How many problems a chunk has."""
@@ -49,3 +54,7 @@ class Runtime(BaseModel):
     def of_model(self, checkpoint: str) -> ModelRuntime:
         """What a model may use."""
         return self.models.get(checkpoint, ModelRuntime())
+
+    def folder(self, model: str) -> Path:
+        """Where a local checkpoint is: one that was trained, one of the config, or one that is shipped."""
+        return located(of_run(model, self.output))
