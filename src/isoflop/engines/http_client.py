@@ -181,7 +181,7 @@ class ServerClient(Generic[T]):
                 f"{where}{self._said(content)}", _retry_after(response.headers.get("retry-after"))
             )
         if response.status_code in _REFUSED:
-            raise self._failure(f"{where}; give its key in the variable {self._server.key_variable}")
+            raise self._failure(f"{where}; give its key in the variable that server.key_variable names")
         if not response.is_success:
             hint = "" if response.status_code == _BAD else "; see server.url and server.name"
             raise self._failure(f"{where}{self._said(content)}{hint}")
