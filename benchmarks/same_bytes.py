@@ -7,8 +7,7 @@ runs once as a whole. Every case then runs it another way in a folder of its own
 byte by byte, but what a clock has measured (`times/`, `seconds/`, `*.times.json`). Kills are `kill -9` of
 Snakemake and all its jobs at random moments, each run going on where the one before was killed. With the
 problems in the reversed order, tables of results are the same bytes and all others have the same rows by
-problem. Of samples and trees the last bits of log-probabilities may differ, in no case what is made of them.
-Exit code 1 where anything differs.
+problem. Exit code 1 where anything differs.
 """
 
 import argparse
@@ -142,26 +141,9 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def differing(folder: Path, other: Path) -> list[str]:
-    """What is not the same in both, or not in both; the last bits of log-probabilities may differ."""
+    """What is not the same in both, or not in both."""
     one, two = files(folder), files(other)
-    changed = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
-    places = [folder / RESULTS, other / RESULTS]
-    return [name for name in changed if not _same_but_logprobs(*(place / name for place in places))]
-
-
-def _same_but_logprobs(one: Path, other: Path) -> bool:
-    """Whether two tables of samples or trees have the same rows but for their log-probabilities."""
-    if one.suffix != ".parquet" or not (one.is_file() and other.is_file()):
-        return False
-    return bool(_without(pq.read_table(one).to_pylist()) == _without(pq.read_table(other).to_pylist()))
-
-
-def _without(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _without(one) for name, one in value.items() if name != "logprob"}
-    return value
+    return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
 
 
 def differing_by_problem(folder: Path, other: Path) -> list[str]:
@@ -178,7 +160,7 @@ def differing_by_problem(folder: Path, other: Path) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _without(pq.read_table(path).to_pylist())
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return sorted(rows, key=lambda row: str(row["problem_id"])) if rows and "problem_id" in rows[0] else rows
 
 

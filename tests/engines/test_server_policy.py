@@ -305,7 +305,7 @@ def test_pauses_double_up_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (status(400), r"POST /v1/completions: 400 Bad Request \(so it is\)"),
         (status(404, {"detail": "x"}), "404 Not Found; see server.url"),
-        (status(403), "403 Forbidden; give its key in the variable ISOFLOP_API_KEY"),
+        (status(403), "403 Forbidden; give its key in the variable that server.key_variable names"),
         (status(200, b"<html>"), "the answer is no JSON: '<html>'"),
         (status(200, ["x"]), "something else than one completion"),
         (status(200, {"choices": []}), "something else than one completion"),
@@ -383,7 +383,11 @@ def _scale(body: dict[str, Any], choice: dict[str, Any]) -> None:
         (_edit(lambda body, choice: choice.update(text="Bonjour")), {}, "it has another model"),
         (_edit(_scale), {}, "depend on the temperature"),
         ({"edit": lambda body, answer: answer | {"usage": {"prompt_tokens": 3}}}, {}, "reads 3 tokens where"),
-        ({"key": "secret"}, {}, "401 Unauthorized; give its key in the variable ISOFLOP_API_KEY"),
+        (
+            {"key": "secret"},
+            {},
+            "401 Unauthorized; give its key in the variable that server.key_variable names",
+        ),
     ],
 )
 def test_a_server_that_is_no_use_is_refused_at_the_start(

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from isoflop.engines.registry import GenerationRequest
-from isoflop.engines.token_sampling import Draws, choose, filtered, uniforms
+from isoflop.engines.token_sampling import (
+    ROUNDING_PER_TOKEN,
+    Draws,
+    choose,
+    filtered,
+    settle_logprob,
+    uniforms,
+)
 
 PLAIN = GenerationRequest("", 0, 1)
 
@@ -159,3 +166,22 @@ def test_rows_of_one_batch_have_filters_of_their_own() -> None:
     choice = choose(logits.expand(6, -1), torch.full((6,), 0.999), draws_of(*requests), 1e-9)
     # Of 0.5, 0.3 and 0.15, 0.8 is reached by the first two: 0.5 + 0.3 is 0.84 of what top_k left.
     assert choice.tokens.tolist() == [3, 1, 2, 1, 0, 3]
+
+
+@given(st.floats(-3e3, 0.0), st.integers(1, 5000), st.floats(-1.0, 1.0))
+def test_a_log_probability_that_is_not_doubtful_stays_on_its_point(
+    logprob: float, tokens: int, shift: float
+) -> None:
+    settled, doubtful = settle_logprob(logprob, tokens)
+    moved = settle_logprob(logprob + 0.99 * shift * tokens * ROUNDING_PER_TOKEN, tokens)[0]
+    assert doubtful or moved == settled
+    assert abs(settled - logprob) <= 2.0**-12 * max(tokens, 8)
+    assert settle_logprob(settled, tokens) == (settled, False)
+    # Tables hold log-probabilities in float32.
+    assert float(np.float32(settled)) == settled
+
+
+def test_few_log_probabilities_are_doubtful() -> None:
+    values = np.random.default_rng(0).uniform(-100.0, 0.0, 20_000)
+    for tokens in (1, 8, 9, 64, 65, 1000):
+        assert np.mean([settle_logprob(value, tokens)[1] for value in values]) < 0.04

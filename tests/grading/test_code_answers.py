@@ -22,7 +22,7 @@ from isoflop.grading.sandbox import Limits, Sandbox, bubblewrap_fault
 
 CASES = Path(__file__).parents[1] / "cases"
 REAL_DATA = Path(os.environ.get("ISOFLOP_DATA") or Path(__file__).parents[3] / "shared" / "data")
-SHORT = Limits(cpu_seconds=1, wall_seconds=20.0, memory_bytes=256 * 2**20)
+SHORT = Limits(cpu_seconds=1, idle_seconds=5.0, memory_bytes=256 * 2**20)
 NO_BUBBLEWRAP = f"bubblewrap is not usable here: {bubblewrap_fault()}"
 
 
@@ -109,11 +109,55 @@ time.sleep(999)
 """
 
 
-@pytest.mark.parametrize("program", [WAITS, WAITS_WITHOUT_OUTPUT])
-def test_programs_that_wait_are_ended_by_the_clock(grader, program):
-    with CodeGrader(Limits(cpu_seconds=1, wall_seconds=2.0), allow_unsandboxed=True) as impatient:
+WAITS_NOW_AND_THEN = """
+import time
+def f():
+    while True:
+        time.sleep(0.02)
+"""
+WAITS_IN_THREADS = """
+import threading, time
+def f():
+    for _ in range(4):
+        threading.Thread(target=time.sleep, args=(999,)).start()
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("limits", [{"idle_seconds": 1.5}, {"wall_seconds": 2.0}], ids=["idle", "wall"])
+@pytest.mark.parametrize("program", [WAITS, WAITS_WITHOUT_OUTPUT, WAITS_NOW_AND_THEN, WAITS_IN_THREADS])
+def test_programs_that_wait_are_ended_by_the_clock(grader, program, limits):
+    begun = time.monotonic()
+    with CodeGrader(Limits(cpu_seconds=1, **limits), allow_unsandboxed=True) as impatient:
         assert impatient.correct(program, "assert f() == 1") is None
+    assert time.monotonic() - begun < 40
     assert _left_after_a_while() == []
+
+
+BUSY = """
+import time
+def f():
+    until = time.process_time() + 0.6
+    while time.process_time() < until:
+        pass
+    return 1
+"""
+
+
+def test_verdicts_do_not_depend_on_how_busy_a_machine_is(grader):
+    """Nine at once on one processor: each waits for it much longer than it may sleep."""
+    allowed = os.sched_getaffinity(0)
+    limits = Limits(cpu_seconds=3, idle_seconds=1.0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with (
+            CodeGrader(limits, allow_unsandboxed=True) as crowded,
+            ThreadPoolExecutor(9) as pool,
+        ):
+            found = list(pool.map(lambda n: crowded.correct(f"{BUSY}# {n}", "assert f() == 1"), range(9)))
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert found == [True] * 9
 
 
 RUNNER = b"Runs one program against its tests"

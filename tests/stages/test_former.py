@@ -1,5 +1,6 @@
 """Results of an earlier version, whose ledgers and cards held measured times, are kept."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from isoflop.errors import UserError
 from isoflop.files import read_ledger
 from isoflop.growth.measured import Times, read_times
+from isoflop.stages.shared import former
 from isoflop.stages.shared.former import check_not_former, former_work, split_former
 from isoflop.stages.shared.ledgers import write_ledger
 
@@ -61,6 +63,36 @@ def test_former_ledgers_are_split_and_nothing_else_changes(results: Path) -> Non
     check_not_former(results)
     assert former_work(results) == []
     assert split_former(results) == 0
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 4])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_killed_upgrade_is_finished_by_the_next(
+    results: Path, monkeypatch: pytest.MonkeyPatch, write: int, when: str
+) -> None:
+    """Killed before or after any of the files of a ledger is written: all have their times and dates."""
+    real, written = former.write_json, itertools.count(1)
+
+    def killed(path: Path, content: dict[str, Any]) -> None:
+        last = next(written) == write
+        if not last or when == "after":
+            real(path, content)
+        if last:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(former, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            split_former(results)
+    split_former(results)
+    for name in ("sample/d/p/s", "search/d/p/rebase/4", "sample/d/p/import"):
+        path = results / f"{name}.ledger.json"
+        assert read_ledger(path) == SAMPLED
+        for one in (path, results / f"{name}.times.json"):
+            assert one.stat().st_mtime == 1_000_000
+    assert read_times(results / "sample/d/p/s.ledger.json").seconds == 1.5
+    assert former_work(results) == []
+    assert not list(results.rglob("*.upgrade"))
 
 
 def test_a_split_ledger_is_what_is_written_today(results: Path) -> None:

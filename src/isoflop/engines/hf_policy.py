@@ -5,7 +5,9 @@ draw the same tokens: what many samples have in common is computed once. Request
 batch and waiting ones take their place, so neither long nor short ones wait for the others.
 
 In float32, what a request gets does not depend on the batch it is in: a choice that rounding could
-change (see isoflop.engines.token_sampling) is made again in float64 on that request alone.
+change (see isoflop.engines.token_sampling) is made again in float64 on that request alone, and the
+log-probability of a text is rounded to a grid, from its float64 value where rounding errors could reach
+another point of it.
 """
 
 import copy
@@ -33,7 +35,7 @@ from isoflop.engines.loading.source import source_of
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.token_sampling import Draws, choose, uniforms
+from isoflop.engines.token_sampling import Draws, choose, settle_logprob, uniforms
 from isoflop.errors import UserError
 
 # Far above what float32 rounding moves a cumulative probability by (a test measures that).
@@ -95,8 +97,10 @@ class TransformersPolicy:
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
         self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
-        # How many tokens were chosen again in float64, and how many decoded: fewer than the requests have.
+        # How many tokens were chosen again in float64, how many texts were read again for their
+        # log-probability, and how many tokens decoded: fewer than the requests have.
         self.settled = 0
+        self.reread = 0
         self.computed = 0
 
     def generate(
@@ -170,13 +174,17 @@ class TransformersPolicy:
             done = ending.stopped | ending.cut | ending.step | (written + 1 >= in_flight.limits[active])
             finished = []
             texts: dict[tuple[object, ...], Completion] = {}
+            logprobs: dict[tuple[int, int], float] = {}
             for place in np.flatnonzero(done).tolist():
                 index, branch = int(active[place]), branches[row_of[place]]
                 how = (*ending.how(place), self._thinks(requests[index]))
-                key = (int(row_of[place]), int(tokens[place]), *how)
+                ids = (int(row_of[place]), int(tokens[place]))
+                if ids not in logprobs:
+                    logprobs[ids] = self._logprob(branch, ids[1], float(in_flight.logprobs[index]))
+                key = (*ids, *how)
                 if key not in texts:
-                    texts[key] = self._completion(branch, int(tokens[place]), *how)
-                completion = replace(texts[key], logprob=float(in_flight.logprobs[index]))
+                    texts[key] = self._completion(branch, ids[1], *how)
+                completion = replace(texts[key], logprob=logprobs[ids])
                 in_flight.results[index] = completion
                 finished.append((index, completion))
             if progress is not None:
@@ -311,22 +319,42 @@ class TransformersPolicy:
 
     def _settle(self, branch: Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
         """The next token after `branch` and its log-probability, computed alone and in float64."""
-        if self._exact is None:
-            self._exact = copy.deepcopy(self._model).double()
         self.settled += 1
-        device = self._model.device
-        ids = torch.tensor([[*branch.prompt, *branch.tokens]], device=device)
-        hidden = self._exact.base_model(
-            input_ids=ids, use_cache=False, attention_mask=_unmasked(1, device)
-        ).last_hidden_state
-        logits = self._exact.get_output_embeddings()(hidden[:, -1])
+        logits = self._exact_logits([*branch.prompt, *branch.tokens], 1)
         choice = choose(
             logits,
-            torch.tensor([uniform], dtype=torch.float64, device=device),
-            Draws.of([request], torch.float64, device),
+            torch.tensor([uniform], dtype=torch.float64, device=logits.device),
+            Draws.of([request], torch.float64, logits.device),
             0.0,
         )
         return int(choice.tokens[0]), float(choice.logprobs[0])
+
+    def _logprob(self, branch: Branch, token: int, computed: float) -> float:
+        """The log-probability of what `branch` and `token` add to the prompt, the same in every batch."""
+        if not self._settles:
+            return computed
+        written = [*branch.tokens, token]
+        settled, doubtful = settle_logprob(computed, len(written))
+        if not doubtful:
+            return settled
+        self.reread += 1
+        logits = self._exact_logits([*branch.prompt, *branch.tokens], len(written))
+        chosen = torch.tensor(written, device=logits.device)[:, None]
+        exact = logits.gather(1, chosen).squeeze(1) - logits.logsumexp(-1)
+        return settle_logprob(float(exact.sum()), len(written))[0]
+
+    def _exact_logits(self, ids: Sequence[int], last: int) -> Tensor:
+        """Logits after each of the `last` tokens [last, vocabulary], computed alone and in float64."""
+        if self._exact is None:
+            self._exact = copy.deepcopy(self._model).double()
+        device = self._model.device
+        hidden = self._exact.base_model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            use_cache=False,
+            attention_mask=_unmasked(1, device),
+        ).last_hidden_state
+        logits: Tensor = self._exact.get_output_embeddings()(hidden[0, -last:])
+        return logits
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:

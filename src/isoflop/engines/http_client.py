@@ -163,7 +163,9 @@ class ServerClient(Generic[T]):
         async with self._http.stream(method, f"{self._url}{path}", json=body) as response:
             packing = response.headers.get("content-encoding", "identity")
             if packing != "identity":
-                raise self._failure(f"{method} {path}: the answer is packed ({packing!r:.40}), unasked")
+                raise self._failure(
+                    f"{method} {path}: the answer is packed ({self.quoted(packing, 40)}), unasked"
+                )
             async for piece in response.aiter_raw():
                 content += piece
                 if len(content) > most_bytes:
@@ -179,7 +181,7 @@ class ServerClient(Generic[T]):
                 f"{where}{self._said(content)}", _retry_after(response.headers.get("retry-after"))
             )
         if response.status_code in _REFUSED:
-            raise self._failure(f"{where}; give its key in the variable {self._server.key_variable}")
+            raise self._failure(f"{where}; give its key in the variable that server.key_variable names")
         if not response.is_success:
             hint = "" if response.status_code == _BAD else "; see server.url and server.name"
             raise self._failure(f"{where}{self._said(content)}{hint}")

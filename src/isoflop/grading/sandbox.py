@@ -3,8 +3,9 @@
 Bubblewrap gives every program namespaces of its own: no network, no other processes, a read-only file system
 that holds Python and nothing of the user's, and a small scratch folder in memory. Inside, the runner limits
 processor time, memory and file sizes, and allows the system calls that Python needs
-(isoflop.grading.program_runner, isoflop.grading.system_calls). Outside, wall-clock time and output are
-limited, and whatever runs is killed as a group.
+(isoflop.grading.program_runner, isoflop.grading.system_calls). Outside, time spent waiting and output are
+limited, and whatever runs is killed as a group. What a program waits for a processor counts nowhere, so that
+verdicts do not depend on what else a machine does.
 
 Where bubblewrap is not usable, programs run only if the user allows it, under the same limits and the same
 system calls. Landlock (Linux 6.2 and newer) then keeps them from reading anything but system folders and
@@ -48,12 +49,14 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/bin:/bin
 class Limits:
     """What one program may use.
 
-    Processor time in whole seconds, wall-clock time in seconds, address space in bytes, bytes of output that
-    are read, bytes of scratch.
+    Processor time in whole seconds; seconds in which it sleeps or waits and wants no processor; seconds of
+    wall-clock time, which end what neither of these sees; address space in bytes, bytes of output that are
+    read, bytes of scratch.
     """
 
     cpu_seconds: int = 12
-    wall_seconds: float = 60.0
+    idle_seconds: float = 60.0
+    wall_seconds: float = 1440.0
     memory_bytes: int = 512 * 2**20
     output_bytes: int = 2**20
     scratch_bytes: int = 16 * 2**20
@@ -132,10 +135,15 @@ class Sandbox:
         deadline = time.monotonic() + self.limits.wall_seconds
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        output, writes, glanced = b"", True, 0.0
+        output, writes, glanced, idle = b"", True, 0.0, 0.0
         while (remaining := deadline - time.monotonic()) > 0:
             if time.monotonic() - glanced >= _GLANCE:
                 if _fills(folder, process.pid, self.limits.scratch_bytes):
+                    return None
+                # No more than a few glances at once: a watcher that got no processor has not seen it wait.
+                since = min(time.monotonic() - glanced, 4 * _GLANCE)
+                idle += since if glanced and _waits(process.pid) else 0.0
+                if idle > self.limits.idle_seconds:
                     return None
                 glanced = time.monotonic()
             wait = min(remaining, _GLANCE)
@@ -233,6 +241,25 @@ def _folder(isolated: bool) -> Iterator[str]:
         # Programs of their own: a tree of folders may be deeper than Python's stack, and closed to its owner.
         subprocess.run(["chmod", "-R", "u+rwx", folder], capture_output=True, check=False)
         subprocess.run(["rm", "-rf", "--", folder], capture_output=True, check=False)
+
+
+def _waits(process: int) -> bool:
+    """Whether nothing of a process and those it has started wants a processor or a disk at this moment.
+
+    False where that cannot be seen.
+    """
+    try:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            place = f"/proc/{process}/task/{thread}"
+            # After the command's name, which may hold anything in its brackets.
+            if Path(f"{place}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "S":
+                return False
+            children = Path(f"{place}/children").read_text().split()
+            if not all(_waits(int(child)) for child in children):
+                return False
+    except (OSError, IndexError):
+        return False
+    return True
 
 
 def _fills(folder: str | None, process: int, most_bytes: int) -> bool:

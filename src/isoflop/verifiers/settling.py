@@ -17,8 +17,12 @@ Floats = NDArray[np.float64]
 Text = tuple[Sequence[int], Sequence[int]]
 """Tokens, and the places of scores among them, rising."""
 
-# Where doubles cannot tell a score from 0 or 1.
+# From here on steps are as wide as here: of a score's distance from 0, and of that from 1, of which doubles
+# hold multiples of 2^-53 alone, so that seven bits of a smaller one would be their rounding.
 _TINY = 2.0**-50
+_SURE = 2.0**-33
+# What doubles near 1 are off by, with room.
+_ROUNDED = 2.0**-51
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,16 @@ class Grid:
     def close(self, scores: Floats) -> Floats:
         """How far rounding may move scores: least near 0 and 1, where the odds change most."""
         # What the head itself computes in float64 near 0 and 1 counts where steps are as wide there.
-        return self.reach * scores * (1 - scores) + (1e-9 if self.bits is None else 0.0)
+        least = 1e-9 if self.bits is None else np.where(scores > 0.5, _ROUNDED, 0.0)
+        close: Floats = self.reach * scores * (1 - scores) + least
+        return close
 
     def _steps(self, scores: Floats) -> tuple[Floats, Floats]:
         """What is rounded, and to multiples of what."""
         if self.bits is None:
             return scores, np.full(scores.shape, self.step)
         distance = np.minimum(scores, 1.0 - scores)
-        _, exponents = np.frexp(np.maximum(distance, _TINY))
+        _, exponents = np.frexp(np.maximum(distance, np.where(scores > 0.5, _SURE, _TINY)))
         return distance, np.minimum(np.ldexp(1.0, exponents - self.bits), self.step)
 
 

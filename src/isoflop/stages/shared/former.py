@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
 from isoflop.files import read_ledger, times_of, write_json
 from isoflop.growth.measured import Times
-from isoflop.stages.shared.ledgers import write_times
 
 # Entries of former ledgers that a clock or the machine decided.
 _MEASURED = ("seconds", "scoring_seconds", "driver_seconds", "machine", "ended")
@@ -46,25 +45,36 @@ def split_former(results: Path) -> int:
         if isinstance(machine, dict):
             times["machines"] = [machine]
         kept = {name: value for name, value in content.items() if name not in _MEASURED}
-        # Times first: a ledger without is not known for a former one.
-        write_times(str(path), Times.model_validate(times))
-        write_json(path, kept)
-        for one in (path, Path(times_of(str(path)))):
-            os.utime(one, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+        # Times first: a ledger that has given its own up is not known for a former one. Those that are there
+        # already, of an upgrade that was killed here, are kept.
+        beside = Path(times_of(str(path)))
+        if beside.exists():
+            os.utime(beside, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+        else:
+            _write_dated(beside, _told(Times.model_validate(times)), changed)
+        _write_dated(path, kept, changed)
     for folder in models:
         took = _TOOK.search((folder / "README.md").read_text(encoding="utf-8"))
-        write_times(str(folder), Times(seconds=None if took is None else 60 * float(took[1])))
-        changed = folder.stat()
-        os.utime(times_of(str(folder)), ns=(changed.st_atime_ns, changed.st_mtime_ns))
+        measured = Times(seconds=None if took is None else 60 * float(took[1]))
+        _write_dated(Path(times_of(str(folder))), _told(measured), folder.stat())
     return len(ledgers) + len(models)
+
+
+def _told(times: Times) -> dict[str, Any]:
+    return times.model_dump(mode="json", exclude_defaults=True)
+
+
+def _write_dated(path: Path, content: Mapping[str, Any], date: os.stat_result) -> None:
+    """Write JSON that has its date from the moment it is there, so that no kill leaves it with another."""
+    aside = path.with_name(f".{path.name}.upgrade")
+    write_json(aside, content)
+    os.utime(aside, ns=(date.st_atime_ns, date.st_mtime_ns))
+    aside.replace(path)
 
 
 def _former_ledgers(results: Path) -> Iterator[Path]:
     for path in sorted(results.rglob("*.ledger.json")):
-        if (
-            not Path(times_of(str(path))).exists()
-            and {"seconds", "machine"} & read_ledger(path, quiet=True).keys()
-        ):
+        if {"seconds", "machine"} & read_ledger(path, quiet=True).keys():
             yield path
 
 
