@@ -75,22 +75,15 @@ def read_note(folder: Path) -> Note | None:
 
 
 def check_sums(folder: Path) -> None:
-    """Compare the files that the note names, where there is one; a second time in a process costs nothing.
+    """Compare the files that the note names, where there is one; sums are found once in a process.
 
     Raises UserError naming the first file that is missing, changed, or of a kind that loading may read and
     not in the note.
     """
-    if (folder / NOTE).is_file():
-        states = {name: (folder / name).stat() for name in (*_read_files(folder), NOTE)}
-        _check(folder, tuple((name, state.st_mtime_ns, state.st_size) for name, state in states.items()))
-
-
-@lru_cache(64)
-def _check(folder: Path, state: tuple[tuple[str, int, int], ...]) -> None:
-    """`state`: of the files when this was called."""
     note = read_note(folder)
-    assert note is not None  # looked for before
-    there = {name for name, *_ in state if name != NOTE}
+    if note is None:
+        return
+    there = set(_read_files(folder))
     added = min(there - set(note.files), default=None)
     if added is not None:
         raise UserError(
@@ -100,7 +93,7 @@ def _check(folder: Path, state: tuple[tuple[str, int, int], ...]) -> None:
     for name, wanted in note.files.items():
         if name not in there:
             raise UserError(f"{folder}: {name} is missing; copy it again from where the checkpoint came from")
-        if file_sum(folder / name) != wanted:
+        if known_sum(folder / name) != wanted:
             raise UserError(
                 f"{folder / name}: is not the file that was trained (its SHA-256 differs from the one in "
                 f"{NOTE}); copy it again, or put its own (sha256sum) there if you changed it on purpose"
@@ -111,6 +104,17 @@ def file_sum(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sum(path: Path) -> str:
+    """SHA-256 of a file, found once in a process as long as the file does not change."""
+    found = path.stat()
+    return _sum(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@lru_cache(4096)
+def _sum(path: Path, size: int, changed: int, inode: int) -> str:
+    return file_sum(path)
 
 
 def _read_files(folder: Path) -> list[str]:

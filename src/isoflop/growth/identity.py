@@ -11,13 +11,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from isoflop.checkpoint_files.note import NOTE, file_sum
+from isoflop.checkpoint_files.note import NOTE, known_sum
 from isoflop.config.check_models import is_local
 from isoflop.files import located
 from isoflop.specs import ReviseSpec, SampleSpec, SearchSpec
@@ -84,7 +83,7 @@ def weights(model: str, revision: str | None, root: Path = Path()) -> str:
     if not is_local(model, root):
         return f"{model}@{revision}"
     folder = located(model, root)
-    return digest(*([path.relative_to(folder).as_posix(), content_sum(path)] for path in model_files(folder)))
+    return digest(*([path.relative_to(folder).as_posix(), known_sum(path)] for path in model_files(folder)))
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -100,14 +99,3 @@ def model_files(folder: Path) -> list[Path]:
         and path.suffix not in _NOT_THE_MODEL
         and path.name != NOTE
     )
-
-
-def content_sum(path: Path) -> str:
-    """SHA-256 of a file, found once as long as it does not change."""
-    found = path.stat()
-    return _sum(path, found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-@lru_cache(4096)
-def _sum(path: Path, size: int, changed: int, inode: int) -> str:
-    return file_sum(path)

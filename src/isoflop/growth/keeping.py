@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from isoflop.checkpoint_files.note import known_sum
 from isoflop.errors import UserError
 from isoflop.files import is_of, open_parquet, table_metadata
 from isoflop.growth.folders import former_folder, keep, kept, listed, times_beside, unfinished
-from isoflop.growth.identity import content_sum
 from isoflop.growth.rows import Key, Limit
 from isoflop.growth.tables import CHAINS, SAMPLES, SCORED, SEARCHED, Label, RowKind, read_label
 
@@ -99,7 +99,7 @@ def _kind(file: pq.ParquetFile) -> RowKind | None:
 
 def _moved(path: Path, folder: Path) -> str:
     """Bring a table and its times to the folder, under a name after its content; returns the name."""
-    name = content_sum(path)[:16]
+    name = known_sum(path)[:16]
     target = folder / f"{name}.parquet"
     if path != target:
         folder.mkdir(exist_ok=True)

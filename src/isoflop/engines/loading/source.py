@@ -1,13 +1,12 @@
 """Where a checkpoint's files are, and what can be told of them before they are loaded."""
 
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from isoflop.checkpoint_files.folder import check_weights, weight_files
 from isoflop.checkpoint_files.gguf_header import read_gguf_header
-from isoflop.checkpoint_files.note import check_sums, file_sum
+from isoflop.checkpoint_files.note import check_sums, known_sum
 from isoflop.checkpoint_files.packages import packaged_file
 from isoflop.config.models import Model
 from isoflop.errors import UserError
@@ -30,7 +29,7 @@ def source_of(entry: Model) -> Source:
         source = Source(str(path.parent), None, path.name)
     if entry.sha256 is not None:
         path = gguf_path(source)
-        found = _known_sum(path, path.stat().st_mtime_ns)
+        found = known_sum(path)
         if found != entry.sha256:
             raise UserError(
                 f"model {entry.checkpoint!r}: {path.name} has the SHA-256 {found}, and sha256 says "
@@ -91,8 +90,3 @@ def need_gguf() -> None:
         raise UserError(
             "gguf_file: GGUF files need the package gguf, which is not installed; pip install gguf"
         )
-
-
-@lru_cache(64)
-def _known_sum(path: Path, changed: int) -> str:
-    return file_sum(path)

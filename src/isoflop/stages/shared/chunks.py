@@ -18,11 +18,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from isoflop.checkpoint_files.note import NOTE
+from isoflop.checkpoint_files.note import NOTE, known_sum
 from isoflop.errors import UserError
 from isoflop.files import located, read_parquet, table_metadata, write_columns, write_json, write_parquet
 from isoflop.growth.folders import unfinished
-from isoflop.growth.identity import content_sum
 from isoflop.growth.measured import Times
 from isoflop.growth.tables import LABEL
 from isoflop.pipeline.shards import Shard, shard_of
@@ -49,7 +48,7 @@ def fingerprint(spec: str, inputs: Sequence[str | Path], models: Iterable[str | 
         if model
     ]
     for path in (*inputs, *itertools.chain.from_iterable(folders)):
-        digest.update(bytes.fromhex(content_sum(Path(path))))
+        digest.update(bytes.fromhex(known_sum(Path(path))))
     return digest.hexdigest()[:16]
 
 
