@@ -314,6 +314,11 @@ def read_ledger(path: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     return {key: value for key, value in ledger.items() if key != JSON_KEY}
 
 
+def read_ledger_as(model: type[Model], path: str | Path) -> Model:
+    """A model of what `read_ledger` gives; raises UserError as that, or naming the file's fields at fault."""
+    return read_json(model, json.dumps(read_ledger(path)), str(path))
+
+
 def times_of(path: str) -> str:
     """Where the measured times are of the work whose table, usage, ledger or folder is `path`: beside it."""
     stem = path.removesuffix(".parquet").removesuffix(".json")

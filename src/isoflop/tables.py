@@ -6,7 +6,10 @@ here, so a stale or foreign file is refused by name instead of failing three sta
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
+
+from isoflop.arrays import Bools, Ints
 
 PROBLEMS = pa.schema(
     [
@@ -229,6 +232,19 @@ LABELS = pa.schema(
         pa.field("truth", pa.list_(pa.bool_())),
     ]
 )
+
+NO_LEVEL = -1
+"""Among levels, that of a problem that has none."""
+
+
+def subsets(levels: Ints) -> dict[str, Bools]:
+    """The subsets of problems that curves are of, by their names in column `subset`: `all`, and each level.
+
+    `levels`: of the problems, NO_LEVEL where one has none. Returns which problems are in it, [problems] each.
+    """
+    known = sorted(set(levels[levels != NO_LEVEL].tolist()))
+    return {"all": np.ones(levels.shape, dtype=np.bool_)} | {str(level): levels == level for level in known}
+
 
 # The public contract: results/<experiment>/tables/curves.csv; a study has further columns of the costs that
 # it asks for. tokens_estimated says whether tokens and FLOPs rest on an estimate.

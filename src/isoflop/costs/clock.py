@@ -11,6 +11,7 @@ import pandas as pd
 
 from isoflop.arrays import Floats, Ints
 from isoflop.errors import UserError
+from isoflop.tables import subsets
 
 SECONDS_COLUMNS = (
     "experiment", "dataset", "policy", "generator", "verifier", "subset", "budget", "seconds_per_problem",
@@ -19,7 +20,6 @@ JOBS_COLUMNS = (
     "experiment", "stage", "job", "seconds", "scoring_seconds", "driver_seconds", "tokens", "ended",
     "machines",
 )  # fmt: skip
-_NO_LEVEL = -1
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,11 @@ class Problems:
     ids
         Their identifiers, [problems].
     levels
-        [problems]; -1 where one has none.
+        [problems]; NO_LEVEL (isoflop.tables) where one has none.
     """
 
     ids: Sequence[str]
     levels: Ints
-
-    def subsets(self) -> dict[str, Ints]:
-        """Places of the problems of each subset, as curves have them."""
-        levels = sorted(set(self.levels.tolist()) - {_NO_LEVEL})
-        return {"all": np.arange(len(self.ids))} | {
-            str(level): np.flatnonzero(self.levels == level) for level in levels
-        }
 
 
 @dataclass(frozen=True)
@@ -113,8 +106,8 @@ def seconds_rows(
         if missing:
             raise UserError(f"{source}: has no problem {missing[0]!r}; delete it and run again")
         seconds: Floats = wide[list(problems.ids)].to_numpy(dtype=np.float64)
-        for subset, places in problems.subsets().items():
-            for budget, mean in zip(wide.index, seconds[:, places].mean(axis=1), strict=True):
+        for subset, members in subsets(problems.levels).items():
+            for budget, mean in zip(wide.index, seconds[:, members].mean(axis=1), strict=True):
                 told = "" if np.isnan(mean) else f"{mean:.6g}"
                 rows.append((experiment, *pool, str(verifier), subset, str(budget), told))
     return rows

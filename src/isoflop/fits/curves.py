@@ -14,9 +14,8 @@ from isoflop.errors import UserError
 from isoflop.estimate import fraction, number
 from isoflop.fits.bootstrap import Resampling, accuracy_interval
 from isoflop.registries import COST_MODELS, CostModelName, cost_columns, measured_costs
-from isoflop.tables import CURVES_COLUMNS
+from isoflop.tables import CURVES_COLUMNS, NO_LEVEL, subsets
 
-_NO_LEVEL = -1
 _STRATEGY = ["verifier", "selector", "step_aggregation"]
 _BOUNDS = ("limit_low", "limit_high")
 
@@ -231,8 +230,6 @@ def build_curves(
     resampling.check(about.dataset, problems, source)
     ordered = credits.sort_values([*_STRATEGY, "budget", "problem_id"], kind="stable")
     levels = resampling.levels.setdefault(about.dataset, _levels(ordered, source))
-    subsets = {"all": np.ones(len(problems), dtype=np.bool_)}
-    subsets |= {str(number): levels == number for number in sorted(set(levels[levels != _NO_LEVEL].tolist()))}
     curves = []
     for group, rows in ordered.groupby(_STRATEGY, sort=True):
         strategy = cast(tuple[str, str, str], group)
@@ -246,7 +243,7 @@ def build_curves(
         columns = {
             name: rows[name].to_numpy(np.float64).reshape(shape) for name in ("credit", *_BOUNDS, *measured)
         }
-        for subset, mask in subsets.items():
+        for subset, mask in subsets(levels).items():
             key = CurveKey(about.dataset, about.policy, about.generator, *strategy, subset)
             weights = resampling.weights(about.dataset, subset, int(mask.sum()))
             chosen = {name: np.ascontiguousarray(values[:, mask]) for name, values in columns.items()}
@@ -321,13 +318,13 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _levels(ordered: pd.DataFrame, source: str) -> NDArray[np.int64]:
-    """The level of each problem, by identifier; _NO_LEVEL where it has none."""
+    """The level of each problem, by identifier; NO_LEVEL where it has none."""
     pairs = ordered[["problem_id", "level"]].drop_duplicates()
     if pairs["problem_id"].duplicated().any():
         name = pairs.loc[pairs["problem_id"].duplicated(), "problem_id"].iloc[0]
         raise UserError(f"{source}: problem {name} has two levels; delete the file and run again")
     numbers = pairs.sort_values("problem_id")["level"].to_numpy(np.float64, na_value=np.nan)
-    levels: NDArray[np.int64] = np.nan_to_num(numbers, nan=_NO_LEVEL).astype(np.int64)
+    levels: NDArray[np.int64] = np.nan_to_num(numbers, nan=NO_LEVEL).astype(np.int64)
     return levels
 
 

@@ -1,13 +1,12 @@
 """How long work took and where, in a file beside what it made."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoflop.files import read_json, read_ledger, times_of
+from isoflop.files import read_ledger_as, times_of
 
 _Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -41,4 +40,4 @@ def read_times(path: str | Path) -> Times:
 
 def read_times_file(path: str | Path) -> Times:
     """The measured times in a file of them; raises UserError as above."""
-    return read_json(Times, json.dumps(read_ledger(path)), str(path))
+    return read_ledger_as(Times, path)

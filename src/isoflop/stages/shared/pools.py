@@ -3,11 +3,9 @@
 Measured times are read from beside the ledgers, and beside the table of a search's usage.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +16,7 @@ from isoflop.arrays import Bools, Floats, Ints
 from isoflop.costs.shape import ModelShape, Terms
 from isoflop.costs.work import Party, Usage
 from isoflop.errors import UserError
-from isoflop.files import check_aligned, read_json, read_ledger, read_table, table_metadata
+from isoflop.files import check_aligned, read_ledger_as, read_table, table_metadata
 from isoflop.growth.measured import read_times
 from isoflop.search.tree import STOP
 from isoflop.selection.chains import arrange_chains
@@ -49,9 +47,6 @@ class _ScoreLedger(BaseModel):
     verifier_tokens: int = Field(ge=0)
     too_long: int = Field(ge=0, default=0)
     model: ModelShape | None
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -292,7 +287,7 @@ def _check_classes(candidates: Candidates, path: str) -> None:
 
 
 def _policy_usage(path: str, candidates: pa.Table, candidates_path: str, terms: Terms) -> Usage:
-    ledger = _read_ledger(_SampleLedger, path)
+    ledger = read_ledger_as(_SampleLedger, path)
     tokens = candidates["tokens"].to_numpy().astype(np.float64)
     measured = (ledger.candidates, ledger.generated_tokens)
     if measured != (tokens.size, int(tokens.sum())):
@@ -311,7 +306,7 @@ def _seconds(ledger: str) -> float:
 
 def _verifier_usage(path: str, table: pa.Table, scores_path: str, terms: Terms) -> tuple[Usage, int]:
     """What scoring took, and how many candidates were too long for it."""
-    ledger = _read_ledger(_ScoreLedger, path)
+    ledger = read_ledger_as(_ScoreLedger, path)
     tokens = table["verifier_tokens"].to_numpy().astype(np.float64)
     if ledger.verifier_tokens != int(tokens.sum()):
         raise UserError(
@@ -349,7 +344,3 @@ def _step_scores(
             "a step score is missing or not finite; delete the file and score again"
         )
     return StepScores(scores, counts)
-
-
-def _read_ledger(model: type[_Model], path: str) -> _Model:
-    return read_json(model, json.dumps(read_ledger(path)), path)
