@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from small_pool import SPEC as SELECT
@@ -46,23 +47,29 @@ def place(path: Path, name: str) -> Path:
     return path
 
 
-def ends(
-    main: Callable[[Sequence[str]], None],
-    arguments: Sequence[object],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> str:
+class Ends(Protocol):
+    """Runs a program on arguments; gives the line that it ends with."""
+
+    def __call__(self, main: Callable[[Sequence[str]], None], *arguments: object) -> str: ...
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ends:
     """What a program ends with on standard error; anything but a fault in one line is a failure."""
-    monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run_main(main)
-    assert ended.value.code == 2
-    told = capsys.readouterr().err.splitlines()
-    [line] = [line for line in told if line.startswith("error: ")]
-    assert told[-1] == line or "config" in line, told
-    assert "Traceback" not in "".join(told)
-    assert len(line) < 1500, line[:2000]
-    return line
+
+    def run(main: Callable[[Sequence[str]], None], *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run_main(main)
+        assert ended.value.code == 2
+        told = capsys.readouterr().err.splitlines()
+        [line] = [line for line in told if line.startswith("error: ")]
+        assert told[-1] == line or "config" in line, told
+        assert "Traceback" not in "".join(told)
+        assert len(line) < 1500, line[:2000]
+        return line
+
+    return run
 
 
 def dataset(path: Path) -> str:
@@ -88,11 +95,10 @@ def test_a_file_of_problems(
     name: str,
     ending: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    ends: Ends,
 ) -> None:
     path = place(tmp_path / f"bad.{ending}", name)
-    line = ends(problems.main, [dataset(path), tmp_path / "out.parquet"], monkeypatch, capsys)
+    line = ends(problems.main, dataset(path), tmp_path / "out.parquet")
     assert f"bad.{ending}" in line or "data set 'bad' has no problems" in line
     assert not (tmp_path / "out.parquet").exists()
 
@@ -103,8 +109,7 @@ def test_a_file_of_solutions(
     name: str,
     ending: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    ends: Ends,
 ) -> None:
     columns: dict[str, list[object]] = {
         "problem_id": ["p"], "prompt": ["?"], "answer": ["5"], "level": [1], "subject": [None],
@@ -113,7 +118,7 @@ def test_a_file_of_solutions(
     write_table(tmp_path / "problems.parquet", columns, PROBLEMS, {})
     path = place(tmp_path / f"bad.{ending}", name)
     outputs = [tmp_path / "problems.parquet", tmp_path / "out.parquet", tmp_path / "out.json"]
-    line = ends(replay.main, [imported(path), *outputs], monkeypatch, capsys)
+    line = ends(replay.main, imported(path), *outputs)
     assert f"bad.{ending}" in line
 
 
@@ -125,8 +130,7 @@ def test_a_table_or_ledger_of_an_earlier_stage(
     name: str,
     table: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    ends: Ends,
 ) -> None:
     paths = Study(tmp_path).write()
     Path(paths[table]).unlink()
@@ -134,7 +138,7 @@ def test_a_table_or_ledger_of_an_earlier_stage(
     names = ["problems", "candidates", "grades", "sample_ledger", "scores", "score_ledger"]
     inputs = [paths[one] for one in names]
     outputs = [tmp_path / "out.parquet", tmp_path / "seconds.parquet"]
-    line = ends(select.main, [json.dumps(SELECT), *inputs, *outputs], monkeypatch, capsys)
+    line = ends(select.main, json.dumps(SELECT), *inputs, *outputs)
     assert Path(paths[table]).name in line
 
 
@@ -144,26 +148,24 @@ def test_a_config(
     name: str,
     command: str,
     tmp_path: Path,
+    ends: Ends,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
     path = place(tmp_path / "bad.yaml", name)
-    assert "bad.yaml" in ends(cli.main, [command, path], monkeypatch, capsys)
+    assert "bad.yaml" in ends(cli.main, command, path)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_specification(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_specification(name: str, tmp_path: Path, ends: Ends) -> None:
     path = place(tmp_path / "bad.json", name)
-    ends(grade.main, [f"@{path}", "a", "b", "c"], monkeypatch, capsys)
-    ends(grade.main, ["--runtime", "[" * 200_000, "{}", "a", "b", "c"], monkeypatch, capsys)
+    ends(grade.main, f"@{path}", "a", "b", "c")
+    ends(grade.main, "--runtime", "[" * 200_000, "{}", "a", "b", "c")
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 def test_what_cannot_be_written_is_named_and_nothing_is_left(
-    fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fault: int, tmp_path: Path, ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system refuses when a table is put on the disk."""
 
@@ -176,7 +178,7 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left(
     monkeypatch.setattr(os, "fsync", refuse)
     inputs = [paths[one] for one in names]
     outputs = [out, tmp_path / "seconds.parquet"]
-    line = ends(select.main, [json.dumps(SELECT), *inputs, *outputs], monkeypatch, capsys)
+    line = ends(select.main, json.dumps(SELECT), *inputs, *outputs)
     assert f"{out}: cannot be written ({os.strerror(fault)})" in line
     assert not list(out.parent.iterdir())
 
@@ -190,13 +192,11 @@ FULL = [
 
 
 @pytest.mark.parametrize("fault", FULL, ids=str)
-def test_a_fault_of_the_system_anywhere_is_a_line(
-    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fault_of_the_system_anywhere_is_a_line(fault: Exception, ends: Ends) -> None:
     def main(_: Sequence[str]) -> None:
         raise fault
 
-    line = ends(main, [], monkeypatch, capsys)
+    line = ends(main)
     assert "some/file: Permission denied" in line or "o space left" in line or "disk is full" in line
 
 
