@@ -66,7 +66,7 @@ def test_blocks_give_what_a_dense_mask_gives(
     if not new:
         return
     kept = numbers(2, heads[1], held, 8) if after else None
-    query, key, value = numbers(1, heads[0], new, 8), numbers(1, heads[1], new, 8), numbers(1, heads[1], new, 8)
+    query, key, value = (numbers(1, count, new, 8) for count in (heads[0], heads[1], heads[1]))
     step = TreeStep(forest, Where, kept, None)
     found = step.attend(query, key, value, 0.3)
     keys, values = key[0], value[0]
