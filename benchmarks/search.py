@@ -8,7 +8,7 @@ run. Every search has problems of its own, so that nothing is known to the model
 turns at being first. Printed are medians of generated tokens per second of processor time, their ratios to
 sampling and to sampling plus scoring, the share of the time that verifier and driver took, and how many
 tokens the policy computed for each one that it generated: what is drawn alike is computed once, of which
-sixteen samples of one prompt have more than two children of a step. The first round only warms up.
+sixteen samples of one prompt have more than two children of a step. A short first round only warms up.
 """
 
 import argparse
@@ -38,6 +38,10 @@ from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 
 def _prompts(count: int, seed: int) -> list[str]:
     return [problem.prompt + "\n" for problem in generate_problems("test", count, seed=seed)]
+
+
+# Problems of the first round.
+_WARM = 4
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def main() -> None:
         # New problems every time, so that nothing read before is kept.
         first = round_ % len(names)
         for place, name in enumerate(names[first:] + names[:first]):
-            prompts = _prompts(options.problems, 8 * round_ + place + 1)
+            prompts = _prompts(options.problems if round_ else _WARM, 8 * round_ + place + 1)
             computed = policy.computed
             if name == "sampling":
                 taken = _sampled(policy, scorer, prompts, width)

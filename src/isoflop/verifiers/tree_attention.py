@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from isoflop.engines.prefix_attention import NAME, attention
+from isoflop.errors import UserError
 from isoflop.verifiers.prefix_trees import Forest
 
 # Tokens that attend together: with more the rows of each other's paths cost more than small products do.
@@ -105,6 +106,11 @@ def read(
     Returns
     -------
     The last hidden states of the new tokens, [new, hidden], and the step, which has keys and values.
+
+    Raises
+    ------
+    UserError
+        Where the model does not tell its attention what it was told itself.
     """
     step = TreeStep(forest, model, kept, keep)
     tokens, positions = (
@@ -118,6 +124,11 @@ def read(
         # Ready-made, so that transformers makes none: the attention function masks by itself.
         attention_mask=torch.zeros((1, 1, 1, 1), device=model.device),
     ).last_hidden_state
+    if not step.keys:
+        raise UserError(
+            f"model {model.name_or_path!r}: its attention is not the common one (architecture "
+            f"{type(model).__name__}); engine transformers does not support it"
+        )
     return hidden[0], step
 
 
