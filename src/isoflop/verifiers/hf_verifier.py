@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,6 @@ class _Reading:
     tagged: Tagged
     start: int
     kept: list[Segment]
-
-    @property
-    def ends(self) -> list[int]:
-        """Where pieces end that may be kept: the prompt, and every step."""
-        return _ends(self.tagged)
 
 
 class TransformersVerifier:
@@ -154,8 +149,12 @@ class TransformersVerifier:
         """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
         work = []
         for text in tagged:
-            ids = text.ids[: text.places[-1] + 1]
-            work.append(_Reading(ids, text, *self._store.longest(ids, _ends(text))))
+            ids, ends = text.ids[: text.places[-1] + 1], _ends(text)
+            start, kept = self._store.longest(ids, ends)
+            # Pieces that another text was cut into have other scores than this one's steps.
+            if list(accumulate(segment.count for segment in kept)) != [end for end in ends if end <= start]:
+                start, kept = 0, []
+            work.append(_Reading(ids, text, start, kept))
         fresh = sorted((one for one in work if one.start < len(one.ids)), key=lambda one: one.ids)
         new: dict[int, list[float]] = {}
         while fresh:
@@ -219,7 +218,7 @@ class TransformersVerifier:
         score_of = dict(zip(places, SEARCHED.settled(scores).tolist(), strict=True))
         data, done = step.stacked(), set[int]()
         for one, path in zip(work, paths, strict=True):
-            for begin, end in pairwise([one.start, *(end for end in one.ends if end > one.start)]):
+            for begin, end in pairwise([one.start, *(end for end in _ends(one.tagged) if end > one.start)]):
                 last = int(path[end - 1])
                 if last not in done:
                     done.add(last)
@@ -234,8 +233,8 @@ class TransformersVerifier:
 
 
 def _ends(text: Tagged) -> list[int]:
-    """Where pieces of a text end that may be kept: its prompt, and every step."""
-    return [text.begin, *(place + 1 for place in text.places)]
+    """Where pieces of a text end that may be kept: its prompt where that is apart, and every step."""
+    return [end for end in (text.begin, *(place + 1 for place in text.places)) if end]
 
 
 @contextmanager
