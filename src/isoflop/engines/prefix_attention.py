@@ -259,10 +259,18 @@ def _empty_rows(like: Tensor) -> Tensor:
 
 @dataclass
 class Branch:
-    """A text in progress: its prompt, and the tokens that all its requests have drawn alike so far."""
+    """A text in progress: its prompt, and the tokens that all its requests have drawn alike so far.
+
+    `read`: up to where it was read in float64 (isoflop.engines.decoding.exact), in rising order.
+    """
 
     prompt: tuple[int, ...]
     tokens: list[int]
+    read: list[int] = field(default_factory=list)
+
+    def copied(self) -> "Branch":
+        """The same text, to go on otherwise."""
+        return Branch(self.prompt, self.tokens.copy(), self.read.copy())
 
 
 def branch_out(
@@ -284,7 +292,7 @@ def branch_out(
         state.fork(torch.from_numpy(parents[forks]), torch.from_numpy(rows[forks]), len(branches) + added)
         branches = branches + [branches[0]] * added
         for parent, row in zip(parents[forks], rows[forks], strict=True):
-            branches[row] = Branch(branches[parent].prompt, branches[parent].tokens.copy())
+            branches[row] = branches[parent].copied()
     last = np.zeros(len(branches), dtype=np.int64)
     last[rows] = drawn
     for row, token in zip(rows.tolist(), drawn.tolist(), strict=True):
