@@ -17,8 +17,8 @@ from torch import Tensor
 
 from isoflop.engines.token_sampling import Draws
 
-# How far apart float32 may move two logits, as a share of the distance between the largest and the least of
-# their row: far above what it does (a test measures that).
+# How far apart float32 may move two logits, as a share of the row's scale: its largest logit without its sign, or
+# the distance between its largest and its least. Far above what it does (a test measures that).
 ROUNDING = 3e-5
 # Far above what float32 moves a cumulative probability by, wherever it is (a test measures that).
 CLOSE = 3e-5
@@ -55,7 +55,7 @@ def choose(
     drawing
         How each request's token is drawn.
     rounding
-        How far two logits of a row may have moved apart, as a share of the row's largest distance.
+        How far two logits of a row may have moved apart, as a share of the row's scale.
 
     Returns
     -------
@@ -107,7 +107,8 @@ class _Part:
     def __post_init__(self) -> None:
         self.words = self.logits.shape[1]
         self.top = self.logits.amax(-1, keepdim=True)
-        self.gap = self.rounding * (self.top - self.logits.amin(-1, keepdim=True)).squeeze(1).double()
+        top, least = self.top.squeeze(1).double(), self.logits.amin(-1).double()
+        self.gap = self.rounding * torch.maximum(top - least, torch.maximum(top, -least))
         self.totals: Tensor | None = None
 
     def weights(self, temperature: float | Tensor) -> Tensor:
