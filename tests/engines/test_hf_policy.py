@@ -14,6 +14,7 @@ from isoflop.config.models import Policy
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines import hf_policy
 from isoflop.engines.decoding import choice as choice_module
+from isoflop.engines.decoding import exact as exact_module
 from isoflop.engines.decoding.choice import CLOSE, ROUNDING
 from isoflop.engines.decoding.exact import ExactReader
 from isoflop.engines.hf_policy import TransformersPolicy
@@ -269,3 +270,22 @@ def test_missing_models_and_engines_are_named(tmp_path: Path) -> None:
         load_policy("transformers", entry=Policy(model=str(tmp_path / "nowhere")))
     with pytest.raises(UserError, match="llamacpp"):
         load_policy("llamacpp", entry=Policy(model="x"))
+
+
+def test_large_models_are_exact_only_where_asked(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where a float32 model is not, its notes say so."""
+    monkeypatch.setattr(exact_module, "EXACT_PARAMETERS", 1000)
+    monkeypatch.setattr(hf_policy, "ROUNDING", 1e9)
+    requests = sampled(1)
+    policies = {
+        (dtype, exact): TransformersPolicy(Policy(model=tiny, dtype=dtype, exact=exact))
+        for dtype in ("float32", "bfloat16")
+        for exact in ("auto", True, False)
+    }
+    for policy in policies.values():
+        policy.generate(requests)
+    assert {key for key, policy in policies.items() if policy.settled} == {("float32", True)}
+    noted = {key: note for key, policy in policies.items() for note in policy.notes}
+    assert noted.keys() == {("float32", "auto"), ("float32", False)}
+    assert "exact: auto" in noted["float32", "auto"]
+    assert tiny in noted["float32", False]

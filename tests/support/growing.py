@@ -130,7 +130,7 @@ class Asked:
 
 class _CountedPolicy:
     def __init__(self, policy: Policy, asked: Asked) -> None:
-        self._policy, self._asked, self.shape = policy, asked, policy.shape
+        self._policy, self._asked, self.shape, self.notes = policy, asked, policy.shape, policy.notes
 
     def generate(
         self,

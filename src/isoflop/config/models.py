@@ -192,6 +192,11 @@ class Policy(Chat, Model):
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
     server: Server | None = None
     """With engine server: where it is. No result depends on it."""
+    exact: Literal["auto"] | bool = "auto"
+    """With engine transformers in float32: whether choices that rounding could change are made again in
+    float64, so that no sample depends on the batch it is drawn in (docs/design/exactness.md). `auto` does it
+    for models of up to 50 million parameters; in larger ones it costs more than all the rest, so it is not
+    done there, and the report says so."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

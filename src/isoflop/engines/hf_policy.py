@@ -4,16 +4,15 @@ Requests with the same prompt share its keys and values, and share one row for a
 draw the same tokens: what many samples have in common is computed once. Requests that finish leave the
 batch and waiting ones take their place, so neither long nor short ones wait for the others.
 
-In float32, what a request gets does not depend on the batch it is in: a choice that rounding could
-change (see isoflop.engines.token_sampling) is made again in float64 on that request alone, and the
-log-probability of a text is rounded to a grid, from its float64 value where rounding errors could reach
-another point of it.
+In float32, what a request gets does not depend on the batch it is in, unless the model is large or the config
+wants it otherwise (isoflop.engines.decoding.exact): a choice that rounding could change
+(isoflop.engines.decoding.choice) is made again in float64, and the log-probability of a text is rounded to a
+grid, from its float64 value where rounding errors could reach another point of it.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from isoflop.engines.checkpoints import (
     model_shape,
 )
 from isoflop.engines.decoding.choice import ROUNDING, choose
-from isoflop.engines.decoding.exact import ExactReader
+from isoflop.engines.decoding.exact import ExactReader, exactness_notes, is_exact
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.loading.checks import check_logits
 from isoflop.engines.loading.source import source_of
@@ -89,13 +88,14 @@ class TransformersPolicy:
         )
         self._exact = ExactReader(self._model)
         self._batch_size = batch_size
-        self._settles = entry.dtype == "float32"
         self._decoder = Decoder(self._tokenizer)
         self._store = SegmentStore(_KEPT_BYTES)
         ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
         self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
+        self._settles = is_exact(entry, self.shape)
+        self.notes = exactness_notes(entry, self.shape)
         # How many tokens were chosen again in float64, how many texts were read again for their
         # log-probability, and how many tokens decoded: fewer than the requests have.
         self.settled = 0

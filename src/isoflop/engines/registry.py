@@ -84,9 +84,10 @@ there are none.
 
 
 class Policy(Protocol):
-    """A loaded model that writes continuations."""
+    """A loaded model that writes continuations. `notes`: what readers are to know of how it does."""
 
     shape: ModelShape
+    notes: tuple[str, ...]
 
     def generate(
         self,

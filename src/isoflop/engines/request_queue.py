@@ -81,6 +81,8 @@ class JoiningPolicy(ABC):
     """
 
     longest: int
+    # Rounding may differ with the batch whatever the precision, as the docs say of these engines.
+    notes: tuple[str, ...] = ()
 
     def __init__(self, entry: PolicyEntry) -> None:
         assert entry.model is not None  # what is trained here has been located

@@ -176,9 +176,7 @@ def by_hand(
     st.floats(0.01, 30.0),
     st.integers(0, 2**32),
 )
-def test_blocks_choose_what_brute_force_does(
-    words: int, dtype: torch.dtype, scale: float, seed: int
-) -> None:
+def test_blocks_choose_what_brute_force_does(words: int, dtype: torch.dtype, scale: float, seed: int) -> None:
     """For any vocabulary, peaked or flat, with rows that several requests share and others that none has."""
     generator = torch.Generator().manual_seed(seed)
     logits = (torch.randn(5, words, generator=generator) * scale).to(dtype)

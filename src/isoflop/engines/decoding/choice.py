@@ -4,9 +4,9 @@ The vocabulary is searched in blocks: one exponential a word, sums of blocks, th
 are worked on a few at a time, so that what is made of their logits stays in the processor's cache.
 
 How far rounding moves a boundary: if no logit moves by more than e (but for what moves all alike), the odds
-c / (1 - c) of a cumulative probability c change by a factor between exp(-2e) and exp(2e), so c moves by 2e c(1 - c)
-at most. Exponentials and the sums of blocks are in float32, whose errors are such movements too; all that
-is added up of them is in float64.
+c / (1 - c) of a cumulative probability c change by a factor between exp(-2e) and exp(2e), so c moves by some
+2e c(1 - c) at most. Exponentials and the sums of blocks are in float32, whose errors are such movements too;
+all that is added up of them is in float64.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from isoflop.engines.token_sampling import Draws
 
-# How far apart float32 may move two logits, as a share of the row's scale: its largest logit without its sign, or
-# the distance between its largest and its least. Far above what it does (a test measures that).
+# How far apart float32 may move two logits, as a share of the row's scale: its largest logit without its
+# sign, or the distance between its largest and its least. Far above what it does (a test measures that).
 ROUNDING = 3e-5
 # Far above what float32 moves a cumulative probability by, wherever it is (a test measures that).
 CLOSE = 3e-5
@@ -66,7 +66,7 @@ def choose(
     greedy = drawing.temperature == 0
     # Rows with filters are weighed by themselves, all others once for the requests that share them.
     filtering = drawing.filters & ~greedy
-    for temperature in drawing.temperature[~filtering].unique().tolist():
+    for temperature in sorted(set(drawing.temperature[~filtering].tolist())):
         mine = ((drawing.temperature == temperature) & ~filtering).nonzero().flatten()
         for part in _parts(logits, row_of[mine], rounding):
             places = mine[part.requests]
@@ -128,18 +128,17 @@ class _Part:
         weights /= weights.sum(-1, keepdim=True)
         return weights
 
-    def drawn(
-        self, weights: Tensor, uniform: Tensor, temperature: float | Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def drawn(self, weights: Tensor, uniform: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor]:
         """The token of each request by its uniform number, and whether it was close."""
-        blocks = weights.view(len(weights), -1, min(_BLOCK, weights.shape[1]))
+        blocks = _blocks(weights)
         sums = blocks.sum(-1).double()
         ends = sums.cumsum(-1)
         if isinstance(temperature, float) and temperature == 1:
             self.totals = ends[:, -1]
         total = ends[:, -1][self.local]
         target = uniform * total
-        block = torch.searchsorted(ends[self.local], target[:, None], right=True).clamp_(max=sums.shape[1] - 1)
+        block = torch.searchsorted(ends[self.local], target[:, None], right=True)
+        block.clamp_(max=sums.shape[1] - 1)
         end, size = (values[self.local].gather(1, block) for values in (ends, sums))
         block = block.squeeze(1)
         inside = blocks[self.local, block].double().cumsum(-1)
@@ -168,9 +167,13 @@ class _Part:
         """The log-probability at temperature 1 of each request's token."""
         if self.totals is None:
             weights = self.weights(1.0)
-            self.totals = weights.view(len(weights), -1, min(_BLOCK, weights.shape[1])).sum(-1).double().sum(-1)
+            self.totals = _blocks(weights).sum(-1).double().sum(-1)
         above = (self.logits[self.local, tokens] - self.top[self.local, 0]).double()
         return above - self.totals[self.local].log()
+
+
+def _blocks(weights: Tensor) -> Tensor:
+    return weights.view(len(weights), -1, min(_BLOCK, weights.shape[1]))
 
 
 def _parts(logits: Tensor, row_of: Tensor, rounding: float, shared: bool = True) -> Iterator[_Part]:
@@ -187,7 +190,8 @@ def _parts(logits: Tensor, row_of: Tensor, rounding: float, shared: bool = True)
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     spare = torch.zeros((min(at_once, len(rows)), width), dtype=dtype, device=logits.device)
     order = local.argsort(stable=True)
-    starts = torch.searchsorted(local[order], torch.arange(0, len(rows) + at_once, at_once, device=rows.device))
+    firsts = torch.arange(0, len(rows) + at_once, at_once, device=rows.device)
+    starts = torch.searchsorted(local[order], firsts)
     whole = len(rows) == len(logits) and shared
     for number, start in enumerate(range(0, len(rows), at_once)):
         end = min(start + at_once, len(rows))

@@ -11,14 +11,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isoflop.config.models import Policy
+from isoflop.costs.shape import ModelShape
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.prefix_attention import Branch
 
+# Up to so many parameters a float32 model is exact unless the config says otherwise.
+EXACT_PARAMETERS = 50_000_000
 # Keys and values in float64 that are kept for the next time; what is gone is read again.
 _KEPT_BYTES = 2**31
-# A pass is over texts of like lengths: of at most so many times the new tokens of the shortest, and some more.
+# A pass is over texts of like lengths: of at most so many times the new tokens of the shortest, and some.
 _ALIKE, _MORE = 2, 8
 _TEXTS = 64
+
+
+def is_exact(entry: Policy, shape: ModelShape) -> bool:
+    """Whether samples of a policy in engine `transformers` are to depend on no batch."""
+    if entry.dtype != "float32":
+        return False
+    return shape.parameters <= EXACT_PARAMETERS if entry.exact == "auto" else entry.exact
+
+
+def exactness_notes(entry: Policy, shape: ModelShape) -> tuple[str, ...]:
+    """What readers are told where a float32 policy is not exact."""
+    if entry.dtype != "float32" or is_exact(entry, shape):
+        return ()
+    return (
+        f"{entry.checkpoint}, {shape.parameters / 1e6:,.0f}M parameters in float32: choices that rounding "
+        f"could change were not made again in float64 (exact: {str(entry.exact).lower()}), so samples may "
+        "depend on the batch they were drawn in; how likely they are does not",
+    )
 
 
 class ExactReader:
