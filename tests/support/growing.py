@@ -132,6 +132,11 @@ class _CountedPolicy:
     def __init__(self, policy: Policy, asked: Asked) -> None:
         self._policy, self._asked, self.shape, self.notes = policy, asked, policy.shape, policy.notes
 
+    @property
+    def settled(self) -> int:
+        """The policy's."""
+        return self._policy.settled
+
     def generate(
         self,
         requests: Sequence[GenerationRequest],

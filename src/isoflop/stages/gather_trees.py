@@ -155,7 +155,7 @@ def _times(budgets: Sequence[int], parts: Sequence[Times]) -> tuple[Times, Times
     }
     rest = None if whole.seconds is None else whole.seconds - scoring
     return (
-        Times.model_validate(shared | {"seconds": rest, "by_budget": known}),
+        Times.model_validate(shared | {"seconds": rest, "by_budget": known, "settled": whole.settled}),
         Times.model_validate(shared | {"seconds": whole.scoring_seconds}),
     )
 

@@ -95,6 +95,7 @@ def main(arguments: Sequence[str]) -> None:
         def make(part: Part[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
             pairs = zip(part.items, part.known, strict=True)
             chains = [one for problem, known in pairs for one in begun_chains(spec, problem, known)]
+            before = policy.settled
             write_chains(policy, spec.policy.prompt, spec.generator, chains, line)
             numbered = [
                 (problem_id, int(run), int(place))
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str]) -> None:
                 for _, run, place in keys
             ]
             answers = [answer for chain in chains for answer in chain.answers]
-            return candidates_table(numbered, answers, spec.policy.step_separator), {}
+            table = candidates_table(numbered, answers, spec.policy.step_separator)
+            return table, {"settled": policy.settled - before}
 
         return Making(make, about_policy(policy))
 

@@ -93,8 +93,10 @@ def main(arguments: Sequence[str]) -> None:
                 missing = [int(candidate) for _, candidate in keys]
                 requests += requests_for(spec, problem, missing)
                 numbered += [(problem[0], candidate) for candidate in missing]
+            before = policy.settled
             completions = policy.generate(requests, line)
-            return candidates_table(numbered, completions, spec.policy.step_separator), {}
+            table = candidates_table(numbered, completions, spec.policy.step_separator)
+            return table, {"settled": policy.settled - before}
 
         return Making(make, about_policy(policy))
 

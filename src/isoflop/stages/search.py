@@ -119,11 +119,12 @@ def main(arguments: Sequence[str]) -> None:
                 runs = [int(run) for _, run in keys]
                 tasks += tasks_for(spec, problem, runs)
                 numbered += [(problem[0], run) for run in runs]
-            before = driver.scoring_seconds, driver.own_seconds
+            before = driver.scoring_seconds, driver.own_seconds, policy.settled
             driver.run(tasks, line)
             return trees_table(spec, numbered, tasks), {
                 "scoring_seconds": driver.scoring_seconds - before[0],
                 "driver_seconds": driver.own_seconds - before[1],
+                "settled": policy.settled - before[2],
             }
 
         return Making(make, about_policy(policy) | {"verifier": verifier.shape.model_dump()})
