@@ -50,7 +50,7 @@ _AT_ONCE = 256
 _SHIPPED = "resources/models/policy-0.9M"
 # Hidden size, layers, heads, key-value heads, intermediate size, scale of the matrices and of the logits.
 _RANDOM = {
-    "5M": (80, 4, 4, 2, 224, 0.02, 0.2),
+    "5M": (64, 6, 2, 1, 512, 0.02, 0.2),
     "9M": (128, 6, 4, 2, 384, 0.08, 3.6),
     "125M": (768, 12, 12, 4, 2048, 0.04, 3.6),
 }
