@@ -5,9 +5,10 @@
 
 Rows: the shipped policy at temperatures 1 and 1.5, and random Llama models with a vocabulary of 32,768 words:
 9M and 125M with peaked logits in float32 and bfloat16, 5M with flat ones; `--model` adds a checkpoint's own
-row in bfloat16. All engines get the same prompts and temperature, `generate` 256 of the texts, sorted by
-length. Rounds alternate, the first one warms up; medians are printed. Processor time is that of this process
-and its children: what counts where a machine is shared, and all there is with one thread.
+row, in `--dtype` and of `--problems` times `--samples` texts of up to `--tokens` tokens. All engines get the
+same prompts and temperature, `generate` 256 of the texts, sorted by length. Rounds alternate, the first one
+warms up; medians are printed. Processor time is that of this process and its children: what counts where a
+machine is shared, and all there is with one thread.
 
 Raw tokens are those that texts have, computed ones those that were decoded: ours decodes what samples have in
 common once. `settled`: choices made again in float64. `matmul`: what the model's matrices need for the
@@ -87,6 +88,10 @@ def main() -> None:
     )
     parser.add_argument("--only", help="rows whose names begin so, with commas")
     parser.add_argument("--model", help="folder of a checkpoint for a row of its own")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES)
+    parser.add_argument("--problems", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engines", default="isoflop,generate,vllm")
@@ -94,7 +99,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = [row for row in ROWS if not options.only or row.name.startswith(tuple(options.only.split(",")))]
     if options.model:
-        rows.append(Row(f"{Path(options.model).name} bfloat16", options.model, "bfloat16", problems=8))
+        sizes = {name: getattr(options, name) for name in ("problems", "samples", "tokens")}
+        name = f"{Path(options.model).name} {options.dtype}"
+        rows.append(Row(name, options.model, options.dtype, **sizes))
     engines = [name for name in options.engines.split(",") if name != "vllm" or find_spec("vllm")]
     limits = {dtype: _matmul_limit(DTYPES[dtype]) for dtype in sorted({row.dtype for row in rows})}
     for dtype, limit in limits.items():

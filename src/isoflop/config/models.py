@@ -119,7 +119,8 @@ class Model(Entry):
     """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md), or a server that is running already
     (docs/how-to/server.md), whose `dtype` and `quantization` are then to be those given here."""
     dtype: Dtype = "float32"
-    """Precision of the weights; float32 results of engine transformers do not depend on the batch."""
+    """Precision of the weights; float32 results of engine transformers do not depend on the batch (samples of
+    large policies: see `exact`)."""
     max_length: Count | None = None
     """Longest prompt and solution together in tokens, where that is to be less than the model's own limit."""
     quantization: Text | None = None
