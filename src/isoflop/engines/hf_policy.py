@@ -29,6 +29,7 @@ from isoflop.engines.checkpoints import (
 )
 from isoflop.engines.decoding.choice import ROUNDING, choose
 from isoflop.engines.decoding.exact import ExactReader, exactness_notes, is_exact
+from isoflop.engines.decoding.logits import logits_of
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.loading.checks import check_logits
 from isoflop.engines.loading.source import source_of
@@ -87,6 +88,7 @@ class TransformersPolicy:
             self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
         )
         self._exact = ExactReader(self._model)
+        self._logits = torch.zeros(0)
         self._batch_size = batch_size
         self._decoder = Decoder(self._tokenizer)
         self._store = SegmentStore(_KEPT_BYTES)
@@ -288,6 +290,7 @@ class TransformersPolicy:
                 self._store.put((*branch.prompt, *branch.tokens), Segment(data))
 
     def _step(self, state: DecodeState, tokens: NDArray[np.int64]) -> Tensor:
+        """The logits of every row's next token [rows, vocabulary], until the next step."""
         device = self._model.device
         self.computed += len(tokens)
         step = state.begin_step()
@@ -300,8 +303,10 @@ class TransformersPolicy:
             attention_mask=_unmasked(len(tokens), device),
         ).last_hidden_state
         state.end_step()
-        logits: Tensor = self._model.get_output_embeddings()(hidden[:, 0])
-        return logits
+        head = self._model.get_output_embeddings()
+        if len(self._logits) < len(tokens):
+            self._logits = hidden.new_empty(len(tokens), len(head.weight))
+        return logits_of(head, hidden[:, 0], self._logits)
 
     def _choose(
         self,

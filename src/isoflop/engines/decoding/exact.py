@@ -13,6 +13,7 @@ from torch import Tensor
 
 from isoflop.config.models import Policy
 from isoflop.costs.shape import ModelShape
+from isoflop.engines.decoding.logits import logits_of
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.prefix_attention import Branch
 
@@ -75,8 +76,7 @@ class ExactReader:
                 last[place] = extended.hidden[row, len(new[row]) - 1]
                 self._store.put(texts[place], extended.segment(row, 0, len(new[row])))
                 branches[place].read.append(len(texts[place]))
-        logits: Tensor = self._exact.get_output_embeddings()(torch.stack(last))
-        return logits
+        return logits_of(self._exact.get_output_embeddings(), torch.stack(last))
 
     def logprobs(self, branch: Branch, written: Sequence[int]) -> Tensor:
         """The log-probability of each of the tokens `written` after the prompt of `branch` [tokens]."""
