@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from isoflop.rehearsal.warm_stages import warm
+from isoflop.stages.shared.warm import warm
 
 ROOT = Path(__file__).parents[2]
 SMALLER = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from workspace import ROOT, copy_workflow
 
-from isoflop.rehearsal.warm_stages import warm
+from isoflop.stages.shared.warm import warm
 
 CONFIG: dict[str, Any] = {
     "experiment": "small",
