@@ -304,7 +304,7 @@ class TransformersPolicy:
         ).last_hidden_state
         state.end_step()
         head = self._model.get_output_embeddings()
-        if len(self._logits) < len(tokens):
+        if len(self._logits) < len(tokens) and device.type == "cpu":
             self._logits = hidden.new_empty(len(tokens), len(head.weight))
         return logits_of(head, hidden[:, 0], self._logits)
 

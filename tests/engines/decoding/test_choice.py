@@ -245,3 +245,37 @@ def test_tails_are_not_close() -> None:
     assert probabilities[2] < 1e-5
     assert choice.tokens.tolist() == [2]
     assert not choice.close
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_what_float32_does_to_logits_changes_close_rows_only(temperature: float, top_p: float) -> None:
+    """The lower the temperature the further a movement of logits moves c; uniform numbers near boundaries."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2000, 40, generator=generator, dtype=torch.float64) * 4
+    logits[:, 1] = logits.amax(-1) - 0.1 * temperature
+    drawing = draws_of(*[replace(PLAIN, temperature=temperature, top_p=top_p)] * 2000)
+    cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)[:, 1]
+    away = torch.randn(2000, generator=generator, dtype=torch.float64) * 1e-4
+    uniform = (cumulative + away).clamp(0, 1 - 2.0**-53)
+    choice = choose(logits, torch.arange(2000), uniform, drawing)
+    noise = 2.5e-6 * logits.abs().amax(-1, keepdim=True) * torch.tensor([[1.0, 1.0, *[-1.0] * 38]]) / 2
+    for moved in (logits + noise, logits - noise):
+        tokens = each(moved, uniform, drawing, 0.0).tokens
+        assert torch.equal(tokens[~choice.close], choice.tokens[~choice.close])
+    assert 0 < choice.close.sum() < 2000
+
+
+@pytest.mark.parametrize("words", [7, 128, 129, 1000])
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 10.0])
+def test_words_of_no_weight_are_never_chosen(words: int, temperature: float) -> None:
+    """Neither by 0 nor by the number next to 1, before which the sums of all words may end."""
+    generator = torch.Generator().manual_seed(words)
+    logits = torch.randn(200, words, generator=generator) * 4
+    logits[:, torch.rand(words, generator=generator) < 0.5] = -torch.inf
+    logits[:, [0, -1]] = -torch.inf
+    logits[:, 3] = 1.0
+    drawing = draws_of(*[replace(PLAIN, temperature=temperature)] * 200)
+    for uniform in (0.0, 0.5, 1 - 2.0**-53):
+        choice = each(logits, torch.full((200,), uniform, dtype=torch.float64), drawing, 0.0)
+        assert torch.isfinite(choice.logprobs).all()

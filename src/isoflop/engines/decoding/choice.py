@@ -20,7 +20,8 @@ from isoflop.engines.token_sampling import Draws
 # How far apart float32 may move two logits, as a share of the row's scale: its largest logit without its
 # sign, or the distance between its largest and its least. Far above what it does (a test measures that).
 ROUNDING = 3e-5
-# Far above what float32 moves a cumulative probability by, wherever it is (a test measures that).
+# Far above what float32 moves a cumulative probability by, wherever it is (a test measures that); below
+# temperature 1 logits are as much further apart as it is lower, and so is what rounding does to them.
 CLOSE = 3e-5
 # float32's own part, in exponentials and sums of blocks, as a movement of a logit; and float64's, of sums.
 _ARITHMETIC, _SUMS = 1e-6, 1e-13
@@ -82,7 +83,8 @@ def choose(
         how = drawing[places]
         weights = part.softmax(how.temperature)
         gap = part.gap.to(weights.dtype) / how.temperature
-        left, doubtful = filtered(weights[:, : part.words], how, CLOSE if rounding else 0.0, gap)
+        margin = _furthest(how.temperature) if rounding else 0.0
+        left, doubtful = filtered(weights[:, : part.words], how, margin, gap)
         weights[:, : part.words] = left
         tokens[places], close[places] = part.drawn(weights, uniform[places], how.temperature)
         close[places] |= doubtful
@@ -141,10 +143,14 @@ class _Part:
         block.clamp_(max=sums.shape[1] - 1)
         end, size = (values[self.local].gather(1, block) for values in (ends, sums))
         block = block.squeeze(1)
-        inside = blocks[self.local, block].double().cumsum(-1)
+        summed = blocks[self.local, block].double().cumsum(-1)
         # The sum of a block in float32 is the one that its words share.
-        inside = (end - size) + inside * (size / inside[:, -1:].clamp(min=torch.finfo(torch.float64).tiny))
-        word = torch.searchsorted(inside, target[:, None], right=True).clamp_(max=inside.shape[1] - 1)
+        inside = (end - size) + summed * (size / summed[:, -1:].clamp(min=torch.finfo(torch.float64).tiny))
+        word = torch.searchsorted(inside, target[:, None], right=True)
+        # Rounding of a block's ends must not lead to a word of no weight, before all others or after them.
+        least = torch.searchsorted(summed, torch.zeros_like(end), right=True)
+        most = torch.searchsorted(summed, summed[:, -1:].contiguous())
+        word = word.clamp(least, most).clamp_(max=inside.shape[1] - 1)
         upper = inside.gather(1, word)
         lower = torch.where(word > 0, inside.gather(1, (word - 1).clamp(min=0)), end - size)
         share = torch.stack([lower.squeeze(1), upper.squeeze(1)]) / total
@@ -153,7 +159,7 @@ class _Part:
         if not self.rounding:
             return tokens, torch.zeros_like(tokens, dtype=torch.bool)
         moved = (self.gap[self.local] / temperature + 2 * _ARITHMETIC) * share * (1 - share)
-        near = distance.abs() < moved.clamp(max=CLOSE) + _SUMS
+        near = (distance.abs() < moved + _SUMS) & (distance.abs() < _furthest(temperature) + _SUMS)
         # Before the first word and after the last one there is nothing that could be chosen instead.
         return tokens, (near & (share > 0) & (share < 1)).any(0)
 
@@ -170,6 +176,11 @@ class _Part:
             self.totals = _blocks(weights).sum(-1).double().sum(-1)
         above = (self.logits[self.local, tokens] - self.top[self.local, 0]).double()
         return above - self.totals[self.local].log()
+
+
+def _furthest(temperature: float | Tensor) -> float | Tensor:
+    """How far rounding may move a cumulative probability, wherever it is, at a temperature."""
+    return CLOSE / (temperature.clamp(max=1.0) if isinstance(temperature, Tensor) else min(temperature, 1.0))
 
 
 def _blocks(weights: Tensor) -> Tensor:
@@ -200,11 +211,14 @@ def _parts(logits: Tensor, row_of: Tensor, rounding: float, shared: bool = True)
         yield _Part(requests, local[requests] - start, some.to(dtype), spare[: end - start], rounding)
 
 
-def filtered(probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor) -> tuple[Tensor, Tensor]:
+def filtered(
+    probabilities: Tensor, drawing: Draws, margin: float | Tensor, gap: Tensor
+) -> tuple[Tensor, Tensor]:
     """What the filters leave of `probabilities` [rows, vocabulary], renormalised, and which rows were close.
 
     Every filter keeps a beginning of the vocabulary by falling probability, where equal ones are in the order
-    of the vocabulary. `gap` [rows]: how far rounding may move the logarithm of a ratio of two probabilities.
+    of the vocabulary. `margin` (of each row [rows], or of all): how far rounding may move a cumulative
+    probability; `gap` [rows]: the logarithm of a ratio of two probabilities.
     """
     ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
     top_k = torch.where(drawing.top_k > 0, drawing.top_k, ordered.shape[-1]).clamp(max=ordered.shape[-1])
@@ -225,7 +239,8 @@ def filtered(probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor) 
     last = ordered.masked_fill(~within, torch.inf).amin(-1)
     dropped = left.masked_fill(within, 0.0).amax(-1)
     nucleus = drawing.top_p < 1
-    close |= nucleus & (((before - share).abs() < margin) & kept).any(-1)
+    margins = torch.as_tensor(margin, device=gap.device).expand(len(gap))[:, None]
+    close |= nucleus & (((before - share).abs() < margins) & kept).any(-1)
     close |= nucleus & (dropped > 0) & (last - dropped < gap.squeeze(1) * last)
     masked = probabilities * torch.zeros_like(within).scatter(1, order, within)
     return masked / masked.sum(-1, keepdim=True), close
