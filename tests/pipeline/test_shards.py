@@ -17,6 +17,7 @@ from problem_tables import write_problems
 
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
+from isoflop.files import read_ledger, read_table, table_metadata
 from isoflop.growth.measured import Times
 from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern, useful_shards
 from isoflop.rehearsal.tiny_models import save_tiny
@@ -266,6 +267,19 @@ def test_parts_of_other_tables_are_refused(tmp_path: Path) -> None:
     paths = [part, part.with_suffix(".ledger.json"), tmp_path / "big.parquet", tmp_path / "big.ledger.json"]
     with pytest.raises(UserError, match="neither candidates nor scores nor trees"):
         merge.main([*map(str, paths)])
+
+
+def test_what_one_part_tells_readers_the_whole_does(tmp_path: Path) -> None:
+    """Rows that were taken up from an earlier version have no notes, those that are made beside them do."""
+    for name, notes in zip(shard_names(2, 3), ({}, {"notes": ["not exact"]}), strict=True):
+        out = tmp_path / f"big{name}.parquet"
+        table, totals = Chunks(out, "work", 3).run(range(12), _text_work([]), lambda _: None)
+        write_measured(str(out), str(out.with_suffix(".ledger.json")), table, SCORES, totals, ABOUT | notes)
+    _merged(tmp_path, 2)
+    assert table_metadata(read_table(str(tmp_path / "big.parquet"), SCORES)) == ABOUT | {
+        "notes": ["not exact"]
+    }
+    assert read_ledger(tmp_path / "big.ledger.json")["notes"] == ["not exact"]
 
 
 def test_parts_of_other_models_are_refused(tmp_path: Path) -> None:

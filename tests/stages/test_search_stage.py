@@ -16,7 +16,7 @@ from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.engines.steps import ended_steps
 from isoflop.errors import UserError
-from isoflop.files import read_table, table_metadata
+from isoflop.files import read_ledger, read_table, table_metadata, write_columns
 from isoflop.growth.measured import read_times
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import gather_trees, grade, search, select
@@ -249,6 +249,15 @@ def gathered(folder: Path, budgets: dict[int, Path]) -> list[Path]:
     text = json.dumps({"budgets": list(budgets), "code": "x"})
     gather_trees.main([text, *pairs, *map(str, outputs)])
     return outputs
+
+
+def test_what_any_budgets_trees_tell_readers_the_ledger_does(problems: Path, tmp_path: Path) -> None:
+    trees = {budget: run(spec(REBASE, budget), problems, tmp_path / str(budget)) for budget in (2, 4)}
+    table = read_table(trees[4], TREES)
+    # As trees that are made after those of an earlier version.
+    write_columns(trees[4], table, TREES, table_metadata(table) | {"notes": ["not exact"]})
+    _, ledger, *_ = gathered(tmp_path, trees)
+    assert read_ledger(ledger)["notes"] == ["not exact"]
 
 
 def test_from_trees_to_credits(problems: Path, tmp_path: Path) -> None:

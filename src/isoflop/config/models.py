@@ -197,7 +197,7 @@ class Policy(Chat, Model):
     """With engine transformers in float32: whether choices that rounding could change are made again in
     float64, so that no sample depends on the batch it is drawn in (docs/design/exactness.md). `auto` does it
     for models of up to 50 million parameters; in larger ones it costs more than all the rest, so it is not
-    done there, and the report says so."""
+    done there, and the report says so. `true` in other engines or precisions is a fault."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -215,6 +215,11 @@ class Policy(Chat, Model):
             raise ValueError("assumed is for imported solutions, of a policy with a size, or a hosted one")
         if self.chat_template is not None and not self.chat:
             raise ValueError("chat_template goes with chat: true")
+        if self.exact is True and (self.engine, self.dtype) != ("transformers", "float32"):
+            raise ValueError(
+                f"exact: true goes with engine: transformers and dtype: float32, and these are {self.engine} "
+                f"and {self.dtype}"
+            )
         return self
 
     @property

@@ -17,7 +17,7 @@ from isoflop.growth.measured import Times, read_times
 from isoflop.search.tree import ROOT, STOP, UNFINISHED
 from isoflop.specs import GatherTreesSpec
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import summed, write_ledger, write_times
+from isoflop.stages.shared.ledgers import notes_of, summed, write_ledger, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES, USAGE
 
 # What is summed over the budgets' ledgers, by the role that it is charged to.
@@ -122,20 +122,18 @@ def main(arguments: Sequence[str]) -> None:
         schema=USAGE,
     )
     write_columns(files.candidates, candidates, CANDIDATES, {"model": models["model"]})
-    write_ledger(files.ledger, _totals(ledgers, _POLICY_TOTALS), models["model"], _notes(models))
+    write_ledger(
+        files.ledger,
+        _totals(ledgers, _POLICY_TOTALS),
+        models["model"],
+        notes_of(models, *map(table_metadata, tables[1:])),
+    )
     write_columns(files.scores, scores, SCORES, {"model": models["verifier"]})
     write_ledger(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS), models["verifier"])
     write_columns(files.usage, usage, USAGE, models)
     of_policy, of_verifier = _times(spec.budgets, [read_times(path) for path in pairs[1::2]])
     write_times(files.ledger, of_policy)
     write_times(files.scores_ledger, of_verifier)
-
-
-def _notes(models: Row) -> list[str]:
-    """What the trees' metadata tell readers."""
-    notes = models.get("notes", [])
-    assert isinstance(notes, list)  # as the search writes it
-    return notes
 
 
 def _totals(ledgers: Sequence[Row], names: Sequence[str]) -> dict[str, float]:

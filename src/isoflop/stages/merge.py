@@ -27,7 +27,7 @@ from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import summed, write_times
+from isoflop.stages.shared.ledgers import NOTES, notes_of, summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 _COMMAND = StageCommand(
@@ -66,7 +66,7 @@ def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
     """What the parts say, and of their rows all together; raises UserError where they are not of one kind."""
     found = [table_metadata(table) for _, table in parts]
     labels = [read_label(metadata) for metadata in found]
-    about = [{name: one[name] for name in one.keys() - {LABEL}} for one in found]
+    about = [{name: one[name] for name in one.keys() - {LABEL, NOTES}} for one in found]
     for (path, _), own, label in zip(parts, about, labels, strict=True):
         of_others = label is not None and labels[0] is not None and joined([labels[0], label]) is None
         if own != about[0] or of_others:
@@ -76,7 +76,10 @@ def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
     known = [label for label in labels if label is not None]
     # Parts of an earlier version do not say it.
     whole = joined(known) if len(known) == len(labels) else None
-    return about[0] | ({} if whole is None else {LABEL: whole.content()})
+    # Rows that were taken up from an earlier version have none.
+    notes = notes_of(*found)
+    told = {NOTES: notes} if notes else {}
+    return about[0] | told | ({} if whole is None else {LABEL: whole.content()})
 
 
 def _check_names(parts: Sequence[str], out: Path) -> None:

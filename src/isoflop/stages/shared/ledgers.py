@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from isoflop.files import times_of, write_json
 from isoflop.growth.measured import Times, is_measured
 
+NOTES = "notes"
 _Number = TypeVar("_Number", int, float)
 
 
@@ -31,7 +32,7 @@ def write_ledger(
     imported.
     """
     counts = {name: int(value) for name, value in totals.items() if not is_measured(name)}
-    told = {"notes": list(notes)} if notes else {}
+    told = {NOTES: list(notes)} if notes else {}
     write_json(path, {**counts, **told, "model": model})
     seconds = {name: value for name, value in totals.items() if is_measured(name)}
     write_times(path, Times.model_validate(seconds | (_here() if here else {})))
@@ -40,6 +41,11 @@ def write_ledger(
 def write_times(path: str, times: Times) -> None:
     """Write the measured times of the work whose table, ledger or folder is `path`, beside it."""
     write_json(times_of(path), times.model_dump(mode="json", exclude_defaults=True))
+
+
+def notes_of(*metadata: Mapping[str, Any]) -> list[str]:
+    """What tables tell readers in their metadata, each once; those of earlier versions tell nothing."""
+    return list(dict.fromkeys(note for one in metadata for note in one.get(NOTES, ())))
 
 
 def summed(parts: Sequence[Times]) -> Times:
