@@ -91,3 +91,14 @@ def test_blocks_are_as_wide_as_paths_and_not_as_the_forest() -> None:
     forest, _ = grown(texts)
     assert len(forest.tokens) > 5000
     assert max(some.rows.shape[1] for some in forest.blocks(32)) <= 128
+
+
+def test_blocks_that_see_a_long_beginning_are_gathered_a_few_at_once() -> None:
+    """Keys and values of all of them would take as many times the memory of the pass."""
+    beginning = [0] * 5000
+    forest, paths = grown([[*beginning, number, *([1] * 40)] for number in range(1, 60)])
+    blocks = list(forest.blocks(32))
+    assert sum(some.rows.size for some in blocks) > 2 * 2**17
+    assert max(some.rows.size for some in blocks) <= 2**17
+    seen = seen_by(forest, 32)
+    assert all(len(seen[int(path[-1])]) == 5041 for path in paths)

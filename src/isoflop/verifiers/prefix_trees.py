@@ -15,6 +15,8 @@ from rapidfuzz.distance import Prefix
 Ints = NDArray[np.int64]
 # Blocks that see about as many rows are computed together, padded to multiples of this.
 _WIDTH = 32
+# Of so many rows keys and values are gathered at once: many blocks that see a long beginning see it each.
+_GATHERED = 2**17
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,16 @@ class Forest:
         needed = (self.first < begins[:, None] + size) & (self.last > begins[:, None])
         widths = -(-needed.sum(axis=1) // _WIDTH) * _WIDTH
         for width in np.unique(widths).tolist():
-            numbers = np.flatnonzero(widths == width)
-            block, row = np.nonzero(needed[numbers])
-            place = np.arange(len(row)) - np.searchsorted(block, block)
-            rows, first, last = (np.zeros((len(numbers), width), dtype=np.int64) for _ in range(3))
-            for table, values in ((rows, row), (first, self.first[row]), (last, self.last[row])):
-                table[block, place] = values
-            # What is missing in the last block sees what the last token does: softmax needs something.
-            tokens = np.minimum(begins[numbers, None] + np.arange(size), new - 1)[:, :, None]
-            yield Blocks(numbers, rows, (first[:, None] <= tokens) & (tokens < last[:, None]))
+            alike, at_once = np.flatnonzero(widths == width), max(1, _GATHERED // width)
+            for numbers in (alike[start : start + at_once] for start in range(0, len(alike), at_once)):
+                block, row = np.nonzero(needed[numbers])
+                place = np.arange(len(row)) - np.searchsorted(block, block)
+                rows, first, last = (np.zeros((len(numbers), width), dtype=np.int64) for _ in range(3))
+                for table, values in ((rows, row), (first, self.first[row]), (last, self.last[row])):
+                    table[block, place] = values
+                # What is missing in the last block sees what the last token does: softmax needs something.
+                tokens = np.minimum(begins[numbers, None] + np.arange(size), new - 1)[:, :, None]
+                yield Blocks(numbers, rows, (first[:, None] <= tokens) & (tokens < last[:, None]))
 
 
 @dataclass(frozen=True)
