@@ -115,6 +115,7 @@ class TransformersPolicy:
         self._enqueue(in_flight, requests)
         with torch.inference_mode():
             self._decode(in_flight, progress, more)
+        self._exact.forget()
         return [completion for completion in in_flight.results if completion is not None]
 
     def _enqueue(self, in_flight: "_InFlight", requests: Sequence[GenerationRequest]) -> None:

@@ -43,6 +43,11 @@ class SegmentStore:
         self._most, self._bytes = most_bytes, 0
         self._segments: OrderedDict[bytes, Segment] = OrderedDict()
 
+    @property
+    def size(self) -> int:
+        """Bytes that the segments take."""
+        return self._bytes
+
     def put(self, ids: Sequence[int], segment: Segment) -> None:
         """Keep the segment of the last tokens of `ids`."""
         key = _key(ids)

@@ -60,6 +60,15 @@ class ExactReader:
             self._copy = copy.deepcopy(self._model).double()
         return self._copy
 
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept of what was read."""
+        return self._store.size
+
+    def forget(self) -> None:
+        """Give up what was read, where nothing goes on from it any more."""
+        self._store = SegmentStore(_KEPT_BYTES)
+
     def after(self, branches: Sequence[Branch]) -> Tensor:
         """The logits of what follows each text [texts, vocabulary]."""
         self._read_prompts(branches)
