@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from isoflop.engines.checkpoints import DTYPES
-from isoflop.engines.loading.checks import check_logits
+from isoflop.engines.loading.checks import check_kept, check_logits
 from isoflop.engines.prefix_attention import NAME, attention
 from isoflop.errors import UserError
 
@@ -42,6 +42,14 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
+# Keys and values of other widths than each other: read by verifiers, but not kept for decoding.
+LATENT = COMMON | {
+    "num_key_value_heads": 4, "kv_lora_rank": 16, "q_lora_rank": None, "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 4, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+
+
 def random_model(architecture: str, settings: dict[str, Any], dtype: str) -> Any:
     """A model whose attention and logits are far from uniform, with the engines' attention."""
     transformers.AttentionInterface.register(NAME, attention)
@@ -69,3 +77,21 @@ def test_others_are_refused_in_every_precision(architecture: str, dtype: str) ->
     model = random_model(architecture, REFUSED[architecture], dtype)
     with pytest.raises(UserError, match=r"its logits are not|its attention is not the common one"):
         check_logits(model, architecture)
+
+
+@pytest.mark.parametrize("architecture", sorted(SUPPORTED.keys() - {"StableLm"}))
+def test_keys_and_values_of_common_architectures_are_kept(architecture: str) -> None:
+    check_kept(random_model(architecture, SUPPORTED[architecture], "float32"), architecture)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"), [("StableLm", SUPPORTED["StableLm"]), ("DeepseekV3", LATENT)]
+)
+def test_what_cannot_be_decoded_is_refused_for_policies(architecture: str, settings: dict[str, Any]) -> None:
+    """Whose logits and hidden states are as common as those of others."""
+    model = random_model(architecture, settings, "float32")
+    check_logits(model, architecture)
+    with pytest.raises(
+        UserError, match=f"{architecture}': its attention has no keys and values of one shape"
+    ):
+        check_kept(model, architecture)

@@ -24,7 +24,14 @@ ARCHITECTURES = {
     "qwen3": ("Qwen3", {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}),
     "mistral": ("Mistral", {"num_attention_heads": 3, "num_key_value_heads": 3, "sliding_window": None}),
     "gpt_neox": ("GPTNeoX", {"num_attention_heads": 2}),
-}
+    "latent": (
+        "DeepseekV3",
+        {
+            "num_attention_heads": 2, "num_key_value_heads": 2, "kv_lora_rank": 8, "q_lora_rank": None,
+            "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "first_k_dense_replace": 2,
+        },
+    ),
+}  # fmt: skip
 
 
 class Where:

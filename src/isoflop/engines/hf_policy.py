@@ -31,7 +31,7 @@ from isoflop.engines.decoding.choice import ROUNDING, choose
 from isoflop.engines.decoding.exact import ExactReader, exactness_notes, is_exact
 from isoflop.engines.decoding.logits import logits_of
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
-from isoflop.engines.loading.checks import check_logits
+from isoflop.engines.loading.checks import check_kept, check_logits
 from isoflop.engines.loading.source import source_of
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
@@ -84,6 +84,7 @@ class TransformersPolicy:
             source.model, source.revision, entry.dtype, shared_prefix=True, gguf_file=source.gguf_file
         )
         check_logits(self._model, entry.checkpoint)
+        check_kept(self._model, entry.checkpoint)
         self._prompts = PromptEncoder(
             self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
         )

@@ -143,6 +143,14 @@ class Extended:
         return Segment(self.step.stores[:, text, :, kept + start : kept + end].clone())
 
 
+def kept_shape(config: Any) -> tuple[int, int, int]:
+    """How many layers a model has, and in each how many heads of keys and of values, and their width."""
+    # Without heads of their own, keys and values have as many as queries (GPT-NeoX).
+    kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return config.num_hidden_layers, kv_heads, width
+
+
 def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[Segment]]) -> Extended:
     """Read `texts` (new tokens, at least one each), each after its `kept` segments, in one pass.
 
@@ -152,13 +160,9 @@ def extend(model: Any, texts: Sequence[Sequence[int]], kept: Sequence[Sequence[S
     before = [sum(segment.count for segment in segments) for segments in kept]
     lengths = [len(ids) for ids in texts]
     new, most = max(lengths), max(before)
-    config = model.config
-    layers = config.num_hidden_layers
-    # Without heads of their own, keys and values have as many as queries (GPT-NeoX).
-    kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    layers, kv_heads, width = kept_shape(model.config)
     dtype = model.dtype
-    share = config.num_attention_heads // kv_heads
+    share = model.config.num_attention_heads // kv_heads
     stores = torch.empty((2 * layers, len(texts), kv_heads, most + new, width), dtype=dtype, device=device)
     ids = torch.zeros((len(texts), new), dtype=torch.long)
     for row, (tokens, segments) in enumerate(zip(texts, kept, strict=True)):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import AttentionInterface
 
 from isoflop.engines.prefix_attention import NAME, attention
@@ -53,11 +54,13 @@ class TreeStep:
         keys, values = key[0], value[0]
         if self._kept is not None:
             layer, layers = len(self.keys), len(self._kept) // 2
-            keys = torch.cat([self._kept[layer], keys], dim=1)
-            values = torch.cat([self._kept[layer + layers], values], dim=1)
+            keys, values = (
+                torch.cat([old[:, :, : new.shape[2]], new], dim=1)
+                for old, new in ((self._kept[layer], keys), (self._kept[layer + layers], values))
+            )
         heads, kv_heads = query.shape[1], len(keys)
         share = heads // kv_heads
-        padded = torch.nn.functional.pad(query[0], (0, 0, 0, self._count * _BLOCK - self._tokens))
+        padded = pad(query[0], (0, 0, 0, self._count * _BLOCK - self._tokens))
         # Query heads that share keys are one head with more queries: [blocks, kv_heads, share * tokens, d].
         queries = padded.reshape(kv_heads, share, self._count, _BLOCK, -1).permute(2, 0, 1, 3, 4)
         queries = queries.reshape(self._count, kv_heads, share * _BLOCK, -1)
@@ -83,8 +86,16 @@ class TreeStep:
         return self._biases[share]
 
     def stacked(self) -> Tensor:
-        """Keys then values of all layers, [2 * layers, kv_heads, rows, d]."""
-        return torch.stack([*self.keys, *self.values])
+        """Keys then values of all layers, [2 * layers, kv_heads, rows, d]; narrower ones are padded."""
+        layers = [*self.keys, *self.values]
+        # Latent attention (DeepSeek) has wider keys than values.
+        width = max(layer.shape[2] for layer in layers)
+        return torch.stack(
+            [
+                layer if layer.shape[2] == width else pad(layer, (0, width - layer.shape[2]))
+                for layer in layers
+            ]
+        )
 
 
 def read(

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isoflop.engines.prefix_attention import UncommonAttentionError
+from isoflop.engines.kv_cache import kept_shape
+from isoflop.engines.prefix_attention import Recorder, UncommonAttentionError
 from isoflop.errors import UserError
 
 # Constants that older versions of transformers saved, which are computed.
@@ -150,6 +151,24 @@ def check_hidden(model: Any, name: str) -> None:
     for one, other in zip(ours, theirs, strict=True):
         if not float((one - other).norm()) <= _ROUNDING[model.dtype] * float(other.norm()):
             raise UserError(fault)
+
+
+def check_kept(model: Any, name: str) -> None:
+    """Refuse a model whose layers do not hand their attention keys and values of one shape, to be kept.
+
+    Latent attention (DeepSeek) has wider keys than values; some models (StableLM) do not tell their attention
+    what they are told themselves, so that nothing is handed over.
+    """
+    recorder, ids = Recorder(), _some_ids(model)
+    with torch.inference_mode():
+        model.base_model(input_ids=ids, use_cache=False, recorder=recorder)
+    layers, heads, width = kept_shape(model.config)
+    shapes = [tuple(layer.shape) for layer in (*recorder.keys, *recorder.values)]
+    if shapes != [(1, heads, ids.shape[1], width)] * (2 * layers):
+        raise UserError(
+            f"model {name!r}: its attention has no keys and values of one shape in all layers (architecture "
+            f"{type(model).__name__}); engine transformers does not support it as a policy"
+        )
 
 
 def _hidden_states(model: Any, ids: Tensor) -> list[Tensor]:
