@@ -5,16 +5,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
+from snakemake.shell import shell
 
 from isoflop.files import write_table
 from isoflop.specs import GradeSpec
-from isoflop.stages.shared.warm import warm
+from isoflop.stages.shared.warm import warm, warm_for_this_process
 from isoflop.tables import CANDIDATES
 from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
 
@@ -27,10 +29,13 @@ WAITS = "python -m isoflop.stages.grade - problems.parquet candidates.parquet ou
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[Mapping[str, str]]:
-    """What makes stages start warm, with the PATH and PYTHONPATH that the workflow sets."""
+    """What makes stages start warm, as Snakemake hands it to a job, with what the workflow sets."""
     paths = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "PYTHONPATH": str(PACKAGE.parent)}
-    with warm() as warmed:
-        yield os.environ | paths | warmed
+    with warm() as warmed, pytest.MonkeyPatch.context() as patch:
+        for name, value in warmed.items():
+            patch.setenv(name, value)
+        told = shell("env -0", read=True, threads=2, resources={"tmpdir": tempfile.gettempdir()})
+        yield dict(line.split("=", 1) for line in told.split("\0") if line) | paths
 
 
 @pytest.fixture
@@ -111,6 +116,7 @@ def test_only_what_is_as_the_server_knows_it_starts_warm(
         ({"OMP_NUM_THREADS": "2", "TMPDIR": str(folder)}, True),
         ({"PYTHONPATH": str(same)}, True),
         ({"PYTHONPATH": str(other)}, False),
+        ({"PYTHONPATH": f"{PACKAGE.parent}:{folder}"}, False),
         ({"HF_HUB_OFFLINE": "1"}, False),
     ]
     for changed, expected in cases:
@@ -162,6 +168,39 @@ def test_a_job_ends_as_its_stage_ends_by_a_signal(
         codes.append(job.returncode)
         assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
     assert codes[0] == codes[1] != 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_an_interrupt_ends_a_stage_unless_the_run_is_in_the_background(
+    ignored: bool, folder: Path, environment: Mapping[str, str]
+) -> None:
+    # As a shell without job control starts what is followed by &.
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        with warm() as warmed:
+            paths = {name: environment[name] for name in ("PATH", "PYTHONPATH")}
+            job = begun(WAITS, folder, os.environ | paths | warmed)
+            stage = waiting_stage(folder)
+            assert is_warm(stage)
+            while stage.status() != psutil.STATUS_SLEEPING:
+                time.sleep(0.02)
+            stage.send_signal(signal.SIGINT)
+            _, errors = job.communicate(SPEC, timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert (job.returncode == 0) == ignored, errors
+
+
+def test_a_folder_that_takes_no_socket_leaves_stages_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("long" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with warm() as warmed:
+        assert warmed == {}
+    assert warm_for_this_process(at_once=False) == {}
+    assert list(deep.iterdir()) == []
 
 
 def test_without_its_server_a_stage_starts_as_ever(folder: Path, environment: Mapping[str, str]) -> None:
