@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from snakemake.shell import shell
 
 from isoflop.files import write_table
 from isoflop.specs import GradeSpec
-from isoflop.stages.shared.warm import warm, warm_for_this_process
+from isoflop.stages.shared.warm import OF_JOBS, warm, warm_for_this_process
 from isoflop.tables import CANDIDATES
 from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
 
@@ -29,13 +28,10 @@ WAITS = "python -m isoflop.stages.grade - problems.parquet candidates.parquet ou
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[Mapping[str, str]]:
-    """What makes stages start warm, as Snakemake hands it to a job, with what the workflow sets."""
+    """What makes stages start warm, with the PATH and PYTHONPATH that the workflow sets."""
     paths = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "PYTHONPATH": str(PACKAGE.parent)}
-    with warm() as warmed, pytest.MonkeyPatch.context() as patch:
-        for name, value in warmed.items():
-            patch.setenv(name, value)
-        told = shell("env -0", read=True, threads=2, resources={"tmpdir": tempfile.gettempdir()})
-        yield dict(line.split("=", 1) for line in told.split("\0") if line) | paths
+    with warm() as warmed:
+        yield os.environ | paths | warmed
 
 
 @pytest.fixture
@@ -66,13 +62,13 @@ def begun(command: str, folder: Path, environment: Mapping[str, str]) -> subproc
 def ended(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Its exit code, output and errors."""
     job = begun(command, folder, environment)
-    output, errors = job.communicate("", timeout=100)
+    output, errors = job.communicate("", timeout=300)
     return job.returncode, output, errors
 
 
 def waiting_stage(folder: Path) -> psutil.Process:
     """The process that runs the stage in this folder, once it is there."""
-    until = time.monotonic() + 100
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         for process in psutil.Process().children(recursive=True):
             try:
@@ -113,7 +109,7 @@ def test_only_what_is_as_the_server_knows_it_starts_warm(
         template.write("\n")
     cases: list[tuple[dict[str, str], bool]] = [
         ({}, True),
-        ({"OMP_NUM_THREADS": "2", "TMPDIR": str(folder)}, True),
+        ({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "TMPDIR": str(folder)}, True),
         ({"PYTHONPATH": str(same)}, True),
         ({"PYTHONPATH": str(other)}, False),
         ({"PYTHONPATH": f"{PACKAGE.parent}:{folder}"}, False),
@@ -122,9 +118,19 @@ def test_only_what_is_as_the_server_knows_it_starts_warm(
     for changed, expected in cases:
         job = begun(WAITS, folder, {**environment, **changed})
         assert is_warm(waiting_stage(folder)) == expected, changed
-        output, errors = job.communicate(SPEC, timeout=100)
+        output, errors = job.communicate(SPEC, timeout=300)
         assert (job.returncode, output) == (0, ""), errors
         (folder / "out.parquet").unlink()
+
+
+def test_what_snakemake_sets_for_a_job_is_known(folder: Path) -> None:
+    (folder / "Snakefile").write_text("rule all:\n    threads: 2\n    shell: 'env -0 > environment'\n")
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    content = (folder / "environment").read_text(encoding="utf-8").rstrip("\0")
+    job = dict(line.split("=", 1) for line in content.split("\0"))
+    changed = {name for name in job.keys() | os.environ.keys() if job.get(name) != os.environ.get(name)}
+    assert changed <= OF_JOBS
 
 
 def test_another_python_before_it_on_the_path_is_the_one_that_runs(
@@ -146,8 +152,8 @@ def test_a_stage_ends_with_the_job_that_waits_for_it(
     stage = waiting_stage(folder)
     assert is_warm(stage)
     os.killpg(job.pid, number)
-    stage.wait(timeout=30)
-    job.communicate(timeout=30)
+    stage.wait(timeout=200)
+    job.communicate(timeout=200)
     assert job.returncode == -number
 
 
@@ -164,7 +170,7 @@ def test_a_job_ends_as_its_stage_ends_by_a_signal(
         while stage.status() != psutil.STATUS_SLEEPING:
             time.sleep(0.02)
         stage.send_signal(number)
-        _, errors = job.communicate(timeout=30)
+        _, errors = job.communicate(timeout=200)
         codes.append(job.returncode)
         assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
     assert codes[0] == codes[1] != 0
@@ -185,7 +191,7 @@ def test_an_interrupt_ends_a_stage_unless_the_run_is_in_the_background(
             while stage.status() != psutil.STATUS_SLEEPING:
                 time.sleep(0.02)
             stage.send_signal(signal.SIGINT)
-            _, errors = job.communicate(SPEC, timeout=30)
+            _, errors = job.communicate(SPEC, timeout=200)
     finally:
         signal.signal(signal.SIGINT, former)
     assert (job.returncode == 0) == ignored, errors
@@ -208,5 +214,5 @@ def test_without_its_server_a_stage_starts_as_ever(folder: Path, environment: Ma
         pass
     job = begun(WAITS, folder, {**environment, **gone})
     assert not is_warm(waiting_stage(folder))
-    _, errors = job.communicate(SPEC, timeout=100)
+    _, errors = job.communicate(SPEC, timeout=300)
     assert job.returncode == 0, errors

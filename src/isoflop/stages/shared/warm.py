@@ -39,12 +39,15 @@ _GRACE = 5000  # milliseconds that a stage has to end after SIGTERM
 _WARM, _AS_EVER = b"+", b"-"
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
-# What jobs, and Snakemake for them, set; a stage may take all of it from its own environment.
+# What Snakemake and shells set for each job: programs and sources, which are looked at, folders, threads, a
+# terminal's size.
 _FUNCTION = "BASH_FUNC_python%%"
 _LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "GOTO_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 _THREADS = tuple(f"{library}_THREADS" for library in _LIBRARIES)
-_FOLDERS = ("TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD")
-_OF_JOBS = {"PATH", "PYTHONPATH", *_THREADS, *_FOLDERS, "SHLVL", "_", _FUNCTION}
+OF_JOBS = {
+    *("PATH", "PYTHONPATH", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
+    *(*_THREADS, "LINES", "COLUMNS"),
+}
 
 
 class _Request(NamedTuple):
@@ -240,7 +243,7 @@ def _received(connection: socket.socket) -> _Request:
 def _as_known(request: _Request, known: Mapping[str, str]) -> bool:
     """Whether the job would have this Python's code and the settings with which it was imported."""
     given = request.environment
-    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - _OF_JOBS):
+    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - OF_JOBS):
         return False
     own, further = _split_path(given, request.folder)
     if further != _split_path(known, os.getcwd())[1]:
