@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -84,6 +86,24 @@ def test_figures_are_the_same_bytes_in_any_number_of_processes(
     main(["--runtime", '{"drawers": 3}', spec.model_dump_json(), str(folder), str(tmp_path)])
     for path in (folder / "figures").glob("*.*g"):
         assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_fault_of_one_figure_is_the_stages_own(
+    made: tuple[Path, ReportSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, spec = made
+    arguments = ["--runtime", '{"drawers": 2}', spec.model_dump_json(), str(folder), str(tmp_path)]
+
+    def refused(*_: object) -> Figure:
+        raise UserError("no such line")
+
+    monkeypatch.setattr(figures_module, "saturation", refused)
+    with pytest.raises(UserError, match=r"^no such line$"):
+        main(arguments)
+    # As the system does where memory is short.
+    monkeypatch.setattr(figures_module, "saturation", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(UserError, match="a process that draws figures was killed"):
+        main(arguments)
 
 
 def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Path) -> None:

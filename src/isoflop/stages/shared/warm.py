@@ -120,7 +120,7 @@ def _function(address: str) -> str:
     # -I and -S: nothing of the site, which takes longer than the whole exchange.
     client = shlex.join([sys.executable, "-I", "-S", "-c", _CLIENT, address])
     own = shlex.quote(str(Path(sys.executable).parent / "python"))
-    warm = f'"$1" == -m && "$2" == {_PREFIX}* && "$(type -P python)" == {own}'
+    warm = f'"${{1-}}" == -m && "${{2-}}" == {_PREFIX}* && "$(type -P python)" == {own}'
     return f'() {{ if [[ {warm} ]]; then {client} "$@"; else command python "$@"; fi; }}'
 
 
