@@ -30,8 +30,11 @@ WAITS = "python -m isoflop.stages.grade - problems.parquet candidates.parquet ou
 def environment() -> Iterator[Mapping[str, str]]:
     """What makes stages start warm, with the PATH and PYTHONPATH that the workflow sets."""
     paths = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "PYTHONPATH": str(PACKAGE.parent)}
+    # These tests may run in the background of a shell, which ignores interrupts there.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     with warm() as warmed:
         yield os.environ | paths | warmed
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture
@@ -97,6 +100,7 @@ def test_files_errors_and_codes_are_those_of_the_stage(folder: Path, environment
     assert (code, output) == (2, "")
     assert errors.startswith("error: grade specification")
     assert ended("python -c 'print(3)'", folder, environment) == (0, "3\n", "")
+    assert ended("python < /dev/null", folder, environment) == (0, "", "")
 
 
 def test_only_what_is_as_the_server_knows_it_starts_warm(
