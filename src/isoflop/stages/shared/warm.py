@@ -34,6 +34,7 @@ from isoflop.errors import run_main
 
 _PREFIX = "isoflop.stages."
 _PACKAGE = Path(stages.__file__).parents[1]
+_CLIENT = Path(__file__).with_name("warm_client.py")
 _LONGEST = 2**20  # bytes received at once
 _GRACE = 5000  # milliseconds that a stage has to end after SIGTERM
 _WARM, _AS_EVER = b"+", b"-"
@@ -118,34 +119,10 @@ def _start(folder: Path, *, at_once: bool) -> tuple[subprocess.Popen[bytes] | No
 def _function(address: str) -> str:
     """A `python` of bash: stages of this Python go to the server, all else to the program of that name."""
     # -I and -S: nothing of the site, which takes longer than the whole exchange.
-    client = shlex.join([sys.executable, "-I", "-S", "-c", _CLIENT, address])
+    client = shlex.join([sys.executable, "-I", "-S", str(_CLIENT), address])
     own = shlex.quote(str(Path(sys.executable).parent / "python"))
     warm = f'"${{1-}}" == -m && "${{2-}}" == {_PREFIX}* && "$(type -P python)" == {own}'
     return f'() {{ if [[ {warm} ]]; then {client} "$@"; else command python "$@"; fi; }}'
-
-
-# Where nothing answers, it becomes the stage itself. An interrupt reaches the stage too, whose end it awaits.
-_CLIENT = """
-import json, os, signal, socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    try:
-        connection.connect(sys.argv[1])
-        request = {"arguments": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}
-        socket.send_fds(connection, [b"?"], [0, 1, 2])
-        connection.sendall(json.dumps(request).encode())
-        connection.shutdown(socket.SHUT_WR)
-        warm = connection.recv(1) == b"+"
-    except OSError:
-        warm = False
-    if not warm:
-        os.execvp("python", ["python", *sys.argv[2:]])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = int(connection.recv(16) or b"1")
-if code < 0:
-    signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
-    os.kill(os.getpid(), -code)
-sys.exit(code)
-"""
 
 
 def serve(listening: socket.socket, parent: int, address: str, *, at_once: bool) -> list[str]:
