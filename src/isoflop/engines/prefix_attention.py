@@ -7,14 +7,12 @@ per row. Plugs into any transformers model that uses the common attention interf
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from isoflop.engines.kv_cache import ExtendStep
 
 NAME = "isoflop_shared_prefix"
 # Unused rows are taken out once they are this share (1 in _SLACK) of all: copying has a price too.
@@ -205,6 +203,14 @@ class UncommonAttentionError(Exception):
     """A model asks for more than the attention of this module: says what."""
 
 
+class Reads(Protocol):
+    """A pass over new tokens that says itself what each one sees, layer by layer."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attention of the next layer. All [texts, heads, new, d]; returns [texts, new, heads, d]."""
+        ...
+
+
 def attention(
     module: Any,
     query: Tensor,
@@ -214,12 +220,12 @@ def attention(
     scaling: float | None = None,
     decode: DecodeStep | None = None,
     recorder: Recorder | None = None,
-    extend: ExtendStep | None = None,
+    extend: Reads | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function: a decoding step, a pass after kept texts, or a causal pass over whole ones.
+    """The attention function: a decoding step, a pass that says what it sees, or a causal one over texts.
 
     Raises UncommonAttentionError where scores are to be capped or to compete with a sink.
     """
