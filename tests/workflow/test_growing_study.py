@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from growing import assert_same
-from workspace import Run, copy_workflow, planned, snakemake
+from snakemake_runs import Run, planned, snakemake
+from workspace import copy_workflow
 
 from isoflop import cli
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from workspace import ROOT, TINY, copy_workflow, finished_tiny_study, planned, snakemake
+from snakemake_runs import planned, snakemake
+from workspace import ROOT, TINY, copy_workflow, finished_tiny_study
 
 from isoflop.config.loading import load_config
 from isoflop.stages.shared.runtime import Runtime
