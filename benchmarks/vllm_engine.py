@@ -36,6 +36,7 @@ class _SharedPolicy(VllmPolicy):
 
     def __init__(self, entry: PolicyEntry, engine: Any) -> None:
         JoiningPolicy.__init__(self, entry)
+        self._entry = entry
         self._engine, self.longest = engine, int(engine.model_config.max_model_len)
 
 

@@ -77,12 +77,16 @@ def paper(**changes: Any) -> Plan:
     return Plan(build_config(raw, "paper.yaml", Path()))
 
 
-@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))], ids=str)
+SHIPPED = [(ROOT / "config.yaml",), *((path,) for path in sorted((ROOT / "configs").glob("*.yaml")))]
+ON_TOP = [(ROOT / "configs" / "smollm2-gsm8k.yaml", ROOT / "configs" / "overlays" / "smollm2-sizes.yaml")]
+
+
+@pytest.mark.parametrize("paths", SHIPPED + ON_TOP, ids=str)
 def test_every_shipped_config_can_be_planned(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    plan = Plan(load_config([path], unpinned=True))
+    plan = Plan(load_config(paths, unpinned=True))
     # No results here, so nothing is measured or done; models are those of the repository.
     plan.results = str(tmp_path)
     forecast = make_forecast(plan, Path(), offline=True)
@@ -93,7 +97,7 @@ def test_every_shipped_config_can_be_planned(
     assert content["total"]["done"] == 0
     lines = as_text(forecast).splitlines()
     assert lines[0].startswith(plan.config.experiment)
-    if path.name == "config.yaml":
+    if paths[0].name == "config.yaml":
         assert content["faults"] == []
         assert [content["stages"][stage]["jobs"] for stage in ("sample", "search", "score")] == [8, 8, 4]
 

@@ -18,6 +18,7 @@ from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import Completion, GenerationRequest
 from isoflop.engines.server_policy import ServerPolicy
+from isoflop.engines.token_sampling import logprob_step
 from isoflop.engines.vllm_policy import VllmPolicy
 from isoflop.errors import UserError
 from isoflop.grading.grader import make_grader
@@ -60,6 +61,11 @@ def _without_logprob(completion: Completion) -> tuple[object, ...]:
     )
 
 
+def _as_likely(theirs: Completion, expected: Completion) -> bool:
+    """Whether their log-probability is on the point of the grid that ours is on."""
+    return abs(theirs.logprob - expected.logprob) <= 0.5 * logprob_step(len(expected.tokens)) + 1e-3
+
+
 def test_the_shape_is_that_of_the_loaded_model(
     vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
 ) -> None:
@@ -78,8 +84,7 @@ def test_greedy_is_the_same_text_token_by_token(
     ]
     theirs, expected = vllm_policy.generate(requests), ours.generate(requests)
     assert list(map(_without_logprob, theirs)) == list(map(_without_logprob, expected))
-    gaps = [abs(one.logprob - other.logprob) for one, other in zip(theirs, expected, strict=True)]
-    assert max(gaps) < 1e-3
+    assert all(_as_likely(one, other) for one, other in zip(theirs, expected, strict=True))
     finishes = {completion.finish for completion in expected}
     assert ("step" if steps else "stop") in finishes
 
@@ -99,8 +104,7 @@ def test_stop_strings_cut_the_same_text(
     assert list(map(_without_logprob, theirs)) == list(map(_without_logprob, expected))
     cut = [one for one in expected if one.finish == "stop" and len(one.pieces) == len(one.tokens)]
     assert len(cut) > 15
-    gaps = [abs(one.logprob - other.logprob) for one, other in zip(theirs, expected, strict=True)]
-    assert max(gaps) < 1e-3
+    assert all(_as_likely(one, other) for one, other in zip(theirs, expected, strict=True))
 
 
 @pytest.mark.parametrize("filters", [{"top_k": 1}, {"min_p": 1.0}, {"top_k": 9, "min_p": 0.999}])
@@ -118,8 +122,11 @@ def test_filtered_first_tokens_are_of_the_same_distribution(
     vllm_policy: VllmPolicy | ServerPolicy, ours: TransformersPolicy
 ) -> None:
     """In the order min_p, top_k, top_p, each of what the one before has left."""
+    # Where the first name is to be written, which the model does not know.
+    [greedy] = ours.generate([GenerationRequest(PROBLEMS[10], 0, 2, temperature=0.0)])
+    filters: dict[str, Any] = {"top_k": 12, "min_p": 0.002, "top_p": 0.9}
     requests = [
-        GenerationRequest(PROBLEMS[0], seed, 1, temperature=2.5, top_k=12, min_p=0.002, top_p=0.9)
+        GenerationRequest(PROBLEMS[10], seed, 1, temperature=2.0, written=greedy.tokens, **filters)
         for seed in range(1500)
     ]
     counts = [Counter(one.tokens for one in engine.generate(requests)) for engine in (vllm_policy, ours)]

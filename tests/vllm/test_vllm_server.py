@@ -5,12 +5,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from problem_tables import write_problems
 from vllm_server import VllmServer
 
 from isoflop.config.models import Policy
 from isoflop.engines.server_policy import ServerPolicy
+from isoflop.engines.token_sampling import logprob_step
 from isoflop.errors import UserError
 from isoflop.files import read_table
 from isoflop.specs import SAMPLE_VERSION, SampleSpec
@@ -66,4 +68,7 @@ def test_a_job_whose_server_dies_resumes(vllm_server: VllmServer, tmp_path: Path
     resumed = read_table(run("server", "killed"), CANDIDATES)
     plain = read_table(run("transformers", "plain"), CANDIDATES)
     assert resumed.select(_EXACT).equals(plain.select(_EXACT))
-    assert resumed["logprob"].to_pylist() == pytest.approx(plain["logprob"].to_pylist(), abs=1e-3)
+    # Ours are on a grid.
+    gaps = np.abs(resumed["logprob"].to_numpy() - plain["logprob"].to_numpy())
+    steps = [logprob_step(count) for count in plain["tokens"].to_pylist()]
+    assert (gaps <= 0.5 * np.array(steps) + 1e-3).all()

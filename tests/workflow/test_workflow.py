@@ -11,6 +11,7 @@ from isoflop.config.loading import load_config
 from isoflop.stages.shared.runtime import Runtime
 
 SHIPPED = ["config.yaml", *sorted(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))]
+ON_TOP = ["configs/smollm2-gsm8k.yaml configs/overlays/smollm2-sizes.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,9 @@ def test_lint_has_nothing_to_say(workspace: Path) -> None:
     assert "your workflow is in a good condition" in run.output
 
 
-@pytest.mark.parametrize("config", SHIPPED)
-def test_every_shipped_config_plans_a_run(config: str, workspace: Path) -> None:
-    jobs = planned(snakemake(workspace, "-n", "--configfile", config))
+@pytest.mark.parametrize("configs", SHIPPED + ON_TOP)
+def test_every_shipped_config_plans_a_run(configs: str, workspace: Path) -> None:
+    jobs = planned(snakemake(workspace, "-n", "--configfile", *configs.split()))
     # Counts bring their problems with them.
     assert any(name == "problems" or name.startswith("counts_") for name in jobs)
     assert "report" in jobs or "train" in jobs

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isoflop.config.datasets import CountedSource
-from isoflop.config.generators import Greedy, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.generators import Drawing, Greedy, Reach, Revisions, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.imports.faults import import_faults
 from isoflop.config.study import Config, Generator, made_pools
@@ -13,6 +13,8 @@ from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import SELECTORS, STEP_AGGREGATIONS
 from isoflop.strategy import needs_verifier
 
+VLLM_HOTTEST = 2.0  # the highest temperature that vLLM 0.32 samples at
+
 
 def study_faults(config: Config, root: Path) -> Iterator[str]:
     """One line per fault of what a study generates and picks from; files are looked for under `root`."""
@@ -20,6 +22,7 @@ def study_faults(config: Config, root: Path) -> Iterator[str]:
     yield from _reach(config)
     yield from _scoring(config)
     yield from _searches(config)
+    yield from _temperatures(config)
     yield from import_faults(config, root)
     yield from _thinking(config)
     yield from _selection(config)
@@ -141,6 +144,29 @@ def _searches(config: Config) -> Iterator[str]:
             yield f"{place}: an orm scores whole solutions only; a search needs a score after every step"
         elif isinstance(guide, RunningVerifier) and guide.too_long == "mark":
             yield f"{place}: a search needs every score; set too_long: refuse for its verifier"
+
+
+def _temperatures(config: Config) -> Iterator[str]:
+    """What vLLM draws at, where it is the engine."""
+    drawn = [
+        (f"generators.{generator}", entry.temperature, policy)
+        for _, policy, generator in made_pools(config)
+        if isinstance(entry := config.generators[generator], Drawing)
+    ]
+    for section, entries in (
+        ("labels", {name: (one, (*one.policies, one.completer)) for name, one in config.labels.items()}),
+        ("revisions", {name: (one, (one.policy,)) for name, one in config.revisions.items()}),
+        ("chain_labels", {name: (one, (one.policy,)) for name, one in config.chain_labels.items()}),
+    ):
+        for name, (one, policies) in entries.items():
+            drawn += [(f"{section}.{name}", one.temperature, policy) for policy in policies]
+    for place, temperature, policy in dict.fromkeys(drawn):
+        model = config.policies.get(policy)
+        if model is not None and model.engine == "vllm" and temperature > VLLM_HOTTEST:
+            yield (
+                f"{place}.temperature: {temperature:g}, and vLLM, the engine of policies.{policy}, takes "
+                f"{VLLM_HOTTEST:g} at most; lower it, or set engine: transformers"
+            )
 
 
 def _thinking(config: Config) -> Iterator[str]:

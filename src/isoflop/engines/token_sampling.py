@@ -36,6 +36,11 @@ def uniforms(seeds: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArra
     return np.asarray((state >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
+def logprob_step(tokens: int) -> float:
+    """The step of the grid that log-probabilities of texts of so many tokens are on, in nats."""
+    return math.ldexp(_STEP_PER_TOKEN, (max(tokens, _FEWEST_TOKENS) - 1).bit_length())
+
+
 def settle_logprob(logprob: float, tokens: int) -> tuple[float, bool]:
     """A text's log-probability on a grid, where rounding errors do not reach.
 
@@ -50,11 +55,10 @@ def settle_logprob(logprob: float, tokens: int) -> tuple[float, bool]:
     -------
     The nearest point, and whether rounding could have moved it to another: then it is found in float64.
     """
-    counted = max(tokens, _FEWEST_TOKENS)
-    step = math.ldexp(_STEP_PER_TOKEN, (counted - 1).bit_length())
+    step = logprob_step(tokens)
     point = math.floor(logprob / step + 0.5)
     from_middle = 0.5 * step - abs(logprob - point * step)
-    return point * step, from_middle < counted * ROUNDING_PER_TOKEN
+    return point * step, from_middle < max(tokens, _FEWEST_TOKENS) * ROUNDING_PER_TOKEN
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ beginnings itself. What a request draws follows from its own seed; rounding may 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from isoflop.config.models import Policy as PolicyEntry
 from isoflop.engines.request_queue import JoiningPolicy, Part, Written
-from isoflop.engines.vllm_settings import VllmSettings, start_vllm
+from isoflop.engines.vllm_settings import VllmSettings, start_vllm, while_alive
+from isoflop.errors import UserError
 
 
 class VllmPolicy(JoiningPolicy):
@@ -20,6 +22,7 @@ class VllmPolicy(JoiningPolicy):
         self, entry: PolicyEntry, batch_size: int = 512, machine: VllmSettings | None = None
     ) -> None:
         super().__init__(entry)
+        self._entry = entry
         self._engine, self.longest = start_vllm(entry, machine, max_num_seqs=batch_size)
 
     def submit(self, number: int, part: Part) -> None:
@@ -45,11 +48,14 @@ class VllmPolicy(JoiningPolicy):
             output_kind=RequestOutputKind.FINAL_ONLY,
             **stops,
         )
-        self._engine.add_request(str(number), {"prompt_token_ids": list(part.prompt)}, parameters)
+        with while_alive(self._entry):
+            self._engine.add_request(str(number), {"prompt_token_ids": list(part.prompt)}, parameters)
 
     def collect(self) -> Iterator[tuple[int, Written]]:
         """One step of the engine: one more token of every request."""
-        for output in self._engine.step():
+        with while_alive(self._entry):
+            outputs = self._engine.step()
+        for output in outputs:
             if output.finished:
                 completion = output.outputs[0]
                 logprobs = [
@@ -62,8 +68,9 @@ class VllmPolicy(JoiningPolicy):
                 )
 
     def abandon(self, numbers: Sequence[int]) -> None:
-        """Take requests out of the batch."""
-        self._engine.abort_request([str(number) for number in numbers])
+        """Take requests out of the batch; a dead engine has none."""
+        with suppress(UserError), while_alive(self._entry):
+            self._engine.abort_request([str(number) for number in numbers])
 
     def close(self) -> None:
         """End the engine's processes."""

@@ -1,6 +1,8 @@
 """How vLLM engines are started: what the config says of a model, and what the machine gives it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -104,3 +106,18 @@ def start_vllm(
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
     return engine, int(engine.model_config.max_model_len)
+
+
+@contextmanager
+def while_alive(entry: Policy | RunningVerifier) -> Iterator[None]:
+    """What is asked of a running engine. Raises UserError, one line, where it has died."""
+    from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415  heavy, and only there
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise UserError(
+            f"model {entry.model!r}: vLLM's engine died; what it wrote above says why (often memory: lower "
+            "memory_share, max_length or engine_settings.batch_size); run again, and only what is unfinished "
+            "is repeated"
+        ) from error

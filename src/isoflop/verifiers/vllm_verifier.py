@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.checkpoints import empty_model, load_tokenizer, model_shape
 from isoflop.engines.registry import Progress, ScoreRequest, StepScores
-from isoflop.engines.vllm_settings import VllmSettings, start_vllm
+from isoflop.engines.vllm_settings import VllmSettings, start_vllm, while_alive
 from isoflop.errors import UserError
 from isoflop.verifiers.heads import model_class
 from isoflop.verifiers.layouts import Tagged, fitting
@@ -55,7 +55,9 @@ class VllmVerifier:
                 self._submit(str(place), one)
                 waiting += 1
         while waiting:
-            for output in self._engine.step():
+            with while_alive(self._entry):
+                outputs = self._engine.step()
+            for output in outputs:
                 if not output.finished:
                     continue
                 waiting -= 1
@@ -85,7 +87,8 @@ class VllmVerifier:
 
         marks = {} if self._task == "classify" else {"step_tag_id": one.ids[one.places[0]]}
         parameters = PoolingParams(task=self._task, use_activation=False, **marks)
-        self._engine.add_request(name, {"prompt_token_ids": one.ids}, parameters)
+        with while_alive(self._entry):
+            self._engine.add_request(name, {"prompt_token_ids": one.ids}, parameters)
 
     def _scores(self, one: Tagged, data: torch.Tensor) -> NDArray[np.float64]:
         """Scores at the places, from what came back for every token like theirs."""
