@@ -102,9 +102,9 @@ def make_ballots(answer_class: Ints, correct: Bools, weight: Floats | None = Non
     if not size:
         return [Ballot(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(1), 0)] * problems
     order = np.lexsort((weights, answer_class))
-    labels, ranked, right = (
-        np.take_along_axis(values, order, axis=1).ravel() for values in (answer_class, weights, correct)
-    )
+    labels = np.take_along_axis(answer_class, order, axis=1).ravel()
+    ranked = np.take_along_axis(weights, order, axis=1).ravel()
+    right = np.take_along_axis(correct, order, axis=1).ravel()
     first = np.ones((problems, size), dtype=np.bool_)
     first[:, 1:] = np.diff(labels.reshape(problems, size)) != 0
     starts = np.flatnonzero(first)
@@ -148,7 +148,9 @@ class _Classes(NamedTuple):
     size: Ints
 
     def taken(self, rows: Ints) -> "_Classes":
-        return _Classes(*(values[rows] for values in self))
+        return _Classes(
+            self.problem[rows], self.votes[rows], self.credit[rows], self.start[rows], self.size[rows]
+        )
 
 
 def _canonical(classes: _Classes, weights: Floats, *, by_weight: bool) -> Ints:

@@ -106,8 +106,8 @@ def votes_of_problems(
             draws,
             stream(problem),
         )
-        cells = np.ix_([problem], rows, columns)
-        credit[cells], error[cells] = drawn
+        cells = np.ix_(rows, columns)
+        credit[problem][cells], error[problem][cells] = drawn
     return credit, error
 
 
