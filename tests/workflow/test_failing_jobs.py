@@ -76,6 +76,7 @@ def on_a_cluster(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--until", "select",
         "--executor", "cluster-generic", "--cluster-generic-submit-cmd", "bash", "--jobs", "2",
+        "--seconds-between-status-checks", "1",
     ]  # fmt: skip
     return subprocess.run(
         [*command, *groups],

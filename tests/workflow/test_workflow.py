@@ -1,4 +1,4 @@
-"""The workflow as a whole: its style, every shipped config, wrong configs."""
+"""The workflow as a whole: every shipped config, wrong configs; its style is `make lint`'s."""
 
 import re
 from pathlib import Path
