@@ -21,12 +21,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_lint_has_nothing_to_say(workspace: Path) -> None:
-    run = snakemake(workspace, "--lint")
-    assert run.code == 0, run.output
-    assert "your workflow is in a good condition" in run.output
-
-
 @pytest.mark.parametrize("configs", SHIPPED + ON_TOP)
 def test_every_shipped_config_plans_a_run(configs: str, workspace: Path) -> None:
     jobs = planned(snakemake(workspace, "-n", "--configfile", *configs.split()))
