@@ -48,10 +48,12 @@ def majority_exact(ballots: Sequence[Ballot], budgets: Sequence[int]) -> Floats:
     for size, rows in of_one_size([ballot.size for ballot in ballots]):
         alike = [ballots[row] for row in rows]
         # The whole pool is one subset; leaving it out halves the degree when budgets are powers of two.
-        top = max((budget for budget in budgets if budget < size), default=1)
-        shares = _shares(alike, size, top)
-        for column, budget in enumerate(budgets):
-            credits[rows, column] = shares[:, budget] if budget < size else whole_pool_votes(alike)
+        columns = [column for column, budget in enumerate(budgets) if budget < size]
+        if columns:
+            wanted = np.array([budgets[column] for column in columns])
+            credits[np.ix_(rows, columns)] = _shares(alike, size, wanted)
+        for column in set(range(len(budgets))) - set(columns):
+            credits[rows, column] = whole_pool_votes(alike)
     return credits
 
 
@@ -75,9 +77,8 @@ def operations(ballot: Ballot, top: int) -> float:
     return float(np.minimum.outer(counts[ballot.losing :], counts).sum()) * float(top + 1) ** 2
 
 
-def _shares(ballots: Sequence[Ballot], size: int, top: int) -> Floats:
-    """Credits of pools of one size at every budget 0 ... `top`, [ballots, top + 1]."""
-    binomials = _binomials(size, top)
+def _shares(ballots: Sequence[Ballot], size: int, budgets: Ints) -> Floats:
+    """Credits of pools of one size, [ballots, budgets]."""
     own, others, credit, of = [], [], [], []
     for row, ballot in enumerate(ballots):
         counts = np.bincount(ballot.label, minlength=ballot.classes + 1)[1:]
@@ -86,25 +87,26 @@ def _shares(ballots: Sequence[Ballot], size: int, top: int) -> Floats:
             others.append(np.sort(np.delete(counts, winner))[::-1])
             credit.append(ballot.class_credit[winner + 1])
             of.append(row)
-    total = np.zeros((len(ballots), top + 1))
+    total = np.zeros((len(ballots), budgets.size))
     if own:
         rivals = np.zeros((len(own), max(1, *(other.size for other in others))), dtype=np.int64)
         for row, other in enumerate(others):
             rivals[row, : other.size] = other
-        np.add.at(total, of, np.array(credit)[:, None] * _ways(np.array(own), rivals, size, top))
-    shares: Floats = np.clip(total / binomials[size], 0.0, 1.0)
+        np.add.at(total, of, np.array(credit)[:, None] * _ways(np.array(own), rivals, size, budgets))
+    shares: Floats = np.clip(total / _binomials(size, int(budgets.max()))[size, budgets], 0.0, 1.0)
     return shares
 
 
-def _ways(own: Ints, rivals: Ints, size: int, top: int) -> Floats:
-    """Weighted numbers of k-subsets that a class wins, k = 0 ... `top`, [classes, top + 1].
+def _ways(own: Ints, rivals: Ints, size: int, budgets: Ints) -> Floats:
+    """Weighted numbers of k-subsets that a class wins, [classes, budgets].
 
     `own`: sizes of the winning classes, [classes]; `rivals`: those of the others of their pools of `size`,
     falling, with zeros after them, [classes, most rivals]. A subset in which t others have as many votes
     counts 1 / (t + 1).
     """
+    top = int(budgets.max())
     binomials = _binomials(size, top)
-    ways = np.zeros((own.size, top + 1))
+    ways = np.zeros((own.size, budgets.size))
     # Those that can have the most votes first: who can have `votes` is a prefix.
     order = np.argsort(-own, kind="stable")
     own, rivals = own[order], rivals[order]
@@ -113,10 +115,13 @@ def _ways(own: Ints, rivals: Ints, size: int, top: int) -> Floats:
         above = rivals[:able] >= votes
         rest = size - own[:able] - (rivals[:able] * above).sum(axis=1)
         number, degree = above.sum(axis=1), top - votes
-        outvoted = binomials[rest, : degree + 1]
+        reached = budgets >= votes
+        degrees = budgets[reached] - votes
+        outvoted = binomials[rest[:, None], degrees]
         for nodes, rows in _by_nodes(number, degree // votes):
-            outvoted[rows] = _outvoted(outvoted[rows], rivals[rows], number[rows], votes, nodes, binomials)
-        ways[:able, votes:] += binomials[own[:able], votes][:, None] * outvoted
+            base = binomials[rest[rows], : degree + 1]
+            outvoted[rows] = _outvoted(base, rivals[rows], number[rows], votes, nodes, degrees, binomials)
+        ways[:able, reached] += binomials[own[:able], votes][:, None] * outvoted
     result = np.empty_like(ways)
     result[order] = ways
     return result
@@ -130,39 +135,64 @@ def _by_nodes(number: Ints, most_tied: int) -> list[tuple[int, Ints]]:
     return [(count, contested[needed == count]) for count in np.unique(needed).tolist()]
 
 
-def _outvoted(base: Floats, rivals: Ints, number: Ints, votes: int, nodes: int, binomials: Floats) -> Floats:
-    """`base` times the ways of all rivals to have at most `votes`, [rows, degree + 1].
+def _outvoted(
+    base: Floats, rivals: Ints, number: Ints, votes: int, nodes: int, degrees: Ints, binomials: Floats
+) -> Floats:
+    """`base` times the ways of all rivals to have at most `votes`, of some degrees, [rows, degrees].
 
-    `base`: ways of those that cannot have more, [rows, degree + 1]; `rivals`: sizes of classes, falling, the
+    `base`: ways of those that cannot have more, [rows, all degrees]; `rivals`: sizes of classes, falling, the
     first `number` of a row at least `votes`, rows with the most of them first.
     """
     points, point_weights = _rule(nodes)
-    length = base.shape[1]
-    result = np.empty_like(base)
-    block = max(1, _BLOCK // (nodes * length))
+    result = np.empty((len(base), degrees.size))
+    block = max(1, _BLOCK // (nodes * base.shape[1]))
     for start in range(0, len(base), block):
         part = slice(start, start + block)
-        ways = np.repeat(base[part, None, :], nodes, axis=1)
-        product, term = np.empty_like(ways), np.empty_like(ways)
-        for rank in range(int(number[start])):
-            rows = int(np.count_nonzero(number[part] > rank))
-            before, after, scratch = ways[:rows], product[:rows], term[:rows]
-            kernels = binomials[rivals[part][:rows, rank], : votes + 1][:, :, None, None]
-            # The product with the polynomial, cut at the degree.
-            after[:] = before
-            for power in range(min(votes - 1, length - 1), 0, -1):
-                shifted = scratch[:, :, power:]
-                np.multiply(kernels[:, power], before[:, :, : length - power], out=shifted)
-                after[:, :, power:] += shifted
-            if votes < length:
-                # y times the term of exactly `votes`.
-                tied = scratch[:, :, votes:]
-                np.multiply(kernels[:, votes], before[:, :, : length - votes], out=tied)
-                tied *= points[:, None]
-                after[:, :, votes:] += tied
-            ways[:rows] = after
-        result[part] = point_weights @ ways
+        left, sizes = number[part], rivals[part]
+        # Degrees come first, so that those that are asked for are whole runs of memory.
+        ways = np.repeat(base[part].T, nodes, axis=1)
+        ended = np.empty((degrees.size, left.size * nodes))
+        for rank in range(int(left[0])):
+            # Of the last rival nothing is needed but the degrees that are asked for.
+            going, last = (int(np.count_nonzero(left > rank + more)) for more in (1, 0))
+            terms = np.repeat(binomials[sizes[:last, rank], : votes + 1].T, nodes, axis=1)
+            done, goes_on = slice(going * nodes, last * nodes), slice(0, going * nodes)
+            if going < last:
+                y = np.tile(points, last - going)
+                ended[:, done] = _some(ways[:, done], terms[:, done], y, degrees)
+            if going:
+                ways = _all(ways[:, goes_on], terms[:, goes_on], np.tile(points, going))
+        # Between all degrees, as if they had been computed: products of matrices round by their widths.
+        values = np.zeros((left.size, nodes, base.shape[1]))
+        values[:, :, degrees] = ended.reshape(degrees.size, -1, nodes).transpose(1, 2, 0)
+        result[part] = (point_weights @ values)[:, degrees]
     return result
+
+
+def _all(ways: Floats, terms: Floats, y: Floats) -> Floats:
+    """Products with 1 + sum_u terms_u x^u, the last term times y, cut at the degree of the first factor.
+
+    `ways`, `terms`: coefficients, [degrees, products]; `y`: [products].
+    """
+    length, votes = len(ways), len(terms) - 1
+    product, scratch = ways.copy(), np.empty_like(ways)
+    for power in range(min(votes, length) - 1, 0, -1):
+        shifted = scratch[power:]
+        np.multiply(terms[power], ways[: length - power], out=shifted)
+        product[power:] += shifted
+    product[votes:] += y * (terms[votes] * ways[: max(length - votes, 0)])
+    return product
+
+
+def _some(ways: Floats, terms: Floats, y: Floats, degrees: Ints) -> Floats:
+    """`_all` of some rising degrees, [degrees, products]."""
+    product, votes = ways[degrees], len(terms) - 1
+    for power in range(min(votes - 1, int(degrees[-1])), 0, -1):
+        first = int(np.searchsorted(degrees, power))
+        product[first:] += terms[power] * ways[degrees[first:] - power]
+    first = int(np.searchsorted(degrees, votes))
+    product[first:] += y * (terms[votes] * ways[degrees[first:] - votes])
+    return product
 
 
 @lru_cache(maxsize=8)

@@ -20,10 +20,8 @@ from isoflop.selection.majority import majority_exact, operations
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
 MOST_SUBSETS = 4096
 _MOST_OPERATIONS = 4e8
-# Draws that a generator gives and that are evaluated together: their sums by class stay in the cache.
+# Draws evaluated together: their sums by class stay in the processor's cache.
 _CHUNK = 512
-# Chunks that are put in order together, so that a step of Fisher-Yates is one of a long row.
-_TURN = 2
 
 
 def vote_credits(
@@ -185,16 +183,12 @@ def _monte_carlo(
     """
     total, squares = np.zeros((2, len(ballots), len(budgets)))
     alike = _alike(ballots)
-    widths = [min(_CHUNK, draws - start) for start in range(0, draws, _CHUNK)]
-    for turn in range(0, len(widths), _TURN):
-        together = widths[turn : turn + _TURN]
-        uniform = [rng.random((budgets[-1], width)) for width in together]
-        orders = _orders(np.concatenate(uniform, axis=1), ballots[0].size)
-        for drawn in np.split(orders, np.cumsum(together)[:-1], axis=1):
-            for rows in alike:
-                credits = paired_credits([ballots[row] for row in rows], drawn, budgets)
-                total[rows] += credits.sum(axis=2)
-                squares[rows] += (credits**2).sum(axis=2)
+    for start in range(0, draws, _CHUNK):
+        drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), rng)
+        for rows in alike:
+            credits = paired_credits([ballots[row] for row in rows], drawn, budgets)
+            total[rows] += credits.sum(axis=2)
+            squares[rows] += (credits**2).sum(axis=2)
     mean = total / draws
     variance = np.maximum(squares / draws - mean**2, 0.0) * draws / (draws - 1)
     return mean, np.sqrt(variance / draws)
@@ -252,15 +246,10 @@ def random_orders(pool: int, length: int, draws: int, rng: np.random.Generator) 
     -------
     Candidates from 0, [length, draws].
     """
-    return _orders(rng.random((length, draws)), pool)
-
-
-def _orders(uniform: Floats, pool: int) -> Ints:
-    """`random_orders` by numbers in [0, 1), of their shape."""
     # Fisher-Yates, one position of all draws at a time.
-    length, draws = uniform.shape
     position = np.arange(length)[:, None]
-    cells = (position + (uniform * (pool - position)).astype(np.int64)) * draws + np.arange(draws)
+    swaps = position + (rng.random((length, draws)) * (pool - position)).astype(np.int64)
+    cells = swaps * draws + np.arange(draws)
     small = np.int16 if pool <= np.iinfo(np.int16).max else np.int64
     orders = np.repeat(np.arange(pool, dtype=small)[:, None], draws, axis=1)
     flat = orders.reshape(-1)
