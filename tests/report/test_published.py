@@ -127,7 +127,7 @@ def test_the_publish_stage_writes_the_tables_and_the_report_shows_them(
 ) -> None:
     folder, spec = results
     # Figures are drawn and not saved: only tables and texts are looked at.
-    monkeypatch.setattr(stage, "_saved", lambda *_: b"<svg></svg>")
+    monkeypatch.setattr(stage, "_saved", lambda *_: b'<svg width="100pt"></svg>')
     main([spec.model_dump_json(), str(folder), str(tmp_path)])
     written = pd.read_csv(tmp_path / "tables/published.csv")
     assert len(written) == len(ROWS)

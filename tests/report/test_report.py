@@ -103,7 +103,7 @@ def test_selectors_by_confidence_are_shown(tmp_path: Path, monkeypatch: pytest.M
     headline = spec.headline.model_copy(update={"selector": "confidence_weighted"})
     spec = spec.model_copy(update={"headline": headline})
     # Figures are drawn and not saved: only texts are looked at.
-    monkeypatch.setattr(stage, "_saved", lambda *_: b"<svg></svg>")
+    monkeypatch.setattr(stage, "_saved", lambda *_: b'<svg width="100pt"></svg>')
     main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     for name in ("best-of-n by confidence", "voting weighted by confidence", "sampling+conf", "sampling+cwv"):
