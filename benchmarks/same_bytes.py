@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from isoflop.data.word_problems import generate_problems
-from isoflop.rehearsal.warm_stages import warm
+from isoflop.stages.shared.warm import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "resources" / "models"

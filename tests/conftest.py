@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def warmed() -> Iterator[Mapping[str, str]]:
     """The environment in which stages are forked from one process that has their imports."""
-    from isoflop.rehearsal.warm_stages import warm
+    from isoflop.stages.shared.warm import warm
 
     with warm() as environment:
         yield environment

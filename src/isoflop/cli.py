@@ -20,6 +20,8 @@ _SNAKEMAKE = ("run", "rehearse")
 _CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "-n", "--dry")
 # With these Snakemake makes nothing of what is there.
 _NO_RUN = ("--unlock", "--touch", "-t", "--delete", "--cleanup", "--lint", "--list", "-n", "--dry")
+# Jobs in other places or environments than this process.
+_ELSEWHERE = ("--executor", "-e", "--profile", "--sdm", "--software-deployment-method", "--use-")
 
 
 class Command(NamedTuple):
@@ -122,9 +124,26 @@ def _run(options: argparse.Namespace) -> None:
     if not any(one.startswith((*elsewhere, *_NO_RUN)) for one in further):
         from isoflop.report.finished import check_files  # noqa: PLC0415
 
-        check_files(_load(files).experiment)
+        config = _load(files)
+        check_files(config.experiment)
+        os.environ.update(_warm(config, further))
     # In the place of this process: signals, output and exit code are snakemake's.
     os.execv(command[0], command)
+
+
+def _warm(config: "Config", further: Sequence[str]) -> dict[str, str]:
+    """The environment in which stages start warm, where models run here, on the processor."""
+    from isoflop.config.verifiers import ImportedVerifier  # noqa: PLC0415
+    from isoflop.stages.shared.gpus import named_devices  # noqa: PLC0415
+    from isoflop.stages.shared.warm import available, warm_for_this_process  # noqa: PLC0415
+
+    entries = (*config.policies.values(), *config.verifiers.values())
+    engines = {entry.engine for entry in entries if not isinstance(entry, ImportedVerifier) and entry.runs}
+    elsewhere = any(one.startswith(_ELSEWHERE) for one in further)
+    if not available() or elsewhere or "transformers" not in engines or "vllm" in engines or named_devices():
+        return {}
+    # Where the report is there, perhaps nothing is to be done.
+    return warm_for_this_process(at_once=not Path(f"results/{config.experiment}/report.html").is_file())
 
 
 def _load(

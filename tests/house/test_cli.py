@@ -10,6 +10,7 @@ import pytest
 
 from isoflop import cli
 from isoflop.errors import UserError
+from isoflop.stages.shared import warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +85,7 @@ def test_run_hands_its_further_arguments_to_snakemake(
     called: list[list[str]] = []
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(os, "execv", lambda _, command: called.append(command))
+    monkeypatch.setattr(warm, "available", lambda: False)
     cli.main(["run", "config.yaml", *further])
     cli.main(["run", "config.yaml", "--", *further])
     assert called == [[sys.executable, "-m", "snakemake", *handed, "--configfile", "config.yaml"]] * 2
@@ -97,6 +99,39 @@ def test_run_takes_several_configs_and_no_other_way_to_name_them(monkeypatch: py
     assert called[0][3:] == ["-n", "--configfile", "config.yaml", "configs/wu2024.yaml"]
     with pytest.raises(UserError, match="name all config files first"):
         cli.main(["run", "config.yaml", "--configfile", "configs/wu2024.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gpus", "warmed"),
+    [
+        (["config.yaml"], "", True),
+        (["config.yaml", "--cores", "2"], "", True),
+        (["config.yaml"], "0", False),
+        (["config.yaml", "-n"], "", False),
+        (["config.yaml", "--profile", "profiles/slurm"], "", False),
+        (["config.yaml", "--sdm", "conda"], "", False),
+        (["configs/wu2024.yaml"], "", False),
+        (["configs/replay-qwen2-math-100.yaml"], "", False),
+    ],
+)
+def test_run_starts_stages_warm_where_models_run_here_on_the_processor(
+    arguments: list[str], gpus: str, warmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+
+    def start(*, at_once: bool) -> dict[str, str]:
+        started.append(at_once)
+        return {"STAGES": "warm"}
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setenv("STAGES", "cold")
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    monkeypatch.setattr(warm, "available", lambda: True)
+    monkeypatch.setattr(warm, "warm_for_this_process", start)
+    cli.main(["run", *arguments])
+    assert os.environ["STAGES"] == ("warm" if warmed else "cold")
+    assert len(started) == warmed
 
 
 def test_run_needs_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

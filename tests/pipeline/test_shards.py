@@ -18,7 +18,7 @@ from problem_tables import write_problems
 from isoflop.costs import ModelShape
 from isoflop.errors import UserError
 from isoflop.growth.measured import Times
-from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern
+from isoflop.pipeline.shards import merged_ledger, shard_names, shard_of, shard_pattern, useful_shards
 from isoflop.rehearsal.tiny_models import save_tiny
 from isoflop.stages import merge, revise, sample, score, search
 from isoflop.stages.shared.chunks import Chunks, write_measured
@@ -38,15 +38,29 @@ def test_shards_are_whole_chunks_one_after_another_and_share_fairly(items: int, 
     assert max(lengths) - min(lengths) <= 1
 
 
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 30))
+def test_no_shard_is_without_a_chunk_where_the_number_of_problems_is_known(
+    items: int, size: int, asked: int
+) -> None:
+    useful = useful_shards(asked, size, items)
+    shares = [shard_of(f"x{name}.parquet", size).chunks(items) for name in shard_names(useful, size)]
+    assert all(shares)
+    # One more would have none, or was not asked for.
+    assert useful == asked or not all(
+        shard_of(f"x{name}.parquet", size).chunks(items) for name in shard_names(useful + 1, size)
+    )
+    assert useful_shards(asked, size, None) == asked
+
+
 @given(st.integers(1, 200), st.integers(1, 500))
 def test_a_parts_name_says_what_it_holds(of: int, size: int) -> None:
     names = shard_names(of, size)
     assert len(set(names)) == of
     for number, name in enumerate(names, start=1):
-        assert re.fullmatch(shard_pattern(of, size), name)
-        assert re.fullmatch(shard_pattern(of + 1, size), name) is None
+        assert re.fullmatch(shard_pattern([of + 7, of], size), name)
+        assert re.fullmatch(shard_pattern([of + 1], size), name) is None
         shard = shard_of(f"a/b-0.1M{name}.parquet", 7)
-        assert shard == (Path("a/b-0.1M.parquet"), number, of, size if of > 1 else 7)
+        assert shard == (Path("a/b-0.1M.parquet"), number, of, size)
 
 
 @pytest.mark.parametrize("name", ["0-of-2-by-5", "3-of-2-by-5", "1-of-2-by-0"])
@@ -101,7 +115,8 @@ def _specs(model: str) -> dict[ModuleType, dict[str, Any]]:
 def _in_shards(stage: ModuleType, arguments: Sequence[str], folder: Path, of: int) -> Path:
     """The table that `of` shards and a merge make of the stage's inputs, with its ledger beside it."""
     stem = folder / "table"
-    parts = [f"{stem}{name}.{ending}" for name in shard_names(of, 2) for ending in ("parquet", "ledger.json")]
+    names = shard_names(of, 2) if of > 1 else [""]
+    parts = [f"{stem}{name}.{ending}" for name in names for ending in ("parquet", "ledger.json")]
     for part, ledger in zip(parts[::2], parts[1::2], strict=True):
         stage.main(["--runtime", '{"chunk_problems": 2}', *arguments, part, ledger])
     if of > 1:

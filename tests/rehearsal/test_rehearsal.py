@@ -1,8 +1,6 @@
 """A rehearsal's problem files, override and warm stages; whole rehearsals are in tests/end_to_end."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,15 +16,10 @@ from isoflop.data.rows import read_rows, rows_where
 from isoflop.engines.hf_policy import TransformersPolicy
 from isoflop.engines.registry import GenerationRequest
 from isoflop.errors import UserError
-from isoflop.files import write_table
 from isoflop.grading.grader import is_right, make_grader
 from isoflop.rehearsal.overlay import MAX_TOKENS, architecture, override
 from isoflop.rehearsal.problems import PROBLEMS, file_content, problem_rows, sentences
 from isoflop.rehearsal.tiny_policies import save_policy
-from isoflop.rehearsal.warm_stages import warm
-from isoflop.specs import GradeSpec
-from isoflop.tables import CANDIDATES
-from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ("wu2024", "snell2024", "beeching2024")
@@ -186,36 +179,3 @@ def test_sentences_hold_steps_answers_and_programs() -> None:
     assert any("boxed" in one for one in said)
     assert any("def solve" in one for one in said)
     assert not any("def solve" in one for one in sentences(["\n"], ["math"]))
-
-
-def test_warm_stages_are_the_stages_with_their_own_errors_and_codes(tmp_path: Path) -> None:
-    problem: dict[str, list[object]] = {
-        "problem_id": ["a"], "prompt": ["1 + 1?"], "answer": ["2"], "level": [1], "subject": [None],
-        "solution": [None],
-    }  # fmt: skip
-    write_table(tmp_path / "problems.parquet", problem, PROBLEM_COLUMNS, {})
-    columns = {name: [] for name in CANDIDATES.names} | {
-        "problem_id": ["a"], "candidate": [0], "steps": [["The answer is 2."]], "step_tokens": [[4]],
-        "finish": ["stop"], "prompt_tokens": [3], "tokens": [4], "logprob": [0.0],
-        "source": [None], "budget": [None], "run": [None], "thinking_tokens": [None],
-    }  # fmt: skip
-    write_table(tmp_path / "candidates.parquet", columns, CANDIDATES, {})
-    spec = GradeSpec(grader="number", code="").model_dump_json()
-    with warm() as environment:
-
-        def bash(command: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                ["bash", "-c", f"set -euo pipefail; {command}"], cwd=tmp_path, text=True, check=False,
-                capture_output=True, env=os.environ | environment,
-            )  # fmt: skip
-
-        for number, (argument, end) in enumerate(((f"'{spec}'", ""), ("-", f"<<< '{spec}'"))):
-            files = f"problems.parquet candidates.parquet grades-{number}.parquet"
-            done = bash(f"python -m isoflop.stages.grade {argument} {files} 2> grade.log {end}")
-            assert (done.returncode, done.stdout) == (0, "")
-            assert (tmp_path / f"grades-{number}.parquet").is_file()
-        failed = bash("python -m isoflop.stages.grade {} a b c 2> failed.log")
-        assert failed.returncode == 2
-        assert (tmp_path / "failed.log").read_text().startswith("error: grade specification")
-        other = bash("python -c 'print(3)'")
-        assert other.stdout == "3\n"

@@ -78,6 +78,16 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Repor
     assert {"report.html", "table4.md", "curves.csv", *wanted} <= summed
 
 
+def test_figures_are_the_same_bytes_in_any_number_of_processes(
+    made: tuple[Path, ReportSpec], tmp_path: Path
+) -> None:
+    folder, spec = made
+    main(["--runtime", '{"drawers": 3}', spec.model_dump_json(), str(folder), str(tmp_path)])
+    for path in (folder / "report.html", *(folder / "figures").iterdir()):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+
+
 def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Path) -> None:
     certain = {"policy-0.1M": 0.0, "policy-2.7M": 1.0}
     spec = write_results(tmp_path, Shape(policies=tuple(certain), certain=certain, problems=40))

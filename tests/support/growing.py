@@ -90,7 +90,8 @@ class Study:
         if stage == "score":
             inputs.append(str(self.table("sample")))
         table = self.table(stage)
-        names = [str(table).removesuffix(".parquet") + name for name in shard_names(shards, chunk)]
+        own = shard_names(shards, chunk) if shards > 1 else [""]
+        names = [str(table).removesuffix(".parquet") + name for name in own]
         parts = [[f"{name}.parquet", f"{name}.ledger.json"] for name in names]
         runtime = json.dumps({"chunk_problems": chunk, "reuse": reuse})
         for part in parts:

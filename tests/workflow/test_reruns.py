@@ -97,7 +97,7 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES},
     ),
     "the seed": (_replace("tiny.yaml", "seed: 1", "seed: 2"), EVERYTHING_SAMPLED),
-    "the problems": (_replace("tiny.yaml", "size: 4", "size: 5"), {"problems": 1, **EVERYTHING_SAMPLED}),
+    "the problems": (_replace("tiny.yaml", "size: 200", "size: 201"), {"problems": 1, **EVERYTHING_SAMPLED}),
     "one more policy": (
         _all(
             lambda folder: shutil.copytree(folder / "models/small", folder / "models/medium") and None,
@@ -144,6 +144,25 @@ SHARD_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _all(EIGHT, _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7")),
         {
             "sample": 16, "merge_sample": 2, "score": 16, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION,
+        },
+    ),
+    # There are 8 chunks of 25 problems, and 4 of 50.
+    "more shards than chunks": (
+        _all(
+            _append("tiny.yaml", "shards: 64\nengine_settings: {chunk_problems: 50}\n"),
+            _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
+        ),
+        {"sample": 8, "merge_sample": 2, "score": 8, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION},
+    ),
+    "more shards than one chunk, that of fewer problems": (
+        _all(
+            _append("tiny.yaml", "shards: 64\n"),
+            _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
+            _replace("tiny.yaml", "size: 200", "size: 4"),
+        ),
+        {
+            "problems": 1, "sample": 4, "merge_sample": 4, "score": 2, "merge_score": 2, "grade": 4,
+            "select": 4, **ALL_CURVES,
         },
     ),
     "shards and a policy's weights": (

@@ -21,7 +21,7 @@ TINY = """\
 experiment: tiny
 seed: 1
 datasets:
-  words: {source: wordproblems, split: test, size: 4}
+  words: {source: wordproblems, split: test, size: 200}
 policies:
   small: {model: models/small}
   large: {model: models/large}
@@ -64,7 +64,12 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
     stems = [
         path.removesuffix(".parquet") for path in [*plan.paths.evidence(), *searched] if _sharded(path, plan)
     ]
-    parts = [path for stem in stems for path in plan.paths.parts(f"{stem}.parquet")]
+    parts = [
+        path
+        for stem in stems
+        for path in plan.paths.parts(f"{stem}.parquet", dataset=stem.split("/")[3])
+        if plan.config.shards > 1
+    ]
     choice = ChoicePlan(plan)
     chosen = [*choice.difficulties(), *choice.tables()]
     made = [

@@ -5,8 +5,13 @@ import re
 # The model's files are inputs so that a changed checkpoint samples again; the stage finds them by the spec.
 rule sample:
     input:
-        problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
+        unpack(
+            part_inputs(
+                CANDIDATES,
+                problems=PROBLEMS,
+                model=lambda w: own(PLAN.models.policy_files(w.policy)),
+            )
+        ),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -15,6 +20,7 @@ rule sample:
         "logs/{experiment}/sample/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
         generator=any_of(PLAN.pools.sampled()),
+    priority: SAMPLED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -36,8 +42,13 @@ rule sample:
 
 rule revise:
     input:
-        problems=part_input(CANDIDATES, PROBLEMS),
-        model=part_input(CANDIDATES, lambda w: own(PLAN.models.policy_files(w.policy))),
+        unpack(
+            part_inputs(
+                CANDIDATES,
+                problems=PROBLEMS,
+                model=lambda w: own(PLAN.models.policy_files(w.policy)),
+            )
+        ),
     output:
         candidates=part(CANDIDATES),
         ledger=part(ledger_of(CANDIDATES)),
@@ -46,6 +57,7 @@ rule revise:
         "logs/{experiment}/revise/{dataset}/{policy}/{generator}{shard}.log",
     wildcard_constraints:
         generator=any_of(CONFIG.chains),
+    priority: SAMPLED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -91,9 +103,12 @@ for _pool in PLAN.pools.replays():
 # Every budget is a search of its own: a tree of width 16 is not part of one of width 64.
 rule search:
     input:
-        problems=part_input(TREES, PROBLEMS),
-        models=part_input(
-            TREES, lambda w: own(PLAN.search_models(w.policy, w.generator))
+        unpack(
+            part_inputs(
+                TREES,
+                problems=PROBLEMS,
+                models=lambda w: own(PLAN.search_models(w.policy, w.generator)),
+            )
         ),
     output:
         trees=part(TREES),
@@ -136,6 +151,7 @@ for _pool in PLAN.pools.searches():
             times=times_beside(PLAN.paths.gathered(_pool)),
         log:
             f"logs/{CONFIG.experiment}/gather_trees/{'/'.join(_pool)}.log",
+        priority: GATHERED
         conda:
             "../../envs/analysis.yaml"
         resources:

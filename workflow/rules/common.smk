@@ -110,6 +110,7 @@ OF_THE_JOB = {
     "batch_tokens": "{resources.batch_tokens}",
     "chunk_problems": "{resources.chunk_problems}",
     "graders": "{threads}",
+    "drawers": "{threads}",
 }
 
 
@@ -179,16 +180,27 @@ def is_there(path):
     return Path(path).exists() if stored is None else stored.exists()
 
 
-def part_input(table, source):
-    """An input function of a table's parts; `source` is a pattern, or a function of the wildcards.
+def part_inputs(table, **sources):
+    """An input function of a table's parts, to unpack; sources are patterns, or functions of the wildcards.
 
     A part that is gone is made when its table is, whose inputs are the same: the times of its own inputs say
     nothing then, and there may be no record of what they held.
     """
 
     def inputs(w):
-        files = source(w) if callable(source) else [source.format(**w)]
-        gone = CONFIG.shards > 1 and not is_there(part_of(table).format(**w))
-        return [ancient(file) for file in files] if gone else files
+        files = {
+            name: source(w) if callable(source) else [source.format(**w)]
+            for name, source in sources.items()
+        }
+        if CONFIG.shards > 1 and not is_there(part_of(table).format(**w)):
+            files = {
+                name: [ancient(file) for file in made] for name, made in files.items()
+            }
+        return files
 
     return inputs
+
+
+# Which of several jobs that can run comes first: what others wait for, and long ones before short ones, so that
+# no core waits for the last of them. Searches, which nothing long waits for, have none of these.
+GATHERED, SAMPLED, SCORED = 3, 2, 1

@@ -1,8 +1,13 @@
 rule score:
     input:
-        problems=part_input(SCORES, PROBLEMS),
-        candidates=part_input(SCORES, CANDIDATES),
-        model=part_input(SCORES, lambda w: own(PLAN.models.verifier_files(w.verifier))),
+        unpack(
+            part_inputs(
+                SCORES,
+                problems=PROBLEMS,
+                candidates=CANDIDATES,
+                model=lambda w: own(PLAN.models.verifier_files(w.verifier)),
+            )
+        ),
     output:
         scores=part(SCORES),
         ledger=part(ledger_of(SCORES)),
@@ -11,6 +16,7 @@ rule score:
         "logs/{experiment}/score/{dataset}/{policy}/{generator}/{verifier}{shard}.log",
     wildcard_constraints:
         generator=any_of([*PLAN.pools.sampled(), *CONFIG.chains]),
+    priority: SCORED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -36,6 +42,7 @@ rule grade:
         GRADES,
     log:
         "logs/{experiment}/grade/{dataset}/{policy}/{generator}.log",
+    priority: GATHERED
     conda:
         "../../envs/analysis.yaml"
     # Comparisons of LaTeX, and programs, run in a process per thread.
@@ -71,6 +78,7 @@ rule select:
         generator=any_of(
             name for name in CONFIG.generators if name not in CONFIG.counts
         ),
+    priority: GATHERED
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -102,6 +110,7 @@ rule select_revisions:
     wildcard_constraints:
         generator=any_of(CONFIG.chains),
         length=r"\d+",
+    priority: GATHERED
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -125,6 +134,7 @@ if CONFIG.difficulty is not None:
             DIFFICULTY,
         log:
             "logs/{experiment}/difficulty/{dataset}/{policy}.log",
+        priority: GATHERED
         conda:
             "../../envs/analysis.yaml"
         resources:

@@ -57,11 +57,14 @@ rule report:
         "logs/{experiment}/report.log",
     conda:
         "../../envs/analysis.yaml"
+    # Figures are shared between as many processes.
+    threads: 4
     resources:
         mem_mb=2000,
     params:
         spec=lambda w: REPORT_PLAN.report(),
     shell:
         SETUP
-        + 'folder=$(dirname $(dirname {input.curves:q})); python -m isoflop.stages.report - "$folder" "$folder" '
-        "2> {log} <<< {params.spec:q}"
+        + "folder=$(dirname $(dirname {input.curves:q})); python -m isoflop.stages.report"
+        + runtime("drawers")
+        + '- "$folder" "$folder" 2> {log} <<< {params.spec:q}'

@@ -233,7 +233,7 @@ def affordable(options: Options, axis: str, targets: Floats) -> Bools:
 def _rows(member: Member) -> pd.DataFrame:
     table = member.table
     rows = table.credits[table.credits["budget"] > 0]
-    if set(rows["selector"]) == {NONE}:
+    if set(rows["selector"].unique()) == {NONE}:
         return rows
     rows = rows[rows["selector"] == member.selector]
     if needs_verifier(member.selector):

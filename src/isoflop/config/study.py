@@ -129,7 +129,8 @@ class Config(Entry):
     claims: Claims = Claims()
     """How the papers' claims are tested."""
     shards: Shards = 1
-    """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks. No result
+    """Jobs that share the sampling, scoring or searching of a data set's problems, in whole chunks: at most
+    as many as there are, where `size`, `limit` or `planning.datasets` says how many problems. No result
     depends on it."""
     engine_settings: EngineSettings = EngineSettings()
     """How the engines run, without influence on results."""

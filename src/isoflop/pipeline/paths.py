@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from isoflop.config.datasets import CountedSource, WordproblemsSource
 from isoflop.config.study import Config
 from isoflop.files import times_of
 from isoflop.pipeline.pools import Pool, Pools
-from isoflop.pipeline.shards import shard_names, shard_pattern
+from isoflop.pipeline.shards import shard_names, shard_pattern, useful_shards
 
 RESULTS = "results/{experiment}"
 
@@ -75,18 +76,37 @@ class Paths:
         """The folder that a training writes."""
         return self.at(TRAINED, model=name)
 
+    def shards(self, dataset: str) -> int:
+        """How many jobs share a data set's problems: no more than these have chunks, as far as is known.
+
+        Read from the config alone, so that every process of a run finds the same number.
+        """
+        config = self._config
+        entry, planned = config.datasets[dataset], config.planning.datasets.get(dataset)
+        known = [None if planned is None else planned.problems]
+        if isinstance(entry, WordproblemsSource):
+            known = [entry.size]
+        elif not isinstance(entry, CountedSource):
+            known.append(entry.limit)
+        most = min((count for count in known if count is not None), default=None)
+        return useful_shards(config.shards, config.engine_settings.chunk_problems, most)
+
     def parts(self, table: str, **names: Any) -> list[str]:
-        """Every shard's part of a table and its ledger, in the order of the shards."""
-        settings = self._config.engine_settings
+        """Every shard's part of a data set's table and its ledger, in the order of the shards."""
         return [
             self.at(part_of(path), **names | {"shard": shard})
-            for shard in shard_names(self._config.shards, settings.chunk_problems)
+            for shard in shard_names(
+                self.shards(names["dataset"]), self._config.engine_settings.chunk_problems
+            )
             for path in (table, ledger_of(table))
         ]
 
     def shard_pattern(self) -> str:
-        """A pattern for what follows the stem of a table in the name of its parts."""
-        return shard_pattern(self._config.shards, self._config.engine_settings.chunk_problems)
+        """A pattern for what follows the stem of a table in the name of its parts; nothing for one shard."""
+        if self._config.shards == 1:
+            return "(?:)"
+        counts = map(self.shards, self._config.datasets)
+        return shard_pattern(counts, self._config.engine_settings.chunk_problems)
 
     def trees(self, pool: Pool) -> list[str]:
         """Trees and ledger of a search at every budget, in the order of gather_trees' specification."""

@@ -6,7 +6,7 @@ decide the last bits of a score.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,16 +45,20 @@ def shard_of(out: str | Path, size: int) -> Shard:
     return Shard(path.parent.with_suffix(path.suffix), number, of, own_size)
 
 
+def useful_shards(asked: int, size: int, problems: int | None) -> int:
+    """How many of the shards that are asked for get a chunk of `size` problems; all where nobody knows."""
+    return asked if problems is None else max(1, min(asked, -(-problems // size)))
+
+
 def shard_names(shards: int, size: int) -> list[str]:
-    """What follows a table's stem in the names of its parts, in their order; one empty name for one shard."""
-    if shards == 1:
-        return [""]
+    """What follows a table's stem in the names of its parts, in their order."""
     return [f"{_FOLDER}/{number}-of-{shards}-by-{size}" for number in range(1, shards + 1)]
 
 
-def shard_pattern(shards: int, size: int) -> str:
-    """A pattern for `shard_names`."""
-    return "(?:)" if shards == 1 else rf"{re.escape(_FOLDER)}/[1-9]\d*-of-{shards}-by-{size}"
+def shard_pattern(counts: Iterable[int], size: int) -> str:
+    """A pattern for `shard_names` of any of these numbers of shards."""
+    several = "|".join(str(count) for count in sorted(set(counts)))
+    return rf"{re.escape(_FOLDER)}/[1-9]\d*-of-(?:{several})-by-{size}"
 
 
 def merged_ledger(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from isoflop.errors import UserError
 from isoflop.files import located
 from isoflop.rehearsal.overlay import architecture, file_override, override
 from isoflop.rehearsal.problems import PROBLEMS, Filed, file_content, problem_rows, sentences
-from isoflop.rehearsal.warm_stages import warm
 from isoflop.seeds import derive_seed
+from isoflop.stages.shared.warm import warm
 
 OVERRIDE = "override.yaml"
 _POSITIONS = 4096

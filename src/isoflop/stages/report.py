@@ -6,9 +6,12 @@ all candidates end and, for the report's samples, what a few say, under RESULTS;
 the same folder.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -98,21 +101,13 @@ def main(arguments: Sequence[str]) -> None:
 
     write_result(out / "tables" / "samples.csv", samples_csv(counts, spec.experiment))
 
-    figures = {}
-    for name, figure in draw_all(tables, spec):
-        figures[name] = _saved(figure, out / "figures" / name)
-    if spec.searches:
-        with figure_style.style():
-            drawn = draw_trees(read_trees(results, tables, spec))
-        figures["search_trees"] = _saved(drawn, out / "figures" / "search_trees")
-
     html = render(
         tables,
         spec,
         paper,
         found,
         tested,
-        figures=figures,
+        figures=_figures(_Study(tables, spec, results, out), given.runtime.drawers),
         samples={dataset: read_samples(results, tables, spec, dataset) for dataset in spec.datasets},
         provenance=provenance,
         pools=counts_table(counts),
@@ -129,6 +124,42 @@ def _gains(tables: Tables, spec: ReportSpec) -> str:
         for dataset in spec.datasets
     }
     return gains_csv(gains, spec.experiment, spec.costs).to_csv(index=False, lineterminator="\n")
+
+
+class _Study(NamedTuple):
+    """What figures are drawn from, and the folder of the report."""
+
+    tables: Tables
+    spec: ReportSpec
+    results: Path
+    out: Path
+
+
+# What a process that draws has of the one that it is forked from.
+_studied: list[_Study] = []
+
+
+def _figures(study: _Study, drawers: int) -> dict[str, bytes]:
+    """Write every figure, shared between so many processes; their SVGs by name."""
+    names = study.spec.figures
+    _studied[:] = [study]
+    if drawers == 1 or sys.platform != "linux":
+        drawn = list(map(_draw, names))
+    else:
+        with get_context("fork").Pool(min(drawers, len(names))) as pool:
+            drawn = pool.map(_draw, names, chunksize=1)
+    return {name: svg for found in drawn for name, svg in found.items()}
+
+
+def _draw(name: str) -> dict[str, bytes]:
+    """Write the figure of this name where there is one; its SVG."""
+    [study] = _studied
+    if name == "search_trees":
+        with figure_style.style():
+            figures = [(name, draw_trees(read_trees(study.results, study.tables, study.spec)))]
+    else:
+        figures = [*draw_all(study.tables, study.spec, [name])]
+    return {name: _saved(figure, study.out / "figures" / name) for name, figure in figures}
 
 
 def _saved(figure: Figure, base: Path) -> bytes:

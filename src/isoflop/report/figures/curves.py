@@ -73,8 +73,10 @@ from isoflop.report.spec import ReportSpec, cost_column
 from isoflop.strategy import NONE, Strategy
 
 
-def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
-    """Every figure of the study by name, one at a time."""
+def draw_all(
+    tables: Tables, spec: ReportSpec, names: Sequence[str] | None = None
+) -> Iterable[tuple[str, Figure]]:
+    """Every figure of the study by name, one at a time; only those of these `names`."""
     functions: dict[str, Callable[[Tables, ReportSpec], Figure]] = {
         "error_by_size": error_by_size,
         "error_by_strategy": error_by_strategy,
@@ -110,7 +112,7 @@ def draw_all(tables: Tables, spec: ReportSpec) -> Iterable[tuple[str, Figure]]:
             "exchange_curves": lambda *_: exchange_curves_figure(choice.exchange_curves, choice.exchange),
             "revision_ratio_by_bin": lambda _, spec: revision_ratio_by_bin(choice.by_difficulty, spec),
         }
-    for name in spec.figures:
+    for name in spec.figures if names is None else names:
         if name not in functions:
             continue  # drawn from trees, or where there is no such table
         with fs.style():

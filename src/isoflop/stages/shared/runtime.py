@@ -42,6 +42,8 @@ class Runtime(BaseModel):
     """Whether finished rows of former tables and of other experiments are taken up."""
     graders: int = Field(default=1, ge=1)
     """Processes that compare answers."""
+    drawers: int = Field(default=1, ge=1)
+    """Processes that draw figures."""
     allow_unsandboxed: bool = False
     """Whether programs that a model wrote may run where there is no sandbox."""
     output: str = ""
