@@ -32,5 +32,7 @@ def warmed() -> Iterator[Mapping[str, str]]:
     """The environment in which stages are forked from one process that has their imports."""
     from isoflop.stages.shared.warm import warm
 
-    with warm() as environment:
-        yield environment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_CURRENT_TEST", raising=False)
+        with warm() as environment:
+            yield environment

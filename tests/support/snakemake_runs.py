@@ -29,7 +29,10 @@ class Run:
 def snakemake(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
     """Run snakemake in `folder`; digests are those of the package that lies there, if any does."""
     log = folder / "snakemake.out"
-    process = _PROCESSES.Process(target=_snakemake, args=(folder, arguments, log, dict(environment or {})))
+    # Stages start warm where their environment is the server's, which knows of no test.
+    given = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    given |= environment or {}
+    process = _PROCESSES.Process(target=_snakemake, args=(folder, arguments, log, given))
     process.start()
     process.join()
     assert process.exitcode is not None
@@ -49,6 +52,7 @@ def _snakemake(folder: Path, arguments: tuple[str, ...], log: Path, environment:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     if (folder / "src/isoflop").is_dir():
         digests.ROOT = folder / "src/isoflop"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from growing import assert_same
-from snakemake_runs import ROOT, Run, planned, snakemake
+from snakemake_runs import Run, planned, snakemake
 from workspace import copy_workflow
 
 from isoflop import cli
@@ -39,8 +39,8 @@ def run(folder: Path, config: str, *arguments: str, environment: Mapping[str, st
 
 
 def finished(folder: Path, config: str, warmed: Mapping[str, str]) -> None:
-    """Run it to its end, by the repository's workflow, which is the copy's, so that stages start warm."""
-    done = run(folder, config, "--snakefile", str(ROOT / "Snakefile"), environment=warmed)
+    """Run it to its end; stages start warm, for the copy's code is the repository's."""
+    done = run(folder, config, environment=warmed)
     assert done.code == 0, done.output
 
 
