@@ -1,5 +1,6 @@
 """Many problems at once: what a problem gets is what it gets alone, to the last bit, and what is true."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import comb
 from typing import Any
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isoflop.arrays import Floats
 from isoflop.registries import SELECTORS
 from isoflop.selection.ballots import Ballot, make_ballot, make_ballots, whole_pool_vote, whole_pool_votes
 from isoflop.selection.best_of_k import best_of_k
+from isoflop.selection.kinds import Vote
 from isoflop.selection.limits import vote_limits
 from isoflop.selection.majority import majority_exact
-from isoflop.selection.registry import Answers, Selector, selector
+from isoflop.selection.registry import Answers, Limit, Selector, selector
 from isoflop.selection.voting import vote_credits, votes_of_problems
 
 unhurried = settings(deadline=None)
@@ -63,6 +66,23 @@ def test_a_selector_of_another_package_need_not_know_of_problems_together(
     ours = chosen.over_problems(pools, (1, 3), 8, np.random.default_rng)
     theirs = Selector.over_problems(chosen, pools, (1, 3), 8, np.random.default_rng)
     assert equal(ours, theirs)
+
+
+def test_what_a_subclass_says_of_one_problem_holds_for_many() -> None:
+    class Certain(Vote):
+        def over_samples(
+            self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
+        ) -> tuple[Floats, Floats]:
+            return np.ones((len(pools), len(budgets))), np.zeros((len(pools), len(budgets)))
+
+        def limit(self, pool: Answers) -> Limit:
+            return Limit(1.0, 1.0, 1.0)
+
+    chosen, wrong = Certain(name="certain", label="certain", short="c"), answers([(0, False, 1.0)] * 3)
+    credit, _ = chosen.over_problems([[wrong], [wrong]], (1, 2), 8, np.random.default_rng)
+    assert credit.shape == (2, 1, 2)
+    assert credit.all()
+    assert chosen.limits([wrong]) == [Limit(1.0, 1.0, 1.0)]
 
 
 @unhurried

@@ -105,6 +105,15 @@ class Selector(SelectorTraits, ABC):
     draws comes from `rng` alone, and the order of candidates has no influence.
     """
 
+    def __init_subclass__(cls, **options: object) -> None:
+        """What a subclass says of one problem holds for many, whatever its parent computes at once."""
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if "over_samples" in own and "over_problems" not in own:
+            cls.over_problems = Selector.over_problems  # type: ignore[method-assign]
+        if "limit" in own and "limits" not in own:
+            cls.limits = Selector.limits  # type: ignore[method-assign]
+
     def weights(self, scores: Floats) -> Floats:
         """What scores count; as they are, unless overridden.
 
