@@ -31,7 +31,7 @@ from isoflop.verifiers.kinds.math_shepherd import MathShepherd
 MODELS = Path(__file__).parents[2] / "resources" / "models"
 MODEL = str(MODELS / "policy-0.9M")
 PROBLEMS = [problem.prompt + "\n" for problem in generate_problems("test", 60, seed=3)]
-SAMPLES = 150
+SAMPLES = 100
 
 
 @pytest.fixture(scope="module", params=["vllm", "server"])
