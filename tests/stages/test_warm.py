@@ -11,10 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from snakemake_runs import snakemake
 
 from isoflop.files import write_table
 from isoflop.specs import GradeSpec
-from isoflop.stages.shared.warm import warm
+from isoflop.stages.shared.warm import _as_known, _Request, warm
 from isoflop.tables import CANDIDATES
 from isoflop.tables import PROBLEMS as PROBLEM_COLUMNS
 
@@ -119,6 +120,19 @@ def test_only_what_is_as_the_server_knows_it_starts_warm(
         output, errors = job.communicate(SPEC, timeout=100)
         assert (job.returncode, output) == (0, ""), errors
         (folder / "out.parquet").unlink()
+
+
+def test_jobs_of_snakemake_are_as_the_server_knows_them(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        'rule all:\n    threads: 2\n    output: "env"\n    shell: "env -0 > env"\n'
+    )
+    run = snakemake(tmp_path, "--cores", "2")
+    assert run.code == 0, run.output
+    lines = (tmp_path / "env").read_text(encoding="utf-8").split("\0")
+    given = dict(line.split("=", 1) for line in lines if line)
+    known = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    assert given["OPENBLAS_NUM_THREADS"] == "2"
+    assert _as_known(_Request([], str(tmp_path), given, []), known)
 
 
 def test_another_python_before_it_on_the_path_is_the_one_that_runs(

@@ -41,7 +41,12 @@ _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 # What jobs set for themselves; a stage may take all of it from its own environment.
 _FUNCTION = "BASH_FUNC_python%%"
-_OF_JOBS = {"PATH", "PYTHONPATH", "OMP_NUM_THREADS", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION}
+_OF_JOBS = {
+    *("PATH", "PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
+    # Snakemake's, for every job.
+    *("TMPDIR", "TMP", "TEMPDIR", "TEMP", "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+}
 
 
 class _Request(NamedTuple):
