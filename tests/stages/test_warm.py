@@ -109,7 +109,7 @@ def test_only_what_is_as_the_server_knows_it_starts_warm(
         template.write("\n")
     cases: list[tuple[dict[str, str], bool]] = [
         ({}, True),
-        ({"OMP_NUM_THREADS": "2", "TMPDIR": str(folder)}, True),
+        ({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "TMPDIR": str(folder)}, True),
         ({"PYTHONPATH": str(same)}, True),
         ({"PYTHONPATH": str(other)}, False),
         ({"HF_HUB_OFFLINE": "1"}, False),

@@ -39,13 +39,12 @@ _GRACE = 5000  # milliseconds that a stage has to end after SIGTERM
 _WARM, _AS_EVER = b"+", b"-"
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
-# What jobs set for themselves; a stage may take all of it from its own environment.
+# What Snakemake and shells set for each job: programs and sources, which are looked at, folders, threads.
 _FUNCTION = "BASH_FUNC_python%%"
 _OF_JOBS = {
-    *("PATH", "PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
-    # Snakemake's, for every job.
-    *("TMPDIR", "TMP", "TEMPDIR", "TEMP", "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-    *("MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("PATH", "PYTHONPATH", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
+    *("OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
 }
 
 
