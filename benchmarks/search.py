@@ -3,10 +3,10 @@
     python benchmarks/search.py [--model resources/models/policy-0.9M] [--width 16] [--problems 100]
 
 A search reads with its verifier what it writes, so the fair measure is not sampling alone: the same policy
-samples solutions in the same batches and the verifier scores them as the stage `score` does, all in the same
-run. Every search has problems of its own, so that nothing is known to the models, and a round's parts take
-turns at being first. Printed are medians of generated tokens per second of processor time, their ratios to
-sampling and to sampling plus scoring, the share of the time that verifier and driver took, and how many
+samples solutions of the same problems in the same batches and the verifier scores them as the stage `score`
+does, all in the same run. Nothing that is read is kept from one part of a round for the next, and the parts
+take turns at being first. Printed are medians of generated tokens per second of processor time, their ratios
+to sampling and to sampling plus scoring, the share of the time that verifier and driver took, and how many
 tokens the policy computed for each one that it generated: what is drawn alike is computed once, of which
 sixteen samples of one prompt have more than two children of a step. A short first round only warms up.
 """
@@ -23,6 +23,7 @@ from isoflop.config.generators import TreeSearch
 from isoflop.config.models import Policy
 from isoflop.data.word_problems import generate_problems
 from isoflop.engines.hf_policy import TransformersPolicy
+from isoflop.engines.kv_cache import SegmentStore
 from isoflop.engines.registry import GenerationRequest, ScoreRequest
 from isoflop.engines.steps import split_steps
 from isoflop.search.algorithms.beam import Beam
@@ -40,8 +41,8 @@ def _prompts(count: int, seed: int) -> list[str]:
     return [problem.prompt + "\n" for problem in generate_problems("test", count, seed=seed)]
 
 
-# Problems of the first round.
-_WARM = 4
+# Problems of the first round, and what policy and verifier may keep.
+_WARM, _KEPT_BYTES = 4, 2**30
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,10 @@ def main() -> None:
     names = ["sampling", *options.searches]
     found: dict[str, list[Taken]] = {name: [] for name in names}
     for round_ in range(options.rounds + 1):
-        # New problems every time, so that nothing read before is kept.
+        prompts = _prompts(options.problems if round_ else _WARM, round_ + 1)
         first = round_ % len(names)
-        for place, name in enumerate(names[first:] + names[:first]):
-            prompts = _prompts(options.problems if round_ else _WARM, 8 * round_ + place + 1)
+        for name in names[first:] + names[:first]:
+            policy._store, guide._store = SegmentStore(_KEPT_BYTES), SegmentStore(_KEPT_BYTES)
             computed = policy.computed
             if name == "sampling":
                 taken = _sampled(policy, scorer, prompts, width)
