@@ -39,12 +39,13 @@ _GRACE = 5000  # milliseconds that a stage has to end after SIGTERM
 _WARM, _AS_EVER = b"+", b"-"
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
-# What Snakemake and shells set for each job: programs and sources, which are looked at, folders, threads.
+# What Snakemake and shells set for each job: programs and sources, which are looked at, folders, threads, a
+# terminal's size.
 _FUNCTION = "BASH_FUNC_python%%"
-_OF_JOBS = {
+OF_JOBS = {
     *("PATH", "PYTHONPATH", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
     *("OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "LINES", "COLUMNS"),
 }
 
 
@@ -229,7 +230,7 @@ def _received(connection: socket.socket) -> _Request:
 def _as_known(request: _Request, known: Mapping[str, str]) -> bool:
     """Whether the job would have this Python's code and the settings with which it was imported."""
     given = request.environment
-    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - _OF_JOBS):
+    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - OF_JOBS):
         return False
     paths = [Path(request.folder, one) for one in given.get("PYTHONPATH", "").split(":") if one]
     folder = next((found for path in paths if (found := path / _PACKAGE.name).is_dir()), _PACKAGE)
