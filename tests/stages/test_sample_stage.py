@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from problem_tables import write_problems
 
+from isoflop.engines import hf_policy
 from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.growth.measured import read_times
@@ -82,6 +83,25 @@ def test_chunks_and_batches_change_nothing(model: str, problems: Path, tmp_path:
     assert times.machines[0]["threads"] >= 1
     again = tmp_path / "many" / "c.ledger.json"
     assert again.read_bytes() == (tmp_path / "one" / "c.ledger.json").read_bytes()
+
+
+def test_what_was_settled_is_among_the_measured_and_what_was_not_is_noted(
+    model: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger of an exact model says nothing of it; one that is not is told to readers."""
+    monkeypatch.setattr(hf_policy, "ROUNDING", 1.0)
+    spec = json.loads(sample_spec(model))
+    ledgers, times = {}, {}
+    for exact in (True, False):
+        spec["policy"]["exact"] = exact
+        out = run_sample(json.dumps(spec), problems, tmp_path / str(exact), 5)
+        ledgers[exact] = json.loads((out.parent / "c.ledger.json").read_text())
+        times[exact] = read_times(out)
+    assert "settled" not in ledgers[True] | ledgers[False]
+    assert times[True].settled is not None
+    assert times[True].settled > 0 == times[False].settled
+    assert "notes" not in ledgers[True]
+    assert "exact: false" in ledgers[False]["notes"][0]
 
 
 def test_the_first_samples_are_a_prefix_of_more(model: str, problems: Path, tmp_path: Path) -> None:

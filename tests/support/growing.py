@@ -131,7 +131,12 @@ class Asked:
 
 class _CountedPolicy:
     def __init__(self, policy: Policy, asked: Asked) -> None:
-        self._policy, self._asked, self.shape = policy, asked, policy.shape
+        self._policy, self._asked, self.shape, self.notes = policy, asked, policy.shape, policy.notes
+
+    @property
+    def settled(self) -> int:
+        """The policy's."""
+        return self._policy.settled
 
     def generate(
         self,

@@ -41,7 +41,6 @@ REQUESTS += [
 def test_scores_are_the_softmax_of_two_tokens_at_the_tags(
     tmp_path: Path, architecture: str, nodes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isoflop.verifiers.hf_verifier._TREE_NODES", nodes)
     folder = save_tiny(tmp_path, architecture)
     requests = [*REQUESTS, REQUESTS[0], ScoreRequest(REQUESTS[1].prompt, ("",))]
     answers = TransformersVerifier(prm(folder), batch_tokens=400).score(requests)

@@ -119,7 +119,8 @@ class Model(Entry):
     """What runs it: transformers anywhere, vLLM (docs/how-to/vllm.md), or a server that is running already
     (docs/how-to/server.md), whose `dtype` and `quantization` are then to be those given here."""
     dtype: Dtype = "float32"
-    """Precision of the weights; float32 results of engine transformers do not depend on the batch."""
+    """Precision of the weights; float32 results of engine transformers do not depend on the batch (samples of
+    large policies: see `exact`)."""
     max_length: Count | None = None
     """Longest prompt and solution together in tokens, where that is to be less than the model's own limit."""
     quantization: Text | None = None
@@ -192,6 +193,11 @@ class Policy(Chat, Model):
     """Whether imported solutions came without the name of the model that wrote them; the report says so."""
     server: Server | None = None
     """With engine server: where it is. No result depends on it."""
+    exact: Literal["auto"] | bool = "auto"
+    """With engine transformers in float32: whether choices that rounding could change are made again in
+    float64, so that no sample depends on the batch it is drawn in (docs/design/exactness.md). `auto` does it
+    for models of up to 50 million parameters; in larger ones it costs more than all the rest, so it is not
+    done there, and the report says so."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -4,17 +4,15 @@ Requests with the same prompt share its keys and values, and share one row for a
 draw the same tokens: what many samples have in common is computed once. Requests that finish leave the
 batch and waiting ones take their place, so neither long nor short ones wait for the others.
 
-In float32, what a request gets does not depend on the batch it is in: a choice that rounding could
-change (see isoflop.engines.token_sampling) is made again in float64 on that request alone, and the
-log-probability of a text is rounded to a grid, from its float64 value where rounding errors could reach
-another point of it.
+In float32, what a request gets does not depend on the batch it is in, unless the model is large or the config
+wants it otherwise (isoflop.engines.decoding.exact): a choice that rounding could change
+(isoflop.engines.decoding.choice) is made again in float64, and the log-probability of a text is rounded to a
+grid, from its float64 value where rounding errors could reach another point of it.
 """
 
-import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,17 +27,18 @@ from isoflop.engines.checkpoints import (
     load_tokenizer,
     model_shape,
 )
+from isoflop.engines.decoding.choice import ROUNDING, choose
+from isoflop.engines.decoding.exact import ExactReader, exactness_notes, is_exact
+from isoflop.engines.decoding.logits import logits_of
 from isoflop.engines.kv_cache import Segment, SegmentStore, extend
 from isoflop.engines.loading.checks import check_logits
 from isoflop.engines.loading.source import source_of
 from isoflop.engines.prefix_attention import Branch, DecodeState, Recorder, branch_out
 from isoflop.engines.prompts import Decoder, Endings, NewTokens, PromptEncoder
 from isoflop.engines.registry import Completion, GenerationRequest, More, Progress
-from isoflop.engines.token_sampling import Draws, choose, settle_logprob, uniforms
+from isoflop.engines.token_sampling import Draws, settle_logprob, uniforms
 from isoflop.errors import UserError
 
-# Far above what float32 rounding moves a cumulative probability by (a test measures that).
-CLOSE = 3e-5
 # What may be kept of texts that are continued step by step.
 _KEPT_BYTES = 2**30
 
@@ -57,7 +56,7 @@ class _InFlight:
         self.seeds = np.zeros(0, dtype=np.uint64)
         self.limits = np.zeros(0, dtype=np.int64)
         self.logprobs = np.zeros(0)
-        self.drawing = Draws.of([], torch.float32, device)
+        self.drawing = Draws.of([], torch.float64, device)
 
     def add(self, requests: Sequence[GenerationRequest]) -> None:
         """Number `requests` on."""
@@ -72,7 +71,7 @@ class _InFlight:
         self.limits = np.concatenate([self.limits, [request.max_tokens for request in requests]])
         self.logprobs = np.concatenate([self.logprobs, np.zeros(len(requests))])
         device = self.drawing.temperature.device
-        self.drawing = self.drawing.followed_by(Draws.of(requests, torch.float32, device))
+        self.drawing = self.drawing.followed_by(Draws.of(requests, torch.float64, device))
 
 
 class TransformersPolicy:
@@ -88,15 +87,17 @@ class TransformersPolicy:
         self._prompts = PromptEncoder(
             self._tokenizer, chat=entry.chat, system=entry.system, template=entry.chat_template
         )
-        self._exact: Any = None
+        self._exact = ExactReader(self._model)
+        self._logits = torch.zeros(0)
         self._batch_size = batch_size
-        self._settles = entry.dtype == "float32"
         self._decoder = Decoder(self._tokenizer)
         self._store = SegmentStore(_KEPT_BYTES)
         ends = end_tokens(self._model.generation_config.eos_token_id, self._tokenizer)
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
         self._endings = Endings(self._decoder, vocabulary, sorted(ends))
         self.shape = model_shape(self._model)
+        self._settles = is_exact(entry, self.shape)
+        self.notes = exactness_notes(entry, self.shape)
         # How many tokens were chosen again in float64, how many texts were read again for their
         # log-probability, and how many tokens decoded: fewer than the requests have.
         self.settled = 0
@@ -150,20 +151,7 @@ class TransformersPolicy:
                 row_of = np.concatenate([row_of, len(branches) + rows])
                 written = np.concatenate([written, np.zeros_like(indices)])
                 branches += admitted
-            uniform = uniforms(in_flight.seeds[active], written.astype(np.uint64))
-            chosen = torch.from_numpy(active).to(device)
-            choice = choose(
-                logits[torch.from_numpy(row_of).to(device)],
-                torch.from_numpy(uniform).to(device, logits.dtype),
-                in_flight.drawing[chosen],
-                CLOSE,
-            )
-            tokens, gained = choice.tokens.cpu().numpy(), choice.logprobs.double().cpu().numpy()
-            if self._settles:
-                for place in choice.close.nonzero().flatten().tolist():
-                    tokens[place], gained[place] = self._settle(
-                        branches[row_of[place]], requests[active[place]], float(uniform[place])
-                    )
+            tokens, gained = self._choose(in_flight, logits, branches, row_of, active, written)
             in_flight.logprobs[active] += gained
             ending = self._endings.find(
                 NewTokens(requests, active, row_of, tokens, [branch.tokens for branch in branches]),
@@ -238,7 +226,7 @@ class TransformersPolicy:
             prompts.append(prompt)
         lengths = [len(prompt) for prompt in prompts]
         hidden, recorder = self._read(prompts, keep)
-        logits = self._model.get_output_embeddings()(hidden).float()
+        logits = self._model.get_output_embeddings()(hidden)
         state.admit(recorder, lengths)
         return [Branch(prompt, []) for prompt in prompts], logits, np.array(indices), np.array(branch_of)
 
@@ -302,6 +290,7 @@ class TransformersPolicy:
                 self._store.put((*branch.prompt, *branch.tokens), Segment(data))
 
     def _step(self, state: DecodeState, tokens: NDArray[np.int64]) -> Tensor:
+        """The logits of every row's next token [rows, vocabulary], until the next step."""
         device = self._model.device
         self.computed += len(tokens)
         step = state.begin_step()
@@ -314,20 +303,34 @@ class TransformersPolicy:
             attention_mask=_unmasked(len(tokens), device),
         ).last_hidden_state
         state.end_step()
-        logits: Tensor = self._model.get_output_embeddings()(hidden[:, 0]).float()
-        return logits
+        head = self._model.get_output_embeddings()
+        if len(self._logits) < len(tokens):
+            self._logits = hidden.new_empty(len(tokens), len(head.weight))
+        return logits_of(head, hidden[:, 0], self._logits)
 
-    def _settle(self, branch: Branch, request: GenerationRequest, uniform: float) -> tuple[int, float]:
-        """The next token after `branch` and its log-probability, computed alone and in float64."""
-        self.settled += 1
-        logits = self._exact_logits([*branch.prompt, *branch.tokens], 1)
-        choice = choose(
-            logits,
-            torch.tensor([uniform], dtype=torch.float64, device=logits.device),
-            Draws.of([request], torch.float64, logits.device),
-            0.0,
-        )
-        return int(choice.tokens[0]), float(choice.logprobs[0])
+    def _choose(
+        self,
+        in_flight: _InFlight,
+        logits: Tensor,
+        branches: Sequence[Branch],
+        row_of: NDArray[np.int64],
+        active: NDArray[np.int64],
+        written: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The next token of every unfinished request and its log-probability; close ones from float64."""
+        device = self._model.device
+        uniform = torch.from_numpy(uniforms(in_flight.seeds[active], written.astype(np.uint64))).to(device)
+        drawing = in_flight.drawing[torch.from_numpy(active).to(device)]
+        rows = torch.from_numpy(row_of).to(device)
+        choice = choose(logits, rows, uniform, drawing, ROUNDING if self._settles else 0.0)
+        close = choice.close.nonzero().flatten()
+        if len(close):
+            self.settled += len(close)
+            found, local = torch.unique(rows[close], return_inverse=True)
+            exact = self._exact.after([branches[row] for row in found.tolist()])
+            again = choose(exact, local, uniform[close], drawing[close], 0.0)
+            choice.tokens[close], choice.logprobs[close] = again.tokens, again.logprobs
+        return choice.tokens.cpu().numpy(), choice.logprobs.cpu().numpy()
 
     def _logprob(self, branch: Branch, token: int, computed: float) -> float:
         """The log-probability of what `branch` and `token` add to the prompt, the same in every batch."""
@@ -338,23 +341,7 @@ class TransformersPolicy:
         if not doubtful:
             return settled
         self.reread += 1
-        logits = self._exact_logits([*branch.prompt, *branch.tokens], len(written))
-        chosen = torch.tensor(written, device=logits.device)[:, None]
-        exact = logits.gather(1, chosen).squeeze(1) - logits.logsumexp(-1)
-        return settle_logprob(float(exact.sum()), len(written))[0]
-
-    def _exact_logits(self, ids: Sequence[int], last: int) -> Tensor:
-        """Logits after each of the `last` tokens [last, vocabulary], computed alone and in float64."""
-        if self._exact is None:
-            self._exact = copy.deepcopy(self._model).double()
-        device = self._model.device
-        hidden = self._exact.base_model(
-            input_ids=torch.tensor([list(ids)], device=device),
-            use_cache=False,
-            attention_mask=_unmasked(1, device),
-        ).last_hidden_state
-        logits: Tensor = self._exact.get_output_embeddings()(hidden[0, -last:])
-        return logits
+        return settle_logprob(float(self._exact.logprobs(branch, written).sum()), len(written))[0]
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:

@@ -84,9 +84,15 @@ there are none.
 
 
 class Policy(Protocol):
-    """A loaded model that writes continuations."""
+    """A loaded model that writes continuations.
+
+    `notes`: what readers are to know of how it does. `settled`: how many tokens it has chosen again in
+    float64.
+    """
 
     shape: ModelShape
+    notes: tuple[str, ...]
+    settled: int
 
     def generate(
         self,

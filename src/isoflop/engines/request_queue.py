@@ -81,6 +81,9 @@ class JoiningPolicy(ABC):
     """
 
     longest: int
+    # Rounding may differ with the batch whatever the precision, as the docs say of these engines.
+    notes: tuple[str, ...] = ()
+    settled = 0
 
     def __init__(self, entry: PolicyEntry) -> None:
         assert entry.model is not None  # what is trained here has been located

@@ -62,15 +62,6 @@ def settle_logprob(logprob: float, tokens: int) -> tuple[float, bool]:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Chosen tokens [rows], their log-probabilities at temperature 1 [rows], and which were close."""
-
-    tokens: Tensor
-    logprobs: Tensor
-    close: Tensor
-
-
-@dataclass(frozen=True)
 class Draws:
     """How each row's token is drawn; all [rows]. `temperature` 0 takes the largest logit.
 
@@ -103,59 +94,7 @@ class Draws:
     def __getitem__(self, rows: Tensor) -> "Draws":
         return Draws(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-
-def choose(logits: Tensor, uniform: Tensor, drawing: Draws, margin: float) -> Choice:
-    """Choose a token per row of `logits` [rows, vocabulary].
-
-    A row is `close` if a change of `margin` in the cumulative probabilities, or in the logits where it is
-    their order that decides, could change its token.
-    """
-    logprobs = torch.log_softmax(logits, dim=-1)
-    greedy = drawing.temperature == 0
-    temperature = torch.where(greedy, 1.0, drawing.temperature)
-    scaled = torch.softmax(logits / temperature[:, None], dim=-1)
-    close = torch.zeros_like(greedy)
-    if bool(((drawing.top_p < 1) | (drawing.top_k > 0) | (drawing.min_p > 0)).any()):
-        scaled, close = filtered(scaled, drawing, margin, margin / temperature)
-    cumulative = scaled.cumsum(-1)
-    target = uniform * cumulative[:, -1]
-    tokens = (cumulative <= target[:, None]).sum(-1).clamp_(max=logits.shape[-1] - 1)
-    upper = cumulative.gather(1, tokens[:, None]).squeeze(1)
-    lower = upper - scaled.gather(1, tokens[:, None]).squeeze(1)
-    close = close | (upper - target < margin) | (target - lower < margin)
-    if bool(greedy.any()):
-        top = logits.topk(2, dim=-1)
-        tokens = torch.where(greedy, top.indices[:, 0], tokens)
-        close = torch.where(greedy, top.values[:, 0] - top.values[:, 1] < margin, close)
-    return Choice(tokens, logprobs.gather(1, tokens[:, None]).squeeze(1), close)
-
-
-def filtered(probabilities: Tensor, drawing: Draws, margin: float, gap: Tensor) -> tuple[Tensor, Tensor]:
-    """What the filters leave of `probabilities` [rows, vocabulary], renormalised, and which rows were close.
-
-    Every filter keeps a beginning of the vocabulary by falling probability, where equal ones are in the order
-    of the vocabulary. `gap` [rows]: how far rounding may move the logarithm of a ratio of two probabilities.
-    """
-    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
-    top_k = torch.where(drawing.top_k > 0, drawing.top_k, ordered.shape[-1]).clamp(max=ordered.shape[-1])
-    kth = ordered.gather(1, top_k[:, None] - 1)
-    floor = ordered[:, :1] * drawing.min_p[:, None]
-    kept = (ordered >= kth) & (ordered >= floor)
-    after_kth = ordered.gather(1, top_k[:, None].clamp(max=ordered.shape[-1] - 1))
-    gap = gap[:, None]
-    decides = (top_k < ordered.shape[-1])[:, None] & (kth >= floor * (1 - gap))
-    close = (decides & (kth - after_kth < gap * kth)).any(-1)
-    # The most probable token is never dropped.
-    close |= ((floor > 0) & ((ordered[:, 1:] - floor).abs() < gap * floor)).any(-1)
-
-    left = ordered * kept
-    share = drawing.top_p[:, None] * left.sum(-1, keepdim=True)
-    before = left.cumsum(-1) - left
-    within = kept & ((before < share) | (drawing.top_p >= 1)[:, None])
-    last = ordered.masked_fill(~within, torch.inf).amin(-1)
-    dropped = left.masked_fill(within, 0.0).amax(-1)
-    nucleus = drawing.top_p < 1
-    close |= nucleus & (((before - share).abs() < margin) & kept).any(-1)
-    close |= nucleus & (dropped > 0) & (last - dropped < gap.squeeze(1) * last)
-    masked = probabilities * torch.zeros_like(within).scatter(1, order, within)
-    return masked / masked.sum(-1, keepdim=True), close
+    @property
+    def filters(self) -> Tensor:
+        """Which rows have a filter [rows]."""
+        return (self.top_p < 1) | (self.top_k > 0) | (self.min_p > 0)

@@ -16,8 +16,9 @@ class Times(BaseModel):
 
     `seconds`: None where nobody measured, as for imported work. Of a search, `scoring_seconds` are the
     verifier's part of them and `driver_seconds` what was spent on trees; of one at several budgets,
-    `by_budget` are the seconds of each, its verifier's included. `machines`: where it ran, each once.
-    `ended`: when its last part was done.
+    `by_budget` are the seconds of each, its verifier's included. `settled`: choices of tokens that rounding
+    could have changed and that were made again in float64; which are looked at again is rounding's too.
+    `machines`: where it ran, each once. `ended`: when its last part was done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,8 +27,14 @@ class Times(BaseModel):
     scoring_seconds: _Seconds | None = None
     driver_seconds: _Seconds | None = None
     by_budget: Mapping[str, _Seconds] = {}
+    settled: Annotated[int, Field(ge=0)] | None = None
     machines: tuple[Mapping[str, str | int], ...] = ()
     ended: str | None = None
+
+
+def is_measured(name: str) -> bool:
+    """Whether a number in a job's tally differs from run to run, and goes to its measured times."""
+    return name.endswith("seconds") or name == "settled"
 
 
 def read_times(path: str | Path) -> Times:

@@ -133,16 +133,23 @@ class _Asked:
 class Driver:
     """Asks the engines what searches ask."""
 
-    def __init__(self, policy: Policy, verifier: Verifier, seed: int, score_batch: int = 256) -> None:
-        """Hold the engines; `score_batch`: steps that are scored together at least, while others go on."""
+    def __init__(
+        self, policy: Policy, verifier: Verifier, seed: int, score_batch: int = 256, window: int = 256
+    ) -> None:
+        """Hold the engines.
+
+        `score_batch`: steps that are scored together at least, while others go on. `window`: searches that
+        are in flight at most; each one that ends lets the next begin. No result depends on either.
+        """
         self._policy, self._verifier, self._seed = policy, verifier, seed
-        self._score_batch = score_batch
+        self._score_batch, self._window = score_batch, window
         # Seconds in the verifier, and in the driver itself.
         self.scoring_seconds = 0.0
         self.own_seconds = 0.0
         self._progress: Progress | None = None
         self._tasks: Sequence[Task] = ()
-        self._rounds: list[_Round] = []
+        self._rounds: dict[int, _Round] = {}
+        self._begun = 0
         self._asked: list[_Asked] = []
         self._unscored: list[tuple[_Asked, Step]] = []
 
@@ -164,14 +171,8 @@ class Driver:
         self._tasks, self._asked, self._unscored = tasks, [], []
         self._progress = progress
         begun = time.perf_counter()
-        self._rounds = []
-        requests: list[GenerationRequest] = []
-        for place, task in enumerate(tasks):
-            self._rounds.append(_Round((), {}, [], [], 0))
-            try:
-                requests += self._open(place, next(task.search))
-            except StopIteration as end:
-                task.candidates = end.value
+        self._rounds, self._begun = {}, 0
+        requests = self._begin()
         self.own_seconds += time.perf_counter() - begun
         self._policy.generate(requests, self._count_tokens, self._more)
 
@@ -188,6 +189,24 @@ class Driver:
             requests += self._score()
         self.own_seconds += time.perf_counter() - begun - (self.scoring_seconds - scoring)
         return requests
+
+    def _begin(self) -> list[GenerationRequest]:
+        """The first requests of as many further searches as the window has room for."""
+        requests: list[GenerationRequest] = []
+        while self._begun < len(self._tasks) and len(self._rounds) < self._window:
+            place = self._begun
+            self._begun += 1
+            try:
+                requests += self._open(place, next(self._tasks[place].search))
+            except StopIteration as end:
+                self._end(place, end.value)
+        return requests
+
+    def _end(self, place: int, candidates: list[int]) -> None:
+        self._tasks[place].candidates = candidates
+        self._rounds.pop(place, None)
+        if self._progress is not None:
+            self._progress(1, 0)
 
     def _open(self, place: int, questions: Sequence[Question]) -> list[GenerationRequest]:
         """Requests for a search's questions."""
@@ -314,10 +333,8 @@ class Driver:
         try:
             return self._open(asked.task, task.search.send(answers))
         except StopIteration as end:
-            task.candidates = end.value
-            if self._progress is not None:
-                self._progress(1, 0)
-            return []
+            self._end(asked.task, end.value)
+            return self._begin()
 
 
 def _start(question: Question) -> int:

@@ -122,13 +122,20 @@ def main(arguments: Sequence[str]) -> None:
         schema=USAGE,
     )
     write_columns(files.candidates, candidates, CANDIDATES, {"model": models["model"]})
-    write_ledger(files.ledger, _totals(ledgers, _POLICY_TOTALS), models["model"])
+    write_ledger(files.ledger, _totals(ledgers, _POLICY_TOTALS), models["model"], _notes(models))
     write_columns(files.scores, scores, SCORES, {"model": models["verifier"]})
     write_ledger(files.scores_ledger, _totals(ledgers, _VERIFIER_TOTALS), models["verifier"])
     write_columns(files.usage, usage, USAGE, models)
     of_policy, of_verifier = _times(spec.budgets, [read_times(path) for path in pairs[1::2]])
     write_times(files.ledger, of_policy)
     write_times(files.scores_ledger, of_verifier)
+
+
+def _notes(models: Row) -> list[str]:
+    """What the trees' metadata tell readers."""
+    notes = models.get("notes", [])
+    assert isinstance(notes, list)  # as the search writes it
+    return notes
 
 
 def _totals(ledgers: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
@@ -148,7 +155,7 @@ def _times(budgets: Sequence[int], parts: Sequence[Times]) -> tuple[Times, Times
     }
     rest = None if whole.seconds is None else whole.seconds - scoring
     return (
-        Times.model_validate(shared | {"seconds": rest, "by_budget": known}),
+        Times.model_validate(shared | {"seconds": rest, "by_budget": known, "settled": whole.settled}),
         Times.model_validate(shared | {"seconds": whole.scoring_seconds}),
     )
 

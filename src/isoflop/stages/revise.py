@@ -22,7 +22,7 @@ from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.grown import Making, Part, run_grown
-from isoflop.stages.shared.models import open_policy
+from isoflop.stages.shared.models import about_policy, open_policy
 from isoflop.tables import CANDIDATES
 
 _COMMAND = StageCommand(
@@ -95,6 +95,7 @@ def main(arguments: Sequence[str]) -> None:
         def make(part: Part[Problem], line: ProgressLine) -> tuple[pa.Table, Tally]:
             pairs = zip(part.items, part.known, strict=True)
             chains = [one for problem, known in pairs for one in begun_chains(spec, problem, known)]
+            before = policy.settled
             write_chains(policy, spec.policy.prompt, spec.generator, chains, line)
             numbered = [
                 (problem_id, int(run), int(place))
@@ -102,9 +103,10 @@ def main(arguments: Sequence[str]) -> None:
                 for _, run, place in keys
             ]
             answers = [answer for chain in chains for answer in chain.answers]
-            return candidates_table(numbered, answers, spec.policy.step_separator), {}
+            table = candidates_table(numbered, answers, spec.policy.step_separator)
+            return table, {"settled": policy.settled - before}
 
-        return Making(make, {"model": policy.shape.model_dump()})
+        return Making(make, about_policy(policy))
 
     def finish(candidates: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
         write_measured(files.out, files.ledger, candidates, CANDIDATES, tally(candidates) | seconds, about)

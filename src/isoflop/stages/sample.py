@@ -22,7 +22,7 @@ from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.grown import Making, Part, run_grown
-from isoflop.stages.shared.models import open_policy
+from isoflop.stages.shared.models import about_policy, open_policy
 from isoflop.tables import CANDIDATES
 
 _COMMAND = StageCommand(
@@ -93,10 +93,12 @@ def main(arguments: Sequence[str]) -> None:
                 missing = [int(candidate) for _, candidate in keys]
                 requests += requests_for(spec, problem, missing)
                 numbered += [(problem[0], candidate) for candidate in missing]
+            before = policy.settled
             completions = policy.generate(requests, line)
-            return candidates_table(numbered, completions, spec.policy.step_separator), {}
+            table = candidates_table(numbered, completions, spec.policy.step_separator)
+            return table, {"settled": policy.settled - before}
 
-        return Making(make, {"model": policy.shape.model_dump()})
+        return Making(make, about_policy(policy))
 
     def finish(candidates: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
         write_measured(files.out, files.ledger, candidates, CANDIDATES, tally(candidates) | seconds, about)

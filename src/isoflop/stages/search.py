@@ -22,7 +22,7 @@ from isoflop.stages.shared.chunked import ChunkedTask, Tally
 from isoflop.stages.shared.chunks import ProgressLine, write_measured
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.grown import Making, Part, run_grown
-from isoflop.stages.shared.models import open_both
+from isoflop.stages.shared.models import about_policy, open_both
 from isoflop.tables import TREES
 
 _COMMAND = StageCommand(
@@ -119,18 +119,15 @@ def main(arguments: Sequence[str]) -> None:
                 runs = [int(run) for _, run in keys]
                 tasks += tasks_for(spec, problem, runs)
                 numbered += [(problem[0], run) for run in runs]
-            before = driver.scoring_seconds, driver.own_seconds
+            before = driver.scoring_seconds, driver.own_seconds, policy.settled
             driver.run(tasks, line)
             return trees_table(spec, numbered, tasks), {
                 "scoring_seconds": driver.scoring_seconds - before[0],
                 "driver_seconds": driver.own_seconds - before[1],
+                "settled": policy.settled - before[2],
             }
 
-        about: dict[str, object] = {
-            "model": policy.shape.model_dump(),
-            "verifier": verifier.shape.model_dump(),
-        }
-        return Making(make, about)
+        return Making(make, about_policy(policy) | {"verifier": verifier.shape.model_dump()})
 
     def finish(trees: pa.Table, seconds: Tally, about: dict[str, Any]) -> None:
         write_measured(files.out, files.ledger, trees, TREES, tally(trees) | seconds, about)

@@ -11,12 +11,15 @@ rounding errors could change are found again in float64 (isoflop.verifiers.settl
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rapidfuzz.distance import Prefix
+from torch import Tensor
 
 from isoflop.config.verifiers import RunningVerifier
 from isoflop.engines.checkpoints import (
@@ -26,38 +29,31 @@ from isoflop.engines.checkpoints import (
     load_tokenizer,
     model_shape,
 )
-from isoflop.engines.kv_cache import Segment, SegmentStore, extend
+from isoflop.engines.kv_cache import Segment, SegmentStore
 from isoflop.engines.loading.checks import check_hidden, check_logits
 from isoflop.engines.loading.source import source_of
 from isoflop.engines.registry import Progress, ScoreRequest, StepScores
 from isoflop.verifiers.heads import Head, model_class, read_head
 from isoflop.verifiers.layouts import Tagged, fitting
-from isoflop.verifiers.prefix_trees import TokenTree, token_trees
+from isoflop.verifiers.prefix_trees import ForestBuilder
 from isoflop.verifiers.registry import check_marks, tag_solutions, with_head
 from isoflop.verifiers.settling import SCORED, SEARCHED, Text, alike, beginnings
+from isoflop.verifiers.tree_attention import read, shared_attention
 
 # What may be kept of texts that are read on.
 _KEPT_BYTES = 2**30
-# A tree costs attention between all its nodes: beyond this, more than sharing saves on small models.
-_TREE_NODES = 512
+# Kept tokens that one pass may go on from, for each that it may read.
+_KEPT_SHARE = 4
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A text to be read: its tokens up to the last tag, where its tags are, and what is kept of its start."""
+    """A text that is read on: its tokens up to the last tag, and how many of them are kept, in what."""
 
     ids: list[int]
-    places: list[int]
+    tagged: Tagged
     start: int
     kept: list[Segment]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A step that was read, and where it ends in its text."""
-
-    segment: Segment
-    end: int
 
 
 class TransformersVerifier:
@@ -75,14 +71,14 @@ class TransformersVerifier:
                 source.model,
                 source.revision,
                 entry.dtype,
-                shared_prefix=settle,
+                shared_prefix=True,
                 kind=model_class(entry),
                 gguf_file=source.gguf_file,
             )
             self._head = read_head(entry, self._model, self._tokenizer)
         if self._model.get_output_embeddings() is not None:
             check_logits(self._model, entry.checkpoint)
-        elif settle:
+        else:
             check_hidden(self._model, entry.checkpoint)
         bounds = (context_length(self._model), entry.max_length)
         self._longest = min((bound for bound in bounds if bound is not None), default=None)
@@ -91,7 +87,7 @@ class TransformersVerifier:
         self._store = SegmentStore(_KEPT_BYTES)
         # How many scores were found again in float64.
         self.settled = 0
-        self._exact: Any = None if entry.dtype == "float32" else self._model
+        self._exact: Any = None
         self.shape = with_head(model_shape(self._model), entry, int(self._model.config.hidden_size))
 
     def score(self, requests: Sequence[ScoreRequest], progress: Progress | None = None) -> list[StepScores]:
@@ -151,71 +147,94 @@ class TransformersVerifier:
 
     def _settled(self, tagged: Sequence[Tagged]) -> list[NDArray[np.float64]]:
         """Scores on the grid, of what is kept and what is new; the doubtful ones are found in float64."""
-        prompts = dict.fromkeys(tuple(one.ids[: one.begin]) for one in tagged)
-        unread = [_Reading(list(ids), [], 0, []) for ids in prompts if ids and self._store.chain(ids) is None]
-        self._read(self._model, unread, self._store)
         work = []
         for text in tagged:
-            start, kept = self._store.longest(text.ids, [text.begin, *(place + 1 for place in text.places)])
-            work.append(_Reading(text.ids[: text.places[-1] + 1], text.places, start, kept))
-        fresh = [one for one in work if one.start < len(one.ids)]
-        found = self._read(self._model, fresh, None)
-        doubtful = [place for place, (_, values) in enumerate(found) if SEARCHED.doubtful(values).any()]
-        if doubtful:
-            if self._exact is None:
-                self._exact = copy.deepcopy(self._model).double()
-            again = [_Reading(fresh[place].ids, fresh[place].places, 0, []) for place in doubtful]
-            for place, (_, values) in zip(doubtful, self._read(self._exact, again, None), strict=True):
-                found[place] = (found[place][0], values[-len(found[place][1]) :])
-        new = {
-            id(one): (segments, SEARCHED.settled(values))
-            for one, (segments, values) in zip(fresh, found, strict=True)
-        }
+            ids, ends = text.ids[: text.places[-1] + 1], _ends(text)
+            start, kept = self._store.longest(ids, ends)
+            # Pieces that another text was cut into have other scores than this one's steps.
+            if list(accumulate(segment.count for segment in kept)) != [end for end in ends if end <= start]:
+                start, kept = 0, []
+            work.append(_Reading(ids, text, start, kept))
+        fresh = sorted((one for one in work if one.start < len(one.ids)), key=lambda one: one.ids)
+        new: dict[int, list[float]] = {}
+        while fresh:
+            size = self._fitting(fresh)
+            for one, values in zip(fresh, self._read(fresh[:size]), strict=False):
+                new[id(one)] = values
+            fresh = fresh[size:]
         results = []
         for one in work:
             known = [segment.score for segment in one.kept if segment.score is not None]
-            segments, values = new.get(id(one), ([], np.zeros(0)))
-            for segment, score in zip(segments, values.tolist(), strict=True):
-                self._store.put(one.ids[: segment.end], replace(segment.segment, score=score))
-            results.append(np.array([*known, *values.tolist()]))
+            results.append(np.array([*known, *new.get(id(one), [])]))
         return results
 
-    def _read(
-        self, model: Any, work: "Sequence[_Reading]", store: SegmentStore | None
-    ) -> "list[tuple[list[_Piece], NDArray[np.float64]]]":
-        """The new pieces of every text and the scores at their ends. With `store`, texts are kept whole."""
-        found: list[tuple[list[_Piece], NDArray[np.float64]]] = [([], np.zeros(0)) for _ in work]
-        # Texts of like size together, at most so many tokens with their padding and what is kept.
-        order = sorted(
-            range(len(work)), key=lambda place: (len(work[place].ids) - work[place].start, work[place].start)
-        )
-        while order:
-            size, most = 0, 0
-            while size < len(order):
-                most = max(most, len(work[order[size]].ids))
-                if size and most * (size + 1) > self._batch_tokens:
-                    break
-                size += 1
-            batch, order = order[:size], order[size:]
-            extended = extend(
-                model,
-                [work[place].ids[work[place].start :] for place in batch],
-                [work[place].kept for place in batch],
+    def _fitting(self, work: Sequence[_Reading]) -> int:
+        """How many of these texts, in lexicographic order, are read in one pass."""
+        new, kept, before, kept_before = 0, dict[int, int](), list[int](), 0
+        for number, one in enumerate(work):
+            shared = Prefix.similarity(before, one.ids)
+            # Tokens are read anew which are kept for the text before, but as parts of another piece.
+            split = min(shared, kept_before) > one.start
+            new += len(one.ids) - max(shared, one.start)
+            kept |= {id(segment): segment.count for segment in one.kept}
+            full = new > self._batch_tokens or sum(kept.values()) > _KEPT_SHARE * self._batch_tokens
+            if number and (split or full):
+                return number
+            before, kept_before = one.ids, one.start
+        return len(work)
+
+    def _read(self, work: Sequence[_Reading]) -> list[list[float]]:
+        """The settled scores of what is new of every text; its pieces are kept."""
+        segments = list({id(segment): segment for one in work for segment in one.kept}.values())
+        begins = np.cumsum([0, *(segment.count for segment in segments)])
+        rows_of = {
+            id(segment): np.arange(begin, begin + segment.count)
+            for segment, begin in zip(segments, begins.tolist(), strict=False)
+        }
+        total = int(begins[-1])
+        builder = ForestBuilder(total)
+        paths = [
+            builder.add(
+                one.ids, np.concatenate([rows_of[id(segment)] for segment in one.kept]) if one.kept else None
             )
-            for row, place in enumerate(batch):
-                one = work[place]
-                if store is not None:
-                    store.put(one.ids, extended.segment(row, 0, len(one.ids)))
-                    continue
-                tags = [tag for tag in one.places if one.start <= tag]
-                begins = [one.start, *(tag + 1 for tag in tags)]
-                pieces = [
-                    _Piece(extended.segment(row, begin - one.start, tag + 1 - one.start), tag + 1)
-                    for begin, tag in zip(begins, tags, strict=False)
-                ]
-                at_tags = extended.hidden[row, [tag - one.start for tag in tags]]
-                found[place] = (pieces, self._head.scores(at_tags))
-        return found
+            for one in work
+        ]
+        kept = torch.cat([segment.data for segment in segments], dim=2) if segments else None
+        hidden, step = read(self._model, builder.forest(), kept, np.arange(total, total + builder.new))
+        # Of every place that was read, its row and a text that it is in.
+        places = {
+            int(path[place]): (one.ids[: place + 1], [place])
+            for one, path in zip(work, paths, strict=True)
+            for place in one.tagged.places
+            if place >= one.start
+        }
+        rows = np.array(list(places))
+        scores = self._head.scores(hidden[torch.from_numpy(rows - total).to(hidden.device)])
+        if self._entry.dtype == "float32" and (doubt := SEARCHED.doubtful(scores)).any():
+            if self._exact is None:
+                self._exact = copy.deepcopy(self._model).double()
+            parts = [text for text, doubted in zip(places.values(), doubt.tolist(), strict=True) if doubted]
+            scores[doubt] = np.concatenate(score_encoded(self._exact, parts, self._head, self._batch_tokens))
+        score_of = dict(zip(places, SEARCHED.settled(scores).tolist(), strict=True))
+        data, done = step.stacked(), set[int]()
+        for one, path in zip(work, paths, strict=True):
+            for begin, end in pairwise([one.start, *(end for end in _ends(one.tagged) if end > one.start)]):
+                last = int(path[end - 1])
+                if last not in done:
+                    done.add(last)
+                    piece = data[:, :, torch.from_numpy(path[begin:end] - total).to(data.device)]
+                    self._store.put(
+                        one.ids[:end], Segment(piece, score_of.get(last) if end > one.tagged.begin else None)
+                    )
+        return [
+            [score_of[int(path[place])] for place in one.tagged.places if place >= one.start]
+            for one, path in zip(work, paths, strict=True)
+        ]
+
+
+def _ends(text: Tagged) -> list[int]:
+    """Where pieces of a text end that may be kept: its prompt where that is apart, and every step."""
+    return [end for end in (text.begin, *(place + 1 for place in text.places)) if end]
 
 
 @contextmanager
@@ -235,47 +254,42 @@ def score_encoded(
     batch_tokens: int = 8192,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float64]]:
-    """Scores at the given places of each token sequence; lists of [steps]."""
+    """Scores at the given places of each token sequence; lists of [steps].
+
+    Every token of what sequences have in common is read once, `batch_tokens` of them in a pass.
+    """
     results: list[NDArray[np.float64]] = [np.zeros(0)] * len(encoded)
-    trees = list(token_trees([ids for ids, _ in encoded], _TREE_NODES))
-    with torch.inference_mode():
-        for batch in _batches(trees, batch_tokens):
-            width = max(len(tree.tokens) for tree in batch)
-            ids, positions = (torch.zeros((len(batch), width), dtype=torch.long) for _ in range(2))
-            # Padding sees itself, or its softmax would be over nothing.
-            seen = torch.eye(width, dtype=torch.bool).repeat(len(batch), 1, 1)
-            for row, tree in enumerate(batch):
-                nodes = len(tree.tokens)
-                ids[row, :nodes] = torch.from_numpy(tree.tokens)
-                positions[row, :nodes] = torch.from_numpy(tree.depths)
-                seen[row, :nodes, :nodes] = torch.from_numpy(tree.ancestors())
-            mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill_(
-                ~seen, torch.finfo(model.dtype).min
+    texts = [(list(ids[: places[-1] + 1] if places else []), places) for ids, places in encoded]
+    order = sorted((place for place, (ids, _) in enumerate(texts) if ids), key=lambda place: texts[place][0])
+    before: Sequence[int] = ()
+    path = np.zeros(0, dtype=np.int64)
+    kept: Tensor | None = None
+    states: Tensor | None = None
+    done = 0
+    with torch.inference_mode(), shared_attention(model):
+        while done < len(order):
+            # What the first text has in common with the last one of the pass before is kept of that.
+            builder, paths = ForestBuilder(len(path), before[: len(path)], path), list[NDArray[np.int64]]()
+            while done + len(paths) < len(order):
+                ids = texts[order[done + len(paths)]][0]
+                more = len(ids) - builder.shared(ids)
+                if builder.new and more and builder.new + more > batch_tokens:
+                    break
+                paths.append(builder.add(ids))
+                before = ids
+            batch, done = order[done : done + len(paths)], done + len(paths)
+            following = texts[order[done]][0] if done < len(order) else []
+            keep = paths[-1][: Prefix.similarity(before, following)]
+            hidden, step = read(model, builder.forest(), kept, keep)
+            hidden = hidden if states is None else torch.cat([states, hidden])
+            rows = np.unique(
+                np.concatenate([own[texts[place][1]] for place, own in zip(batch, paths, strict=True)])
             )
-            hidden = model.base_model(
-                input_ids=ids.to(model.device),
-                position_ids=positions.to(model.device),
-                attention_mask=mask[:, None].to(model.device),
-                use_cache=False,
-            ).last_hidden_state
-            for row, tree in enumerate(batch):
-                for place, path in tree.paths.items():
-                    results[place] = head.scores(hidden[row, path[list(encoded[place][1])]])
+            scores = head.scores(hidden[torch.from_numpy(rows).to(hidden.device)])
+            for place, own in zip(batch, paths, strict=True):
+                results[place] = scores[np.searchsorted(rows, own[texts[place][1]])]
+            kept, states = step.stacked(), hidden[torch.from_numpy(keep).to(hidden.device)]
+            path = np.arange(len(keep))
             if progress is not None:
-                progress(
-                    sum(len(tree.paths) for tree in batch),
-                    sum(len(path) for tree in batch for path in tree.paths.values()),
-                )
+                progress(len(batch), sum(len(encoded[place][0]) for place in batch))
     return results
-
-
-def _batches(trees: Sequence[TokenTree], batch_tokens: int) -> Iterator[list[TokenTree]]:
-    """Trees of like size, at most `batch_tokens` tokens together with their padding."""
-    batch: list[TokenTree] = []
-    for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
-        if batch and (len(batch) + 1) * len(tree.tokens) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(tree)
-    if batch:
-        yield batch

@@ -146,10 +146,11 @@ def write_measured(
 ) -> None:
     """Write an output, the ledger of the model's work and how long it took.
 
-    `about`: the table's metadata; in it `model`, the first model's sizes.
+    `about`: the table's metadata; in it `model`, the first model's sizes, and `notes` where readers
+    are to know something.
     """
     write_columns(out, one_piece(table), schema, about)
-    write_ledger(ledger_out, totals, about["model"])
+    write_ledger(ledger_out, totals, about["model"], about.get("notes", ()))
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:

@@ -15,6 +15,7 @@ from isoflop.files import of_run, with_later
 from isoflop.growth.folders import places
 from isoflop.growth.former import Finished
 from isoflop.growth.keeping import settle
+from isoflop.growth.measured import is_measured
 from isoflop.growth.rows import Key, order
 from isoflop.growth.tables import LABEL, labelled, taken_rows
 from isoflop.growth.wanted import Rows
@@ -93,7 +94,7 @@ def run_grown(
     about = chunks.about or worker.making.about
     worker.line.close()
     # Counts are made from the rows; chunks of earlier versions have some too.
-    seconds = {name: value for name, value in totals.items() if name.endswith("seconds")}
+    seconds = {name: value for name, value in totals.items() if is_measured(name)}
     finish(with_later(table, task.schema), seconds, about | {LABEL: rows.label(items).content()})
     if shard.of == 1:
         settle(shard.whole, chunks.folder)

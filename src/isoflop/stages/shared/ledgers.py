@@ -9,12 +9,12 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from isoflop.files import times_of, write_json
-from isoflop.growth.measured import Times
+from isoflop.growth.measured import Times, is_measured
 
-_ENDING = "seconds"
+_Number = TypeVar("_Number", int, float)
 
 
 def write_ledger(
@@ -25,15 +25,15 @@ def write_ledger(
     *,
     here: bool = True,
 ) -> None:
-    """Write a ledger, and beside it the measured times: those totals whose names end in `seconds`.
+    """Write a ledger, and beside it what was measured (isoflop.growth.measured.is_measured).
 
     `model`: its sizes. `notes`: for readers. `here`: whether the work was done on this machine, and not
     imported.
     """
-    counts = {name: int(value) for name, value in totals.items() if not name.endswith(_ENDING)}
+    counts = {name: int(value) for name, value in totals.items() if not is_measured(name)}
     told = {"notes": list(notes)} if notes else {}
     write_json(path, {**counts, **told, "model": model})
-    seconds = {name: value for name, value in totals.items() if name.endswith(_ENDING)}
+    seconds = {name: value for name, value in totals.items() if is_measured(name)}
     write_times(path, Times.model_validate(seconds | (_here() if here else {})))
 
 
@@ -48,6 +48,7 @@ def summed(parts: Sequence[Times]) -> Times:
         seconds=_sum(part.seconds for part in parts),
         scoring_seconds=_sum(part.scoring_seconds for part in parts),
         driver_seconds=_sum(part.driver_seconds for part in parts),
+        settled=_sum(part.settled for part in parts),
         machines=tuple({_text(one): one for part in parts for one in part.machines}.values()),
         ended=max((part.ended for part in parts if part.ended is not None), default=None),
     )
@@ -58,7 +59,7 @@ def trained_here(seconds: float) -> Times:
     return Times.model_validate({"seconds": seconds} | _here())
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
+def _sum(values: Iterable[_Number | None]) -> _Number | None:
     """The sum of what is known; None where nothing is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

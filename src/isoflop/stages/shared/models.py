@@ -27,6 +27,12 @@ def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None
     return load_policy(entry.engine, entry=found(entry, runtime), **settings)
 
 
+def about_policy(policy: Policy) -> dict[str, object]:
+    """What tables of a policy's work say of it: its sizes, and what readers are to know."""
+    notes = {"notes": list(policy.notes)} if policy.notes else {}
+    return {"model": policy.shape.model_dump(), **notes}
+
+
 def open_verifier(
     entry: RunningVerifier, runtime: Runtime, *, settle: bool = False, devices: str | None = None
 ) -> Verifier:
