@@ -13,7 +13,8 @@ VLLM ?=
 RUN_VENV := $(if $(VLLM),$(VLLM_VENV),$(VENV))
 BIN := $(VENV)/bin
 RUN := $(RUN_VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+# Of what is installed, most modules are never imported: the others are compiled when they are.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-compile
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -100,7 +101,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) -c constraints.txt --editable '.[dev]'
 	@touch $@
 
-VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-compile
 
 # Beside torch's CPU build, the torchvision, torchaudio and torchcodec of the ordinary index are CUDA's.
 $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt

@@ -1,4 +1,6 @@
-"""Seconds of `snakemake -n` on a large study: how long one waits to see what would run. Aim: at most 15.
+"""Seconds of `snakemake -n` on a large study: how long one waits to see what would run.
+
+Aim: at most 20 with 64 shards or more.
 
     python benchmarks/dry_run.py [--config configs/wu2024.yaml] [--shards 8] [--rounds 3]
 

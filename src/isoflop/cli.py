@@ -21,7 +21,10 @@ _CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "-n", "--dry")
 # With these Snakemake makes nothing of what is there.
 _NO_RUN = ("--unlock", "--touch", "-t", "--delete", "--cleanup", "--lint", "--list", "-n", "--dry")
 # Jobs in other places or environments than this process.
-_ELSEWHERE = ("--executor", "-e", "--profile", "--sdm", "--software-deployment-method", "--use-")
+_ELSEWHERE = (
+    *("--executor", "-e", "--profile", "--workflow-profile"),
+    *("--sdm", "--software-deployment-method", "--use-"),
+)
 
 
 class Command(NamedTuple):

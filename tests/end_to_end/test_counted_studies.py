@@ -2,26 +2,17 @@
 
 import csv
 import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, study
 
-ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("ISOFLOP_DATA") or ROOT.parent / "shared" / "data") / "monkeys-pythia"
 REPOSITORY = "RylanSchaeffer/KoyejoLab-Large-How-Do-Language-Monkey-Power-Get-Their-Power"
-
-
-def run(folder: Path, *configs: str, target: str = "") -> subprocess.CompletedProcess[str]:
-    """Everything, or one file."""
-    snakemake = [sys.executable, "-m", "snakemake", *filter(None, [target])]
-    snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    arguments = ["--directory", str(folder), "--configfile", *configs]
-    return subprocess.run([*snakemake, *arguments], capture_output=True, text=True, check=False, timeout=500)
 
 
 def small_study(folder: Path, **changed: Any) -> str:
@@ -74,10 +65,10 @@ def at(table: pd.DataFrame, policy: str, *budgets: int) -> list[float]:
     return [float(own.loc[budget]) for budget in budgets]
 
 
-def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path) -> None:
+def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     config = small_study(tmp_path)
-    outcome = run(tmp_path, config)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, config, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     table = coverage(tmp_path, "counted")
     assert at(table, "small", 1)[0] == pytest.approx((20 + 17 + 14 + 11 + 8 + 5 + 2) / 64 / 12, abs=1e-6)
     assert at(table, "small", 64) == pytest.approx([7 / 12], abs=1e-6)
@@ -96,16 +87,16 @@ def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path) -> None:
     assert set(told["policy"]) == {"small", "large", "all"}
     assert set(told["fitted_to"]) == {4}
     assert not (results / "sample").exists()
-    assert "Nothing to be done" in (again := run(tmp_path, config)).stdout + again.stderr
+    assert "Nothing to be done" in study(tmp_path, config, warmed=warmed).output
 
 
-def test_a_bad_row_stops_the_study_by_its_name(tmp_path: Path) -> None:
+def test_a_bad_row_stops_the_study_by_its_name(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     config = small_study(tmp_path)
     with (tmp_path / "counts.csv").open("a") as file:
         file.write("large,p11,16,17,3\n")
-    outcome = run(tmp_path, config)
-    assert outcome.returncode != 0
-    assert "counts.csv, line 26: 17 right ones of 16 samples" in outcome.stdout + outcome.stderr
+    outcome = study(tmp_path, config, warmed=warmed)
+    assert outcome.code != 0
+    assert "counts.csv, line 26: 17 right ones of 16 samples" in outcome.output
 
 
 def mirrored(folder: Path, name: str, path: Path) -> str:
@@ -117,12 +108,12 @@ def mirrored(folder: Path, name: str, path: Path) -> str:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published counts are not here")
-def test_pythia_on_math(tmp_path: Path) -> None:
+def test_pythia_on_math(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     """Values calculated by others from the same file, and those that stand in it."""
     name = "large_language_monkeys_original_pass_at_k.parquet"
     mirror = mirrored(tmp_path, f"data/processed_data/{name}", DATA / name)
-    outcome = run(tmp_path, str(ROOT / "configs/pythia-math.yaml"), mirror)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, str(ROOT / "configs/pythia-math.yaml"), mirror, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     table = coverage(tmp_path, "pythia-math")
     assert set(table["problems"]) == {128}
     expected = {
@@ -148,12 +139,12 @@ def test_pythia_on_math(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published counts are not here")
-def test_pythia_on_gsm8k(tmp_path: Path) -> None:
+def test_pythia_on_gsm8k(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     """Coverage with 128 samples, calculated by others from the same file."""
     name = "gsm8k_pass_at_k.parquet"
     mirror = mirrored(tmp_path, f"data/raw_data/large_language_monkeys/{name}", DATA / name)
-    outcome = run(tmp_path, str(ROOT / "configs/pythia-gsm8k.yaml"), mirror)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, str(ROOT / "configs/pythia-gsm8k.yaml"), mirror, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     table = coverage(tmp_path, "pythia-gsm8k")
     values = [0.021, 0.070, 0.070, 0.462, 0.542, 0.597, 0.547, 0.563]
     sizes = ["14M", "70M", "160M", "410M", "1.4B", "2.8B", "6.9B", "12B"]
@@ -165,13 +156,19 @@ def test_pythia_on_gsm8k(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published counts are not here")
-def test_pretraining_and_samples_of_pythia_on_one_axis(tmp_path: Path) -> None:
+def test_pretraining_and_samples_of_pythia_on_one_axis(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     """Few problems: a small model, trained for short; many: one that was trained for longer."""
     name = "gsm8k_pass_at_k.parquet"
     mirror = mirrored(tmp_path, f"data/raw_data/large_language_monkeys/{name}", DATA / name)
     target = "results/pythia-gsm8k-pretraining/tables/coverage_pretraining.csv"
-    outcome = run(tmp_path, str(ROOT / "configs/pythia-gsm8k-pretraining.yaml"), mirror, target=target)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(
+        tmp_path,
+        str(ROOT / "configs/pythia-gsm8k-pretraining.yaml"),
+        mirror,
+        warmed=warmed,
+        options=(target,),
+    )
+    assert outcome.code == 0, outcome.output
     table = pd.read_csv(tmp_path / target)
     table = table[table["cost_model"] == "wu2024"]
     assert sorted(table["problems"].unique()) == [1e4, 1e7, 1e10]

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from test_replay import ROOT, run, small_study
+from snakemake_runs import ROOT, study
+from test_replay import small_study
 
 from isoflop import cli
 from isoflop.errors import UserError
@@ -28,10 +30,10 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, warmed: Mapping[str, str]) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    done = run(folder, small_study(folder))
-    assert done.returncode == 0, done.stderr
+    done = study(folder, small_study(folder), warmed=warmed)
+    assert done.code == 0, done.output
     (folder / "Snakefile").symlink_to(ROOT / "Snakefile")
     return folder
 
@@ -68,7 +70,7 @@ def test_damage_to_any_file_is_noticed(
 
 
 def test_snakemake_stops_before_it_reads_damage_and_makes_anew_what_is_deleted(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, warmed: Mapping[str, str]
 ) -> None:
     folder = tmp_path / "study"
     shutil.copytree(finished, folder, symlinks=True)
@@ -76,12 +78,12 @@ def test_snakemake_stops_before_it_reads_damage_and_makes_anew_what_is_deleted(
     wholes = {name: (folder / "results/small" / name).read_bytes() for name in tables}
     for name, whole in wholes.items():
         (folder / "results/small" / name).write_bytes(whole[:-9] + b"!" + whole[-8:])
-    stopped = run(folder, str(folder / "small.yaml"))
-    assert stopped.returncode == 1
+    stopped = study(folder, "small.yaml", warmed=warmed)
+    assert stopped.code == 1
     for name in tables:
-        assert f"results/small/{name}: " in stopped.stderr
+        assert f"results/small/{name}: " in stopped.output
         (folder / "results/small" / name).unlink()
-    assert "Traceback" not in stopped.stderr
-    again = run(folder, str(folder / "small.yaml"))
-    assert again.returncode == 0, again.stderr
+    assert "Traceback" not in stopped.output
+    again = study(folder, "small.yaml", warmed=warmed)
+    assert again.code == 0, again.output
     assert {name: (folder / "results/small" / name).read_bytes() for name in tables} == wholes

@@ -1,25 +1,18 @@
 """Logs of inspect_ai as a study: a small true one, and the shipped one on the published logs."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, study
 
-ROOT = Path(__file__).parents[2]
 LOG = ROOT / "tests" / "cases" / "inspect" / "sums.eval"
 DATA = ROOT.parent / "shared" / "data" / "otis-aime"
 EXPERIMENT = "thinking-otis-aime"
-
-
-def run(folder: Path, *configs: str) -> subprocess.CompletedProcess[str]:
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    arguments = ["--directory", str(folder), "--configfile", *configs]
-    return subprocess.run([*snakemake, *arguments], capture_output=True, text=True, check=False, timeout=900)
 
 
 def source(policy: str, scorer: str, **rest: Any) -> dict[str, Any]:
@@ -66,9 +59,9 @@ def small_study(folder: Path, **generator: Any) -> str:
     return str(folder / "sums.yaml")
 
 
-def test_a_true_log_becomes_a_report(tmp_path: Path) -> None:
-    outcome = run(tmp_path, small_study(tmp_path))
-    assert outcome.returncode == 0, outcome.stderr
+def test_a_true_log_becomes_a_report(tmp_path: Path, warmed: Mapping[str, str]) -> None:
+    outcome = study(tmp_path, small_study(tmp_path), warmed=warmed)
+    assert outcome.code == 0, outcome.output
     results = tmp_path / "results" / "sums"
     curves = pd.read_csv(results / "tables" / "curves.csv", keep_default_na=False)
     own = curves[(curves["policy"] == "short") & (curves["subset"] == "all")]
@@ -87,24 +80,27 @@ def test_a_true_log_becomes_a_report(tmp_path: Path) -> None:
     assert "thinking longer or voting more" in report
 
 
-def test_another_model_is_refused_before_anything_is_picked(tmp_path: Path) -> None:
+def test_another_model_is_refused_before_anything_is_picked(
+    tmp_path: Path, warmed: Mapping[str, str]
+) -> None:
     config = small_study(
         tmp_path, sources=[source("short", "exact"), source("long", "exact", log={"model": "a/b"})]
     )
-    outcome = run(tmp_path, config)
-    assert outcome.returncode != 0
-    assert "is of the model 'mockllm/model', and log.model is 'a/b'" in outcome.stdout + outcome.stderr
+    outcome = study(tmp_path, config, warmed=warmed)
+    assert outcome.code != 0
+    assert "is of the model 'mockllm/model', and log.model is 'a/b'" in outcome.output
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published logs are not here")
-def test_thinking_or_voting(tmp_path: Path) -> None:
+def test_thinking_or_voting(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     """Independent values: majority of 8, and one answer at medium effort against them."""
     mirror = tmp_path / "mirror" / "feruiloba/miri-fellowship-inference-scaling/data/eci/log_viewer_json"
     mirror.parent.mkdir(parents=True)
     mirror.symlink_to(DATA)
     (tmp_path / "mirror.yaml").write_text(f"mirror: {tmp_path / 'mirror'}\n")
-    outcome = run(tmp_path, str(ROOT / f"configs/{EXPERIMENT}.yaml"), str(tmp_path / "mirror.yaml"))
-    assert outcome.returncode == 0, outcome.stderr
+    configs = (str(ROOT / f"configs/{EXPERIMENT}.yaml"), str(tmp_path / "mirror.yaml"))
+    outcome = study(tmp_path, *configs, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     tables = tmp_path / "results" / EXPERIMENT / "tables"
     curves = pd.read_csv(tables / "curves.csv")
     curves = curves[curves["subset"] == "all"].set_index(["policy", "selector", "budget"])

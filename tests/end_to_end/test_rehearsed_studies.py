@@ -2,18 +2,20 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, snakemake
 
 from isoflop.config.loading import load_config, read_yaml
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_report import ReportPlan
+from isoflop.rehearsal.run import prepare_checked
 
-ROOT = Path(__file__).parents[2]
 # One policy of each way through wu2024: trained here, limited in its budgets, in a chat and on programs.
 KEPT = ("pythia-410m", "llama-3-8b", "llemma-34b")
 
@@ -33,23 +35,38 @@ def written(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", ["wu2024", "snell2024", "beeching2024"])
-def test_a_papers_study_runs_with_its_models_swapped_by_one_override(name: str, tmp_path: Path) -> None:
-    config = written(name, tmp_path)
-    # Programs may run here where there is no sandbox: they are the rehearsal's own.
+def by_command(config: Path, folder: Path) -> None:
+    """As a user does it."""
     run = subprocess.run(
-        [
-            *(sys.executable, "-m", "isoflop.cli", "rehearse", str(config), "made", "--"),
-            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2"),
-            *("--config", "engine_settings={allow_unsandboxed: true}"),
-        ],
-        cwd=tmp_path,
+        [*(sys.executable, "-m", "isoflop.cli", "rehearse", str(config), "made", "--"), *OPTIONS],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+
+
+# Programs may run here where there is no sandbox: they are the rehearsal's own.
+OPTIONS = (
+    *("--snakefile", str(ROOT / "Snakefile"), "--cores", "2"),
+    *("--config", "engine_settings={allow_unsandboxed: true}"),
+)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", ["wu2024", "snell2024", "beeching2024"])
+def test_a_papers_study_runs_with_its_models_swapped_by_one_override(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warmed: Mapping[str, str]
+) -> None:
+    config = written(name, tmp_path)
+    if name == "wu2024":
+        by_command(config, tmp_path)
+    else:
+        monkeypatch.chdir(tmp_path)
+        override = prepare_checked(str(config), "made", "transformers")
+        done = snakemake(tmp_path, *OPTIONS, "--configfile", str(config), str(override), environment=warmed)
+        assert done.code == 0, done.output[-6000:]
     results = tmp_path / "results" / f"rehearsal-{name}"
     rehearsed = load_config([config, tmp_path / "made/override.yaml"], root=tmp_path)
     plan = Plan(rehearsed, tmp_path)

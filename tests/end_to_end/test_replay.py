@@ -1,26 +1,17 @@
 """Published solutions as a study: a small one of our own, and the two shipped replays on the real files."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, study
 
-ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 SIZE = {"parameters": 8_000_000, "layers": 4, "attention_width": 64}
-
-
-def run(folder: Path, *configs: str, target: str = "") -> subprocess.CompletedProcess[str]:
-    """Everything, or one file."""
-    snakemake = [sys.executable, "-m", "snakemake", *filter(None, [target])]
-    snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    arguments = ["--directory", str(folder), "--configfile", *configs]
-    return subprocess.run([*snakemake, *arguments], capture_output=True, text=True, check=False, timeout=500)
 
 
 def small_study(folder: Path) -> str:
@@ -155,9 +146,9 @@ def accuracies(table: pd.DataFrame, selector: str, aggregation: str) -> list[flo
     return [float(value) for value in chosen.sort_values("budget")["accuracy"]]
 
 
-def test_models_of_unknown_size_are_studied_in_dollars(tmp_path: Path) -> None:
-    outcome = run(tmp_path, hosted_study(tmp_path))
-    assert outcome.returncode == 0, outcome.stderr
+def test_models_of_unknown_size_are_studied_in_dollars(tmp_path: Path, warmed: Mapping[str, str]) -> None:
+    outcome = study(tmp_path, hosted_study(tmp_path), warmed=warmed)
+    assert outcome.code == 0, outcome.output
     tables = tmp_path / "results" / "hosted" / "tables"
     both = curves(tmp_path, "hosted").set_index(["policy", "selector", "budget"])
     hosted, sized = both.loc["less"], both.loc["theirs"]
@@ -184,10 +175,10 @@ def test_models_of_unknown_size_are_studied_in_dollars(tmp_path: Path) -> None:
     assert "times the US dollars" in (tables / "headline.md").read_text()
 
 
-def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
+def test_ones_own_solutions_become_a_report(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     config = small_study(tmp_path)
-    outcome = run(tmp_path, config)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, config, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     both = curves(tmp_path, "small")
     smaller, table = (both[both["policy"] == name] for name in ("less", "theirs"))
     assert accuracies(smaller, "pass", "none") == pytest.approx([0.25, 0.5, 1.0])
@@ -205,17 +196,17 @@ def test_ones_own_solutions_become_a_report(tmp_path: Path) -> None:
     assert "That imported scores are those of judge is assumed: the files do not say" in report
     assert (results / "figures" / "optimal_size.png").exists()
     assert "estimated" in (results / "tables" / "table4.md").read_text()
-    assert "Nothing to be done" in (again := run(tmp_path, config)).stdout + again.stderr
+    assert "Nothing to be done" in study(tmp_path, config, warmed=warmed).output
     with (tmp_path / "runs.jsonl").open("a") as file:
         file.write('{"problem_id": "s11", "text": "The answer is 25.", "step_scores": [2.0]}\n')
-    broken = run(tmp_path, config)
-    assert broken.returncode != 0
-    assert "runs.jsonl, line 33: the score 2 is no probability" in broken.stdout + broken.stderr
+    broken = study(tmp_path, config, warmed=warmed)
+    assert broken.code != 0
+    assert "runs.jsonl, line 33: the score 2 is no probability" in broken.output
 
 
-def test_programs_are_run_and_vote_by_what_they_do(tmp_path: Path) -> None:
-    outcome = run(tmp_path, programs_study(tmp_path))
-    assert outcome.returncode == 0, outcome.stderr
+def test_programs_are_run_and_vote_by_what_they_do(tmp_path: Path, warmed: Mapping[str, str]) -> None:
+    outcome = study(tmp_path, programs_study(tmp_path), warmed=warmed)
+    assert outcome.code == 0, outcome.output
     table = curves(tmp_path, "programs")
     # Of 4: 2 right and alike, 2 wrong and unlike. A pair holds a right one in 5 of 6 cases.
     assert accuracies(table, "pass", "none") == pytest.approx([1 / 2, 5 / 6, 1.0])
@@ -235,12 +226,12 @@ def mirrored(folder: Path, files: dict[str, Path]) -> str:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
-def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
+def test_the_hundred_qwen_problems(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     """Its verdicts: pass@1, 2, 4, 8 of .91, .9329, .951, .96. They call one 10{,}000, all 4:30 p.m. wrong."""
     name = "QwenLM/Qwen2.5-Math/evaluation/data/eval_rm_maj_example/math_cot_100.jsonl"
     mirror = mirrored(tmp_path, {name: DATA / "qwen2-math-rm" / "math_cot_100.jsonl"})
-    outcome = run(tmp_path, str(ROOT / "configs/replay-qwen2-math-100.yaml"), mirror)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, str(ROOT / "configs/replay-qwen2-math-100.yaml"), mirror, warmed=warmed)
+    assert outcome.code == 0, outcome.output
     table = curves(tmp_path, "replay-qwen2-math-100")
     assert not (tmp_path / "results/replay-qwen2-math-100/figures/optimal_size.png").exists()
     more = [1 / 8, 2 / 8, 4 / 8, 1.0]
@@ -251,7 +242,7 @@ def test_the_hundred_qwen_problems(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published solutions are not here")
-def test_llama_on_math_500(tmp_path: Path) -> None:
+def test_llama_on_math_500(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     folders = {
         "data_clean_beam_search_": "data_clean/beam_search/",
         "data_iclr_beam_search_": "data_iclr/beam_search/",
@@ -266,8 +257,8 @@ def test_llama_on_math_500(tmp_path: Path) -> None:
     assert len(files) == 9
     config = str(ROOT / "configs/replay-llama8b-math500.yaml")
     target = "results/replay-llama8b-math500/tables/curves.csv"
-    outcome = run(tmp_path, config, mirrored(tmp_path, files), target=target)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = study(tmp_path, config, mirrored(tmp_path, files), warmed=warmed, options=(target,))
+    assert outcome.code == 0, outcome.output
     table = curves(tmp_path, "replay-llama8b-math500")
     assert set(table["problems"]) == {499}
     assert accuracies(table, "majority", "none") == pytest.approx(

@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, Run, snakemake
 
 from isoflop.claims.wu2024 import CLAIMS
 from isoflop.tables import CURVES_COLUMNS
 
-ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "resources" / "models"
 POLICIES = ("policy-0.1M", "policy-0.9M")
 
@@ -42,23 +43,23 @@ CONFIG = {
 }
 
 
-def command(folder: Path, *extra: str) -> list[str]:
-    config = folder / "small.yaml"
-    if not config.exists():
-        config.write_text(yaml.safe_dump(CONFIG, sort_keys=False))
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    return [*snakemake, "--directory", str(folder), "--configfile", str(config), "--rerun-incomplete", *extra]
+OPTIONS = ("--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--rerun-incomplete")
 
 
-def run(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *extra), capture_output=True, text=True, check=False, timeout=500)
+def configured(folder: Path) -> Path:
+    (folder / "small.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+    return folder
+
+
+def run(folder: Path, warmed: Mapping[str, str], *extra: str) -> Run:
+    return snakemake(folder, *OPTIONS, "--configfile", "small.yaml", *extra, environment=warmed)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    outcome = run(folder)
-    assert outcome.returncode == 0, outcome.stderr
+def finished(tmp_path_factory: pytest.TempPathFactory, warmed: Mapping[str, str]) -> Path:
+    folder = configured(tmp_path_factory.mktemp("whole"))
+    outcome = run(folder, warmed)
+    assert outcome.code == 0, outcome.output
     return folder
 
 
@@ -143,11 +144,11 @@ def test_the_plan_was_right_about_tokens_and_flops(finished: Path) -> None:
     assert "Plan and measurement" in (results(finished) / "tables" / "plan.md").read_text(encoding="utf-8")
 
 
-def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+def test_a_second_run_has_nothing_to_do(finished: Path, warmed: Mapping[str, str]) -> None:
     for extra in ([], ["--config", "shards=4"]):
-        outcome = run(finished, *extra)
-        assert outcome.returncode == 0
-        assert "Nothing to be done" in outcome.stdout + outcome.stderr
+        outcome = run(finished, warmed, *extra)
+        assert outcome.code == 0
+        assert "Nothing to be done" in outcome.output
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
@@ -162,10 +163,15 @@ def comparable(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables_in_shards(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, warmed: Mapping[str, str]
 ) -> None:
+    """The first run as a user starts it, its jobs with it; the second warm."""
     process = subprocess.Popen(
-        command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-m", "snakemake", *OPTIONS, "--configfile", "small.yaml"],
+        cwd=configured(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 300
     while not list(
@@ -180,9 +186,9 @@ def test_a_run_killed_in_mid_sampling_ends_in_the_same_tables_in_shards(
     assert 2 <= len(kept) < 6
     assert not (results(tmp_path) / "tables").exists()
 
-    assert run(tmp_path, "--unlock").returncode == 0
-    outcome = run(tmp_path, "--config", "shards=2")
-    assert outcome.returncode == 0, outcome.stderr
+    assert run(tmp_path, warmed, "--unlock").code == 0
+    outcome = run(tmp_path, warmed, "--config", "shards=2")
+    assert outcome.code == 0, outcome.output
     logs = tmp_path / "logs/small/sample/wordproblems/policy-0.9M/sampling.shards"
     lines = [path.read_text().splitlines()[-1] for path in sorted(logs.iterdir())]
     solutions = [int(re.search(r": (\d+)/", line)[1]) for line in lines if (": " in line)]

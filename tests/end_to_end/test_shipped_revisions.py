@@ -1,17 +1,13 @@
 """The shipped study of revisions, with fewer problems and answers: from the shipped models to the report."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import ROOT, study
 
-from isoflop.stages.shared.warm import warm
-
-ROOT = Path(__file__).parents[2]
 SMALLER = {
     "datasets": {"wordproblems": {"size": 30}},
     "generators": {"sampling": {"samples": 8}, "revisions": {"chains": 8, "length": 4, "largest": 8}},
@@ -22,18 +18,13 @@ SMALLER = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory, warmed: Mapping[str, str]) -> Path:
     folder = tmp_path_factory.mktemp("revisions")
     (folder / "resources").symlink_to(ROOT / "resources")
     (folder / "smaller.yaml").write_text(yaml.safe_dump(SMALLER))
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    configs = [str(ROOT / "configs/shipped-revisions.yaml"), str(folder / "smaller.yaml")]
-    command = [*snakemake, "--directory", str(folder), "--configfile", *configs]
-    with warm() as environment:
-        done = subprocess.run(
-            command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=500
-        )
-    assert done.returncode == 0, done.stderr[-4000:]
+    configs = (str(ROOT / "configs/shipped-revisions.yaml"), "smaller.yaml")
+    done = study(folder, *configs, warmed=warmed)
+    assert done.code == 0, done.output[-4000:]
     return folder / "results/shipped-revisions"
 
 

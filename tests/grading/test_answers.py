@@ -140,13 +140,18 @@ BOMBS = [
 ]
 
 
-@pytest.mark.parametrize("answer", BOMBS, ids=map(str, range(len(BOMBS))))
-def test_bombs_are_not_taken_for_right(answer):
+@pytest.fixture(scope="module")
+def hurried():
     with MathGrader(time_limit=0.5) as grader:
-        assert grader.equivalent(answer, "7") is not True
-        assert grader.equivalent(answer, "x + 7") is not True
-        assert grader.equivalent(answer, answer) is True
-        assert grader.equivalent("x^2 + x", "x (x+1)") is True
+        yield grader
+
+
+@pytest.mark.parametrize("answer", BOMBS, ids=map(str, range(len(BOMBS))))
+def test_bombs_are_not_taken_for_right(hurried, answer):
+    assert hurried.equivalent(answer, "7") is not True
+    assert hurried.equivalent(answer, "x + 7") is not True
+    assert hurried.equivalent(answer, answer) is True
+    assert hurried.equivalent("x^2 + x", "x (x+1)") is True
 
 
 def test_hostile_answers_are_undecided_within_the_limits_and_do_not_harm_others():

@@ -109,6 +109,7 @@ def test_run_takes_several_configs_and_no_other_way_to_name_them(monkeypatch: py
         (["config.yaml"], "0", False),
         (["config.yaml", "-n"], "", False),
         (["config.yaml", "--profile", "profiles/slurm"], "", False),
+        (["config.yaml", "--workflow-profile", "profiles/slurm"], "", False),
         (["config.yaml", "--sdm", "conda"], "", False),
         (["configs/wu2024.yaml"], "", False),
         (["configs/replay-qwen2-math-100.yaml"], "", False),

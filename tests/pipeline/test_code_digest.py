@@ -17,17 +17,21 @@ CHEAP = ("grade", "select", "fit", "report", "plan_comparison")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the package that the digests look at."""
-    copy = tmp_path / "isoflop"
+    copy = tmp_path_factory.mktemp("copy") / "isoflop"
     shutil.copytree(digests.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(digests, "ROOT", copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests, "ROOT", copy)
+        yield copy
     for cached in (code_digest, import_closure, digests._imports):
         cached.cache_clear()
-    yield copy
-    for cached in (code_digest, import_closure, digests._imports):
-        cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def before(package: Path) -> dict[str, str]:
+    return _digests()
 
 
 def _digests() -> dict[str, str]:
@@ -64,18 +68,21 @@ def _digests() -> dict[str, str]:
         ("data/word_problems.py", set()),
     ],
 )
-def test_a_digest_changes_with_the_code_it_covers(file: str, stages: set[str], package: Path) -> None:
-    before = _digests()
-    with (package / file).open("a", encoding="utf-8") as source:
-        source.write("\n# edited\n")
+def test_a_digest_changes_with_the_code_it_covers(
+    file: str, stages: set[str], package: Path, before: dict[str, str]
+) -> None:
+    whole = (package / file).read_text(encoding="utf-8")
+    (package / file).write_text(f"{whole}\n# edited\n", encoding="utf-8")
     after = _digests()
+    (package / file).write_text(whole, encoding="utf-8")
     assert {stage for stage in CHEAP if before[stage] != after[stage]} == stages
 
 
-def test_a_digest_does_not_depend_on_where_the_package_is(package: Path) -> None:
-    copied = _digests()
-    digests.ROOT = ROOT / "src/isoflop"
-    assert _digests() == copied
+def test_a_digest_does_not_depend_on_where_the_package_is(
+    before: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "ROOT", ROOT / "src/isoflop")
+    assert _digests() == before
 
 
 @pytest.mark.parametrize("stage", CHEAP)

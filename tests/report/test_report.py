@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,6 +30,7 @@ from isoflop.report.lookup import Tables
 from isoflop.report.paper_tables import table4
 from isoflop.report.spec import PROGRAM_TABLES, SEARCH_TABLES, TABLES, ReportSpec
 from isoflop.results import damaged_files
+from isoflop.stages import report as stage
 from isoflop.stages.report import main
 from isoflop.stages.shared.provenance import own_ledgers
 from isoflop.stages.shared.study_tables import read_tables
@@ -82,9 +85,26 @@ def test_figures_are_the_same_bytes_in_any_number_of_processes(
 ) -> None:
     folder, spec = made
     main(["--runtime", '{"drawers": 3}', spec.model_dump_json(), str(folder), str(tmp_path)])
-    for path in (folder / "report.html", *(folder / "figures").iterdir()):
-        if path.is_file():
-            assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+    for path in (folder / "figures").glob("*.*g"):
+        assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_fault_of_one_figure_is_the_stages_own(
+    made: tuple[Path, ReportSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, spec = made
+    arguments = ["--runtime", '{"drawers": 2}', spec.model_dump_json(), str(folder), str(tmp_path)]
+
+    def refused(*_: object) -> Figure:
+        raise UserError("no such line")
+
+    monkeypatch.setattr(figures_module, "saturation", refused)
+    with pytest.raises(UserError, match=r"^no such line$"):
+        main(arguments)
+    # As the system does where memory is short.
+    monkeypatch.setattr(figures_module, "saturation", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(UserError, match="a process that draws figures was killed"):
+        main(arguments)
 
 
 def test_policies_that_are_never_or_always_right_are_published_too(tmp_path: Path) -> None:
@@ -111,10 +131,12 @@ def test_selectors_by_confidence_are_shown(tmp_path: Path, monkeypatch: pytest.M
     spec = write_results(tmp_path, Shape(policies=("policy-0.1M", "policy-2.7M"), problems=40))
     headline = spec.headline.model_copy(update={"selector": "confidence_weighted"})
     spec = spec.model_copy(update={"headline": headline})
+    # Figures are drawn and not saved: only texts are looked at.
+    monkeypatch.setattr(stage, "_saved", lambda *_: b'<svg width="100pt"></svg>')
     main([spec.model_dump_json(), str(tmp_path), str(tmp_path)])
-    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
     for name in ("best-of-n by confidence", "voting weighted by confidence", "sampling+conf", "sampling+cwv"):
-        assert name in report, name
+        assert name in html, name
     differences = pd.read_csv(tmp_path / "tables/differences.csv")
     against = differences[differences["comparison"] == "strategy - greedy"]["left"]
     assert against.str.endswith("sampling/none/confidence/none").any()
@@ -369,7 +391,10 @@ def odd_report(made: tuple[Path, ReportSpec], tmp_path_factory: pytest.TempPathF
     path = copy / "score/wordproblems/policy-0.1M/sampling/prm.ledger.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"too_long": 1234, "candidates": 5000}))
     hostile = spec.model_copy(update={"title": HOSTILE, "config_yaml": f"</pre>{HOSTILE}"})
-    main([hostile.model_dump_json(), str(copy), str(copy)])
+    with pytest.MonkeyPatch.context() as patch:
+        # No figure tells of what is odd: they are those of the copy.
+        patch.setattr(stage, "_saved", lambda _, base: base.with_suffix(".svg").read_bytes())
+        main([hostile.model_dump_json(), str(copy), str(copy)])
     return (copy / "report.html").read_text(encoding="utf-8")
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from isoflop.errors import UserError
 from isoflop.selection.aggregation import aggregate_steps
-from isoflop.selection.ballots import limit_bounds, make_ballot
+from isoflop.selection.ballots import make_ballot
 from isoflop.selection.best_of_k import best_of_k, coverage_of_counts, missing_probability, pass_at_k
-from isoflop.selection.voting import _monte_carlo, draws_needed, majority_exact, vote_credits
+from isoflop.selection.limits import vote_limits
+from isoflop.selection.majority import majority_exact
+from isoflop.selection.voting import _monte_carlo, draws_needed, vote_credits
 
 # name: classes, right class, weights, budget, majority, weighted
 VOTES = {
@@ -40,7 +42,7 @@ def test_votes_worked_by_hand(name):
         credit, error = vote_credits([ballot], [budget], 2, np.random.default_rng(0))
         assert credit[0, 0] == pytest.approx(expected, abs=1e-12)
         assert error[0, 0] == 0
-    assert majority_exact(make_ballot(labels, labels == right), [budget])[0] == pytest.approx(
+    assert majority_exact([make_ballot(labels, labels == right)], [budget])[0] == pytest.approx(
         majority, abs=1e-12
     )
 
@@ -57,7 +59,7 @@ def pool(seed: int, size: int, classes: int) -> tuple[np.ndarray, np.ndarray, np
 def test_exact_majority_and_monte_carlo_agree_on_a_large_pool(seed):
     labels, correct, _ = pool(seed, 256, 5 + 10 * seed)
     ballot, budgets = make_ballot(labels, correct), (2, 4, 8, 16, 32, 64, 128, 255)
-    exact = majority_exact(ballot, budgets)
+    exact = majority_exact([ballot], budgets)[0]
     mean, error = _monte_carlo([ballot], budgets, 4000, np.random.default_rng(seed))
     assert np.all(np.abs(mean[0] - exact) <= 5 * error[0] + 10 / 4000)
 
@@ -138,11 +140,11 @@ def test_the_limit_of_a_close_vote_is_open(votes: list[int], expected: tuple[flo
     """Class 0 is right; the pool has `votes` candidates of each class."""
     labels = np.repeat(np.arange(len(votes)), votes)
     for weight in (None, np.full(labels.size, 0.5)):
-        assert limit_bounds(make_ballot(labels, labels == 0, weight)) == expected
+        assert tuple(vote_limits([make_ballot(labels, labels == 0, weight)])[1:, 0]) == expected
 
 
 def test_a_pool_without_votes_has_the_limit_0() -> None:
-    assert limit_bounds(make_ballot(np.full(8, -1), np.zeros(8, dtype=bool))) == (0.0, 0.0)
+    assert not vote_limits([make_ballot(np.full(8, -1), np.zeros(8, dtype=bool))]).any()
 
 
 def test_best_of_k_and_pass_at_k_by_hand():

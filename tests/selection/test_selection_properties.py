@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from isoflop.registries import STEP_AGGREGATIONS
 from isoflop.selection.aggregation import aggregate_steps
-from isoflop.selection.ballots import Ballot, limit_bounds, make_ballot, whole_pool_vote
+from isoflop.selection.ballots import Ballot, make_ballot, whole_pool_vote
 from isoflop.selection.best_of_k import best_of_k, pass_at_k
-from isoflop.selection.voting import _monte_carlo, majority_exact, vote_credits
+from isoflop.selection.limits import vote_limits
+from isoflop.selection.majority import majority_exact
+from isoflop.selection.voting import _monte_carlo, vote_credits
 
 # A busy machine must not fail a property.
 unhurried = settings(deadline=None)
@@ -116,7 +118,7 @@ def test_best_of_k_shares_ties(pool):
 @given(pools)
 def test_majority_is_exact(pool):
     expected = [float(brute_vote(pool, k, weighted=False)) for k in budgets_of(pool)]
-    assert majority_exact(ballot_of(pool, False), budgets_of(pool)) == pytest.approx(expected, abs=1e-12)
+    assert majority_exact([ballot_of(pool, False)], budgets_of(pool))[0] == pytest.approx(expected, abs=1e-12)
 
 
 @unhurried
@@ -147,12 +149,12 @@ def test_no_estimate_depends_on_the_order_of_samples_or_the_names_of_classes(poo
     for weighted in (False, True):
         one, other = ballot_of(pool, weighted), ballot_of(shuffled, weighted)
         for first, second in (
-            (majority_exact(one, ks), majority_exact(other, ks)),
+            (majority_exact([one], ks)[0], majority_exact([other], ks)[0]),
             (
                 _monte_carlo([one], tuple(ks), 50, generator()),
                 _monte_carlo([other], tuple(ks), 50, generator()),
             ),
-            (limit_bounds(one), limit_bounds(other)),
+            (vote_limits([one]), vote_limits([other])),
         ):
             assert np.array_equal(first, second)
     (_, correct, scores), (_, other_correct, other_scores) = arrays(pool), arrays(shuffled)
@@ -166,7 +168,7 @@ def test_one_sample_gives_the_mean_correctness_whatever_selects(pool):
     mean = pytest.approx(correct.mean(), abs=1e-12)
     assert pass_at_k(correct, [1])[0] == mean
     assert best_of_k(scores, correct, [1])[0] == mean
-    assert majority_exact(ballot_of(pool, False), [1])[0] == mean
+    assert majority_exact([ballot_of(pool, False)], [1])[0, 0] == mean
     assert vote_credits([ballot_of(pool, True)], [1], 2, generator())[0][0, 0] == mean
 
 
@@ -179,7 +181,7 @@ def test_pass_at_k_bounds_every_selector_and_rises(pool):
     assert np.all(np.diff(passed) >= -1e-12)
     for credit in (
         best_of_k(scores, correct, ks),
-        majority_exact(ballot_of(pool, False), ks),
+        majority_exact([ballot_of(pool, False)], ks)[0],
         vote_credits([ballot_of(pool, True)], ks, 2, generator())[0][0],
     ):
         assert np.all((credit >= 0) & (credit <= 1))
@@ -192,7 +194,7 @@ def test_pass_at_k_bounds_every_selector_and_rises(pool):
 def test_equal_weights_make_a_weighted_vote_a_majority_vote(pool, eighths):
     equal = [(label, correct, Fraction(eighths, 8)) for label, correct, _ in pool]
     credit, _ = vote_credits([ballot_of(equal, True)], budgets_of(pool), 2, generator())
-    majority = majority_exact(ballot_of(pool, False), budgets_of(pool))
+    majority = majority_exact([ballot_of(pool, False)], budgets_of(pool))[0]
     assert credit[0] == pytest.approx(majority, abs=1e-12)
 
 

@@ -37,12 +37,29 @@ def spec(model: str, **changes: object) -> str:
     return json.dumps({"name": "t", "training": recipe, "grader": "number", "regenerate": "x", "version": 1})
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("problems")
     # 61 examples: the last step of an epoch has five, two device batches of two and one of one.
-    train_path = write_problems(tmp_path / "train.parquet", "train", 61, seed=3, levels=(1, 2))
-    dev_path = write_problems(tmp_path / "dev.parquet", "dev", 8, seed=3, levels=(1, 2))
+    train_path = write_problems(folder / "train.parquet", "train", 61, seed=3, levels=(1, 2))
+    dev_path = write_problems(folder / "dev.parquet", "dev", 8, seed=3, levels=(1, 2))
     return [str(train_path), str(dev_path)]
+
+
+@pytest.fixture(scope="module")
+def pythia(tmp_path_factory: pytest.TempPathFactory, paths: list[str]) -> Path:
+    """A folder with a model of Pythia's architecture, and what two processes made of it."""
+    folder = tmp_path_factory.mktemp("pythia")
+    train.main([spec(save_tiny(folder / "model", "gpt-neox"), gpus=2), *paths, str(folder / "2")])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory, paths: list[str]) -> Path:
+    """The same of a model whose embeddings are tied."""
+    folder = tmp_path_factory.mktemp("llama")
+    train.main([spec(save_tiny(folder / "model", "llama"), gpus=2), *paths, str(folder / "2")])
+    return folder
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -55,21 +72,21 @@ def losses(folder: Path) -> list[float]:
     return [float(row.split("|")[2]) for row in rows if row.count("|") == 3 and row[2].isdigit()]
 
 
-@pytest.mark.parametrize("architecture", ["gpt-neox", "llama"])
-def test_two_processes_train_what_one_trains(architecture: str, tmp_path: Path, paths: list[str]) -> None:
-    """Pythia's architecture, and one whose embeddings are tied."""
-    model = save_tiny(tmp_path / "model", architecture)
-    for gpus in (1, 2):
-        train.main([spec(model, gpus=gpus), *paths, str(tmp_path / str(gpus))])
-    alone, together = weights(tmp_path / "1"), weights(tmp_path / "2")
-    begun = weights(tmp_path / "model")
+@pytest.mark.parametrize("architecture", ["pythia", "llama"])
+def test_two_processes_train_what_one_trains(
+    architecture: str, request: pytest.FixtureRequest, tmp_path: Path, paths: list[str]
+) -> None:
+    folder: Path = request.getfixturevalue(architecture)
+    train.main([spec(str(folder / "model"), gpus=1), *paths, str(tmp_path / "1")])
+    alone, together = weights(tmp_path / "1"), weights(folder / "2")
+    begun = weights(folder / "model")
     moved = max(float((alone[name] - begun[name]).abs().max()) for name in alone)
     apart = max(float((alone[name] - together[name]).abs().max()) for name in alone)
     assert moved > 0.005
     assert apart < 0.02 * moved
     assert len(losses(tmp_path / "1")) == 16
-    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), abs=2e-4)
-    assert not list(tmp_path.glob(".*.work"))
+    assert losses(folder / "2") == pytest.approx(losses(tmp_path / "1"), abs=2e-4)
+    assert not [*tmp_path.glob(".*.work"), *folder.glob(".*.work")]
 
 
 def test_reward_models_are_shared_out_alike(tmp_path: Path) -> None:
@@ -95,10 +112,8 @@ def test_reward_models_are_shared_out_alike(tmp_path: Path) -> None:
     assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-4
 
 
-def test_a_killed_training_goes_on_from_its_last_step(tmp_path: Path, paths: list[str]) -> None:
-    model = save_tiny(tmp_path / "model", "gpt-neox")
-    text = spec(model, gpus=2, epochs=3)
-    train.main([text, *paths, str(tmp_path / "whole")])
+def test_a_killed_training_goes_on_from_its_last_step(pythia: Path, tmp_path: Path, paths: list[str]) -> None:
+    text = spec(str(pythia / "model"), gpus=2)
     out = tmp_path / "resumed"
     command = [sys.executable, "-m", "isoflop.stages.train", text, *paths, str(out)]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
@@ -111,9 +126,9 @@ def test_a_killed_training_goes_on_from_its_last_step(tmp_path: Path, paths: lis
     process.wait()
     assert not out.exists()
     train.main([text, *paths, str(out)])
-    whole, resumed = weights(tmp_path / "whole"), weights(out)
+    whole, resumed = weights(pythia / "2"), weights(out)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert losses(out) == losses(tmp_path / "whole")
+    assert losses(out) == losses(pythia / "2")
 
 
 def test_what_no_process_can_do_is_said_without_a_traceback(tmp_path: Path, paths: list[str]) -> None:

@@ -14,6 +14,12 @@ from isoflop.verifiers.vllm_verifier import VllmVerifier
 SHIPPED = str(Path(__file__).parents[2] / "resources" / "models" / "prm-1.7M")
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine of its own for every model, without a process of its own, which would import all again."""
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+
+
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_scores_are_those_of_the_transformers_engine(tmp_path: Path, case: Case) -> None:
     one = entry(case.kind, case.save(tmp_path), **case.settings)

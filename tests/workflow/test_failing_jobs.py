@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workspace import ROOT
+from snakemake_runs import ROOT, snakemake
 
 POLICIES = ("less", "more")
 WRITTEN = ("select", "seconds")
@@ -75,6 +76,7 @@ def on_a_cluster(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--until", "select",
         "--executor", "cluster-generic", "--cluster-generic-submit-cmd", "bash", "--jobs", "2",
+        "--seconds-between-status-checks", "1",
     ]  # fmt: skip
     return subprocess.run(
         [*command, *groups],
@@ -91,9 +93,13 @@ def tables(folder: Path) -> set[str]:
     return {f"{path.parts[-4]} {path.parts[-2]}" for path in found}
 
 
-def test_a_failing_job_takes_no_finished_one_with_it(tmp_path: Path) -> None:
+def test_a_failing_job_takes_no_finished_one_with_it(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     study(tmp_path)
+    # What the failing job does not need was made before.
+    grades = "results/failing/grade/sums/more/runs.parquet"
+    snakefile = ("--snakefile", str(ROOT / "Snakefile"), "--cores", "1")
+    assert snakemake(tmp_path, *snakefile, grades, environment=warmed).code == 0
     run = on_a_cluster(tmp_path)
     assert run.returncode != 0
     assert "Error in rule select" in run.stderr

@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from growing import assert_same
-from workspace import Run, copy_workflow, planned, snakemake
+from snakemake_runs import Run, planned, snakemake
+from workspace import copy_workflow
 
 from isoflop import cli
 
@@ -30,24 +32,29 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, config: str, *arguments: str) -> Run:
+def run(folder: Path, config: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
     """Snakemake on the tables of samples and scores."""
-    return snakemake(folder, "--configfile", config, "--cores", "1", *arguments, "--", *TABLES.values())
+    options = ("--configfile", config, "--cores", "1", *arguments, "--", *TABLES.values())
+    return snakemake(folder, *options, environment=environment)
 
 
-def finished(folder: Path, config: str) -> None:
-    """Run it to its end."""
-    done = run(folder, config)
+def finished(folder: Path, config: str, warmed: Mapping[str, str]) -> None:
+    """Run it to its end; stages start warm, for the copy's code is the repository's."""
+    done = run(folder, config, environment=warmed)
     assert done.code == 0, done.output
 
 
 def test_a_study_grows_to_the_bytes_of_one_from_nothing(
-    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workflow: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    warmed: Mapping[str, str],
 ) -> None:
     grown, alone = tmp_path / "grown", tmp_path / "alone"
     for folder in (grown, alone):
         shutil.copytree(workflow, folder, symlinks=True)
-    finished(grown, "study.yaml")
+    finished(grown, "study.yaml", warmed)
 
     # A job that fails has lost its output, but nothing of what was in it.
     code = grown / "src/isoflop/stages/shared/grown.py"
@@ -62,13 +69,13 @@ def test_a_study_grows_to_the_bytes_of_one_from_nothing(
     monkeypatch.chdir(grown)
     cli.main(COMMANDS.splitlines()[-1].split()[1:])
     assert capsys.readouterr().out == PRINTED
-    finished(grown, "larger.yaml")
+    finished(grown, "larger.yaml", warmed)
     for stage in TABLES:
         [log] = (grown / "logs/growing" / stage).rglob("*.log")
         told = log.read_text(encoding="utf-8")
         assert "taken up from results/growing" in told
         assert "24/24" in told or stage == "score"
-    finished(alone, "larger.yaml")
+    finished(alone, "larger.yaml", warmed)
     for path in TABLES.values():
         assert_same(grown / path, alone / path)
     assert planned(run(grown, "larger.yaml", "-n")) == {}

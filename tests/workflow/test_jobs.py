@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from workspace import copy_workflow, planned, snakemake
+from snakemake_runs import planned, snakemake
+from workspace import copy_workflow
 
 from isoflop.config.loading import load_config
 from isoflop.forecast.study_work import comparison_spec

@@ -1,14 +1,12 @@
 """Specifications longer than an argument may be on Linux (128 KB): a chat template, lists of files."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workspace import ROOT
+from snakemake_runs import ROOT, snakemake
 
 from isoflop.files import read_table
 from isoflop.rehearsal.tiny_models import save_tiny
@@ -65,20 +63,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
-    run = subprocess.run(
-        [*command, *arguments, "--directory", str(folder), "--configfile", str(folder / "long.yaml")],
-        capture_output=True, text=True, check=False, timeout=500,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout + run.stderr
+def run(folder: Path, *arguments: str) -> str:
+    options = ("--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile", "long.yaml")
+    done = snakemake(folder, *arguments, *options)
+    assert done.code == 0, done.output
+    return done.output
 
 
 def test_stages_are_given_specifications_of_any_length(study: Path) -> None:
     targets = [f"{IMPORTED}.parquet", f"{SAMPLED}.parquet"]
-    assert len(snakemake(study, *targets, "--dry-run", "--printshellcmds")) > 2 * LIMIT
-    snakemake(study, *targets)
+    assert len(run(study, *targets, "--dry-run", "--printshellcmds")) > 2 * LIMIT
+    run(study, *targets)
     for target in targets:
         assert len(read_table(study / target, CANDIDATES)) == RECORDS
-    assert "Nothing to be done" in snakemake(study, *targets, "--dry-run")
+    assert "Nothing to be done" in run(study, *targets, "--dry-run")

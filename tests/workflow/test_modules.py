@@ -5,13 +5,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workspace import ROOT, TINY
+from snakemake_runs import ROOT, Run, snakemake
+from snakemake_runs import planned as all_planned
+from workspace import TINY
 
 SNAKEFILE = str(ROOT / "workflow/Snakefile")
 SMALL: dict[str, Any] = yaml.safe_load(
@@ -35,21 +37,15 @@ use rule * from isoflop{names}
 """
 
 
-def dry_run(
-    folder: Path, content: str, *options: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """What a workflow with this content plans: its config is under `config/`."""
+def run(folder: Path, content: str, *options: str, environment: Mapping[str, str] | None = None) -> Run:
+    """A run of a workflow with this content: its config is under `config/`."""
     (folder / "workflow").mkdir(exist_ok=True)
     (folder / "workflow/Snakefile").write_text(content, encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", *options]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | (environment or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return snakemake(folder, *options, environment=environment)
+
+
+def dry_run(folder: Path, content: str, *options: str, environment: Mapping[str, str] | None = None) -> Run:
+    return run(folder, content, "--dry-run", *options, environment=environment)
 
 
 def configured(folder: Path, config: object) -> Path:
@@ -63,11 +59,8 @@ def module(snakefile: str = repr(SNAKEFILE), config: str = "config", names: str 
     return MODULE.format(snakefile=snakefile, config=config, names=names)
 
 
-def planned(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    assert run.returncode == 0, run.stdout + run.stderr
-    table = run.stdout.split("Job stats:", 1)[1].split("total", 1)[0]
-    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-    return {name: count for name, count in jobs.items() if not name.endswith("default")}
+def planned(plan: Run) -> dict[str, int]:
+    return {name: count for name, count in all_planned(plan).items() if not name.endswith("default")}
 
 
 def test_the_config_is_that_of_the_module_with_what_the_command_line_says(tmp_path: Path) -> None:
@@ -77,9 +70,9 @@ def test_the_config_is_that_of_the_module_with_what_the_command_line_says(tmp_pa
     sharded = planned(dry_run(tmp_path, module(), "--config", "shards=2"))
     assert sharded == JOBS | {"sample": 8, "score": 4, "merge_sample": 4, "merge_score": 2}
     (tmp_path / "further.yaml").write_text("datasets: {words: {size: 1}}", encoding="utf-8")
-    run = dry_run(tmp_path, module(), "--configfile", "further.yaml", "--printshellcmds")
-    assert planned(run) == JOBS
-    assert '"size":1' in run.stdout
+    plan = dry_run(tmp_path, module(), "--configfile", "further.yaml", "--printshellcmds")
+    assert planned(plan) == JOBS
+    assert '"size":1' in plan.output
 
 
 def test_it_may_be_a_part_of_another_config_and_have_names_of_its_own(tmp_path: Path) -> None:
@@ -102,19 +95,18 @@ def test_it_may_be_a_part_of_another_config_and_have_names_of_its_own(tmp_path: 
     ],
 )
 def test_faults_are_told_with_their_file(changes: dict[str, object], says: str, tmp_path: Path) -> None:
-    run = dry_run(configured(tmp_path, SMALL | changes), module())
-    assert run.returncode != 0
-    assert says in run.stderr + run.stdout
-    assert "Traceback" not in run.stderr + run.stdout
+    plan = dry_run(configured(tmp_path, SMALL | changes), module())
+    assert plan.code != 0
+    assert says in plan.output
+    assert "Traceback" not in plan.output
 
 
 def test_a_key_that_is_there_twice_is_a_fault_with_its_line(tmp_path: Path) -> None:
     text = yaml.safe_dump(SMALL, sort_keys=False) + "seed: 2\n"
-    run = dry_run(configured(tmp_path, text), module())
-    assert run.returncode != 0
+    plan = dry_run(configured(tmp_path, text), module())
+    assert plan.code != 0
     assert (
-        f"config/config.yaml, line {text.count(chr(10))}, column 1: key 'seed' is here twice"
-        in run.stdout + run.stderr
+        f"config/config.yaml, line {text.count(chr(10))}, column 1: key 'seed' is here twice" in plan.output
     )
 
 
@@ -122,10 +114,9 @@ def test_what_is_not_pinned_is_planned_but_not_run(tmp_path: Path) -> None:
     policies = SMALL["policies"] | {"large": {"model": "somebody/model", "revision": "unpinned"}}
     configured(tmp_path, SMALL | {"policies": policies})
     assert planned(dry_run(tmp_path, module())) == JOBS
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode != 0
-    assert "policies.large.revision: not pinned yet" in run.stdout + run.stderr
+    stopped = run(tmp_path, module(), "--cores", "1")
+    assert stopped.code != 0
+    assert "policies.large.revision: not pinned yet" in stopped.output
     assert not (tmp_path / "results").exists()
 
 
@@ -139,21 +130,19 @@ def test_models_are_looked_at_before_the_first_job(names: str, tmp_path: Path) -
     (tmp_path / "broken/isoflop.json").unlink()
     configured(tmp_path, SMALL | {"policies": SMALL["policies"] | {"large": {"model": "broken"}}})
     started = "\n\nonstart:\n    print('theirs ran')\n"
-    assert "theirs ran" not in dry_run(tmp_path, module(names=names) + started).stdout
+    content = module(names=names) + started
+    assert "theirs ran" not in dry_run(tmp_path, content).output
     target = [] if not names else ["study_all"]
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *target]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    told = run.stdout + run.stderr
-    assert run.returncode != 0
-    assert "1 fault in the models\n  model 'broken': lacks tensors model.layers.3." in told
-    assert "nothing was run" in told
-    assert "theirs ran" not in told
+    stopped = run(tmp_path, content, "--cores", "1", *target)
+    assert stopped.code != 0
+    assert "1 fault in the models\n  model 'broken': lacks tensors model.layers.3." in stopped.output
+    assert "nothing was run" in stopped.output
+    assert "theirs ran" not in stopped.output
     assert not (tmp_path / "results").exists()
     # Data alone needs no model.
-    problems = "results/tiny/problems/words.parquet"
-    run = subprocess.run([*command[:5], problems], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert "theirs ran" in run.stdout + run.stderr
+    problems = run(tmp_path, content, "--cores", "1", "results/tiny/problems/words.parquet")
+    assert problems.code == 0, problems.output
+    assert "theirs ran" in problems.output
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -202,12 +191,12 @@ def _conda(folder: Path) -> Path:
 def test_it_may_be_on_github_as_snakedeploy_writes_it(published: dict[str, str], tmp_path: Path) -> None:
     configured(tmp_path, SMALL)
     content = module('github("somebody/isoflop", path="workflow/Snakefile", tag="v1")')
-    run = dry_run(tmp_path, content, "--printshellcmds", environment=published)
-    assert planned(run) == JOBS
+    plan = dry_run(tmp_path, content, "--printshellcmds", environment=published)
+    assert planned(plan) == JOBS
     # Without sources beside the Snakefile the installed package runs; conda environments are shown it alone.
-    assert "export PYTHONPATH" not in run.stdout
+    assert "export PYTHONPATH" not in plan.output
     with_conda = published | {"PATH": f"{_conda(tmp_path / 'programs')}:{os.environ['PATH']}"}
-    run = dry_run(tmp_path, content, "--printshellcmds", "--sdm", "conda", environment=with_conda)
-    assert planned(run) == JOBS
-    [shown] = set(re.findall(r"export PYTHONPATH=(\S+);", run.stdout))
+    plan = dry_run(tmp_path, content, "--printshellcmds", "--sdm", "conda", environment=with_conda)
+    assert planned(plan) == JOBS
+    [shown] = set(re.findall(r"export PYTHONPATH=(\S+);", plan.output))
     assert [path.resolve() for path in Path(shown).iterdir()] == [ROOT / "src/isoflop"]

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
-from workspace import ROOT
+from snakemake_runs import ROOT
 
 
 def tracked(*patterns: str) -> set[str]:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from workspace import TINY, finished_tiny_study, planned, snakemake
+from snakemake_runs import planned, snakemake
+from workspace import TINY, finished_tiny_study
 
 ALL_CURVES = {"fit": 1, "report": 1, "plan_comparison": 1, "times": 1}
 SELECTION = {"select": 4, **ALL_CURVES}

@@ -1,30 +1,19 @@
 """A copy of the workflow in which snakemake can be run without touching the repository."""
 
-import multiprocessing
-import os
-import re
 import shutil
-import sys
-import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from snakemake_runs import snakemake
 
 from isoflop.config.loading import load_config
 from isoflop.files import write_json, write_parquet
-from isoflop.pipeline import code_digest as digests
 from isoflop.pipeline.paths import times_beside
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import ReportPlan
 
 ROOT = Path(__file__).parents[2]
-
-# Every run is a process of its own, forked from one that has the imports: they are most of a dry run's time.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["snakemake.cli", "isoflop.pipeline.plan"])
 
 STAGES_IN_SHARDS = ("sample", "search", "score")
 
@@ -55,54 +44,6 @@ def copy_workflow(folder: Path) -> None:
     for name in ("Snakefile", "config.yaml"):
         shutil.copy2(ROOT / name, folder / name)
     (folder / "resources").symlink_to(ROOT / "resources")
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a run of snakemake ended, and all it printed."""
-
-    code: int
-    output: str
-
-
-def snakemake(folder: Path, *arguments: str) -> Run:
-    """Run snakemake in `folder`; digests are those of the package that lies there."""
-    log = folder / "snakemake.out"
-    process = _PROCESSES.Process(target=_snakemake, args=(folder, arguments, log))
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return Run(process.exitcode, log.read_text(encoding="utf-8"))
-
-
-def _snakemake(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
-    from snakemake.cli import main
-
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os.chdir(folder)
-    digests.ROOT = folder / "src/isoflop"
-    code = 1
-    try:
-        main(list(arguments))
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def planned(run: Run) -> Mapping[str, int]:
-    """Rules and numbers of their jobs that a dry run announced, without the target rule."""
-    assert run.code == 0, run.output
-    if "Nothing to be done" in run.output:
-        return {}
-    table = run.output.split("Job stats:", 1)[1].split("total", 1)[0]
-    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-    return {name: count for name, count in jobs.items() if name != "all"}
 
 
 def finished_tiny_study(folder: Path, config: str = TINY) -> None:

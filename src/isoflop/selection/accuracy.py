@@ -106,41 +106,29 @@ def credits_at_k(
         raise ValueError(f"selector {selector!r} needs scores of shape {right.shape}")
     if not budgets or min(budgets) < 1 or max(budgets) > right.shape[1] or sorted(set(budgets)) != [*budgets]:
         raise ValueError(f"budgets {tuple(budgets)} must rise within pools of {right.shape[1]} answers")
-    generator = np.random.default_rng(seed)
-    rows = [
-        _credits(
-            _classes(pool),
-            right[row],
-            None if scored is None else scored[row],
-            budgets,
-            selector,
-            len(right),
-            generator,
-        )
+    picker, generator = named(selector), np.random.default_rng(seed)
+    pools = [
+        [
+            _answers(
+                _classes(pool),
+                right[row],
+                scored[row] if scored is not None and picker.needs_verifier else None,
+            )
+        ]
         for row, pool in enumerate(answers)
     ]
-    return np.array(rows)
+    credits, _ = picker.over_problems(pools, budgets, draws_needed(len(right)), lambda _: generator)
+    by_problem: Floats = credits[:, 0]
+    return by_problem
 
 
-def _credits(
-    classes: Ints,
-    right: Bools,
-    score: Floats | None,
-    budgets: Sequence[int],
-    selector: PlainSelector,
-    problems: int,
-    generator: np.random.Generator,
-) -> Floats:
-    """Credit of one problem, [budgets]."""
+def _answers(classes: Ints, right: Bools, score: Floats | None) -> Answers:
+    """One problem's candidates; raises ValueError where equal ones are not both right."""
     for number in set(classes.tolist()):
         verdicts = right[classes == number]
         if verdicts.any() and (number == NO_ANSWER or not verdicts.all()):
             raise ValueError("equal answers to a problem must be all right or all wrong, and None wrong")
-    picker = named(selector)
-    pool = Answers(classes, right, score if picker.needs_verifier else None)
-    credits, _ = picker.over_samples([pool], budgets, draws_needed(problems), generator)
-    row: Floats = credits[0]
-    return row
+    return Answers(classes, right, score)
 
 
 def _classes(pool: Sequence[Hashable]) -> Ints:

@@ -5,7 +5,7 @@ so they are unbiased for k fresh samples at every k <= n and do not depend on sa
 closed form in general; see `isoflop.selection.voting`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,8 @@ from isoflop.arrays import Bools, Floats, Ints
 
 # Sums of the same weights in another order differ by less than this share, distinct ones almost never.
 TIE = 1e-12
+# Problems evaluated together: bounds memory.
+_ROWS = 64
 
 
 @lru_cache(maxsize=256)
@@ -119,15 +121,15 @@ def best_of_k(scores: Floats, credit: NDArray[np.generic], budgets: Sequence[int
     Parameters
     ----------
     scores
-        Of the candidates of one problem, [candidates].
+        Of the candidates of one problem, [candidates], or of problems with as many, [problems, candidates].
     credit
-        Their correctness, [candidates].
+        Their correctness, of the shape of `scores`.
     budgets
         Sizes of subsets k.
 
     Returns
     -------
-    Credits in [0, 1], [budgets].
+    Credits in [0, 1], [budgets] or [problems, budgets].
 
     Raises
     ------
@@ -138,16 +140,51 @@ def best_of_k(scores: Floats, credit: NDArray[np.generic], budgets: Sequence[int
     -----
     sum_g (C(e_g, k) - C(s_g, k)) / C(n, k) credit_g over groups g of equal scores, from low to high, with s_g
     candidates below a group and e_g up to its end. Candidates tied at the top share: a tied group contributes
-    the mean correctness of its members, which by symmetry is that of the members in the subset.
+    the mean correctness of its members, which by symmetry is that of the members in the subset. What a
+    problem gets does not depend on the others, to the last bit.
     """
+    if scores.ndim == 1:
+        one: Floats = best_of_k(scores[None], credit[None], budgets)[0]
+        return one
+    problems, pool = scores.shape
+    table = missing_probability(pool, tuple(budgets))
     # The second key makes rounding independent of sample order within a tied group.
     order = np.lexsort((credit, scores))
-    ranked, credits = scores[order], credit[order].astype(np.float64)
-    gaps = np.diff(ranked) > TIE * np.abs(ranked[1:])
-    starts = np.concatenate(([0], np.flatnonzero(gaps) + 1))
-    ends = np.append(starts[1:], ranked.size)
-    table = missing_probability(ranked.size, tuple(budgets))
-    top_is_group = table[:, ends] - table[:, starts]
-    mean_credit = np.add.reduceat(credits, starts) / (ends - starts)
-    result: Floats = np.clip((top_is_group * mean_credit).sum(axis=1), 0.0, 1.0)
-    return result
+    ranked = np.take_along_axis(scores, order, axis=1)
+    credits = np.take_along_axis(credit, order, axis=1).astype(np.float64)
+    first = np.ones((problems, pool), dtype=np.bool_)
+    first[:, 1:] = np.diff(ranked) > TIE * np.abs(ranked[:, 1:])
+    starts = np.flatnonzero(first)
+    sizes = np.diff(starts, append=first.size)
+    mean_credit = np.add.reduceat(credits.ravel(), starts) / sizes
+    begin = starts % pool
+    groups = first.sum(axis=1)
+    offsets = np.cumsum(groups) - groups
+    result = np.empty((problems, len(budgets)))
+    # Problems with as many groups together: sums over as many terms are rounded alike.
+    for count, rows in of_one_size(groups.tolist()):
+        for part in range(0, len(rows), _ROWS):
+            chosen = rows[part : part + _ROWS]
+            members = offsets[chosen][:, None] + np.arange(count)
+            starting = begin[members]
+            top_is_group = table[:, starting + sizes[members]] - table[:, starting]
+            result[chosen] = (top_is_group * mean_credit[members]).sum(axis=2).T
+    return np.clip(result, 0.0, 1.0)
+
+
+def of_one_size(sizes: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """What can be computed together: the pools of each size.
+
+    Parameters
+    ----------
+    sizes
+        [pools].
+
+    Yields
+    ------
+    Each size, rising, and the pools that have it.
+    """
+    members: dict[int, list[int]] = {}
+    for row, size in enumerate(sizes):
+        members.setdefault(size, []).append(row)
+    yield from sorted(members.items())

@@ -1,16 +1,17 @@
 """The two kinds of selectors: by the best score, and by the most votes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.arrays import Floats
-from isoflop.selection.ballots import Ballot, limit_bounds, make_ballot, whole_pool_vote
-from isoflop.selection.best_of_k import best_of_k
+from isoflop.selection.ballots import Ballot, make_ballot, make_ballots, whole_pool_vote
+from isoflop.selection.best_of_k import best_of_k, of_one_size
 from isoflop.selection.chain_votes import best_of_chains, hierarchical_vote
+from isoflop.selection.limits import vote_limits
 from isoflop.selection.registry import Answers, Chains, Limit, Selector
-from isoflop.selection.voting import vote_credits
+from isoflop.selection.voting import votes_of_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,28 @@ class BestScore(Selector):
         self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """See `Selector`."""
-        credit = np.array([_best(pool, budgets) for pool in pools])
-        return credit, np.zeros_like(credit)
+        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
+        return credit[0], error[0]
+
+    def over_problems(
+        self,
+        problems: Sequence[Sequence[Answers]],
+        budgets: Sequence[int],
+        draws: int,
+        stream: Callable[[int], np.random.Generator],
+    ) -> tuple[Floats, Floats]:
+        """See `Selector`: all pools of a size at once."""
+        flat = [pool for pools in problems for pool in pools]
+        credit = np.empty((len(flat), len(budgets)))
+        for _, rows in of_one_size([pool.correct.size for pool in flat]):
+            scores = np.stack([_scores(flat[row]) for row in rows])
+            credit[rows] = best_of_k(scores, np.stack([flat[row].correct for row in rows]), budgets)
+        shaped = credit.reshape(len(problems), -1, len(budgets))
+        return shaped, np.zeros_like(shaped)
 
     def over_pool(self, pool: Answers) -> float:
         """See `Selector`."""
-        return float(_best(pool, (pool.correct.size,))[0])
+        return float(best_of_k(_scores(pool), pool.correct, (pool.correct.size,))[0])
 
     def over_chains(
         self, chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
@@ -36,9 +53,9 @@ class BestScore(Selector):
         return best_of_k(scores, credit, parallel), np.zeros(len(parallel))
 
 
-def _best(pool: Answers, budgets: Sequence[int]) -> Floats:
+def _scores(pool: Answers) -> Floats:
     assert pool.scores is not None
-    return best_of_k(pool.scores, pool.correct, budgets)
+    return pool.scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +74,25 @@ class Vote(Selector):
         self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """See `Selector`."""
-        return vote_credits([_ballot(pool) for pool in pools], budgets, draws, rng)
+        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
+        return credit[0], error[0]
+
+    def over_problems(
+        self,
+        problems: Sequence[Sequence[Answers]],
+        budgets: Sequence[int],
+        draws: int,
+        stream: Callable[[int], np.random.Generator],
+    ) -> tuple[Floats, Floats]:
+        """See `Selector`: what is exact of all problems at once."""
+        ballots = _ballots([pool for pools in problems for pool in pools])
+        count = len(ballots) // len(problems)
+        apart = [ballots[start : start + count] for start in range(0, len(ballots), count)]
+        return votes_of_problems(apart, budgets, draws, stream)
 
     def over_pool(self, pool: Answers) -> float:
         """See `Selector`."""
-        return whole_pool_vote(_ballot(pool))
+        return whole_pool_vote(make_ballot(*pool))
 
     def over_chains(
         self, chains: Chains, parallel: Sequence[int], draws: int, rng: np.random.Generator
@@ -71,9 +102,18 @@ class Vote(Selector):
 
     def limit(self, pool: Answers) -> Limit:
         """See `Selector`: the vote of the whole pool, and what it may be where the pool leaves it open."""
-        ballot = _ballot(pool)
-        return Limit(whole_pool_vote(ballot), *limit_bounds(ballot))
+        return self.limits([pool])[0]
+
+    def limits(self, pools: Sequence[Answers]) -> list[Limit]:
+        """See `Selector`."""
+        return [Limit(*found) for found in vote_limits(_ballots(pools)).T.tolist()]
 
 
-def _ballot(pool: Answers) -> Ballot:
-    return make_ballot(pool.answer_class, pool.correct, pool.scores)
+def _ballots(pools: Sequence[Answers]) -> list[Ballot]:
+    """The ballots of pools, those of a size made together."""
+    made: dict[int, Ballot] = {}
+    for _, rows in of_one_size([pool.answer_class.size for pool in pools]):
+        answers, correct, weights = zip(*(pools[row] for row in rows), strict=True)
+        weight = None if weights[0] is None else np.stack(weights)
+        made |= zip(rows, make_ballots(np.stack(answers), np.stack(correct), weight), strict=True)
+    return [made[row] for row in range(len(pools))]

@@ -5,7 +5,7 @@ of the group `isoflop.selectors` refers to. Most are a `BestScore` or a `Vote` (
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -105,6 +105,15 @@ class Selector(SelectorTraits, ABC):
     draws comes from `rng` alone, and the order of candidates has no influence.
     """
 
+    def __init_subclass__(cls, **options: object) -> None:
+        """What a subclass says of one problem holds for many, whatever its parent computes at once."""
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if "over_samples" in own and "over_problems" not in own:
+            cls.over_problems = Selector.over_problems  # type: ignore[method-assign]
+        if "limit" in own and "limits" not in own:
+            cls.limits = Selector.limits  # type: ignore[method-assign]
+
     def weights(self, scores: Floats) -> Floats:
         """What scores count; as they are, unless overridden.
 
@@ -140,6 +149,36 @@ class Selector(SelectorTraits, ABC):
         -------
         Credits and their standard errors, each [pools, budgets].
         """
+
+    def over_problems(
+        self,
+        problems: Sequence[Sequence[Answers]],
+        budgets: Sequence[int],
+        draws: int,
+        stream: Callable[[int], np.random.Generator],
+    ) -> tuple[Floats, Floats]:
+        """Credits over all subsets of every problem's candidates: `over_samples` of each, unless overridden.
+
+        Parameters
+        ----------
+        problems
+            Of each problem the same candidates, under each of several scores.
+        budgets
+            Sizes of subsets, rising within the least number of candidates.
+        draws
+            Subsets of a problem to draw where there is no closed form.
+        stream
+            Where all that is drawn for a problem comes from, by its number.
+
+        Returns
+        -------
+        Credits and their standard errors, each [problems, pools, budgets].
+        """
+        both = [
+            self.over_samples(pools, budgets, draws, stream(number)) for number, pools in enumerate(problems)
+        ]
+        credit, error = (np.array(column) for column in zip(*both, strict=True))
+        return credit, error
 
     @abstractmethod
     def over_pool(self, pool: Answers) -> float:
@@ -191,6 +230,16 @@ class Selector(SelectorTraits, ABC):
             Where a selector that votes does not say it.
         """
         raise UserError(f"selector {self.name!r} votes and has no limit; give it one, or set votes to False")
+
+    def limits(self, pools: Sequence[Answers]) -> list[Limit]:
+        """`limit` of every pool, unless overridden.
+
+        Parameters
+        ----------
+        pools
+            Of any problems.
+        """
+        return [self.limit(pool) for pool in pools]
 
 
 def selector(name: str) -> Selector:

@@ -126,23 +126,30 @@ class SamplePool:
         sizes, names, count = candidates.sizes, candidates.problem_ids, len(spec.budgets)
         limit = self.limits and selector.votes
         budgets = (*spec.budgets, LIMIT) if limit else spec.budgets
-        draws = draws_needed(len(names))
-        credit, error = np.zeros((2, len(group.pickings), len(budgets), len(names)))
-        bounds = np.zeros((len(group.pickings), 2, len(names)))
         ends = np.cumsum(sizes)
-        for column, (start, end) in enumerate(zip((ends - sizes).tolist(), ends.tolist(), strict=True)):
-            answers, correct = candidates.answer_class[start:end], candidates.correct[start:end]
-            pools = [
+        pools = [
+            [
                 Answers.scored(
-                    answers, correct, None if weights is None else weights[start:end], votes=selector.votes
+                    candidates.answer_class[start:end],
+                    candidates.correct[start:end],
+                    None if weights is None else weights[start:end],
+                    votes=selector.votes,
                 )
                 for weights in group.weights
             ]
-            rng = np.random.default_rng(derive_seed("select", spec.seed, names[column]))
-            drawn = selector.over_samples(pools, spec.budgets, draws, rng)
-            credit[:, :count, column], error[:, :count, column] = drawn
-            for row, pool in enumerate(pools if limit else ()):
-                credit[row, -1, column], *bounds[row, :, column] = selector.limit(pool)
+            for start, end in zip((ends - sizes).tolist(), ends.tolist(), strict=True)
+        ]
+
+        def stream(problem: int) -> np.random.Generator:
+            return np.random.default_rng(derive_seed("select", spec.seed, names[problem]))
+
+        credit, error = np.zeros((2, len(group.pickings), len(budgets), len(names)))
+        bounds = np.zeros((len(group.pickings), 2, len(names)))
+        drawn = selector.over_problems(pools, spec.budgets, draws_needed(len(names)), stream)
+        credit[:, :count], error[:, :count] = (values.transpose(1, 2, 0) for values in drawn)
+        for row in range(len(group.pickings) if limit else 0):
+            found = selector.limits([of_problem[row] for of_problem in pools])
+            credit[row, -1], bounds[row, 0], bounds[row, 1] = np.array(found).T
         return [
             PickingCredits(picking, budgets, credit[row], error[row], bounds[row] if limit else None)
             for row, picking in enumerate(group.pickings)

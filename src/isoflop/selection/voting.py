@@ -1,27 +1,25 @@
 """Majority and weighted voting at budget k: the expectation over all k-subsets of a pool of n candidates.
 
-Majority is exact (`majority_exact`; pools beyond a thousand candidates are sampled). Weighted voting is exact
-where there is a closed form or few subsets, else a Monte Carlo over random k-subsets with its standard
-error (`vote_credits`). What one vote is: `isoflop.selection.ballots`.
+Majority is exact (`isoflop.selection.majority`; pools beyond a thousand candidates are sampled). Weighted
+voting is exact where there is a closed form or few subsets, else a Monte Carlo over random k-subsets with its
+standard error. What one vote is: `isoflop.selection.ballots`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
 from isoflop.arrays import Floats, Ints
-from isoflop.selection.ballots import Ballot, subset_credits, whole_pool_vote
-from isoflop.selection.best_of_k import best_of_k, missing_probability
+from isoflop.selection.ballots import Ballot, paired_credits, subset_credits, whole_pool_votes
+from isoflop.selection.best_of_k import best_of_k, missing_probability, of_one_size
+from isoflop.selection.majority import majority_exact, operations
 
 # Beyond these the Monte Carlo is faster: subsets listed one by one, and multiply-adds of the exact majority.
 MOST_SUBSETS = 4096
 _MOST_OPERATIONS = 4e8
-# Binomial coefficients of larger pools overflow a float.
-_LARGEST_EXACT_POOL = 1000
 # Draws evaluated together: their sums by class stay in the processor's cache.
 _CHUNK = 512
 
@@ -57,20 +55,57 @@ def vote_credits(
     doi:10.48550/arXiv.2203.11171
     Wu et al. 2024, Inference Scaling Laws, section 3. doi:10.48550/arXiv.2408.00724
     """
+    credit, error = votes_of_problems([ballots], budgets, draws, lambda _: rng)
+    return credit[0], error[0]
+
+
+def votes_of_problems(
+    problems: Sequence[Sequence[Ballot]],
+    budgets: Sequence[int],
+    draws: int,
+    stream: Callable[[int], np.random.Generator],
+) -> tuple[Floats, Floats]:
+    """`vote_credits` of many problems, what is exact of all of them together.
+
+    Parameters
+    ----------
+    problems
+        Of every problem its ballots, as many of each.
+    budgets
+        Numbers of candidates k, rising, none above any pool.
+    draws
+        Random subsets of a problem where the credit has no closed form, at least 2.
+    stream
+        Where those of a problem come from, by its number.
+
+    Returns
+    -------
+    Credits and their standard errors, each [problems, ballots, budgets].
+
+    Raises
+    ------
+    ValueError
+        For budgets that do not rise or lie outside 1 ... n.
+    """
+    smallest = min(ballots[0].size for ballots in problems)
     rising = all(low < high for low, high in pairwise(budgets))
-    if not rising or budgets[0] < 1 or budgets[-1] > ballots[0].size:
-        raise ValueError(f"budgets {tuple(budgets)} must rise within a pool of {ballots[0].size} candidates")
-    credit, error = np.zeros((2, len(ballots), len(budgets)))
-    known = [_exact(ballot, budgets) for ballot in ballots]
-    for row, exact in enumerate(known):
-        credit[row] = [exact.get(budget, 0.0) for budget in budgets]
-    rows = [row for row, exact in enumerate(known) if not exact.keys() >= set(budgets)]
-    if rows:
+    if not rising or budgets[0] < 1 or budgets[-1] > smallest:
+        raise ValueError(f"budgets {tuple(budgets)} must rise within a pool of {smallest} candidates")
+    exact = _exact([ballot for ballots in problems for ballot in ballots], budgets)
+    credit = exact.reshape(len(problems), -1, len(budgets))
+    error = np.zeros(credit.shape)
+    unknown = np.isnan(credit)
+    for problem in np.flatnonzero(unknown.any(axis=(1, 2))).tolist():
         # A ballot is exact at all budgets, or at those that the size of the pool alone decides.
-        columns = [column for column, budget in enumerate(budgets) if budget not in known[rows[0]]]
-        sampled = [budgets[column] for column in columns]
+        rows, columns = (np.flatnonzero(unknown[problem].any(axis=axis)) for axis in (1, 0))
+        drawn = _monte_carlo(
+            [problems[problem][row] for row in rows.tolist()],
+            [budgets[column] for column in columns.tolist()],
+            draws,
+            stream(problem),
+        )
         cells = np.ix_(rows, columns)
-        credit[cells], error[cells] = _monte_carlo([ballots[row] for row in rows], sampled, draws, rng)
+        credit[problem][cells], error[problem][cells] = drawn
     return credit, error
 
 
@@ -96,32 +131,46 @@ def draws_needed(problem_count: int, standard_error: float = 0.0008) -> int:
     return max(256, math.ceil(0.25 / (standard_error**2 * problem_count)))
 
 
-def _exact(ballot: Ballot, budgets: Sequence[int]) -> dict[int, float]:
-    """The budgets at which the vote is known exactly, with its credit there."""
-    pool = ballot.size
-    if ballot.losing == ballot.classes:
-        return dict.fromkeys(budgets, 0.0)
-    voters = int(np.count_nonzero(ballot.label))
-    if ballot.classes == 1:
-        nobody = missing_probability(pool, tuple(budgets))[:, pool - voters]
-        return dict(zip(budgets, (float(ballot.class_credit[1]) * (1.0 - nobody)).tolist(), strict=True))
-    weights = ballot.weight[pool - voters :]
-    if weights.min() == weights.max() > 0 and _operations(ballot, max(budgets)) <= _MOST_OPERATIONS:
-        return dict(zip(budgets, majority_exact(ballot, budgets).tolist(), strict=True))
-    known: dict[int, float] = {}
+def _exact(ballots: Sequence[Ballot], budgets: Sequence[int]) -> Floats:
+    """Votes where they are known exactly, nan elsewhere, [ballots, budgets]."""
+    credit = np.full((len(ballots), len(budgets)), np.nan)
+    equal, others = [], []
+    for row, ballot in enumerate(ballots):
+        voters = int(np.count_nonzero(ballot.label))
+        weights = ballot.weight[ballot.size - voters :]
+        if ballot.losing == ballot.classes:
+            credit[row] = 0.0
+        elif ballot.classes == 1:
+            nobody = missing_probability(ballot.size, tuple(budgets))[:, ballot.size - voters]
+            credit[row] = ballot.class_credit[1] * (1.0 - nobody)
+        elif weights.min() == weights.max() > 0 and operations(ballot, budgets[-1]) <= _MOST_OPERATIONS:
+            equal.append(row)
+        else:
+            others.append(row)
+    if equal:
+        credit[equal] = majority_exact([ballots[row] for row in equal], budgets)
+    for size, places in of_one_size([ballots[row].size for row in others]):
+        rows = [others[place] for place in places]
+        credit[rows] = _of_unequal_weights([ballots[row] for row in rows], size, budgets)
+    return credit
+
+
+def _of_unequal_weights(ballots: Sequence[Ballot], pool: int, budgets: Sequence[int]) -> Floats:
+    """As `_exact`, of pools of one size: at budgets of 1, 2 and all candidates, and where subsets are few."""
+    credit = np.full((len(ballots), len(budgets)), np.nan)
     # One or two candidates: the heavier vote decides, as in best-of-k; who has no vote comes last.
     small = [budget for budget in budgets if budget <= 2]
     if small:
-        heaviest = np.where(ballot.label > 0, ballot.weight, -1.0)
-        known.update(
-            zip(small, best_of_k(heaviest, ballot.class_credit[ballot.label], small).tolist(), strict=True)
-        )
-    for budget in budgets:
+        heaviest = np.stack([np.where(one.label > 0, one.weight, -1.0) for one in ballots])
+        right = np.stack([one.class_credit[one.label] for one in ballots])
+        credit[:, : len(small)] = best_of_k(heaviest, right, small)
+    for column, budget in enumerate(budgets):
         if budget == pool:
-            known[budget] = whole_pool_vote(ballot)
-        elif budget not in known and math.comb(pool, budget) <= MOST_SUBSETS:
-            known[budget] = float(subset_credits(ballot, all_subsets(pool, budget), (budget,)).mean())
-    return known
+            credit[:, column] = whole_pool_votes(ballots)
+        elif budget > 2 and math.comb(pool, budget) <= MOST_SUBSETS:
+            subsets = all_subsets(pool, budget)
+            credit[:, column] = [subset_credits(one, subsets, (budget,)).mean() for one in ballots]
+    return credit
 
 
 def _monte_carlo(
@@ -133,111 +182,24 @@ def _monte_carlo(
     k-subset for every k. `budgets` must rise.
     """
     total, squares = np.zeros((2, len(ballots), len(budgets)))
+    alike = _alike(ballots)
     for start in range(0, draws, _CHUNK):
         drawn = random_orders(ballots[0].size, budgets[-1], min(_CHUNK, draws - start), rng)
-        for row, ballot in enumerate(ballots):
-            credits = subset_credits(ballot, drawn, budgets)
-            total[row] += credits.sum(axis=1)
-            squares[row] += (credits**2).sum(axis=1)
+        for rows in alike:
+            credits = paired_credits([ballots[row] for row in rows], drawn, budgets)
+            total[rows] += credits.sum(axis=2)
+            squares[rows] += (credits**2).sum(axis=2)
     mean = total / draws
     variance = np.maximum(squares / draws - mean**2, 0.0) * draws / (draws - 1)
     return mean, np.sqrt(variance / draws)
 
 
-def majority_exact(ballot: Ballot, budgets: Sequence[int]) -> Floats:
-    """Majority voting, exact for all budgets at once.
-
-    Parameters
-    ----------
-    ballot
-        Of one problem's pool of n candidates, with equal weights.
-    budgets
-        Numbers of candidates k, in 1 ... n.
-
-    Returns
-    -------
-    Credits in [0, 1], [budgets].
-
-    Notes
-    -----
-    Of all k-subsets, those where class i has v votes, t others have v too and none has more are counted by
-    the coefficient of x^(k-v) y^t in
-
-        C(c_i, v) (1 + x)^(no answer) prod_{j != i} (sum_{u<v} C(c_j, u) x^u + y C(c_j, v) x^v)
-
-    and credit class i with 1 / (t + 1) = integral of y^t over [0, 1], which Gauss-Legendre nodes give to
-    rounding. All terms are positive, so nothing cancels.
-    """
-    counts = np.bincount(ballot.label, minlength=ballot.classes + 1)
-    # The whole pool is one subset; leaving it out halves the degree when budgets are powers of two.
-    top = max((budget for budget in budgets if budget < ballot.size), default=1)
-    binomials = _binomials(ballot.size, top)
-    total = np.zeros(top + 1)
-    for winner in range(ballot.losing + 1, ballot.classes + 1):
-        others = np.sort(np.delete(counts[1:], winner - 1))[::-1]
-        ways = np.zeros(top + 1)
-        for votes in range(1, min(int(counts[winner]), top) + 1):
-            rest = int(ballot.size - counts[winner])
-            outvoted = _outvoted(others, rest, votes, top - votes, binomials)
-            ways[votes:] += binomials[counts[winner], votes] * outvoted
-        total += ballot.class_credit[winner] * ways
-    credits = np.clip(total / binomials[ballot.size], 0.0, 1.0)
-    return np.array([credits[k] if k < ballot.size else whole_pool_vote(ballot) for k in budgets])
-
-
-def _outvoted(others: Ints, rest: int, votes: int, degree: int, binomials: Floats) -> Floats:
-    """Weighted number of ways to draw 0 ... `degree` of the `rest` candidates, no other class above `votes`.
-
-    `others`: sizes of the other classes, falling. A way in which t of them have exactly `votes` counts
-    1 / (t + 1). Returns shape [degree + 1].
-    """
-    rivals = others[: np.count_nonzero(others >= votes)]
-    base: Floats = binomials[rest - int(rivals.sum()), : degree + 1]
-    if rivals.size == 0:
-        return base
-    nodes, node_weights = _unit_quadrature(min(rivals.size, degree // votes))
-    ways = np.tile(base, (nodes.size, 1))
-    for rival in rivals.tolist():
-        # By rows: y times the term of exactly `votes`, shifted into place.
-        tied = nodes[:, None] * (binomials[rival, votes] * ways[:, : max(degree + 1 - votes, 0)])
-        if votes > 1:
-            # The product with the polynomial, cut at `degree`; the origin aligns its constant term.
-            ways = convolve1d(ways, binomials[rival, :votes], axis=1, mode="constant", origin=-(votes // 2))
-        ways[:, votes:] += tied
-    result: Floats = node_weights @ ways
-    return result
-
-
-def _operations(ballot: Ballot, top: int) -> float:
-    """Bound on the multiply-adds of `majority_exact`; infinite where its numbers would overflow."""
-    if ballot.size > _LARGEST_EXACT_POOL:
-        return math.inf
-    counts = np.bincount(ballot.label, minlength=ballot.classes + 1)[1:]
-    return float(np.minimum.outer(counts[ballot.losing :], counts).sum()) * float(top + 1) ** 2
-
-
-@lru_cache(maxsize=8)
-def _binomials(size: int, top: int) -> Floats:
-    """C(a, k) for a = 0 ... size and k = 0 ... top, shape [size + 1, top + 1]."""
-    table = np.zeros((size + 1, top + 1))
-    table[:, 0] = 1.0
-    for row in range(1, size + 1):
-        table[row, 1:] = table[row - 1, 1:] + table[row - 1, :-1]
-    return table
-
-
-@lru_cache(maxsize=1024)
-def _unit_quadrature(degree: int) -> tuple[Floats, Floats]:
-    """Nodes and weights on [0, 1], as few as give the integrals of 1, y ... y^degree to rounding."""
-    powers = np.arange(degree + 1)
-    count = 0
-    while True:
-        count += 1
-        nodes, weights = np.polynomial.legendre.leggauss(count)
-        nodes, weights = (nodes + 1.0) / 2.0, weights / 2.0
-        error = np.abs(weights @ nodes[:, None] ** powers - 1.0 / (powers + 1.0)).max()
-        if error < 1e-14 or 2 * count - 1 >= degree:
-            return nodes, weights
+def _alike(ballots: Sequence[Ballot]) -> list[list[int]]:
+    """The ballots that differ in their weights alone, together."""
+    groups: dict[tuple[bytes, bytes], list[int]] = {}
+    for row, ballot in enumerate(ballots):
+        groups.setdefault((ballot.label.tobytes(), ballot.class_credit.tobytes()), []).append(row)
+    return list(groups.values())
 
 
 @lru_cache(maxsize=16)
@@ -285,11 +247,14 @@ def random_orders(pool: int, length: int, draws: int, rng: np.random.Generator) 
     Candidates from 0, [length, draws].
     """
     # Fisher-Yates, one position of all draws at a time.
-    remaining = pool - np.arange(length)[:, None]
-    swaps = np.arange(length)[:, None] + (rng.random((length, draws)) * remaining).astype(np.int64)
-    orders, columns = np.repeat(np.arange(pool)[:, None], draws, axis=1), np.arange(draws)
-    for position in range(length):
-        taken = orders[swaps[position], columns]
-        orders[swaps[position], columns] = orders[position]
-        orders[position] = taken
-    return orders[:length]
+    position = np.arange(length)[:, None]
+    swaps = position + (rng.random((length, draws)) * (pool - position)).astype(np.int64)
+    cells = swaps * draws + np.arange(draws)
+    small = np.int16 if pool <= np.iinfo(np.int16).max else np.int64
+    orders = np.repeat(np.arange(pool, dtype=small)[:, None], draws, axis=1)
+    flat = orders.reshape(-1)
+    for chosen, place in zip(cells, orders, strict=False):
+        taken = flat.take(chosen)
+        flat[chosen] = place
+        place[:] = taken
+    return orders[:length].astype(np.int64)

@@ -6,8 +6,12 @@ all candidates end and, for the report's samples, what a few say, under RESULTS;
 the same folder.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +22,7 @@ from matplotlib.figure import Figure
 
 from isoflop.claims.gains import all_gains, gains_csv
 from isoflop.claims.wu2024 import wu_claims
-from isoflop.errors import run_main
+from isoflop.errors import UserError, run_main
 from isoflop.files import located
 from isoflop.fits.curves import curves_columns
 from isoflop.report.figures import style as figure_style
@@ -37,6 +41,7 @@ from isoflop.stages.shared.command import File, StageCommand
 from isoflop.stages.shared.provenance import read_provenance
 from isoflop.stages.shared.study_evidence import read_counts, read_samples, read_trees
 from isoflop.stages.shared.study_tables import read_csv, read_tables
+from isoflop.stages.shared.warm import die_with
 from isoflop.verdicts.judge import claims_csv
 
 _COMMAND = StageCommand(
@@ -140,14 +145,25 @@ _studied: list[_Study] = []
 
 
 def _figures(study: _Study, drawers: int) -> dict[str, bytes]:
-    """Write every figure, shared between so many processes; their SVGs by name."""
+    """Write every figure, shared between so many processes; their SVGs by name.
+
+    Raises UserError where one of the processes is killed.
+    """
     names = study.spec.figures
     _studied[:] = [study]
     if drawers == 1 or sys.platform != "linux":
         drawn = list(map(_draw, names))
     else:
-        with get_context("fork").Pool(min(drawers, len(names))) as pool:
-            drawn = pool.map(_draw, names, chunksize=1)
+        # None outlives the job, to write what a new one writes.
+        with ProcessPoolExecutor(
+            min(drawers, len(names)), get_context("fork"), die_with, (os.getpid(), signal.SIGTERM)
+        ) as pool:
+            try:
+                drawn = list(pool.map(_draw, names))
+            except BrokenProcessPool:
+                raise UserError(
+                    "a process that draws figures was killed: more memory, or fewer threads, may help"
+                ) from None
     return {name: svg for found in drawn for name, svg in found.items()}
 
 

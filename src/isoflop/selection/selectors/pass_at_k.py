@@ -1,12 +1,12 @@
 """pass@k, the oracle: any right answer counts, which bounds every selector."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.arrays import Floats
-from isoflop.selection.best_of_k import pass_at_k
+from isoflop.selection.best_of_k import coverage_of_counts, pass_at_k
 from isoflop.selection.registry import Answers, Chains, Selector
 
 
@@ -18,7 +18,20 @@ class _Oracle(Selector):
         self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """The share of subsets with a right answer."""
-        credit = np.array([pass_at_k(pool.correct, budgets) for pool in pools])
+        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
+        return credit[0], error[0]
+
+    def over_problems(
+        self,
+        problems: Sequence[Sequence[Answers]],
+        budgets: Sequence[int],
+        draws: int,
+        stream: Callable[[int], np.random.Generator],
+    ) -> tuple[Floats, Floats]:
+        """See `Selector`: all problems at once."""
+        right = [(pool.correct.size, np.count_nonzero(pool.correct)) for pools in problems for pool in pools]
+        samples, correct = np.array(right, dtype=np.int64).T
+        credit = coverage_of_counts(samples, correct, budgets).T.reshape(len(problems), -1, len(budgets))
         return credit, np.zeros_like(credit)
 
     def over_pool(self, pool: Answers) -> float:

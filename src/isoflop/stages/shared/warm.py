@@ -34,14 +34,21 @@ from isoflop.errors import run_main
 
 _PREFIX = "isoflop.stages."
 _PACKAGE = Path(stages.__file__).parents[1]
+_CLIENT = Path(__file__).with_name("warm_client.py")
 _LONGEST = 2**20  # bytes received at once
 _GRACE = 5000  # milliseconds that a stage has to end after SIGTERM
 _WARM, _AS_EVER = b"+", b"-"
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
-# What jobs set for themselves; a stage may take all of it from its own environment.
+# What Snakemake and shells set for each job: programs and sources, which are looked at, folders, threads, a
+# terminal's size.
 _FUNCTION = "BASH_FUNC_python%%"
-_OF_JOBS = {"PATH", "PYTHONPATH", "OMP_NUM_THREADS", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION}
+_LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "GOTO_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
+_THREADS = tuple(f"{library}_THREADS" for library in _LIBRARIES)
+OF_JOBS = {
+    *("PATH", "PYTHONPATH", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "_", _FUNCTION),
+    *(*_THREADS, "LINES", "COLUMNS"),
+}
 
 
 class _Request(NamedTuple):
@@ -69,8 +76,9 @@ def warm() -> Iterator[dict[str, str]]:
         try:
             yield environment
         finally:
-            server.terminate()
-            server.wait()
+            if server is not None:
+                server.terminate()
+                server.wait()
 
 
 def warm_for_this_process(*, at_once: bool) -> dict[str, str]:
@@ -78,21 +86,29 @@ def warm_for_this_process(*, at_once: bool) -> dict[str, str]:
 
     `at_once`: whether the imports begin now, or with the first stage.
     """
-    return _start(Path(tempfile.mkdtemp(prefix="isoflop-")), at_once=at_once)[1]
+    folder = Path(tempfile.mkdtemp(prefix="isoflop-"))
+    server, environment = _start(folder, at_once=at_once)
+    if server is None:
+        folder.rmdir()
+    return environment
 
 
-def _start(folder: Path, *, at_once: bool) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+def _start(folder: Path, *, at_once: bool) -> tuple[subprocess.Popen[bytes] | None, dict[str, str]]:
+    """The server and the environment; no server where the folder takes no socket, as with a long path."""
     # Only its owner can enter the folder, and so ask for anything.
     address = str(folder / "stages")
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(address)
+        try:
+            listening.bind(address)
+        except OSError:
+            return None, {}
         listening.listen(64)
         numbers = map(str, (listening.fileno(), os.getpid(), int(at_once)))
         server = subprocess.Popen(
             [sys.executable, "-m", __name__, address, *numbers],
             pass_fds=[listening.fileno()],
             # No pools of threads before the fork; a stage takes the threads that its job has.
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | dict.fromkeys(_THREADS, "1"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -103,34 +119,10 @@ def _start(folder: Path, *, at_once: bool) -> tuple[subprocess.Popen[bytes], dic
 def _function(address: str) -> str:
     """A `python` of bash: stages of this Python go to the server, all else to the program of that name."""
     # -I and -S: nothing of the site, which takes longer than the whole exchange.
-    client = shlex.join([sys.executable, "-I", "-S", "-c", _CLIENT, address])
+    client = shlex.join([sys.executable, "-I", "-S", str(_CLIENT), address])
     own = shlex.quote(str(Path(sys.executable).parent / "python"))
-    warm = f'"$1" == -m && "$2" == {_PREFIX}* && "$(type -P python)" == {own}'
+    warm = f'"${{1-}}" == -m && "${{2-}}" == {_PREFIX}* && "$(type -P python)" == {own}'
     return f'() {{ if [[ {warm} ]]; then {client} "$@"; else command python "$@"; fi; }}'
-
-
-# Where nothing answers, it becomes the stage itself. An interrupt reaches the stage too, whose end it awaits.
-_CLIENT = """
-import json, os, signal, socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    try:
-        connection.connect(sys.argv[1])
-        request = {"arguments": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}
-        socket.send_fds(connection, [b"?"], [0, 1, 2])
-        connection.sendall(json.dumps(request).encode())
-        connection.shutdown(socket.SHUT_WR)
-        warm = connection.recv(1) == b"+"
-    except OSError:
-        warm = False
-    if not warm:
-        os.execvp("python", ["python", *sys.argv[2:]])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = int(connection.recv(16) or b"1")
-if code < 0:
-    signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
-    os.kill(os.getpid(), -code)
-sys.exit(code)
-"""
 
 
 def serve(listening: socket.socket, parent: int, address: str, *, at_once: bool) -> list[str]:
@@ -139,10 +131,11 @@ def serve(listening: socket.socket, parent: int, address: str, *, at_once: bool)
     Returns in these processes only: the stage that each is to run, and its arguments.
     """
     known = dict(os.environ)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ignored already where the run is in the background of a script.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _end_server(address))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    _die_with(parent, signal.SIGTERM)
+    die_with(parent, signal.SIGTERM)
     if at_once:
         _prepare()
     while True:
@@ -150,7 +143,9 @@ def serve(listening: socket.socket, parent: int, address: str, *, at_once: bool)
         _prepare()
         if os.fork() == 0:
             listening.close()
-            return _attend(connection, known)
+            arguments = _attend(connection, known)
+            signal.signal(signal.SIGINT, interrupted)
+            return arguments
         connection.close()
 
 
@@ -193,7 +188,7 @@ def _attend(connection: socket.socket, known: Mapping[str, str]) -> list[str]:
     if child == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _die_with(attendant, signal.SIGTERM)
+        die_with(attendant, signal.SIGTERM)
         for file in (connection.detach(), ended, told):
             os.close(file)
         return _become(request, known)
@@ -225,11 +220,20 @@ def _received(connection: socket.socket) -> _Request:
 def _as_known(request: _Request, known: Mapping[str, str]) -> bool:
     """Whether the job would have this Python's code and the settings with which it was imported."""
     given = request.environment
-    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - _OF_JOBS):
+    if any(given.get(name) != known.get(name) for name in (given.keys() | known.keys()) - OF_JOBS):
         return False
-    paths = [Path(request.folder, one) for one in given.get("PYTHONPATH", "").split(":") if one]
-    folder = next((found for path in paths if (found := path / _PACKAGE.name).is_dir()), _PACKAGE)
+    own, further = _split_path(given, request.folder)
+    if further != _split_path(known, os.getcwd())[1]:
+        return False
+    folder = own[0] / _PACKAGE.name if own else _PACKAGE
     return folder.samefile(_PACKAGE) or _sum(folder) == _sum(_PACKAGE)
+
+
+def _split_path(environment: Mapping[str, str], folder: str) -> tuple[list[Path], list[Path]]:
+    """The folders of PYTHONPATH that hold this package, and those of other packages."""
+    paths = [Path(folder, one) for one in environment.get("PYTHONPATH", "").split(":") if one]
+    own = [path for path in paths if (path / _PACKAGE.name).is_dir()]
+    return own, [path for path in paths if path not in own]
 
 
 @cache
@@ -245,12 +249,12 @@ def _sum(package: Path) -> str:
 
 def _become(request: _Request, known: Mapping[str, str]) -> list[str]:
     """Be the job: its files, folder, environment and threads; returns its arguments."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(request.files):
         os.dup2(file, number)
         os.close(file)
     os.chdir(request.folder)
-    sys.path[0] = request.folder
+    if not sys.flags.safe_path:
+        sys.path[0] = request.folder
     # What an import has set, a job that starts as ever would have too.
     set_by_imports = {name: value for name, value in os.environ.items() if known.get(name) != value}
     os.environ.clear()
@@ -262,7 +266,7 @@ def _become(request: _Request, known: Mapping[str, str]) -> list[str]:
     return request.arguments
 
 
-def _die_with(parent: int, number: signal.Signals) -> None:
+def die_with(parent: int, number: signal.Signals) -> None:
     """Have the system send this process a signal when its parent ends."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, int(number))
     if os.getppid() != parent:
