@@ -102,6 +102,13 @@ def test_every_shipped_config_can_be_planned(
         assert [content["stages"][stage]["jobs"] for stage in ("sample", "search", "score")] == [8, 8, 4]
 
 
+def test_a_package_that_is_not_installed_has_its_size_from_its_files_name() -> None:
+    raw = yaml.safe_load((ROOT / "configs" / "smollm2-small.yaml").read_text(encoding="utf-8"))
+    raw["policies"]["smollm2-135m"]["package"] = "nobody-has-this"
+    forecast = make_forecast(Plan(build_config(raw, "small.yaml", ROOT)), Path(), offline=True)
+    assert "policies.smollm2-135m: 135,000,000 parameters, assumed from its name (135M)" in forecast.notes
+
+
 def test_a_study_of_the_papers_models_without_a_network(tmp_path: Path) -> None:
     plan = paper()
     plan.results = str(tmp_path)

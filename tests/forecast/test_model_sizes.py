@@ -154,6 +154,7 @@ def test_a_file_of_a_package_is_counted_from_its_header(
         {"token_embd.weight": (8, 10), "blk.0.attn_q.weight": (8, 8), "output_norm.weight": (8,)},
     )
     path.write_bytes(b"GGUF")
+    monkeypatch.setattr(model_sizes, "is_installed", lambda package: True)
     monkeypatch.setattr(model_sizes, "packaged_file", lambda package, name: path)
     monkeypatch.setattr(model_sizes, "read_gguf_header", lambda _: header)
     entry = Policy(package="theirs", gguf_file="a.gguf", sha256="0" * 64)
@@ -161,3 +162,8 @@ def test_a_file_of_a_package_is_counted_from_its_header(
     assert size is not None
     assert (size.shape.parameters, size.shape.embedding_parameters) == (80 + 64 + 8, 80)
     assert (size.shape.layers, size.shape.attention_width, size.key_width) == (2, 8, 4)
+
+
+def test_a_model_of_a_package_that_is_not_installed_has_no_size_and_no_traceback() -> None:
+    entry = Policy(package="nobody-has-this", gguf_file="Some-135M-Instruct.Q4_1.gguf", sha256="0" * 64)
+    assert counted_size(OFFLINE, "nobody-has-this", None, entry) is None

@@ -6,6 +6,15 @@ from pathlib import Path
 from isoflop.errors import UserError
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package of this name is installed."""
+    try:
+        distribution(package)
+    except (PackageNotFoundError, ValueError):
+        return False
+    return True
+
+
 def packaged_file(package: str, name: str) -> Path:
     """The file called `name` of an installed package.
 

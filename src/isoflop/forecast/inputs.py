@@ -321,7 +321,8 @@ class _Sizes:
         planned = self._config.planning.sizes.get(name)
         size = counted_size(self._configs, local, revision, entry)
         if size is None:
-            size = size_of_plan(planned) if planned is not None else size_of_name(model)
+            named = model if entry is None else entry.gguf_file or model
+            size = size_of_plan(planned) if planned is not None else size_of_name(named)
         if size is None:
             self._unknown.append(f"{key} ({model})")
             return _UNKNOWN

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 from isoflop.checkpoint_files.gguf_header import read_gguf_header
-from isoflop.checkpoint_files.packages import packaged_file
+from isoflop.checkpoint_files.packages import is_installed, packaged_file
 from isoflop.config.models import Model, ModelSize
 from isoflop.config.training import LlamaShape
 from isoflop.config.verifiers import RunningVerifier
@@ -68,6 +68,8 @@ def counted_size(
     Raises UserError where the config is of no known architecture.
     """
     if entry is not None and entry.gguf_file is not None:
+        if entry.package is not None and not is_installed(entry.package):
+            return None
         path = (
             Path(model) / entry.gguf_file
             if entry.package is None
