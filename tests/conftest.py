@@ -1,9 +1,13 @@
 """What all tests share: their order, and stages that start warm."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+# pytest puts this folder on the path for this file, and `vllm` would be its folder of that name.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
 
 # The longest files first, so that no process waits for the last of them.
 _FIRST = (
