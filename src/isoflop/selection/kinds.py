@@ -10,20 +10,13 @@ from isoflop.selection.ballots import Ballot, make_ballot, make_ballots, whole_p
 from isoflop.selection.best_of_k import best_of_k, of_one_size
 from isoflop.selection.chain_votes import best_of_chains, hierarchical_vote
 from isoflop.selection.limits import vote_limits
-from isoflop.selection.registry import Answers, Chains, Limit, Selector
+from isoflop.selection.registry import Answers, Chains, JointSelector, Limit
 from isoflop.selection.voting import votes_of_problems
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestScore(Selector):
+class BestScore(JointSelector):
     """The answer of the candidate with the highest score; ties share. Exact everywhere."""
-
-    def over_samples(
-        self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """See `Selector`."""
-        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
-        return credit[0], error[0]
 
     def over_problems(
         self,
@@ -59,7 +52,7 @@ def _scores(pool: Answers) -> Floats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vote(Selector):
+class Vote(JointSelector):
     """The answer with the largest sum of weights, which are the scores; ties share.
 
     Attributes
@@ -69,13 +62,6 @@ class Vote(Selector):
     """
 
     votes: bool = True
-
-    def over_samples(
-        self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """See `Selector`."""
-        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
-        return credit[0], error[0]
 
     def over_problems(
         self,

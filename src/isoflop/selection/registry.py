@@ -242,6 +242,27 @@ class Selector(SelectorTraits, ABC):
         return [self.limit(pool) for pool in pools]
 
 
+class JointSelector(Selector):
+    """A selector that computes many problems together; one problem is the case of one."""
+
+    def over_samples(
+        self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """See `Selector`."""
+        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
+        return credit[0], error[0]
+
+    @abstractmethod
+    def over_problems(
+        self,
+        problems: Sequence[Sequence[Answers]],
+        budgets: Sequence[int],
+        draws: int,
+        stream: Callable[[int], np.random.Generator],
+    ) -> tuple[Floats, Floats]:
+        """See `Selector`."""
+
+
 def selector(name: str) -> Selector:
     """A selector by name.
 

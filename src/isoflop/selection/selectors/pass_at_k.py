@@ -7,19 +7,12 @@ import numpy as np
 
 from isoflop.arrays import Floats
 from isoflop.selection.best_of_k import coverage_of_counts, pass_at_k
-from isoflop.selection.registry import Answers, Chains, Selector
+from isoflop.selection.registry import Answers, Chains, JointSelector
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Oracle(Selector):
+class _Oracle(JointSelector):
     oracle: bool = True
-
-    def over_samples(
-        self, pools: Sequence[Answers], budgets: Sequence[int], draws: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """The share of subsets with a right answer."""
-        credit, error = self.over_problems([pools], budgets, draws, lambda _: rng)
-        return credit[0], error[0]
 
     def over_problems(
         self,
