@@ -1,6 +1,6 @@
 """Checkpoints that Python packages bring: found in what is installed, without importing the package."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from isoflop.errors import UserError
@@ -8,11 +8,7 @@ from isoflop.errors import UserError
 
 def is_installed(package: str) -> bool:
     """Whether a package of this name is installed."""
-    try:
-        distribution(package)
-    except (PackageNotFoundError, ValueError):
-        return False
-    return True
+    return _installed(package) is not None
 
 
 def packaged_file(package: str, name: str) -> Path:
@@ -20,10 +16,10 @@ def packaged_file(package: str, name: str) -> Path:
 
     Raises UserError where the package is not installed, or brings none or several of that name.
     """
-    try:
-        files = distribution(package).files or []
-    except (PackageNotFoundError, ValueError) as error:
-        raise UserError(f"package {package!r}: is not installed; pip install {package}") from error
+    installed = _installed(package)
+    if installed is None:
+        raise UserError(f"package {package!r}: is not installed; pip install {package}")
+    files = installed.files or []
     found = [file for file in files if file.name == name]
     if len(found) != 1:
         ending = Path(name).suffix
@@ -34,3 +30,10 @@ def packaged_file(package: str, name: str) -> Path:
     if not path.is_file():
         raise UserError(f"package {package!r}: {name} is gone; install the package again")
     return path
+
+
+def _installed(package: str) -> Distribution | None:
+    try:
+        return distribution(package)
+    except (PackageNotFoundError, ValueError):
+        return None

@@ -27,7 +27,7 @@ from isoflop.growth.tables import LABEL, joined, read_label
 from isoflop.pipeline.shards import merged_ledger, shard_of
 from isoflop.stages.shared.chunks import one_piece
 from isoflop.stages.shared.command import File, StageCommand
-from isoflop.stages.shared.ledgers import NOTES, notes_of, summed, write_times
+from isoflop.stages.shared.ledgers import NOTES, noted, notes_of, summed, write_times
 from isoflop.tables import CANDIDATES, SCORES, TREES
 
 _COMMAND = StageCommand(
@@ -77,9 +77,7 @@ def _metadata(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, object]:
     # Parts of an earlier version do not say it.
     whole = joined(known) if len(known) == len(labels) else None
     # Rows that were taken up from an earlier version have none.
-    notes = notes_of(*found)
-    told = {NOTES: notes} if notes else {}
-    return about[0] | told | ({} if whole is None else {LABEL: whole.content()})
+    return about[0] | noted(notes_of(*found)) | ({} if whole is None else {LABEL: whole.content()})
 
 
 def _check_names(parts: Sequence[str], out: Path) -> None:

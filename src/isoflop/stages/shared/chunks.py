@@ -25,7 +25,7 @@ from isoflop.growth.folders import unfinished
 from isoflop.growth.measured import Times
 from isoflop.growth.tables import LABEL
 from isoflop.pipeline.shards import Shard, shard_of
-from isoflop.stages.shared.ledgers import write_ledger, write_times
+from isoflop.stages.shared.ledgers import notes_of, write_ledger, write_times
 
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], tuple[pa.Table, dict[str, float]]]
@@ -150,7 +150,7 @@ def write_measured(
     are to know something.
     """
     write_columns(out, one_piece(table), schema, about)
-    write_ledger(ledger_out, totals, about["model"], about.get("notes", ()))
+    write_ledger(ledger_out, totals, about["model"], notes_of(about))
 
 
 def finish_idle(shard: Shard, out: str | Path, schema: pa.Schema, ledger_out: str | None) -> None:

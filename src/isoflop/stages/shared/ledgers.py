@@ -32,8 +32,7 @@ def write_ledger(
     imported.
     """
     counts = {name: int(value) for name, value in totals.items() if not is_measured(name)}
-    told = {NOTES: list(notes)} if notes else {}
-    write_json(path, {**counts, **told, "model": model})
+    write_json(path, {**counts, **noted(notes), "model": model})
     seconds = {name: value for name, value in totals.items() if is_measured(name)}
     write_times(path, Times.model_validate(seconds | (_here() if here else {})))
 
@@ -41,6 +40,11 @@ def write_ledger(
 def write_times(path: str, times: Times) -> None:
     """Write the measured times of the work whose table, ledger or folder is `path`, beside it."""
     write_json(times_of(path), times.model_dump(mode="json", exclude_defaults=True))
+
+
+def noted(notes: Sequence[str]) -> dict[str, list[str]]:
+    """What a table's metadata or a ledger tells readers; nothing where there is nothing to tell."""
+    return {NOTES: list(notes)} if notes else {}
 
 
 def notes_of(*metadata: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from isoflop.engines.registry import Policy, Verifier, load_policy, load_verifie
 from isoflop.engines.vllm_settings import VllmSettings
 from isoflop.errors import UserError
 from isoflop.stages.shared.gpus import job_devices
+from isoflop.stages.shared.ledgers import noted
 from isoflop.stages.shared.runtime import Runtime
 
 _Entry = TypeVar("_Entry", bound=Model)
@@ -29,8 +30,7 @@ def open_policy(entry: PolicyEntry, runtime: Runtime, devices: str | None = None
 
 def about_policy(policy: Policy) -> dict[str, object]:
     """What tables of a policy's work say of it: its sizes, and what readers are to know."""
-    notes = {"notes": list(policy.notes)} if policy.notes else {}
-    return {"model": policy.shape.model_dump(), **notes}
+    return {"model": policy.shape.model_dump(), **noted(policy.notes)}
 
 
 def open_verifier(
