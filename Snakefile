@@ -51,6 +51,7 @@ from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import PLANNED_FILES, TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.plan_verifiers import VerifierPlan
 from isoflop.pipeline.pools import Pool
 from isoflop.stages.shared.former import check_not_former
 
@@ -78,6 +79,7 @@ except UserError as error:
 COUNTED = CountsPlan(PLAN)
 CHOICE = ChoicePlan(PLAN)
 REVISIONS = RevisionPlan(PLAN)
+JUDGED = VerifierPlan(PLAN)
 REPORT_PLAN = ReportPlan(PLAN)
 
 
@@ -96,6 +98,7 @@ rule all:
         CHOICE.difficulties(),
         CHOICE.tables(),
         REVISIONS.table(),
+        JUDGED.tables(),
 
 
 include: "workflow/rules/common.smk"

@@ -20,7 +20,13 @@ from isoflop.config.study import Running, Searched
 from isoflop.config.training import ChainLabelConfig, LabelConfig, TrainingConfig, TrajectoryConfig
 from isoflop.config.verifiers import ImportedVerifier
 from isoflop.costs.shape import Terms
-from isoflop.registries import DEFAULT_CHOICES, CostModelName, GraderName, SelectorName
+from isoflop.registries import (
+    DEFAULT_CHOICES,
+    CostModelName,
+    GraderName,
+    SelectorName,
+    StepAggregationName,
+)
 
 PROBLEMS_VERSION = 2
 SAMPLE_VERSION = 3
@@ -281,6 +287,34 @@ class RevisionRatesSpec(Spec):
     level: float
     seed: int
     code: str
+
+
+class ScoredPool(Spec):
+    """A table of independent samples, and of scores by `verifiers` in their order; `imported`: from files."""
+
+    dataset: str
+    policy: str
+    generator: str
+    verifiers: tuple[str, ...]
+    imported: bool = False
+
+
+class VerifierQualitySpec(Spec):
+    """How well verifiers tell right solutions from wrong ones; `pools`: in the order of their tables.
+
+    `outcome_verifiers`: those that score whole solutions. `plugins`: digests of the files of step
+    aggregations of other packages.
+    """
+
+    experiment: str
+    pools: tuple[ScoredPool, ...]
+    step_aggregations: tuple[StepAggregationName, ...]
+    outcome_verifiers: tuple[str, ...] = ()
+    draws: int
+    level: float
+    seed: int
+    code: str
+    plugins: Mapping[str, str] = {}
 
 
 class StudiedPool(Spec):

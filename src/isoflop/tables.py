@@ -254,3 +254,17 @@ CURVES_COLUMNS = (
     "tokens_per_problem", "flops_wu2024", "flops_kaplan", "flops_total",
     "tokens_estimated",
 )  # fmt: skip
+
+_JUDGED = ("experiment", "dataset", "policy", "generator", "verifier", "step_aggregation")
+# tables/verifiers.csv: how well a verifier's scores tell right candidates from wrong ones. `unscored` ones
+# were too long for it. auc_within: the mean over `mixed_problems`, those with right and wrong candidates.
+# Empty: not determined, or of scores that are no chances.
+VERIFIERS_COLUMNS = (
+    *_JUDGED, "problems", "candidates", "unscored", "share_right", "auc", "auc_low", "auc_high",
+    "mixed_problems", "auc_within", "auc_within_low", "auc_within_high", "brier", "brier_base_rate",
+    "brier_gain", "brier_gain_low", "brier_gain_high", "calibration_error", "calibration_error_by_chance",
+)  # fmt: skip
+# tables/calibration.csv: of the same, candidates in bins of rising scores, and the share of right ones.
+CALIBRATION_COLUMNS = (
+    *_JUDGED, "bin", "candidates", "problems", "mean_score", "share_right", "ci_low", "ci_high",
+)  # fmt: skip

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "isoflop"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({module.parent for module in MODULES})
 # A stage is a module, so that room grows with the workflow.
-MOST_MODULES = {"stages": 24}
+MOST_MODULES = {"stages": 25}
 ANALYSIS = (
     "config", "grading", "data", "search", "selection", "fits", "verdicts", "allocation", "claims", "report",
     "pipeline", "planted", "growth",

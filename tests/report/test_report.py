@@ -69,6 +69,7 @@ def test_every_promised_file_is_written_and_nothing_else(made: tuple[Path, Repor
     assert {path.name for path in (folder / "figures").iterdir()} == wanted | {".sums"}
     inputs = {"curves.csv", "fits.csv", "differences.csv", "by_difficulty.csv", "compute_optimal.csv"}
     inputs |= {"exchange.csv", "exchange_curves.csv", "claims_snell2024.csv", "revisions.csv"}
+    inputs |= {"verifiers.csv", "calibration.csv"}
     assert {path.name for path in (folder / "tables").iterdir()} == {
         *TABLES,
         *SEARCH_TABLES,

@@ -25,7 +25,7 @@ from isoflop.report.figures.revisions import (
     revision_sequential,
     revision_verifiers,
 )
-from isoflop.report.html_revisions import rates_table
+from isoflop.report.html_rates import rates_table
 from isoflop.report.spec import Headline, ReportSpec, figure_names, judgements
 from isoflop.stages.report import main
 

@@ -19,6 +19,7 @@ from isoflop.files import write_table
 from isoflop.fits.bootstrap import problem_weights
 from isoflop.fits.curves import CreditsInput, FitSpec
 from isoflop.fits.revision_rates import GradedChains, Rate, rates_csv, revision_rates
+from isoflop.fits.verifiers.quality import Quality, Scored, calibration_csv, quality, verifiers_csv
 from isoflop.report.spec import Headline, ReportSpec
 from isoflop.specs import AllocateSpec, ExchangePair, StudiedPool
 from isoflop.stages.allocate import main as choose_main
@@ -73,6 +74,7 @@ def spec(shape: Shape | None = None) -> ReportSpec:
         choice=True,
         revisions={"revisions": JUDGES},
         outcome_verifiers=JUDGES,
+        scored=True,
         exchange=len(shape.policies) > 1,
         verifiers=(VERIFIER,),
         step_aggregations=AGGREGATIONS,
@@ -207,6 +209,9 @@ def write_results(folder: Path, shape: Shape | None = None) -> ReportSpec:
         _write_samples(folder, dataset, shape)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "tables" / "revisions.csv").write_text(rates_csv(_rates(shape)), encoding="utf-8")
+    told = _verified(shape)
+    (folder / "tables" / "verifiers.csv").write_text(verifiers_csv(told), encoding="utf-8")
+    (folder / "tables" / "calibration.csv").write_text(calibration_csv(told), encoding="utf-8")
     fit = FitSpec(
         experiment="synthetic",
         inputs=tuple(inputs),
@@ -248,6 +253,24 @@ def _rates(shape: Shape) -> list[tuple[Sequence[str], Rate]]:
             rates = revision_rates(graded, problem_weights(shape.problems, 100, 7, "all"), 0.95)
             found += [(("synthetic", dataset, policy, "revisions"), rate) for rate in rates]
     return found
+
+
+def _verified(shape: Shape) -> list[tuple[Sequence[str], Quality]]:
+    """How invented scores tell invented samples, by the stage's own function."""
+    told: list[tuple[Sequence[str], Quality]] = []
+    weights = problem_weights(shape.problems, 100, 7, "all")
+    problem = np.repeat(np.arange(shape.problems), 8)
+    for place, dataset in enumerate(shape.datasets):
+        for policy in shape.policies:
+            levels = [index % 5 + 1 for index in range(shape.problems)]
+            chances = [chance(place, policy, level, f"{place}-{i}") for i, level in enumerate(levels)]
+            rng = np.random.default_rng([place, list(SIZES).index(policy)])
+            right = rng.random(problem.size) < shape.certain.get(policy, np.array(chances)[problem])
+            for power, how in enumerate(AGGREGATIONS, start=1):
+                scores = (0.3 * right + 0.7 * rng.random(problem.size)) ** power
+                found = quality(Scored(problem, right, scores, scores), weights, 0.95)
+                told.append((("synthetic", dataset, policy, "sampling", VERIFIER, how), found))
+    return told
 
 
 def _choose(folder: Path, shape: Shape, inputs: list[CreditsInput], paths: list[str]) -> None:

@@ -88,6 +88,37 @@ if PLAN.pools.chains():
             + "python -m isoflop.stages.revision_rates - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
+if PLAN.pools.scored():
+
+    rule verifier_quality:
+        input:
+            JUDGED.inputs(),
+        output:
+            report(
+                "results/{experiment}/tables/verifiers.csv",
+                caption="../report/verifiers_table.rst",
+                category="Tables",
+                labels={"table": "how well verifiers tell right from wrong"},
+            ),
+            report(
+                "results/{experiment}/tables/calibration.csv",
+                caption="../report/calibration_table.rst",
+                category="Tables",
+                labels={"table": "calibration of verifiers"},
+            ),
+        log:
+            "logs/{experiment}/verifier_quality.log",
+        conda:
+            "../../envs/analysis.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            spec=lambda w: JUDGED.quality(),
+        shell:
+            SETUP
+            + "python -m isoflop.stages.verifier_quality - {input} {output} 2> {log} <<< {params.spec:q}"
+
+
 if CONFIG.compute_optimal is not None:
 
     rule allocate:

@@ -10,6 +10,7 @@ rule report:
         choice=CHOICE.tables(),
         coverage=COUNTED.evidence(),
         revisions=REVISIONS.table(),
+        verifiers=JUDGED.tables(),
     output:
         report(
             "results/{experiment}/report.html",

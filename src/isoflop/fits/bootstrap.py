@@ -355,6 +355,30 @@ def known_interval(samples: Floats, confidence: float = 0.95) -> Interval:
     return percentile_interval(samples[~np.isnan(samples)], confidence)
 
 
+def share_interval(value: float, samples: Floats, problems: int, confidence: float = 0.95) -> Interval:
+    """`known_interval` of a share, wider where its replicates know no other.
+
+    Parameters
+    ----------
+    value
+        As measured, in [0, 1].
+    samples
+        [draws]; nan where a replicate has nothing that it is a share of.
+    problems
+        How many it is about, at least 1.
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    Of a share of 0 or 1, the interval of so many problems with one answer each; of one problem [0, 1].
+    """
+    if value in (0.0, 1.0) or problems == 1:
+        alike = np.full(problems, value)
+        return accuracy_interval(alike, np.full((1, problems), 1.0 / problems), confidence)
+    return known_interval(samples, confidence)
+
+
 def _interval(
     values: Floats,
     samples: Floats,

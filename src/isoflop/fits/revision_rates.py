@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isoflop.arrays import Bools, Floats
 from isoflop.estimate import fraction
-from isoflop.fits.bootstrap import accuracy_interval, known_interval
+from isoflop.fits.bootstrap import share_interval
 from isoflop.fits.curves import csv_text
 
 COLUMNS = (
@@ -146,13 +146,9 @@ def _rate(
     level: float,
 ) -> Rate:
     """A ratio of sums over problems, [problems] each."""
-    asked = answers > 0
+    asked = int(np.count_nonzero(answers))
     value = float(hits.sum() / answers.sum())
     with np.errstate(invalid="ignore"):
         drawn = (weights @ hits) / (weights @ answers)
-    low, high = known_interval(drawn, level)
-    if value in (0.0, 1.0):
-        # The replicates know no other share: as wide as for so many problems with one answer each.
-        alike = np.full(int(np.count_nonzero(asked)), value)
-        low, high = accuracy_interval(alike, weights[:1, : alike.size], level)
-    return Rate(place, measure, value, low, high, int(answers.sum()), int(np.count_nonzero(asked)))
+    low, high = share_interval(value, drawn, asked, level)
+    return Rate(place, measure, value, low, high, int(answers.sum()), asked)

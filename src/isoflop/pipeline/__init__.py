@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from isoflop.pipeline.plan_allocation import ChoicePlan
     from isoflop.pipeline.plan_report import ReportPlan
     from isoflop.pipeline.plan_revisions import RevisionPlan
+    from isoflop.pipeline.plan_verifiers import VerifierPlan
     from isoflop.pipeline.pools import Pool
 
-__all__ = ["ChoicePlan", "Plan", "Pool", "ReportPlan", "RevisionPlan", "StageJob", "needed_jobs"]
+__all__ = [
+    "ChoicePlan", "Plan", "Pool", "ReportPlan", "RevisionPlan", "StageJob", "VerifierPlan", "needed_jobs",
+]  # fmt: skip
 
 face(__name__)

@@ -28,6 +28,7 @@ from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_report import TIME_FILES, ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.plan_verifiers import VerifierPlan
 from isoflop.pipeline.pools import Pool
 
 _FIT_FILES = (
@@ -59,7 +60,7 @@ def needed_jobs(plan: Plan, comparison: str | None) -> list[StageJob]:
 
     `comparison`: specification of plan_comparison; None where nothing is studied.
     """
-    choice, revisions = ChoicePlan(plan), RevisionPlan(plan)
+    choice, revisions, verifiers = ChoicePlan(plan), RevisionPlan(plan), VerifierPlan(plan)
     maker = {path: job for job in _all_jobs(plan, comparison) for path in job.outputs}
     ordered: dict[str, StageJob] = {}
 
@@ -69,7 +70,8 @@ def needed_jobs(plan: Plan, comparison: str | None) -> list[StageJob]:
                 add(job.inputs)
                 ordered[job.name] = job
 
-    add([*ReportPlan(plan).targets(), *choice.difficulties(), *choice.tables(), *revisions.table()])
+    studied = [*choice.difficulties(), *choice.tables(), *revisions.table(), *verifiers.tables()]
+    add([*ReportPlan(plan).targets(), *studied])
     return list(ordered.values())
 
 
@@ -166,7 +168,7 @@ def _picked(plan: Plan) -> Iterator[StageJob]:
 def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
     """What is made of all pools together."""
     choice, revisions, report = ChoicePlan(plan), RevisionPlan(plan), ReportPlan(plan)
-    results = plan.results
+    verifiers, results = VerifierPlan(plan), plan.results
     for pool in choice.judged():
         read = [_problems(plan, pool.dataset), *_timed(choice.difficulty_inputs(pool.dataset, pool.policy))]
         made = plan.paths.of(pool, DIFFICULTY)
@@ -176,6 +178,8 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
         yield _job("allocate", choice.allocate(), read, choice.tables())
     if revisions.table():
         yield _job("revision_rates", revisions.rates(), revisions.rates_inputs(), revisions.table())
+    if verifiers.tables():
+        yield _job("verifier_quality", verifiers.quality(), verifiers.inputs(), verifiers.tables())
     fitted = [f"{results}/{name}" for name in _FIT_FILES]
     yield _job("fit", plan.fit(), plan.paths.credits(), fitted)
     counts = CountsPlan(plan)
@@ -188,6 +192,7 @@ def _study(plan: Plan, comparison: str) -> Iterator[StageJob]:
         *report.published_files(),
         *choice.tables(),
         *revisions.table(),
+        *verifiers.tables(),
     ]
     yield _job("report", report.report(), read, report.published())
     compared = [f"{results}/{name}" for name in _COMPARISON_FILES]

@@ -130,6 +130,7 @@ class ReportPlan:
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
             ),
+            scored=bool(self._plan.pools.scored()),
             revisions=[len(names) for names in self._revised().values()],
             choice=config.compute_optimal is not None,
             exchange=config.exchange is not None,
@@ -177,6 +178,7 @@ class ReportPlan:
                 verifiers=self._shown_verifiers(),
                 revisions=self._revised(),
                 outcome_verifiers=self._outcome_verifiers(),
+                scored=bool(self._plan.pools.scored()),
                 step_aggregations=config.step_aggregations,
                 headline=Headline(**config.headline.model_dump()),
                 costs=config.claim_costs,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from isoflop.config.generators import Greedy, TreeSearch
+from isoflop.config.generators import Greedy, Revisions, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
 
@@ -60,6 +60,18 @@ class Pools:
                 if pool.generator in chains
                 else [pool.generator]
             )
+        ]
+
+    def scored(self) -> list[Pool]:
+        """The tables of independent samples that verifiers score; searches have picked theirs by scores."""
+        others = (Greedy, TreeSearch, Revisions)
+        return [
+            pool
+            for pool in self.all()
+            if not isinstance(self._config.generators[pool.generator], others)
+            and pool.generator not in self.published_searches()
+            and self.verifiers(pool.generator)
+            and self._config.step_aggregations
         ]
 
     def sampled(self) -> list[str]:

@@ -23,6 +23,7 @@ FIGURE_TITLES = {
     "search_easy_hard": "Tree search on easy and on hard problems",
     "search_trees": "Trees",
     "verifiers": "Verifiers and step aggregations",
+    "calibration": "Scores against the share of right solutions",
     "revision_chain": "Right and wrong answers along chains of revisions",
     "revision_sequential": "Sequential revisions against parallel samples",
     "revision_ratio": "The ratio of sequential to parallel",
@@ -136,6 +137,13 @@ FIGURE_CAPTIONS = {
     "verifiers": (
         "The same samples and selector, scored in different ways: by each verifier, with its step scores "
         "made one score by the last, the least, the product or the mean of them."
+    ),
+    "calibration": (
+        "Samples by rising score, in up to ten bins of as many samples each; equal scores share a bin. A "
+        "mark is the mean score of a bin and the share of right solutions in it, its bar the interval of "
+        "that share over problems. On the dotted line a score is the chance to be right. Where a bar does "
+        "not reach the line, the verifier is too doubtful (above) or too sure (below). Step scores are made "
+        "one as in the headline. Scores outside 0 to 1 are no chances and are not drawn."
     ),
     "revision_chain": (
         "Every answer after the first is written with earlier ones in view. Above, the share of right "

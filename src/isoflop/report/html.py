@@ -19,7 +19,7 @@ from isoflop.report.coverage import NO_TEXTS, crossings_table, forecast_table
 from isoflop.report.findings import Headlines, difference
 from isoflop.report.html_choice import choice_tables, claim_tables, worth_telling
 from isoflop.report.html_claims import claims_table, evidence_table, several
-from isoflop.report.html_revisions import rates_table
+from isoflop.report.html_rates import rates_table, verifiers_table
 from isoflop.report.html_table import Cell, HtmlTable
 from isoflop.report.lookup import (
     Fitted,
@@ -161,6 +161,8 @@ def report_tables(tables: Tables, spec: ReportSpec, table4: pd.DataFrame) -> lis
         shown.append(table3_html(table3(tables.curves, spec), spec))
     if tables.revised is not None:
         shown.append(rates_table(tables.revised.rates))
+    if tables.verified is not None:
+        shown.append(verifiers_table(tables.verified.verifiers, spec))
     if tables.choice is not None:
         shown += choice_tables(tables.choice, spec)
     for dataset in spec.datasets:

@@ -47,12 +47,21 @@ class Revised:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """How well verifiers tell right solutions from wrong ones: verifiers.csv and calibration.csv."""
+
+    verifiers: pd.DataFrame
+    calibration: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Tables:
     """The published tables as read: curves.csv, fits.csv, differences.csv, draws.parquet, credits.parquet.
 
     `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
     policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
     revisions, which `curves` is then without. `coverage`: where there are counts of right samples.
+    `verified`: where independent samples have scores.
     """
 
     curves: pd.DataFrame
@@ -64,6 +73,7 @@ class Tables:
     choice: Choice | None = None
     revised: Revised | None = None
     coverage: Coverage | None = None
+    verified: Verified | None = None
 
 
 def setting(tables: Tables, spec: ReportSpec) -> Setting:

@@ -37,6 +37,7 @@ FIGURES = (
 # Those that compare the sizes of a family.
 SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
+CALIBRATION_FIGURES = ("calibration",)
 # Of a study of counts, in which nothing is picked.
 COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", "coverage_forecast")
 PRETRAINING_FIGURES = ("coverage_pretraining",)
@@ -74,6 +75,7 @@ def figure_names(
     levels: bool = True,
     pretraining: bool = False,
     judgements: int = 0,
+    scored: bool = False,
     revisions: Sequence[int] = (),
     choice: bool = False,
     exchange: bool = False,
@@ -83,9 +85,10 @@ def figure_names(
 
     `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels;
     `pretraining`: whether models are compared with their pretraining too.
-    `judgements`: ways of scoring a solution, as `judgements()` counts them. `revisions`: of every generator
-    of chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by
-    difficulty, and models exchanged. `thinking`: whether a model thinks at several lengths.
+    `judgements`: ways of scoring a solution, as `judgements()` counts them; `scored`: whether independent
+    samples are. `revisions`: of every generator of chains, the number of its verifiers. `choice`,
+    `exchange`: whether strategies are chosen by difficulty, and models exchanged. `thinking`: whether a model
+    thinks at several lengths.
     """
     if covers:
         of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
@@ -100,6 +103,7 @@ def figure_names(
         THINKING_FIGURES * thinking
         + always
         + VERIFIER_FIGURES * (judgements > 1)
+        + CALIBRATION_FIGURES * scored
         + REVISION_FIGURES * revised
         + REVISION_CHOICE_FIGURES * (revised and choice)
         + REVISION_VERIFIER_FIGURES * (max(revisions, default=0) > 1)
@@ -156,7 +160,8 @@ class ReportSpec(BaseModel):
     `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
     levels; `pretraining`: whether models are compared with their pretraining too.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
-    `outcome_verifiers`: those of all verifiers that score whole solutions.
+    `outcome_verifiers`: those of all verifiers that score whole solutions. `scored`: whether there are scores
+    of independent samples, which say how good verifiers are.
     `choice`, `exchange`: whether strategies are chosen by difficulty, and models exchanged. `margin`: how
     much less accurate still counts as no worse. `thinking`: of each model that thinks, its policies by how
     long. `costs`: the cost models that claims are tested under.
@@ -188,6 +193,7 @@ class ReportSpec(BaseModel):
     verifiers: tuple[str, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     outcome_verifiers: tuple[str, ...] = ()
+    scored: bool = False
     step_aggregations: tuple[StepAggregationName, ...] = ()
     headline: Headline
     costs: tuple[CostModelName, ...] = CLAIM_COSTS
@@ -211,6 +217,7 @@ class ReportSpec(BaseModel):
             levels=self.levels,
             pretraining=self.pretraining,
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
+            scored=self.scored,
             revisions=[len(names) for names in self.revisions.values()],
             choice=self.choice,
             exchange=self.exchange,

@@ -119,6 +119,38 @@ def aggregate_steps(
     return chosen.combine(steps) if counts.size else np.zeros(0)
 
 
+def aggregate_on_one_scale(step_scores: ArrayLike, step_counts: ArrayLike, aggregation: str) -> Floats:
+    """One score per candidate, on the scale of the step scores, whatever problems the candidates are of.
+
+    Parameters
+    ----------
+    step_scores
+        Flat, [steps of all candidates].
+    step_counts
+        Steps per candidate, at least one, [candidates].
+    aggregation
+        The name of a step aggregation.
+
+    Returns
+    -------
+    Scores, [candidates]; a product may underflow to 0, as numbers of 64 bits do.
+
+    Raises
+    ------
+    UserError
+        As `aggregate_steps` does.
+
+    Notes
+    -----
+    Aggregations fix ratios within a pool alone. So all candidates are one pool, beside a solution whose only
+    step scores 1, and are told as ratios to it.
+    """
+    counts, scores = np.append(step_counts, 1), np.append(step_scores, 1.0)
+    combined = aggregate_steps(scores, counts, [counts.size], aggregation)
+    candidates, unit = combined[:-1], combined[-1]
+    return candidates / unit if unit > 0 else candidates
+
+
 def _check(steps: StepScoreArrays, aggregation: StepAggregation) -> None:
     scores, counts = steps.scores, steps.counts
     if np.any(counts < 1):

@@ -56,7 +56,7 @@ from isoflop.report.figures.search import (
 )
 from isoflop.report.figures.sizes import error_by_size, optimal_size
 from isoflop.report.figures.thinking import thinking_figure
-from isoflop.report.figures.verifiers import verifiers
+from isoflop.report.figures.verifiers import calibration, verifiers
 from isoflop.report.lookup import (
     Tables,
     curve,
@@ -112,6 +112,8 @@ def draw_all(
             "exchange_curves": lambda *_: exchange_curves_figure(choice.exchange_curves, choice.exchange),
             "revision_ratio_by_bin": lambda _, spec: revision_ratio_by_bin(choice.by_difficulty, spec),
         }
+    if (verified := tables.verified) is not None:
+        functions["calibration"] = lambda _, spec: calibration(verified.calibration, spec)
     for name in spec.figures if names is None else names:
         if name not in functions:
             continue  # drawn from trees, or where there is no such table

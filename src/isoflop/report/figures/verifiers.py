@@ -1,12 +1,22 @@
-"""Verifiers and step aggregations against one another (Snell et al. 2024, appendix; Wu et al. 2024, 3)."""
+"""Verifiers and step aggregations against one another (Snell et al. 2024, appendix; Wu et al. 2024, 3).
 
+And how their scores compare with how often solutions of that score are right.
+"""
+
+from typing import Any
+
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from isoflop.report.figures import style as fs
-from isoflop.report.figures.panels import band, handle, message, policy_panels
+from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message, policy_panels
 from isoflop.report.lookup import Tables, curve, headline_strategy
 from isoflop.report.spec import ReportSpec
 from isoflop.strategy import Strategy, needs_verifier, selector_name
+
+_CALIBRATED: dict[str, Any] = {"color": fs.INK, "linestyle": (0, (1, 1)), "linewidth": 1.0}
 
 
 def compared(tables: Tables, spec: ReportSpec) -> dict[str, Strategy]:
@@ -45,4 +55,33 @@ def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
         if budgets:
             fs.samples_axis(axes, sorted(budgets))
     fs.legend_above(figure, [handle(styles[name], name) for name in series])
+    return figure
+
+
+def calibration(bins: pd.DataFrame, spec: ReportSpec) -> Figure:
+    """The share of right solutions over their mean score, a panel per policy; `bins`: calibration.csv.
+
+    Under the headline's step aggregation; the dotted line is a score that is the chance to be right.
+    """
+    shown = bins[
+        bins["policy"].isin(spec.policies)
+        & (bins["step_aggregation"] == bins["verifier"].map(spec.aggregation))
+    ]
+    if shown.empty:
+        return message("No verifier's scores are between 0 and 1, so none are chances.")
+    several = shown["generator"].nunique() > 1
+    names = shown["verifier"] + (", " + shown["generator"] if several else "")
+    styles = fs.generator_styles(list(dict.fromkeys(names)))
+    points = shown.rename(columns={"share_right": "accuracy"}).assign(name=names)
+    figure, panels = grouped_panels(points, ("dataset",), "mean score (%)", "right solutions (%)")
+    for axes, panel in panels:
+        axes.plot([0, 1], [0, 1], **_CALIBRATED)
+        for name, rows in panel.groupby("name", sort=False):
+            joined_bars(axes, rows["mean_score"].to_numpy(float), rows, styles[str(name)])
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    handles = [handle(look, name) for name, look in styles.items()]
+    fs.legend_above(figure, [*handles, Line2D([], [], **_CALIBRATED, label="calibrated")])
     return figure

@@ -9,7 +9,7 @@ from isoflop.errors import UserError
 from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
-from isoflop.report.lookup import Choice, Coverage, Revised, Tables, without_length
+from isoflop.report.lookup import Choice, Coverage, Revised, Tables, Verified, without_length
 from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES, ReportSpec
 from isoflop.results import read_result
 from isoflop.tables import COUNTS
@@ -45,6 +45,7 @@ def read_tables(results: Path, spec: ReportSpec) -> Tables:
         choice=_choice(results) if spec.choice else None,
         revised=revised,
         coverage=_coverage(results, spec) if spec.counted else None,
+        verified=_verified(results) if spec.scored else None,
     )
 
 
@@ -63,6 +64,12 @@ def _choice(results: Path) -> Choice:
     """The tables that the allocate stage wrote."""
     names = ("by_difficulty", "compute_optimal", "exchange", "claims_snell2024", "exchange_curves")
     return Choice(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
+
+
+def _verified(results: Path) -> Verified:
+    """The tables that the verifier_quality stage wrote."""
+    names = ("verifiers", "calibration")
+    return Verified(*(read_csv(results / "tables" / f"{name}.csv") for name in names))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
