@@ -13,7 +13,7 @@ from isoflop.config.study import Config, config_yaml
 from isoflop.errors import UserError
 from isoflop.forecast.changes import as_recorded, changes, told
 
-# Jobs: problems, 2 sample, 1 score, 2 grade, 2 select, fit, report, plan_comparison, times: 12.
+# Jobs: problems, 2 sample, 1 score, 2 grade, 2 select, fit, verifier_quality, report, plan_comparison, times.
 RAW: dict[str, Any] = {
     "experiment": "demo",
     "seed": 7,
@@ -62,53 +62,56 @@ KNOWN: dict[str, tuple[Edit, list[str]]] = {
     "temperature": (
         lambda one: one["generators"]["sampling"].update(temperature=0.7),
         [
-            "generators.sampling.temperature 1.0 -> 0.7: sample and 7 jobs",
-            "in all: 8 jobs again, 0 new, 4 as they are",
+            "generators.sampling.temperature 1.0 -> 0.7: sample and 8 jobs",
+            "in all: 9 jobs again, 0 new, 4 as they are",
         ],
     ),
     "one more selector": (
         lambda one: one["selectors"].append("pass"),
         [
             "selectors [majority, weighted] -> [majority, weighted, pass]: select and 4 jobs",
-            "in all: 5 jobs again, 0 new, 7 as they are",
+            "in all: 5 jobs again, 0 new, 8 as they are",
         ],
     ),
     "title": (
         lambda one: one.update(title="New"),
-        ["title null -> New: report", "in all: 1 job again, 0 new, 11 as they are"],
+        ["title null -> New: report", "in all: 1 job again, 0 new, 12 as they are"],
     ),
     "planning": (
         lambda one: one.update(planning={"steps": 3}),
-        ["planning.steps 8.0 -> 3.0: plan_comparison", "in all: 1 job again, 0 new, 11 as they are"],
+        ["planning.steps 8.0 -> 3.0: plan_comparison", "in all: 1 job again, 0 new, 12 as they are"],
     ),
     "bootstrap draws": (
         lambda one: one.update(bootstrap={"draws": 200}),
-        ["bootstrap.draws 1000 -> 200: fit and 3 jobs", "in all: 4 jobs again, 0 new, 8 as they are"],
+        [
+            "bootstrap.draws 1000 -> 200: fit, verifier_quality and 3 jobs",
+            "in all: 5 jobs again, 0 new, 8 as they are",
+        ],
     ),
     "seed": (
         lambda one: one.update(seed=8),
-        ["seed 7 -> 8: sample (2) and 9 jobs", "in all: 11 jobs again, 0 new, 1 as they are"],
+        ["seed 7 -> 8: sample (2) and 10 jobs", "in all: 12 jobs again, 0 new, 1 as they are"],
     ),
     "engine settings": (
         lambda one: one.update(engine_settings={"batch_size": 3}, shards=2),
         [
             "shards 1 -> 2: nothing",
             "engine_settings.batch_size 512 -> 3: nothing",
-            "in all: 0 jobs again, 0 new, 12 as they are",
+            "in all: 0 jobs again, 0 new, 13 as they are",
         ],
     ),
     "one more policy": (
         lambda one: one["policies"].update(large={"model": "models/large"}),
         [
-            "policies.large added: fit and 3 jobs; 7 new jobs",
-            "in all: 4 jobs again, 7 new, 8 as they are",
+            "policies.large added: fit, verifier_quality and 3 jobs; 7 new jobs",
+            "in all: 5 jobs again, 7 new, 8 as they are",
         ],
     ),
     "a verifier's model": (
         lambda one: one["verifiers"]["prm"].update(model="models/large"),
         [
-            "verifiers.prm.model models/prm -> models/large: score and 5 jobs",
-            "in all: 6 jobs again, 0 new, 6 as they are",
+            "verifiers.prm.model models/prm -> models/large: score and 6 jobs",
+            "in all: 7 jobs again, 0 new, 6 as they are",
         ],
     ),
     "a search": (
@@ -117,7 +120,7 @@ KNOWN: dict[str, tuple[Edit, list[str]]] = {
         ),
         [
             "generators.tree added: fit and 3 jobs; 5 new jobs",
-            "in all: 4 jobs again, 5 new, 8 as they are",
+            "in all: 4 jobs again, 5 new, 9 as they are",
         ],
     ),
     # More samples must come before the budget that needs them.
@@ -127,17 +130,17 @@ KNOWN: dict[str, tuple[Edit, list[str]]] = {
             generators={**one["generators"], "sampling": one["generators"]["sampling"] | {"samples": 8}},
         ),
         [
-            "generators.sampling.samples 4 -> 8: sample and 7 jobs",
+            "generators.sampling.samples 4 -> 8: sample and 8 jobs",
             "budgets [1, 2, 4] -> [1, 2, 4, 8]: select and 4 jobs",
-            "in all: 8 jobs again, 0 new, 4 as they are",
+            "in all: 9 jobs again, 0 new, 4 as they are",
         ],
     ),
     "another name": (
         lambda one: one.update(experiment="other", title="New"),
         [
-            "experiment demo -> other: 12 new jobs in a folder of its own; under one name:",
+            "experiment demo -> other: 13 new jobs in a folder of its own; under one name:",
             "title null -> New: report",
-            "in all: 1 job again, 0 new, 11 as they are",
+            "in all: 1 job again, 0 new, 12 as they are",
         ],
     ),
 }
@@ -166,8 +169,8 @@ def test_keys_that_fit_only_together_are_one_change() -> None:
 
     assert told(config(), config(edit)).splitlines() == [
         "step_aggregations [last] -> [min]",
-        "headline.step_aggregation last -> min: select and 4 jobs",
-        "in all: 5 jobs again, 0 new, 7 as they are",
+        "headline.step_aggregation last -> min: select, verifier_quality and 4 jobs",
+        "in all: 6 jobs again, 0 new, 7 as they are",
     ]
 
 

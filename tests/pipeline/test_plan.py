@@ -12,12 +12,14 @@ from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.plan_verifiers import VerifierPlan
 from isoflop.pipeline.pools import Pool
 from isoflop.report.spec import ReportSpec
 from isoflop.specs import (
     AllocateSpec,
     ReviseSpec,
     SampleSpec,
+    VerifierQualitySpec,
 )
 
 
@@ -123,6 +125,36 @@ def test_the_jobs_of_revisions(raw: dict[str, Any], folder: Path) -> None:
         plan.train("orm"),
     ):  # fmt: skip
         assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+
+def test_verifiers_are_judged_on_independent_samples_with_scores(raw: dict[str, Any], folder: Path) -> None:
+    tree = {"kind": "rebase", "budgets": [4, 16], "max_tokens": 24, "max_step_tokens": 8}
+    raw["generators"]["tree"] = tree
+    plan = Plan(build_config(with_revisions(raw), "demo.yaml", folder), folder)
+    judged = VerifierPlan(plan)
+    pools = [(data, policy, "sampling") for data in ("words", "own") for policy in ("small", "tuned")]
+    assert [tuple(pool) for pool in plan.pools.scored()] == pools
+    spec = VerifierQualitySpec.model_validate_json(judged.quality())
+    assert [(pool.dataset, pool.policy, pool.generator) for pool in spec.pools] == pools
+    assert {pool.verifiers for pool in spec.pools} == {("prm",)}
+    assert spec.outcome_verifiers == ("orm", "blind")
+    pool = "words/small/sampling"
+    assert judged.inputs()[:6] == [
+        "results/demo/problems/words.parquet", f"results/demo/sample/{pool}.parquet",
+        f"results/demo/grade/{pool}.parquet", f"results/demo/sample/{pool}.ledger.json",
+        f"results/demo/score/{pool}/prm.parquet", f"results/demo/score/{pool}/prm.ledger.json",
+    ]  # fmt: skip
+    assert len(judged.inputs()) == 6 * len(pools)
+    assert judged.tables() == [f"results/demo/tables/{name}.csv" for name in ("verifiers", "calibration")]
+    assert "calibration" in ReportPlan(plan).figures()
+
+
+def test_without_scores_no_verifier_is_judged(raw: dict[str, Any], folder: Path) -> None:
+    raw["generators"]["sampling"]["verifiers"] = []
+    raw |= {"selectors": ["majority"], "headline": {"selector": "majority"}}
+    without = Plan(build_config(raw, "demo.yaml", folder), folder)
+    assert VerifierPlan(without).tables() == VerifierPlan(without).inputs() == []
+    assert "calibration" not in ReportPlan(without).figures()
 
 
 def test_limits_choose_pools_and_budgets_and_are_in_no_specification(

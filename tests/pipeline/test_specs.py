@@ -13,6 +13,7 @@ from isoflop.forecast.study_work import comparison_spec
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
+from isoflop.pipeline.plan_verifiers import VerifierPlan
 from isoflop.specs import (
     GradeSpec,
     ProblemsSpec,
@@ -36,6 +37,7 @@ def _all_specs(plan: Plan) -> dict[str, str]:
         "greedy select": plan.select("small", "greedy"),
         "select": plan.select("small", "sampling"),
         "fit": plan.fit(),
+        "verifier_quality": VerifierPlan(plan).quality(),
         "report": ReportPlan(plan).report(),
         "plan": comparison_spec(plan),
     }
@@ -49,11 +51,23 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
     "threads": (lambda raw: raw.update(engine_settings={"threads": 2}), set()),
     "seed": (
         lambda raw: raw.update(seed=8),
-        {"step_labels", "greedy sample", "sample", "greedy select", "select", "fit", "report"},
+        {
+            "step_labels",
+            "greedy sample",
+            "sample",
+            "greedy select",
+            "select",
+            "fit",
+            "verifier_quality",
+            "report",
+        },
     ),
     "budgets": (lambda raw: raw.update(budgets=[1, 4]), {"select", "report", "plan"}),
     "selectors": (lambda raw: raw["selectors"].append("pass"), {"select", "report"}),
-    "aggregations": (lambda raw: raw["step_aggregations"].append("mean"), {"select", "report"}),
+    "aggregations": (
+        lambda raw: raw["step_aggregations"].append("mean"),
+        {"select", "verifier_quality", "report"},
+    ),
     "temperature": (
         lambda raw: raw["generators"]["sampling"].update(temperature=0.5),
         {"sample", "report", "plan"},
@@ -79,7 +93,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], set[str]]] = {
         {"problems", "grade", "report"},
     ),
     "problems": (lambda raw: raw["datasets"]["words"].update(size=5), {"problems", "report"}),
-    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "report"}),
+    "bootstrap": (lambda raw: raw.update(bootstrap={"draws": 200}), {"fit", "verifier_quality", "report"}),
     "headline": (lambda raw: raw.update(headline={"selector": "majority"}), {"report", "plan"}),
     "planning": (lambda raw: raw.update(planning={"gpu": "L4", "steps": 3}), {"plan"}),
     "title": (lambda raw: raw.update(title="New"), {"report"}),

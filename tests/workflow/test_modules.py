@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = yaml.safe_load(
 )
 JOBS = {
     "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "report": 1,
-    "plan_comparison": 1, "times": 1,
+    "verifier_quality": 1, "plan_comparison": 1, "times": 1,
 }  # fmt: skip
 
 MODULE = """

@@ -11,7 +11,8 @@ from workspace import TINY, finished_tiny_study
 ALL_CURVES = {"fit": 1, "report": 1, "plan_comparison": 1, "times": 1}
 SELECTION = {"select": 4, **ALL_CURVES}
 SAMPLED_SELECTION = {"select": 2, **ALL_CURVES}
-EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION}
+JUDGED = {"verifier_quality": 1}
+EVERYTHING_SAMPLED = {"sample": 4, "score": 2, "grade": 4, **SELECTION, **JUDGED}
 
 Edit = Callable[[Path], None]
 
@@ -75,26 +76,26 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {"report": 1, "plan_comparison": 1},
     ),
     "a fit": (_append("src/isoflop/fits/scaling_laws.py"), ALL_CURVES),
-    "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), ALL_CURVES),
-    "a selector's code": (_append("src/isoflop/selection/voting.py"), SELECTION),
+    "bootstrap draws": (_append("tiny.yaml", "bootstrap: {draws: 200}\n"), {**ALL_CURVES, **JUDGED}),
+    "a selector's code": (_append("src/isoflop/selection/voting.py"), {**SELECTION, **JUDGED}),
     "budgets": (_replace("tiny.yaml", "[1, 2, 4]", "[1, 4]"), SAMPLED_SELECTION),
     "one more selector": (_replace("tiny.yaml", "weighted]", "weighted, pass]"), SAMPLED_SELECTION),
-    "the answers' code": (_append("src/isoflop/grading/grader.py"), {"grade": 4, **SELECTION}),
+    "the answers' code": (_append("src/isoflop/grading/grader.py"), {"grade": 4, **SELECTION, **JUDGED}),
     "the verifier's settings": (
         _replace("tiny.yaml", "models/prm}", "models/prm, step_tag: '#'}"),
-        {"score": 2, **SAMPLED_SELECTION},
+        {"score": 2, **SAMPLED_SELECTION, **JUDGED},
     ),
     "the verifier's weights": (
         _append("models/prm/model.safetensors"),
-        {"score": 2, **SAMPLED_SELECTION},
+        {"score": 2, **SAMPLED_SELECTION, **JUDGED},
     ),
     "the temperature": (
         _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
-        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION},
+        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION, **JUDGED},
     ),
     "one policy's weights": (
         _append("models/large/model.safetensors"),
-        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES},
+        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES, **JUDGED},
     ),
     "the seed": (_replace("tiny.yaml", "seed: 1", "seed: 2"), EVERYTHING_SAMPLED),
     "the problems": (_replace("tiny.yaml", "size: 200", "size: 201"), {"problems": 1, **EVERYTHING_SAMPLED}),
@@ -103,7 +104,7 @@ RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
             lambda folder: shutil.copytree(folder / "models/small", folder / "models/medium") and None,
             _replace("tiny.yaml", "  large:", "  medium: {model: models/medium}\n  large:"),
         ),
-        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES},
+        {"sample": 2, "score": 1, "grade": 2, "select": 2, **ALL_CURVES, **JUDGED},
     ),
 }
 
@@ -144,6 +145,7 @@ SHARD_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _all(EIGHT, _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7")),
         {
             "sample": 16, "merge_sample": 2, "score": 16, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION,
+            **JUDGED,
         },
     ),
     # There are 8 chunks of 25 problems, and 4 of 50.
@@ -152,7 +154,10 @@ SHARD_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
             _append("tiny.yaml", "shards: 64\nengine_settings: {chunk_problems: 50}\n"),
             _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
         ),
-        {"sample": 8, "merge_sample": 2, "score": 8, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION},
+        {
+            "sample": 8, "merge_sample": 2, "score": 8, "merge_score": 2, "grade": 2, **SAMPLED_SELECTION,
+            **JUDGED,
+        },
     ),
     "more shards than one chunk, that of fewer problems": (
         _all(
@@ -162,14 +167,14 @@ SHARD_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         ),
         {
             "problems": 1, "sample": 4, "merge_sample": 4, "score": 2, "merge_score": 2, "grade": 4,
-            "select": 4, **ALL_CURVES,
+            "select": 4, **ALL_CURVES, **JUDGED,
         },
     ),
     "shards and a policy's weights": (
         _all(EIGHT, _append("models/large/model.safetensors")),
         {
             "sample": 16, "merge_sample": 2, "score": 8, "merge_score": 1, "grade": 2, "select": 2,
-            **ALL_CURVES,
+            **ALL_CURVES, **JUDGED,
         },
     ),
 }  # fmt: skip
@@ -197,11 +202,11 @@ SEARCH_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
     "how trees are gathered": (_append("src/isoflop/stages/gather_trees.py"), SEARCHED),
     "the guide's weights": (
         _append("models/prm/model.safetensors"),
-        {"search": 4, "score": 2, **GATHERED, "grade": 2, "select": 4, **ALL_CURVES},
+        {"search": 4, "score": 2, **GATHERED, "grade": 2, "select": 4, **ALL_CURVES, **JUDGED},
     ),
     "the samples": (
         _replace("tiny.yaml", "temperature: 1.0", "temperature: 0.7"),
-        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION},
+        {"sample": 2, "score": 2, "grade": 2, **SAMPLED_SELECTION, **JUDGED},
     ),
     "a claim": (_append("src/isoflop/claims/wu2024.py"), {"report": 1}),
 }
@@ -295,7 +300,7 @@ PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         _replace("tiny.yaml", "models/prm}", "models/prm, step_tag: '#'}"),
         {
             "search": 8, "merge_search": 4, "score": 4, "merge_score": 2, **GATHERED, "grade": 2, "select": 4,
-            **ALL_CURVES,
+            **ALL_CURVES, **JUDGED,
         },
     ),
     "one policy's weights": (
@@ -303,6 +308,7 @@ PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {
             "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
             "gather_trees_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+            **JUDGED,
         },
     ),
     "a part that is left": (
@@ -314,6 +320,7 @@ PARTS_RERUNS: dict[str, tuple[Edit, Mapping[str, int]]] = {
         {
             "sample": 4, "merge_sample": 2, "search": 4, "merge_search": 2, "score": 2, "merge_score": 1,
             "gather_trees_words_large_tree": 1, "grade": 3, "select": 3, **ALL_CURVES,
+            **JUDGED,
         },
     ),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from isoflop.pipeline.paths import times_beside
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
 from isoflop.pipeline.plan_report import ReportPlan
+from isoflop.pipeline.plan_verifiers import VerifierPlan
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +80,7 @@ def finished_tiny_study(folder: Path, config: str = TINY) -> None:
         *searched,
         *parts,
         *chosen,
+        *VerifierPlan(plan).tables(),
         *ReportPlan(plan).seconds(),
     ]
     made += times_beside(made)

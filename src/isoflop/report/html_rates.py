@@ -65,7 +65,7 @@ def verifiers_table(verifiers: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
         "determined, or scores that are no chances. Bold: the headline's step aggregation."
     )
     header = [*(names[name] for name in named), "Verifier", "Steps", "AUC", "AUC within problems", "Brier"]
-    header += ["Base rate's", "Less by", "Calibration error", "By chance"]
+    header += ["Of the base rate", "Less by", "Calibration error", "By chance"]
     title = "How well the verifiers tell right from wrong"
     return HtmlTable(title, note, header, rows, text_columns=len(named) + 2)
 
