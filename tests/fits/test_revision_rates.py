@@ -65,6 +65,14 @@ def test_what_never_happened_may_still_happen() -> None:
     assert not [one for one in found if one.measure == FIXED], "no answer was wrong"
 
 
+def test_a_share_of_one_is_as_sure_as_its_own_problems() -> None:
+    """Half of the problems have no second answer, and so say nothing of it."""
+    some = revision_rates(of(*[["++"]] * 10, *[["+ "]] * 10), problem_weights(20, 200, 1), 0.95)
+    alone = revision_rates(of(*[["++"]] * 10), problem_weights(10, 200, 1), 0.95)
+    told, own = ([one for one in rates if (one.place, one.measure) == (2, PASS)] for rates in (some, alone))
+    assert told == own
+
+
 def write_pool(folder: Path, run: list[int | None]) -> list[str]:
     count = len(run)
     keys = {"problem_id": ["b"] * 4 + ["a"] * 4, "candidate": [0, 1, 2, 3] * 2}
