@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from isoflop.config.generators import Greedy, TreeSearch
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
 
@@ -85,6 +85,11 @@ class Pools:
         entry = self._config.generators[generator]
         own = entry.selectors if isinstance(entry, Import) else None
         return self._config.selectors if own is None else own
+
+    def samples(self, policy: str, entry: Sampling) -> int:
+        """How many samples of each problem a policy draws."""
+        most = (entry.only.at_most if entry.only else None) or {}
+        return min(entry.samples, most.get(policy, entry.samples))
 
     def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
         """The budgets at which a policy has a generator's candidates."""
