@@ -158,17 +158,26 @@ class CountsSpec(Spec):
     plugins: Mapping[str, str] = {}
 
 
+class Backtest(Spec):
+    """How many of so many samples of each problem are known."""
+
+    known: int
+    samples: int
+
+
 class CoverageSpec(Spec):
     """What counts say of coverage: crossings of sizes, and a backtest from the first `fitted_to` samples.
 
-    `generators`: one per table of counts, in their order. `families`: of the policies. `costs`: the cost
-    models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining, by policy;
-    `trained_parameters`: of mixtures of experts, those that a token meets;
+    `generators`: one per table of counts, in their order. `sampled`: those that sample here, with how many
+    samples of each policy are known in their backtest and how many there are. `families`: of the policies.
+    `costs`: the cost models at equal cost of which sizes are compared. `pretrained`: tokens of pretraining,
+    by policy; `trained_parameters`: of mixtures of experts, those that a token meets;
     `problems`: numbers of problems that share them.
     """
 
     experiment: str
     generators: tuple[str, ...]
+    sampled: Mapping[str, Mapping[str, Backtest]] = {}
     families: Mapping[str, str]
     costs: tuple[CostModelName, ...]
     pretrained: Mapping[str, float] = {}

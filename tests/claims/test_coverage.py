@@ -19,6 +19,7 @@ from isoflop.claims.coverage import (
     crossings,
     forecast_rows,
     forecasts,
+    known_samples,
     mean_forecasts,
 )
 from isoflop.fits.bootstrap import problem_weights
@@ -236,3 +237,20 @@ def test_the_mean_of_policies_is_paired_over_problems() -> None:
         np.mean([one.missed.value for policy in told for one in policy if one.budget == 1000])
     )
     assert mean_forecasts(told[:1], here.level) == []
+
+
+@pytest.mark.parametrize(
+    ("budgets", "most", "known"),
+    [
+        ([1, 2, 4, 8, 16, 32, 64], 100, 16),
+        ([1, 2, 4, 8, 16, 32, 64], 8, 8),
+        ([1, 2, 4, 8, 16], 100, 4),
+        ([1, 2, 4, 8], 100, None),  # two budgets, one and two samples, are fewer than a law has parameters
+        ([1, 4, 16, 64, 256], 100, 64),
+        ([64], 100, None),
+    ],
+)
+def test_a_backtest_knows_at_most_a_quarter_of_the_samples(
+    budgets: list[int], most: int, known: int | None
+) -> None:
+    assert known_samples(budgets, most) == known

@@ -11,6 +11,9 @@ import pytest
 import yaml
 from snakemake_runs import ROOT, study
 
+from isoflop.specs import Backtest, CoverageSpec, canonical
+from isoflop.stages.coverage import main as coverage_stage
+
 DATA = Path(os.environ.get("ISOFLOP_DATA") or ROOT.parent / "shared" / "data") / "monkeys-pythia"
 REPOSITORY = "RylanSchaeffer/KoyejoLab-Large-How-Do-Language-Monkey-Power-Get-Their-Power"
 
@@ -65,6 +68,27 @@ def at(table: pd.DataFrame, policy: str, *budgets: int) -> list[float]:
     return [float(own.loc[budget]) for budget in budgets]
 
 
+def told_of_samples(results: Path, out: Path) -> str:
+    """The backtest that the same right samples have where they are drawn here: from the credits alone."""
+    spec = CoverageSpec(
+        experiment="counted",
+        generators=(),
+        sampled={
+            "samples": {
+                "small": Backtest(known=4, samples=64),
+                "large": Backtest(known=4, samples=16),
+            }
+        },
+        families={},
+        costs=("wu2024",),
+        fitted_to=100,
+        seed=1,
+        code="",
+    )
+    coverage_stage([canonical(spec), str(results / "fit" / "credits.parquet"), str(out)])
+    return out.read_text()
+
+
 def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path, warmed: Mapping[str, str]) -> None:
     config = small_study(tmp_path)
     outcome = study(tmp_path, config, warmed=warmed)
@@ -86,6 +110,8 @@ def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path, warmed: 
     told = pd.read_csv(results / "tables" / "coverage_forecast.csv")
     assert set(told["policy"]) == {"small", "large", "all"}
     assert set(told["fitted_to"]) == {4}
+    counted = (results / "tables" / "coverage_forecast.csv").read_text()
+    assert sorted(told_of_samples(results, tmp_path / "told.csv").splitlines()) == sorted(counted.splitlines())
     assert not (results / "sample").exists()
     assert "Nothing to be done" in study(tmp_path, config, warmed=warmed).output
 

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from planned_study import with_revisions
 
 from isoflop.config.loading import build_config
 from isoflop.forecast.study_work import study_work
 from isoflop.pipeline.plan import Plan
 from isoflop.pipeline.plan_allocation import ChoicePlan
+from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.plan_report import ReportPlan
 from isoflop.pipeline.plan_revisions import RevisionPlan
 from isoflop.pipeline.plan_verifiers import VerifierPlan
@@ -17,6 +19,7 @@ from isoflop.pipeline.pools import Pool
 from isoflop.report.spec import ReportSpec
 from isoflop.specs import (
     AllocateSpec,
+    Backtest,
     ReviseSpec,
     SampleSpec,
     VerifierQualitySpec,
@@ -201,3 +204,41 @@ def test_a_hub_model_is_watched_by_its_revision(raw: dict[str, Any], folder: Pat
     plan = Plan(build_config(raw, "demo.yaml", folder), folder)
     assert plan.models.policy_files("small") == []
     assert json.loads(plan.sample("small", "greedy"))["policy"]["revision"] == "0" * 40
+
+
+def test_coverage_is_backtested_where_samples_suffice(raw: dict[str, Any], folder: Path) -> None:
+    """Only of samples drawn here, where the oracle is a selector, and of each policy as many as it draws."""
+    raw["generators"]["sampling"] |= {"samples": 64, "only": {"at_most": {"small": 32}}}
+    raw |= {"budgets": [1, 2, 4, 8, 16, 32, 64], "selectors": ["majority", "pass"]}
+    raw["headline"] = {"selector": "majority"}
+    plan = Plan(build_config(raw, "demo.yaml", folder), folder)
+    told = CountsPlan(plan)
+    assert told.backtests() == {
+        "sampling": {"small": Backtest(known=8, samples=32), "tuned": Backtest(known=16, samples=64)}
+    }
+    assert told.coverage_tables() == ["results/demo/tables/coverage_forecast.csv"]
+    assert told.coverage_inputs() == ["results/demo/fit/credits.parquet"]
+    assert "coverage_forecast" in ReportPlan(plan).figures()
+    spec = ReportSpec.model_validate_json(ReportPlan(plan).report())
+    assert spec.forecast
+    assert spec.figures == ReportPlan(plan).figures()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selectors": ["majority"], "budgets": [1, 2, 4, 8, 16]},
+        {"selectors": ["majority", "pass"], "budgets": [1, 2, 4, 8]},
+        {"selectors": ["majority", "pass"], "budgets": [2, 4, 8, 16, 32]},
+    ],
+    ids=["no oracle", "too few samples", "no single sample"],
+)
+def test_without_them_nothing_is_backtested(
+    raw: dict[str, Any], folder: Path, changes: dict[str, Any]
+) -> None:
+    raw["generators"]["sampling"] |= {"samples": 64}
+    plan = Plan(
+        build_config(raw | changes | {"headline": {"selector": "majority"}}, "demo.yaml", folder), folder
+    )
+    assert CountsPlan(plan).coverage_tables() == []
+    assert "coverage_forecast" not in ReportPlan(plan).figures()

@@ -28,7 +28,6 @@ from isoflop.training.examples import (
     collate,
     encode_policy_examples,
     encode_prm_examples,
-    prm_loss,
 )
 from isoflop.training.model_card import thin
 from isoflop.training.muon import Muon, MuonWithAdamW, orthogonalize
@@ -72,18 +71,6 @@ def test_soft_labels_sit_at_the_tags() -> None:
     places = [place for place, label in enumerate(example["labels"]) if label >= 0]
     assert [example["input_ids"][place] for place in places] == [token_id(TOKENIZER, " ки")] * 2
     assert [example["labels"][place] for place in places] == [0.75, 0.25]
-
-
-def test_prm_loss_is_the_cross_entropy_of_two_tokens() -> None:
-    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([[-100.0, 0.25, -100.0], [1.0, -100.0, 0.0]])
-    loss = prm_loss(3, 1)({"logits": logits}, labels)
-    expected = 0.0
-    for row, place, target in ((0, 1, 0.25), (1, 0, 1.0), (1, 2, 0.0)):
-        good = torch.softmax(logits[row, place, [3, 1]], -1)[0]
-        expected -= target * float(good.log()) + (1 - target) * float((1 - good).log())
-    assert float(loss) == pytest.approx(expected / 3, rel=1e-5)
-    assert float(prm_loss(3, 1)({"logits": logits}, labels, 6)) == pytest.approx(expected / 6, rel=1e-5)
 
 
 def test_collation_pads_on_the_right_and_says_so() -> None:

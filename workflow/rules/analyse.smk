@@ -35,7 +35,7 @@ rule fit:
         + "python -m isoflop.stages.fit - {input} {output} 2> {log} <<< {params.spec:q}"
 
 
-if CONFIG.counts:
+if COUNTED.coverage_tables():
 
     rule coverage:
         input:

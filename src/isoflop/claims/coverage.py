@@ -110,6 +110,15 @@ class Crossing:
     shares: Mapping[str, float]
 
 
+def known_samples(budgets: Sequence[int], most: int) -> int | None:
+    """How many samples a backtest may know: no more than `most`, and a `LEAST_AHEAD`th of the largest budget.
+
+    None where so few leave too few of the budgets to fit.
+    """
+    known = min(most, max(budgets) // LEAST_AHEAD)
+    return known if sum(budget <= known for budget in budgets) >= _FEWEST_BUDGETS else None
+
+
 def forecasts(
     series: Series, counts: tuple[Ints, Ints], evidence: Evidence, fitted_to: int, seed: int
 ) -> list[Forecast]:
@@ -299,7 +308,7 @@ def crossings(
 
 
 def forecast_rows(found: Sequence[Forecast], experiment: str, dataset: str, generator: str) -> pd.DataFrame:
-    """Rows of `coverage_forecast.csv`."""
+    """Rows of `coverage_forecast.csv`: the forecasts of one generator."""
     rows = [
         [
             experiment, dataset, one.policy, generator, str(one.fitted_to), str(one.budget),

@@ -66,10 +66,11 @@ class Pretraining(Entry):
 
 
 class Coverage(Entry):
-    """What is made of the coverage of counts (generators of format `counts`)."""
+    """What is made of coverage: that of counts (generators of format `counts`), and of samples drawn here."""
 
     fitted_to: Annotated[int, Field(ge=4)] = 100
-    """The first samples of each problem from which coverage with all of them is predicted, as a backtest."""
+    """The first samples of each problem from which coverage with all of them is predicted, as a backtest; of
+    samples drawn here, no more than a quarter of them."""
     pretraining: Pretraining | None = None
     """Compare models at equal sums of pretraining and answers too."""
 

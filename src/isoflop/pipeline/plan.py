@@ -159,8 +159,7 @@ class Plan:
         assert isinstance(entry, Greedy | Sampling)  # the rule's wildcards hold no other kind
         changes: dict[str, object] = {"only": None}
         if isinstance(entry, Sampling):
-            most = (entry.only.at_most if entry.only else None) or {}
-            changes |= {"verifiers": None, "samples": min(entry.samples, most.get(policy, entry.samples))}
+            changes |= {"verifiers": None, "samples": self.pools.samples(policy, entry)}
         return canonical(
             SampleSpec(
                 policy=self.models.writer(policy),

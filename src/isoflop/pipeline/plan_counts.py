@@ -1,16 +1,18 @@
-"""The jobs of imports of counts: coverage of every policy, and what is made of it."""
+"""The jobs of imports of counts, and what is made of coverage: that of counts, and of samples drawn here."""
 
 from collections.abc import Iterable
 
+from isoflop.claims.coverage import known_samples
 from isoflop.config.datasets import CountedSource
+from isoflop.config.generators import Sampling
 from isoflop.costs.shape import Terms
 from isoflop.pipeline.code_digest import code_digest, plugins
 from isoflop.pipeline.paths import COUNTS, PROBLEMS, TABLE
 from isoflop.pipeline.plan import Plan
-from isoflop.registries import COST_MODELS, IMPORT_FORMATS
-from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES
+from isoflop.registries import COST_MODELS, IMPORT_FORMATS, SELECTORS
+from isoflop.report.spec import FORECAST_TABLES, PRETRAINING_TABLES, SIZE_TABLES
 from isoflop.selection.pool import POLICY
-from isoflop.specs import CountedPolicy, CountsSpec, CoverageSpec, canonical
+from isoflop.specs import Backtest, CountedPolicy, CountsSpec, CoverageSpec, canonical
 
 
 class CountsPlan:
@@ -59,12 +61,13 @@ class CountsPlan:
         return {name: size.active_parameters for name, size in sizes if size and size.active_parameters}
 
     def coverage(self) -> str:
-        """Specification of what is made of all imports of counts."""
+        """Specification of what is made of the coverage of all imports of counts, and of samples."""
         pretraining = self._config.coverage.pretraining
         return canonical(
             CoverageSpec(
                 experiment=self._config.experiment,
                 generators=tuple(self._config.counts),
+                sampled=self.backtests(),
                 families=self._plan.families(),
                 costs=self._config.claim_costs,
                 pretrained={} if pretraining is None else pretraining.tokens,
@@ -76,19 +79,39 @@ class CountsPlan:
             )
         )
 
+    def backtests(self) -> dict[str, dict[str, Backtest]]:
+        """Of generators that sample, the policies of which they draw enough to backtest coverage."""
+        config, found = self._config, dict[str, dict[str, Backtest]]()
+        if not any(SELECTORS[name].oracle for name in config.selectors):
+            return {}
+        for pool in self._plan.pools.all():
+            entry = config.generators[pool.generator]
+            if not isinstance(entry, Sampling):
+                continue
+            budgets = self._plan.pools.budgets(pool.policy, pool.generator)
+            known = known_samples(budgets, config.coverage.fitted_to)
+            # Coverage with one sample is the share that is right.
+            if known is not None and budgets[0] == 1:
+                samples = self._plan.pools.samples(pool.policy, entry)
+                found.setdefault(pool.generator, {})[pool.policy] = Backtest(known=known, samples=samples)
+        return found
+
     def coverage_inputs(self) -> list[str]:
         """All credits, then the counts of every import."""
         return [f"{self._plan.results}/fit/credits.parquet", *self._tables_of_counts()]
 
     def coverage_tables(self) -> list[str]:
-        """Crossings and backtests, where there are counts, and pretraining beside samples."""
-        if not self._config.counts:
-            return []
-        more = PRETRAINING_TABLES if self._config.coverage.pretraining else ()
-        return [self._plan.paths.at(TABLE, table=name) for name in (*COVERAGE_TABLES, *more)]
+        """Backtests where there are counts or enough samples; crossings, and pretraining, of counts alone."""
+        counted = bool(self._config.counts)
+        names = (
+            *SIZE_TABLES * counted,
+            *FORECAST_TABLES * (counted or bool(self.backtests())),
+            *PRETRAINING_TABLES * (self._config.coverage.pretraining is not None),
+        )
+        return [self._plan.paths.at(TABLE, table=name) for name in names]
 
     def evidence(self) -> list[str]:
-        """What a report reads of counts."""
+        """What a report reads of coverage."""
         return [*self.coverage_tables(), *self._tables_of_counts()]
 
     def _tables_of_counts(self) -> list[str]:

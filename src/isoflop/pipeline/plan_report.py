@@ -19,6 +19,7 @@ from isoflop.pipeline.paths import (
     ledger_of,
 )
 from isoflop.pipeline.plan import Plan
+from isoflop.pipeline.plan_counts import CountsPlan
 from isoflop.pipeline.pools import Pool
 from isoflop.registries import GRADERS, SELECTORS
 from isoflop.report.spec import (
@@ -126,6 +127,7 @@ class ReportPlan:
             len(config.searches),
             covers=config.headline is not None and SELECTORS[config.headline.selector].oracle,
             levels=self._levels(),
+            forecast=bool(CountsPlan(self._plan).backtests()),
             pretraining=config.coverage.pretraining is not None,
             judgements=judgements(
                 self._shown_verifiers(), self._outcome_verifiers(), config.step_aggregations
@@ -170,6 +172,7 @@ class ReportPlan:
                 },
                 counted=tuple(config.counts),
                 levels=self._levels(),
+                forecast=bool(CountsPlan(self._plan).backtests()),
                 pretraining=config.coverage.pretraining is not None,
                 program_datasets=self._program_datasets(),
                 choice=config.compute_optimal is not None,

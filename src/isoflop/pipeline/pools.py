@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from isoflop.config.generators import Greedy, Revisions, TreeSearch
+from isoflop.config.generators import Greedy, Sampling, TreeSearch
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
 
@@ -64,11 +64,10 @@ class Pools:
 
     def scored(self) -> list[Pool]:
         """The tables of independent samples that verifiers score; searches have picked theirs by scores."""
-        others = (Greedy, TreeSearch, Revisions)
         return [
             pool
             for pool in self.all()
-            if not isinstance(self._config.generators[pool.generator], others)
+            if isinstance(self._config.generators[pool.generator], Sampling | Import)
             and pool.generator not in self.published_searches()
             and self.verifiers(pool.generator)
             and self._config.step_aggregations
@@ -97,6 +96,11 @@ class Pools:
         entry = self._config.generators[generator]
         own = entry.selectors if isinstance(entry, Import) else None
         return self._config.selectors if own is None else own
+
+    def samples(self, policy: str, entry: Sampling) -> int:
+        """How many samples of each problem a policy draws."""
+        most = (entry.only.at_most if entry.only else None) or {}
+        return min(entry.samples, most.get(policy, entry.samples))
 
     def budgets(self, policy: str, generator: str) -> tuple[int, ...]:
         """The budgets at which a policy has a generator's candidates."""

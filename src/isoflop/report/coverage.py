@@ -1,4 +1,4 @@
-"""What the report says of a study of counts: coverage, where sizes cross, what the first samples predict."""
+"""What the report says of coverage: of counts where sizes cross, and what the first samples predict."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -43,7 +43,9 @@ def coverage_findings(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
     if tables.coverage is None:
         return
     unit = cost_traits(spec).unit
-    crossed = _of(tables.coverage.crossings, dataset)
+    crossed = tables.coverage.crossings
+    assert crossed is not None  # of counts
+    crossed = _of(crossed, dataset)
     crossed = crossed[(crossed["outcome"] == CROSSES) & (crossed["cost_model"] == spec.headline.cost_model)]
     crossed = crossed[crossed["flops_low"].notna() & crossed["flops_high"].notna()]
     if len(crossed):
@@ -121,12 +123,13 @@ def _with_pretraining(tables: Tables, spec: ReportSpec, dataset: str) -> Iterato
 
 
 def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
-    """A row per policy: coverage with its most samples, as predicted and as measured."""
+    """A row per policy and generator: coverage with its most samples, as predicted and as measured."""
     rows = []
     told = pd.DataFrame() if tables.coverage is None else _last_forecasts(tables.coverage.forecast, dataset)
     for _, row in told.iterrows():
         texts = [
             "mean of all" if row["policy"] == ALL else str(row["policy"]),
+            str(row["generator"]),
             f"{int(row['fitted_to']):,}",
             f"{int(row['budget']):,}",
             _estimate(row, "predicted").in_percent if row["status"] == OK else f"{row['status']}",
@@ -134,7 +137,7 @@ def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
             _estimate(row, "missed").in_points if row["status"] == OK else "–",
         ]
         rows.append([Cell(text) for text in texts])
-    header = ["Model", "Known samples", "Samples", "Predicted", "Measured", "Missed (points)"]
+    header = ["Model", "Samples of", "Known", "Samples", "Predicted", "Measured", "Missed (points)"]
     note = (
         "A power law of log coverage, fitted to the first samples of every problem, against coverage with "
         "all of them. Intervals hold the luck of the problems and of which samples came first; one above or "
@@ -147,7 +150,7 @@ def forecast_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
 def crossings_table(tables: Tables, spec: ReportSpec, dataset: str) -> HtmlTable:
     """A row per two sizes of a family, under the headline's cost model."""
     rows = []
-    if tables.coverage is not None:
+    if tables.coverage is not None and tables.coverage.crossings is not None:
         found = _of(tables.coverage.crossings, dataset)
         for _, row in found[found["cost_model"] == spec.headline.cost_model].iterrows():
             crosses = row["outcome"] == CROSSES
@@ -184,8 +187,9 @@ def _of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def _last_forecasts(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Of every policy the forecast of its largest budget."""
-    return _of(table, dataset).sort_values("budget", kind="stable").groupby("policy", sort=False).tail(1)
+    """Of every policy and generator the forecast of its largest budget."""
+    ordered = _of(table, dataset).sort_values("budget", kind="stable")
+    return ordered.groupby(["generator", "policy"], sort=False).tail(1)
 
 
 def _estimate(row: pd.Series, name: str) -> Estimate:

@@ -27,12 +27,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What counts say: coverage_crossings.csv, coverage_forecast.csv, and with it coverage_pretraining.csv.
+    """What is made of coverage: coverage_forecast.csv, and of counts coverage_crossings.csv; None of samples.
 
-    `unequal`: the policies whose problems have different numbers of samples.
+    `pretraining`: coverage_pretraining.csv, where it is known. `unequal`: the policies whose problems have
+    different numbers of samples.
     """
 
-    crossings: pd.DataFrame
+    crossings: pd.DataFrame | None
     forecast: pd.DataFrame
     unequal: tuple[str, ...] = ()
     pretraining: pd.DataFrame | None = None
@@ -60,8 +61,8 @@ class Tables:
 
     `evidence`: the credits by data set, which everything that is compared is drawn from; `parameters`: of the
     policies. `choice`: where strategies are chosen by difficulty. `revised`: where there are chains of
-    revisions, which `curves` is then without. `coverage`: where there are counts of right samples.
-    `verified`: where independent samples have scores.
+    revisions, which `curves` is then without. `coverage`: where there are counts of right samples, or many
+    samples. `verified`: where independent samples have scores.
     """
 
     curves: pd.DataFrame

@@ -39,10 +39,12 @@ SIZE_FIGURES = frozenset({"optimal_size", "search_by_size"})
 VERIFIER_FIGURES = ("verifiers",)
 CALIBRATION_FIGURES = ("calibration",)
 # Of a study of counts, in which nothing is picked.
-COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", "coverage_forecast")
+FORECAST_FIGURES = ("coverage_forecast",)
+COVERAGE_FIGURES = ("coverage_by_size", "optimal_size", *FORECAST_FIGURES)
 PRETRAINING_FIGURES = ("coverage_pretraining",)
 PRETRAINING_TABLES = ("coverage_pretraining.csv",)
-COVERAGE_TABLES = ("coverage_crossings.csv", "coverage_forecast.csv")
+SIZE_TABLES = ("coverage_crossings.csv",)
+FORECAST_TABLES = ("coverage_forecast.csv",)
 REVISION_FIGURES = ("revision_chain", "revision_sequential", "revision_ratio")
 REVISION_VERIFIER_FIGURES = ("revision_verifiers",)
 REVISION_CHOICE_FIGURES = ("revision_ratio_by_bin",)
@@ -73,6 +75,7 @@ def figure_names(
     *,
     covers: bool = False,
     levels: bool = True,
+    forecast: bool = False,
     pretraining: bool = False,
     judgements: int = 0,
     scored: bool = False,
@@ -84,11 +87,11 @@ def figure_names(
     """The figures of a study; `sizes`: policies of the largest family, one of which leaves none to choose.
 
     `covers`: whether only coverage is known, from counts; `levels`: whether problems may then have levels;
-    `pretraining`: whether models are compared with their pretraining too.
-    `judgements`: ways of scoring a solution, as `judgements()` counts them; `scored`: whether independent
-    samples are. `revisions`: of every generator of chains, the number of its verifiers. `choice`,
-    `exchange`: whether strategies are chosen by difficulty, and models exchanged. `thinking`: whether a model
-    thinks at several lengths.
+    `forecast`: whether coverage is predicted from some of the samples drawn here; `pretraining`: whether
+    models are compared with their pretraining too. `judgements`: ways of scoring a solution, as
+    `judgements()` counts them; `scored`: whether independent samples are. `revisions`: of every generator of
+    chains, the number of its verifiers. `choice`, `exchange`: whether strategies are chosen by difficulty,
+    and models exchanged. `thinking`: whether a model thinks at several lengths.
     """
     if covers:
         of_sizes = (name for name in COVERAGE_FIGURES if sizes > 1 or name not in SIZE_FIGURES)
@@ -102,6 +105,7 @@ def figure_names(
     return (
         THINKING_FIGURES * thinking
         + always
+        + FORECAST_FIGURES * forecast
         + VERIFIER_FIGURES * (judgements > 1)
         + CALIBRATION_FIGURES * scored
         + REVISION_FIGURES * revised
@@ -158,7 +162,8 @@ class ReportSpec(BaseModel):
     `generations`: how many samples one of a search's
     budget counts as, where not 1. `program_datasets`: those of programs that REBASE searches.
     `counted`: the generators that import counts, without texts; `levels`: whether their problems may have
-    levels; `pretraining`: whether models are compared with their pretraining too.
+    levels; `forecast`: whether coverage is predicted from some of the samples drawn here; `pretraining`:
+    whether models are compared with their pretraining too.
     `revisions`: the verifiers of every generator of chains, which is none of `generators`; the first decides.
     `outcome_verifiers`: those of all verifiers that score whole solutions. `scored`: whether there are scores
     of independent samples, which say how good verifiers are.
@@ -185,6 +190,7 @@ class ReportSpec(BaseModel):
     generations: Mapping[str, int] = Field(default_factory=dict)
     counted: tuple[str, ...] = ()
     levels: bool = True
+    forecast: bool = False
     pretraining: bool = False
     program_datasets: tuple[str, ...] = ()
     choice: bool = False
@@ -215,6 +221,7 @@ class ReportSpec(BaseModel):
             len(self.searches),
             covers=self.covers,
             levels=self.levels,
+            forecast=self.forecast,
             pretraining=self.pretraining,
             judgements=judgements(self.verifiers, self.outcome_verifiers, self.step_aggregations),
             scored=self.scored,

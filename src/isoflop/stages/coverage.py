@@ -1,11 +1,12 @@
-"""What counts of right samples say of coverage: where sizes cross, and a backtest from the first samples.
+"""What right samples say of coverage: where sizes cross, and a backtest from the first samples.
 
 SPEC is the JSON of `isoflop.specs.CoverageSpec`; there is one table of counts per generator that it names, in
-that order. The columns are described in docs/design/costs-and-fits.md.
+that order. Of samples drawn here the credits say how many are right. Crossings are told of counts alone. The
+columns are described in docs/design/costs-and-fits.md.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,9 @@ _COMMAND = StageCommand(
     File("credits", "table of every credit"),
     File(
         "tables",
-        "counts of each generator; crossings, forecast, and where pretraining is known that, to write as CSV",
+        "counts of each generator; crossings of counts, forecast, pretraining where it is known, to write",
         "+",
-        "COUNTS ... CROSSINGS FORECAST [PRETRAINING]",
+        "[COUNTS ... CROSSINGS] FORECAST [PRETRAINING]",
     ),
 )
 
@@ -52,9 +53,9 @@ def main(arguments: Sequence[str]) -> None:
     spec, files = given.spec, given.files
     count = len(spec.generators)
     counts, written = files.tables[:count], files.tables[count:]
-    if len(written) != 2 + bool(spec.pretrained):
+    if len(written) != bool(count) + 1 + bool(spec.pretrained):
         raise _COMMAND.fault(
-            f"{count} generators have as many tables of counts, and two or three are written"
+            f"{count} generators have as many tables of counts, and one to three are written"
         )
     further = [name for name in spec.costs if name not in FITTED_COSTS]
     credits = read_table(files.credits, measured_schema(further))
@@ -66,16 +67,14 @@ def main(arguments: Sequence[str]) -> None:
         here = evidence[str(table_metadata(table)["dataset"])]
         found = list(crossings(here, generator, sizes, spec.families, spec.costs))
         crossed.append(crossing_rows(found, spec.experiment, here.dataset, generator))
-        policies: list[list[Forecast]] = []
-        for policy, own in table.to_pandas().groupby("policy", sort=False):
-            series = here.get(str(policy), Strategy(generator, COVERAGE))
-            if series is None:
+        right = {
+            str(policy): (spec.fitted_to, _in_order(own, here))
+            for policy, own in table.to_pandas().groupby("policy", sort=False)
+        }
+        for policy in right:
+            if here.get(policy, Strategy(generator, COVERAGE)) is None:
                 raise UserError(f"{path}: policy {policy} has no coverage in {files.credits}; run again")
-            seed = derive_seed("coverage", spec.seed, generator, str(policy))
-            if told := forecasts(series, _in_order(own, here), here, spec.fitted_to, seed):
-                policies.append(told)
-        every = [one for told in [*policies, mean_forecasts(policies, here.level)] for one in told]
-        predicted.append(forecast_rows(every, spec.experiment, here.dataset, generator))
+        predicted.append(_predicted(spec, here, generator, right))
         # Pretraining is FLOPs, and can be added to nothing else.
         flops = [cost for cost in spec.costs if COST_MODELS[cost].unit == "FLOPs"] if spec.pretrained else []
         met = {**sizes, **spec.trained_parameters}
@@ -85,12 +84,48 @@ def main(arguments: Sequence[str]) -> None:
             for problems in spec.problems:
                 best = list(best_trained(policies_trained, known, cost, problems)) if policies_trained else []
                 trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
-    for path, rows in zip(written, (crossed, predicted, trained), strict=False):
+    for generator, backtests in spec.sampled.items():
+        for here in evidence.values():
+            found_here = {
+                policy: (one.known, _of_samples(here, policy, generator, one.samples))
+                for policy, one in backtests.items()
+                if here.get(policy, Strategy(generator, COVERAGE)) is not None
+            }
+            predicted.append(_predicted(spec, here, generator, found_here))
+    rows_of = [crossed] * bool(count) + [predicted] + [trained] * bool(spec.pretrained)
+    for path, rows in zip(written, rows_of, strict=True):
         write_result(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
     print(
         f"coverage: {sum(map(len, crossed))} pairs of sizes, {sum(map(len, predicted))} forecasts",
         file=sys.stderr,
     )
+
+
+def _predicted(
+    spec: CoverageSpec, evidence: Evidence, generator: str, known: Mapping[str, tuple[int, tuple[Ints, Ints]]]
+) -> pd.DataFrame:
+    """Backtests of one generator: of every policy, and their mean.
+
+    `known`: by policy, how many samples are known, and the samples and right ones of every problem.
+    """
+    policies: list[list[Forecast]] = []
+    for policy, (first, counts) in known.items():
+        series = evidence.get(policy, Strategy(generator, COVERAGE))
+        assert series is not None  # looked for before
+        seed = derive_seed("coverage", spec.seed, generator, policy)
+        if told := forecasts(series, counts, evidence, first, seed):
+            policies.append(told)
+    every = [one for told in [*policies, mean_forecasts(policies, evidence.level)] for one in told]
+    return forecast_rows(every, spec.experiment, evidence.dataset, generator)
+
+
+def _of_samples(evidence: Evidence, policy: str, generator: str, samples: int) -> tuple[Ints, Ints]:
+    """Samples and right ones of every problem, whose share is the coverage of a single one."""
+    series = evidence.get(policy, Strategy(generator, COVERAGE))
+    assert series is not None  # looked for before
+    assert series.budgets[0] == 1  # others have no backtest
+    right = np.rint(series.credits[0] * samples).astype(np.int64)
+    return np.full_like(right, samples), right
 
 
 def _in_order(own: pd.DataFrame, evidence: Evidence) -> tuple[Ints, Ints]:

@@ -44,7 +44,7 @@ from isoflop.stages.shared.gpus import job_devices
 from isoflop.stages.shared.ledgers import trained_here, write_times
 from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import LABELS, PROBLEMS
-from isoflop.training.examples import IGNORED, collate, prm_loss
+from isoflop.training.examples import IGNORED, collate
 from isoflop.training.likelihood_task import SurpriseTask, freeze_start
 from isoflop.training.metrics import step_auc
 from isoflop.training.model_card import TrainingRecord, card
@@ -52,6 +52,7 @@ from isoflop.training.muon import MuonWithAdamW
 from isoflop.training.sharded import train_sharded
 from isoflop.training.solution_loss import only_solution_loss, solution_loss, too_many_logits
 from isoflop.training.start import ByLength, Examples, read_examples, start_model
+from isoflop.training.tag_loss import TagLoss
 from isoflop.verifiers.heads import Head
 from isoflop.verifiers.hf_verifier import score_encoded
 from isoflop.verifiers.layouts import token_id
@@ -154,15 +155,20 @@ def main(arguments: Sequence[str]) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _loss(training: PolicyTraining | PrmTraining, tokenizer: Any) -> Any:
+def _loss(training: PolicyTraining | PrmTraining, tokenizer: Any) -> TagLoss | None:
     """The loss of a reward model; None for a policy, whose loss is the model's own."""
     if not isinstance(training, PrmTraining):
         return None
-    return prm_loss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
+    return TagLoss(token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token))
 
 
 def _train_here(
-    spec: TrainSpec, model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, work: Path
+    spec: TrainSpec,
+    model: Any,
+    tokenizer: Any,
+    examples: list[dict[str, Any]],
+    loss: TagLoss | None,
+    work: Path,
 ) -> tuple[list[tuple[int, float]], float]:
     """Train the model in this process: (step, loss) of every report, and the seconds that it took."""
     training, surprise = spec.training, None
@@ -192,10 +198,11 @@ def _last_checkpoint(work: Path) -> str | None:
 class _StageTrainer(Trainer):  # type: ignore[misc]
     """The Trainer, with `ByLength` for its order and a surprise task beside the loss.
 
-    `in_pieces`: whether the loss of a policy can be computed without all logits at once.
+    `in_pieces`: whether the loss can be computed without all logits at once; `tags`: that of a reward model.
     """
 
     surprise: SurpriseTask | None = None
+    tags: TagLoss | None = None
     in_pieces: bool = False
 
     def compute_loss(
@@ -210,7 +217,7 @@ class _StageTrainer(Trainer):  # type: ignore[misc]
             batch = dict(inputs)
             labels = batch.pop("labels")
             with self.accelerator.autocast():
-                total = solution_loss(model, batch, labels)
+                total = (self.tags.summed if self.tags else solution_loss)(model, batch, labels)
             return total / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
         if self.surprise is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -234,7 +241,7 @@ def _trainer(
     model: Any,
     tokenizer: Any,
     examples: list[dict[str, Any]],
-    loss: Any,
+    loss: TagLoss | None,
     surprise: SurpriseTask | None,
     work: Path,
     lines: _Lines,
@@ -283,21 +290,22 @@ def _trainer(
         callbacks=[lines],
         optimizers=(optimizer, None),
     )
-    trainer.surprise = surprise
-    trainer.in_pieces = loss is None and plain_head(model) and only_solution_loss(model)
+    trainer.surprise, trainer.tags = surprise, loss
+    whole = only_solution_loss(model) if loss is None else surprise is None
+    trainer.in_pieces = whole and plain_head(model)
     # It would print what `_Lines` prints once more.
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def _held_out_loss(
-    model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: Any, batch_size: int
+    model: Any, tokenizer: Any, examples: list[dict[str, Any]], loss: TagLoss | None, batch_size: int
 ) -> float:
     """Mean loss per labelled token of held-out examples."""
     collator = collate(tokenizer.pad_token_id)
     ordered = sorted(examples, key=lambda example: int(example["length"]))
     total, count = 0.0, 0
-    in_pieces = loss is None and plain_head(model)
+    in_pieces, summed = plain_head(model), solution_loss if loss is None else loss.summed
     with torch.inference_mode():
         for start in range(0, len(ordered), batch_size):
             batch = {
@@ -305,17 +313,14 @@ def _held_out_loss(
                 for name, part in collator(ordered[start : start + batch_size]).items()
             }
             labels = batch.pop("labels")
-            outputs = model(**batch)
-            if loss is not None:
-                items = int((labels >= 0).sum())
-                total += float(loss(outputs, labels)) * items
-            elif in_pieces and too_many_logits(model, labels):
-                items = int((labels[:, 1:] >= 0).sum())
-                total += float(solution_loss(model, batch, labels))
+            wanted = labels if loss is not None else labels[:, 1:]
+            items = int((wanted >= 0).sum())
+            if in_pieces and too_many_logits(model, labels):
+                total += float(summed(model, batch, labels))
+            elif loss is not None:
+                total += float(loss(model(**batch), labels, 1))
             else:
-                wanted = labels[:, 1:]
-                items = int((wanted >= 0).sum())
-                logits = outputs.logits[:, :-1].float()
+                logits = model(**batch).logits[:, :-1].float()
                 total += float(
                     torch.nn.functional.cross_entropy(
                         logits.flatten(0, 1), wanted.flatten(), ignore_index=-100, reduction="sum"

@@ -1,8 +1,7 @@
-"""What models are trained on: token ids, labels and losses for policies and process reward models.
+"""What models are trained on: token ids and labels for policies and process reward models.
 
 Policies: supervised fine-tuning with the loss on the solution only (Wu et al. 2024, App. B).
-PRMs: the Math-Shepherd convention, a tag after every step and P(good) against P(bad) at the tag,
-trained with soft labels and binary cross-entropy (Snell et al. 2024, App. D).
+PRMs: the Math-Shepherd convention, a tag after every step, with soft labels (Snell et al. 2024, App. D).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -118,19 +117,3 @@ def collate(
         return batch
 
     return collate_batch
-
-
-def prm_loss(good_token: int, bad_token: int) -> Callable[..., Tensor]:
-    """Binary cross-entropy of P(good) against P(bad) at the tags, averaged over the steps of a batch."""
-
-    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        at_tags = labels >= 0
-        logits = outputs["logits"][at_tags]
-        margin = (logits[:, good_token] - logits[:, bad_token]).float()
-        total = torch.nn.functional.binary_cross_entropy_with_logits(
-            margin, labels[at_tags].float(), reduction="sum"
-        )
-        items = at_tags.sum() if num_items_in_batch is None else num_items_in_batch
-        return total / items
-
-    return loss

@@ -36,8 +36,9 @@ from isoflop.config.training import PrmTraining
 from isoflop.errors import UserError
 from isoflop.files import read_json
 from isoflop.specs import TrainSpec
-from isoflop.training.examples import IGNORED, collate, prm_loss
+from isoflop.training.examples import IGNORED, collate
 from isoflop.training.start import ByLength, read_examples, start_model
+from isoflop.training.tag_loss import TagLoss
 from isoflop.verifiers.layouts import token_id
 
 # Those of the training on one GPU.
@@ -119,7 +120,7 @@ class _Trainer:
         if isinstance(self._training, PrmTraining):
             marks = (self._training.good_token, self._training.bad_token)
             good, bad = (token_id(tokenizer, mark) for mark in marks)
-            self._loss = prm_loss(good, bad)
+            self._loss = TagLoss(good, bad)
         self._shard()
         self._optimizer = torch.optim.AdamW(
             _by_decay(self._model, self._training.weight_decay),

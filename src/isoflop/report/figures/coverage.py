@@ -1,4 +1,4 @@
-"""Figures of a study of counts: coverage by size, and what the first samples predict of it."""
+"""Figures of coverage: of a study of counts by size, and what the first samples predict of it."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from isoflop.claims.coverage import OK
+from isoflop.claims.coverage import COVERAGE, OK
 from isoflop.estimate import size_label
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import flops_label, handle, message, policy_label, policy_panels
 from isoflop.report.figures.sizes import grid_of, panel_names, size_panels
 from isoflop.report.lookup import Tables, curve, drawn, headline_strategy, of_strategy
 from isoflop.report.spec import ReportSpec, cost_column
+from isoflop.strategy import Strategy
 
 _FORETOLD: dict[str, Any] = {"color": "#b04a4a", "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
 _KNOWN: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.7, "linestyle": (0, (1, 2))}
@@ -47,30 +48,47 @@ def coverage_by_size(tables: Tables, spec: ReportSpec) -> Figure:
 
 
 def coverage_forecast(tables: Tables, spec: ReportSpec) -> Figure:
-    """Measured coverage by samples, and what a power law of the first ones predicts; a panel per policy."""
-    assert tables.coverage is not None  # there are counts
+    """Measured coverage by samples, and what a power law of the first ones predicts; a panel per policy.
+
+    A colour per generator, where there are several.
+    """
+    assert tables.coverage is not None  # there is something to predict
     told = tables.coverage.forecast
     if told.empty:
         return message("No policy has enough samples beyond the first ones to predict.")
-    strategy = headline_strategy(tables.curves, spec)
+    generators = list(dict.fromkeys(told["generator"]))
+    looks = {generators[0]: fs.LineStyle(fs.INK, "o")} if len(generators) == 1 else {}
+    looks = looks or fs.generator_styles(generators)
     figure, panels = policy_panels(tables, spec, "samples per problem", "coverage (%)")
     budgets = sorted({int(budget) for budget in tables.curves["budget"]})
     for axes, dataset, policy in panels:
-        line = curve(tables.curves, dataset, policy, strategy)
-        look = fs.LineStyle(fs.INK, "o")
-        axes.fill_between(
-            line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=0.1, linewidth=0
-        )
-        axes.plot(line["budget"], line["accuracy"], **(look.plot() | {"linestyle": "none", "markersize": 3}))
-        own = told[(told["dataset"] == dataset) & (told["policy"] == policy)].sort_values("budget")
-        if len(own) and (own["status"] == OK).all():
-            axes.axvline(float(own["fitted_to"].iloc[0]), **_KNOWN)
-            bounds = own["predicted_low"], own["predicted_high"]
-            axes.fill_between(own["budget"], *bounds, color=_FORETOLD["color"], alpha=fs.BAND, linewidth=0)
-            axes.plot(own["budget"], own["predicted"], **_FORETOLD)
+        for generator, look in looks.items():
+            line = curve(tables.curves, dataset, policy, Strategy(generator, COVERAGE))
+            axes.fill_between(
+                line["budget"], line["ci_low"], line["ci_high"], color=look.color, alpha=0.1, linewidth=0
+            )
+            marks = look.plot() | {"linestyle": "none", "markersize": 3}
+            axes.plot(line["budget"], line["accuracy"], **marks)
+            own = told[(told["dataset"] == dataset) & (told["policy"] == policy)]
+            own = own[own["generator"] == generator].sort_values("budget")
+            if len(own) and (own["status"] == OK).all():
+                axes.axvline(float(own["fitted_to"].iloc[0]), **_KNOWN)
+                axes.fill_between(
+                    own["budget"],
+                    own["predicted_low"],
+                    own["predicted_high"],
+                    color=_FORETOLD["color"],
+                    alpha=fs.BAND,
+                    linewidth=0,
+                )
+                axes.plot(own["budget"], own["predicted"], **_FORETOLD)
         fs.samples_axis(axes, _decades(budgets), 5)
+    several = len(generators) > 1
     handles = [
-        handle(fs.LineStyle(fs.INK, "o"), "measured", line=False),
+        *(
+            handle(look, f"{name}, measured" if several else "measured", line=False)
+            for name, look in looks.items()
+        ),
         Line2D([], [], label="predicted", **_FORETOLD),
         Line2D([], [], label="samples that are known", **_KNOWN),
     ]

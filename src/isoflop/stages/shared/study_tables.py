@@ -10,7 +10,7 @@ from isoflop.files import read_table, table_metadata
 from isoflop.fits.draws import DRAWS
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.report.lookup import Choice, Coverage, Revised, Tables, Verified, without_length
-from isoflop.report.spec import COVERAGE_TABLES, PRETRAINING_TABLES, ReportSpec
+from isoflop.report.spec import FORECAST_TABLES, PRETRAINING_TABLES, SIZE_TABLES, ReportSpec
 from isoflop.results import read_result
 from isoflop.tables import COUNTS
 
@@ -44,14 +44,16 @@ def read_tables(results: Path, spec: ReportSpec) -> Tables:
         parameters=parameters(measured),
         choice=_choice(results) if spec.choice else None,
         revised=revised,
-        coverage=_coverage(results, spec) if spec.counted else None,
+        coverage=_coverage(results, spec) if spec.counted or spec.forecast else None,
         verified=_verified(results) if spec.scored else None,
     )
 
 
 def _coverage(results: Path, spec: ReportSpec) -> Coverage:
     """The tables that the coverage stage wrote, and what those of the counts say beside them."""
-    crossings, forecast = (read_csv(results / "tables" / name) for name in COVERAGE_TABLES)
+    [forecast] = (read_csv(results / "tables" / name) for name in FORECAST_TABLES)
+    sizes = SIZE_TABLES if spec.counted else ()
+    crossings = next((read_csv(results / "tables" / name) for name in sizes), None)
     counts = (read_table(results / "counts" / f"{name}.parquet", COUNTS) for name in spec.counted)
     found = (table_metadata(table).get("unequal") for table in counts)
     unequal = {str(policy) for policies in found if isinstance(policies, list) for policy in policies}
