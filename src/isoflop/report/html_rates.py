@@ -61,8 +61,8 @@ def verifiers_table(verifiers: pd.DataFrame, spec: ReportSpec) -> HtmlTable:
         "several answers lives on it. Brier: the mean squared difference between score and outcome (1 for "
         "right), beside that of always saying the share of right solutions, and by how much it is less. "
         "Calibration error: the mean distance between score and share of right solutions, in bins of scores, "
-        "beside what chance leaves of it where every score is exactly the chance to be right. –: not "
-        "determined, or scores that are no chances. Bold: the headline's step aggregation."
+        "beside what chance leaves of it where every score is exactly the chance to be right. Each interval "
+        "is its own. –: not determined, or scores that are no chances. Bold: the headline's step aggregation."
     )
     header = [*(names[name] for name in named), "Verifier", "Steps", "AUC", "AUC within problems", "Brier"]
     header += ["Of the base rate", "Less by", "Calibration error", "By chance"]
