@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isoflop.config.datasets import CountedSource
-from isoflop.config.generators import Drawing, Greedy, Reach, Revisions, Sampling, TreeSearch
+from isoflop.config.generators import Drawing, Greedy, Reach, Revisions, Sampling, TreeSearch, unscored
 from isoflop.config.imports.entries import Import
 from isoflop.config.imports.faults import import_faults
 from isoflop.config.study import Config, Generator, made_pools
@@ -57,6 +57,8 @@ def _pools(config: Config) -> Iterator[str]:
 
 def _scoring(config: Config) -> Iterator[str]:
     """The verifiers that a generator is scored by."""
+    # The first that leaves something to pick is the headline's.
+    headlined = next((name for name, entry in config.generators.items() if not isinstance(entry, Greedy)), None)
     for name, entry in config.generators.items():
         if not isinstance(entry, Sampling | Revisions):
             continue
@@ -67,9 +69,14 @@ def _scoring(config: Config) -> Iterator[str]:
             elif not config.verifiers[verifier].runs:
                 yield f"{place}: {verifier!r} has no checkpoint; it cannot score anything"
         yield from repeated(place, entry.verifiers or ())
-        scored = [one for one in config.selectors if needs_verifier(one)]
-        if entry.verifiers == () and scored:
-            yield f"{place}: none, but the selectors {', '.join(scored)} need one"
+        if unscored(entry):
+            if all(needs_verifier(one) for one in config.selectors):
+                yield f"{place}: none, but the selectors {', '.join(config.selectors)} need one"
+            elif name == headlined and config.headline and needs_verifier(config.headline.selector):
+                yield (
+                    f"{place}: none, but headline.selector, {config.headline.selector}, picks among its answers "
+                    "and needs one; put another generator first"
+                )
 
 
 def _reach(config: Config) -> Iterator[str]:

@@ -8,13 +8,13 @@ from isoflop.config.base import UNPINNED
 from isoflop.config.check_models import model_faults
 from isoflop.config.check_studies import study_faults
 from isoflop.config.datasets import CountedSource, FileSource, WordproblemsSource
-from isoflop.config.generators import Greedy, Revisions, Sampling
+from isoflop.config.generators import Greedy, Revisions, Sampling, unscored
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
 from isoflop.files import located
 from isoflop.messages import repeated, unknown_entry
 from isoflop.registries import COST_MODELS, DEFAULT_CHOICES, GRADERS, SELECTORS
-from isoflop.strategy import needs_verifier
+from isoflop.strategy import NONE, needs_verifier
 
 
 def check_config(config: Config, root: Path, *, let_unpinned: bool = False) -> list[str]:
@@ -279,6 +279,10 @@ def _families(config: Config) -> Iterator[str]:
                 yield f"{place}: {member!r}: {fault}"
             elif "/" not in generator and generator not in config.generators:
                 yield unknown_entry(place, generator, "generators", config.generators)
+            selector = how[0] if how else config.headline.selector if config.headline else NONE
+            if unscored(config.generators.get(generator)) and selector in config.selectors:
+                if needs_verifier(selector):
+                    yield f"{place}: {member!r}: {selector} needs scores, and {generator} has verifiers: []"
             known = (config.selectors, config.step_aggregations)
             for part, allowed in zip(how, known, strict=False):
                 if part not in allowed:
@@ -323,7 +327,5 @@ def _pool_of(place: str, name: str, config: Config) -> Iterator[str]:
         yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif isinstance(entry, Import) and entry.budgets is not None:
         yield f"{place}: {name!r} imports a search, whose budgets are no subsets of one pool"
-    elif name in config.counts:
-        yield f"{place}: {name!r} imports counts, without candidates; it must sample or import solutions"
     elif not isinstance(entry, Sampling | Import | Revisions):
         yield f"{place}: {name!r} is of kind {entry.kind}; it must sample or import"

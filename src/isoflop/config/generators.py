@@ -19,7 +19,8 @@ class Scored(Entry):
     """A generator whose answers verifiers score when they are there."""
 
     verifiers: tuple[Name, ...] | None = None
-    """The entries of `verifiers` that score its answers; all that run if left out."""
+    """The entries of `verifiers` that score its answers; all that run if left out. With none, `[]`, only
+    selectors that need none pick among them."""
 
 
 class Reach(Entry):
@@ -108,6 +109,11 @@ class Sampling(Scored, Drawing):
     """Longest solution, in tokens; longer ones are cut and marked `length`."""
     only: Reach | None = None
     """Policies and data sets it is limited to, and largest budgets; everything if left out."""
+
+
+def unscored(entry: object) -> bool:
+    """Whether a generator's answers are said to be scored by no verifier."""
+    return isinstance(entry, Scored) and entry.verifiers == ()
 
 
 class AttemptTexts(Entry):

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from isoflop.config.generators import Greedy, Sampling, TreeSearch
+from isoflop.config.generators import Greedy, Sampling, TreeSearch, unscored
 from isoflop.config.imports.entries import Import
 from isoflop.config.study import Config, made_pools
+from isoflop.strategy import needs_verifier
 
 
 class Pool(NamedTuple):
@@ -92,10 +93,15 @@ class Pools:
         return tuple(name for name, verifier in self._config.verifiers.items() if verifier.runs)
 
     def selectors(self, generator: str) -> tuple[str, ...]:
-        """What picks among a generator's candidates: the study's selectors, or those of an import."""
+        """What picks among a generator's candidates: the study's selectors, or those of an import.
+
+        Of samples that no verifier scores, those that need none.
+        """
         entry = self._config.generators[generator]
-        own = entry.selectors if isinstance(entry, Import) else None
-        return self._config.selectors if own is None else own
+        if isinstance(entry, Import):
+            return self._config.selectors if entry.selectors is None else entry.selectors
+        scored = not unscored(entry)
+        return tuple(name for name in self._config.selectors if scored or not needs_verifier(name))
 
     def samples(self, policy: str, entry: Sampling) -> int:
         """How many samples of each problem a policy draws."""
