@@ -170,6 +170,11 @@ def test_models_of_unknown_size_are_studied_in_dollars(tmp_path: Path, warmed: M
     assert {"dollars", "tokens_per_problem"} <= set(fits["cost_model"])
     claims = pd.read_csv(tables / "claims.csv", keep_default_na=False)
     assert set(claims["cost_model"]) == {"total", "tokens", "dollars", "any"}
+    # The judge gives right solutions of one model, three of eight, 0.5 and wrong ones 0.1.
+    told = pd.read_csv(tables / "verifiers.csv").set_index("policy")
+    assert told.loc["theirs", ["auc", "auc_within", "calibration_error"]].tolist() == [1.0, 1.0, 0.25]
+    assert told.loc["less", "auc"] < 1.0
+    assert "How well the verifiers tell right from wrong" in (tables.parent / "report.html").read_text()
     report = (tables.parent / "report.html").read_text()
     assert "US dollars" in report
     assert "times the US dollars" in (tables / "headline.md").read_text()
