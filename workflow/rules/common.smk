@@ -203,4 +203,4 @@ def part_inputs(table, **sources):
 
 # Which of several jobs that can run comes first: what others wait for, and long ones before short ones, so that
 # no core waits for the last of them. Searches, which nothing long waits for, have none of these.
-GATHERED, SAMPLED, SCORED = 3, 2, 1
+AWAITED, GATHERED, SAMPLED, SCORED = 4, 3, 2, 1

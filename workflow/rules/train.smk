@@ -6,6 +6,7 @@ rule step_labels:
         LABELS,
     log:
         "logs/{experiment}/step_labels/{label}.log",
+    priority: AWAITED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -31,6 +32,7 @@ rule trajectories:
         TRAJECTORIES,
     log:
         "logs/{experiment}/trajectories/{trajectories}.log",
+    priority: AWAITED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -57,6 +59,7 @@ rule chain_labels:
         CHAIN_LABELS_ALONE,
     log:
         "logs/{experiment}/chain_labels/{chain_labels}.log",
+    priority: AWAITED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
@@ -84,6 +87,7 @@ rule train:
         times=times_of(TRAINED),
     log:
         "logs/{experiment}/train/{model}.log",
+    priority: AWAITED
     conda:
         "../../envs/torch.yaml"
     threads: CONFIG.engine_settings.threads
