@@ -29,7 +29,7 @@ from isoflop.training.examples import (
     encode_policy_examples,
     encode_prm_examples,
 )
-from isoflop.training.model_card import thin
+from isoflop.training.model_card import TrainingRecord, card, thin
 from isoflop.training.muon import Muon, MuonWithAdamW, orthogonalize
 from isoflop.training.word_tokenizer import build_tokenizer
 from isoflop.verifiers.layouts import token_id
@@ -398,3 +398,25 @@ def test_layers_are_added_only_where_they_fit(tmp_path: Path) -> None:
     spec = TrainSpec.model_validate_json(train_spec("policy", init={"model": folder, "extra_layers": 1}))
     with pytest.raises(UserError, match="no layers of Llama's kind"):
         training_start.start_model(spec, None)
+
+
+@pytest.mark.parametrize(
+    ("start", "said", "licensed"),
+    [
+        ({"architecture": {"layers": 2}}, "trained from nothing.", True),
+        ({"trained": "base"}, "trained from base.", True),
+        ({"model": "owner/name", "revision": "a" * 40}, f"trained from owner/name at {'a' * 40}.", False),
+        (
+            {"package": "a-package", "gguf_file": "model.gguf"},
+            "trained from model.gguf of the package a-package.",
+            False,
+        ),
+    ],
+    ids=["nothing", "another training", "a hub model", "a package"],
+)
+def test_a_card_says_what_training_started_from(start: dict[str, object], said: str, licensed: bool) -> None:
+    """What others trained keeps their license, so none is claimed for it."""
+    record = TrainingRecord("m", "policy", 1000, {"init": start}, "Data.", 1, 10, {"torch": "2"}, [(1, 2.0)])
+    text = card(record)
+    assert said in text
+    assert ("license: apache-2.0" in text) is licensed

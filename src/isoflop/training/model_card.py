@@ -26,7 +26,8 @@ class TrainingRecord:
 def card(record: TrainingRecord) -> str:
     """A Hugging Face model card (Markdown with YAML front matter)."""
     begun = record.recipe["init"]
-    start = begun.get("model") or begun.get("trained")
+    packed = f"{begun['gguf_file']} of the package {begun['package']}" if begun.get("package") else None
+    start = begun.get("model") or begun.get("trained") or packed
     if start and begun.get("revision"):
         start = f"{start} at {begun['revision']}"
     purpose = {
@@ -39,7 +40,7 @@ def card(record: TrainingRecord) -> str:
     lines = [
         "---",
         # What others trained keeps their license, which this program does not know.
-        *([] if begun.get("model") else ["license: apache-2.0"]),
+        *([] if begun.get("model") or packed else ["license: apache-2.0"]),
         "library_name: transformers",
         "tags: [isoflop]",
         "---",
