@@ -44,6 +44,7 @@ def by_pairs(rows: list[tuple[int, bool, float]], times: list[int]) -> float:
     return won / pairs if pairs else math.nan
 
 
+@settings(deadline=None)
 @given(rows=CANDIDATES, counts=st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1))
 def test_auc_is_that_of_all_pairs_as_often_as_they_are_drawn(
     rows: list[tuple[int, bool, float]], counts: list[list[int]]
@@ -52,6 +53,7 @@ def test_auc_is_that_of_all_pairs_as_often_as_they_are_drawn(
     assert drawn.tolist() == pytest.approx([by_pairs(rows, times) for times in counts], abs=0, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(rows=CANDIDATES)
 def test_aucs_within_problems_are_those_of_their_pairs(rows: list[tuple[int, bool, float]]) -> None:
     found = problem_aucs(*columns(rows), 5)
@@ -70,6 +72,7 @@ def test_replicates_are_the_same_in_any_blocks(block: int, monkeypatch: pytest.M
     assert drawn_aucs(scores, right, problem, counts).tolist() == whole.tolist()
 
 
+@settings(deadline=None)
 @given(scores=st.lists(st.integers(0, 20), min_size=1, max_size=60), most=st.integers(1, 12))
 def test_bins_keep_ties_together_and_rise(scores: list[int], most: int) -> None:
     bins = equal_count_bins(np.array(scores) / 20, most)
@@ -188,7 +191,7 @@ def test_chances_are_calibrated_as_far_as_chance_lets_them_be() -> None:
     assert 0.92 < held / bins < 0.97
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_monotone_scores_have_the_same_auc(seed: int) -> None:
     problem, right, scores = planted(seed, 0.5)
