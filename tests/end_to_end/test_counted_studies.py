@@ -111,7 +111,8 @@ def test_counts_become_a_report_that_says_what_they_are(tmp_path: Path, warmed: 
     assert set(told["policy"]) == {"small", "large", "all"}
     assert set(told["fitted_to"]) == {4}
     counted = (results / "tables" / "coverage_forecast.csv").read_text()
-    assert sorted(told_of_samples(results, tmp_path / "told.csv").splitlines()) == sorted(counted.splitlines())
+    of_samples = told_of_samples(results, tmp_path / "told.csv")
+    assert sorted(of_samples.splitlines()) == sorted(counted.splitlines())
     assert not (results / "sample").exists()
     assert "Nothing to be done" in study(tmp_path, config, warmed=warmed).output
 

@@ -58,7 +58,8 @@ def _pools(config: Config) -> Iterator[str]:
 def _scoring(config: Config) -> Iterator[str]:
     """The verifiers that a generator is scored by."""
     # The first that leaves something to pick is the headline's.
-    headlined = next((name for name, entry in config.generators.items() if not isinstance(entry, Greedy)), None)
+    picked = (name for name, entry in config.generators.items() if not isinstance(entry, Greedy))
+    headlined = next(picked, None)
     for name, entry in config.generators.items():
         if not isinstance(entry, Sampling | Revisions):
             continue
@@ -74,8 +75,8 @@ def _scoring(config: Config) -> Iterator[str]:
                 yield f"{place}: none, but the selectors {', '.join(config.selectors)} need one"
             elif name == headlined and config.headline and needs_verifier(config.headline.selector):
                 yield (
-                    f"{place}: none, but headline.selector, {config.headline.selector}, picks among its answers "
-                    "and needs one; put another generator first"
+                    f"{place}: none, but headline.selector, {config.headline.selector}, picks among its "
+                    "answers and needs one; put another generator first"
                 )
 
 

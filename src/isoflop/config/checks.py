@@ -280,9 +280,9 @@ def _families(config: Config) -> Iterator[str]:
             elif "/" not in generator and generator not in config.generators:
                 yield unknown_entry(place, generator, "generators", config.generators)
             selector = how[0] if how else config.headline.selector if config.headline else NONE
-            if unscored(config.generators.get(generator)) and selector in config.selectors:
-                if needs_verifier(selector):
-                    yield f"{place}: {member!r}: {selector} needs scores, and {generator} has verifiers: []"
+            scored = selector in config.selectors and needs_verifier(selector)
+            if scored and unscored(config.generators.get(generator)):
+                yield f"{place}: {member!r}: {selector} needs scores, and {generator} has verifiers: []"
             known = (config.selectors, config.step_aggregations)
             for part, allowed in zip(how, known, strict=False):
                 if part not in allowed:

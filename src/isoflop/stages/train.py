@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import (
     PrinterCallback,
@@ -46,15 +45,13 @@ from isoflop.stages.shared.runtime import Runtime
 from isoflop.tables import LABELS, PROBLEMS
 from isoflop.training.examples import IGNORED, collate
 from isoflop.training.likelihood_task import SurpriseTask, freeze_start
-from isoflop.training.metrics import step_auc
+from isoflop.training.metrics import held_out_auc
 from isoflop.training.model_card import TrainingRecord, card
 from isoflop.training.muon import MuonWithAdamW
 from isoflop.training.sharded import train_sharded
 from isoflop.training.solution_loss import only_solution_loss, solution_loss, too_many_logits
 from isoflop.training.start import ByLength, Examples, read_examples, start_model
 from isoflop.training.tag_loss import TagLoss
-from isoflop.verifiers.heads import Head
-from isoflop.verifiers.hf_verifier import score_encoded
 from isoflop.verifiers.layouts import token_id
 
 _COMMAND = StageCommand(
@@ -126,7 +123,8 @@ def main(arguments: Sequence[str]) -> None:
     batch = training.device_batch_size or training.batch_size
     measures = {"loss": _held_out_loss(model, tokenizer, held_out, loss, batch)}
     if isinstance(training, PrmTraining):
-        measures |= _prm_measures(training, model, tokenizer, held_out, held_out_path)
+        rows = read_table(held_out_path, LABELS).to_pylist()
+        measures |= held_out_auc(training, model, tokenizer, held_out, rows)
     finished = target.with_name(f".{target.name}.finished")
     shutil.rmtree(finished, ignore_errors=True)
     model.to(DTYPES[training.save_dtype]).save_pretrained(finished)
@@ -366,39 +364,6 @@ def _accuracy_by_level(
         f"accuracy at temperature 1, {name}": sum(verdicts) / len(verdicts)
         for name, verdicts in sorted(right.items())
     }
-
-
-def _prm_measures(
-    training: PrmTraining, model: Any, tokenizer: Any, examples: list[dict[str, Any]], path: str
-) -> dict[str, float]:
-    """AUC of the steps, or whole answers, of each policy's held-out solutions."""
-    good, bad = token_id(tokenizer, training.good_token), token_id(tokenizer, training.bad_token)
-    encoded = [
-        (example["input_ids"], [place for place, label in enumerate(example["labels"]) if label >= 0])
-        for example in examples
-    ]
-    output = model.get_output_embeddings()
-    scores = score_encoded(model, encoded, Head.pair(output.weight, output.bias, (good, bad)))
-    table = read_table(path, LABELS).to_pylist()
-    rows = [table[example["row"]] for example in examples]
-    what = "step AUC" if training.data.chain_labels is None else "AUC"
-    measures = {}
-    for policy in dict.fromkeys(row["policy"] for row in rows):
-        chosen = [place for place, row in enumerate(rows) if row["policy"] == policy]
-        truth = np.concatenate([_truth(rows[place]) for place in chosen])
-        # Where all steps are right, or all wrong, there is nothing to tell apart.
-        if truth.any() and not truth.all():
-            measures[f"{what}, solutions of {policy}"] = step_auc(
-                np.concatenate([scores[place] for place in chosen]), truth
-            )
-    return measures
-
-
-def _truth(row: dict[str, Any]) -> Any:
-    """Whether each step is right: known exactly where the problem can be checked, else by rollouts."""
-    if row["truth"] is not None:
-        return np.array(row["truth"], dtype=bool)
-    return np.array(row["labels"]) >= 0.5
 
 
 if __name__ == "__main__":
