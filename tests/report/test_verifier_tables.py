@@ -1,6 +1,7 @@
 """What the report shows of verifiers: the table, and scores against shares of right solutions."""
 
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic_results import VERIFIER, spec
@@ -72,6 +73,14 @@ def test_the_figure_shows_the_headlines_step_aggregation_beside_the_diagonal() -
     assert lines.count([(0.4, 0.2), (0.8, 0.4)]) == 4, "of each generator a line and marks"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [f"{VERIFIER}, sampling", f"{VERIFIER}, imported", "calibrated"]
+
+
+def test_axes_end_where_scores_of_a_weak_model_do() -> None:
+    table = bins()
+    for name in ("mean_score", "share_right", "ci_low", "ci_high"):
+        table[name] /= 10
+    [axes] = drawn(table).axes
+    assert axes.get_xlim()[1] == axes.get_ylim()[1] == pytest.approx(0.08 * 1.1 * 1.03)
 
 
 def test_without_chances_the_figure_says_so() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from isoflop.report.figures import style as fs
 from isoflop.report.figures.panels import band, grouped_panels, handle, joined_bars, message, policy_panels
@@ -16,6 +16,8 @@ from isoflop.report.lookup import Tables, curve, headline_strategy
 from isoflop.report.spec import ReportSpec
 from isoflop.strategy import Strategy, needs_verifier, selector_name
 
+# Up to this share of right solutions axes are no longer than they need be.
+_WHOLE = 0.5
 _CALIBRATED: dict[str, Any] = {"color": fs.INK, "linestyle": (0, (1, 1)), "linewidth": 1.0}
 
 
@@ -61,7 +63,8 @@ def verifiers(tables: Tables, spec: ReportSpec) -> Figure:
 def calibration(bins: pd.DataFrame, spec: ReportSpec) -> Figure:
     """The share of right solutions over their mean score, a panel per policy; `bins`: calibration.csv.
 
-    Under the headline's step aggregation; the dotted line is a score that is the chance to be right.
+    Under the headline's step aggregation; the dotted line is a score that is the chance to be right. Axes end
+    at 100%, or where scores do that never come near it.
     """
     shown = bins[
         bins["policy"].isin(spec.policies)
@@ -74,13 +77,15 @@ def calibration(bins: pd.DataFrame, spec: ReportSpec) -> Figure:
     styles = fs.generator_styles(list(dict.fromkeys(names)))
     points = shown.rename(columns={"share_right": "accuracy"}).assign(name=names)
     figure, panels = grouped_panels(points, ("dataset",), "mean score (%)", "right solutions (%)")
+    most = float(shown[["mean_score", "ci_high"]].to_numpy(float).max())
+    end = 1.0 if most > _WHOLE else 1.1 * most
     for axes, panel in panels:
-        axes.plot([0, 1], [0, 1], **_CALIBRATED)
+        axes.plot([0, end], [0, end], **_CALIBRATED)
         for name, rows in panel.groupby("name", sort=False):
             joined_bars(axes, rows["mean_score"].to_numpy(float), rows, styles[str(name)])
-        axes.set_xlim(-0.03, 1.03)
-        axes.set_ylim(-0.03, 1.03)
-        axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+        axes.set_xlim(-0.03 * end, 1.03 * end)
+        axes.set_ylim(-0.03 * end, 1.03 * end)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     handles = [handle(look, name) for name, look in styles.items()]
     fs.legend_above(figure, [*handles, Line2D([], [], **_CALIBRATED, label="calibrated")])
