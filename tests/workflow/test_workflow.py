@@ -113,7 +113,7 @@ def test_another_config_takes_the_place_of_the_default_one(tmp_path: Path) -> No
     run = snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall")
     assert planned(run) == {
         "problems": 1, "sample": 4, "score": 2, "grade": 4, "select": 4, "fit": 1, "report": 1,
-        "coverage": 1, "verifier_quality": 1, "plan_comparison": 1, "times": 1,
+        "verifier_quality": 1, "plan_comparison": 1, "times": 1,
     }  # fmt: skip
     assert "results/shipped" not in run.output
 
@@ -132,7 +132,7 @@ def test_revisions_plan_their_chains_and_every_length(tmp_path: Path) -> None:
     assert jobs == {
         "problems": 1, "sample": 4, "revise": 1, "score": 3, "grade": 5, "select": 4, "select_revisions": 3,
         "revision_rates": 1, "difficulty": 1, "allocate": 1, "fit": 1, "report": 1,
-        "coverage": 1, "verifier_quality": 1, "plan_comparison": 1, "times": 1,
+        "verifier_quality": 1, "plan_comparison": 1, "times": 1,
     }  # fmt: skip
     sharded = planned(
         snakemake(tmp_path, "-n", "--configfile", "tiny.yaml", "--forceall", "--config", "shards=2")
