@@ -195,8 +195,8 @@ def test_half_widths_follow_from_the_credits_of_a_study(path: Path) -> None:
     if plan.config.counts:
         pytest.skip("a study of counts has no forecast of precision")
     if not name.startswith("shipped"):
-        # The constants are of the shipped models. Real problems differ more, so fewer hang in the balance; of a
-        # model that is right once in twenty answers intervals are up to twice as wide as forecast.
+        # The constants are of the shipped models. Real problems differ more, so fewer hang in the balance; of
+        # a model that is right once in twenty answers intervals are up to twice as wide as forecast.
         assert min(ratios) > (0.5 if name == "smollm2-gsm8k" else 0.9)
         return
     assert np.mean([0.75 < ratio < 1.25 for ratio in ratios]) > 0.8
