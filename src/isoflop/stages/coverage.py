@@ -6,7 +6,8 @@ columns are described in docs/design/costs-and-fits.md.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,12 @@ from isoflop.claims.coverage import (
 from isoflop.claims.pretraining import best_trained, pretraining_rows, trained_policies
 from isoflop.errors import UserError, run_main
 from isoflop.files import read_table, table_metadata
-from isoflop.fits.evidence import Evidence
+from isoflop.fits.evidence import Evidence, Series
 from isoflop.fits.evidence_table import measured_schema, parameters, read_evidence
 from isoflop.registries import COST_MODELS, FITTED_COSTS
 from isoflop.results import write_result
 from isoflop.seeds import derive_seed
-from isoflop.specs import CoverageSpec
+from isoflop.specs import Backtest, CoverageSpec
 from isoflop.stages.shared.command import File, StageCommand
 from isoflop.strategy import Strategy
 from isoflop.tables import COUNTS
@@ -67,14 +68,13 @@ def main(arguments: Sequence[str]) -> None:
         here = evidence[str(table_metadata(table)["dataset"])]
         found = list(crossings(here, generator, sizes, spec.families, spec.costs))
         crossed.append(crossing_rows(found, spec.experiment, here.dataset, generator))
-        right = {
-            str(policy): (spec.fitted_to, _in_order(own, here))
-            for policy, own in table.to_pandas().groupby("policy", sort=False)
-        }
-        for policy in right:
-            if here.get(policy, Strategy(generator, COVERAGE)) is None:
+        counted = []
+        for policy, own in table.to_pandas().groupby("policy", sort=False):
+            series = here.get(str(policy), Strategy(generator, COVERAGE))
+            if series is None:
                 raise UserError(f"{path}: policy {policy} has no coverage in {files.credits}; run again")
-        predicted.append(_predicted(spec, here, generator, right))
+            counted.append(_Known(series, spec.fitted_to, *_in_order(own, here)))
+        predicted.append(_predicted(spec, here, generator, counted))
         # Pretraining is FLOPs, and can be added to nothing else.
         flops = [cost for cost in spec.costs if COST_MODELS[cost].unit == "FLOPs"] if spec.pretrained else []
         met = {**sizes, **spec.trained_parameters}
@@ -86,12 +86,12 @@ def main(arguments: Sequence[str]) -> None:
                 trained.append(pretraining_rows(best, spec.experiment, here.dataset, generator, cost))
     for generator, backtests in spec.sampled.items():
         for here in evidence.values():
-            found_here = {
-                policy: (one.known, _of_samples(here, policy, generator, one.samples))
+            drawn = [
+                _of_samples(series, one)
                 for policy, one in backtests.items()
-                if here.get(policy, Strategy(generator, COVERAGE)) is not None
-            }
-            predicted.append(_predicted(spec, here, generator, found_here))
+                if (series := here.get(policy, Strategy(generator, COVERAGE))) is not None
+            ]
+            predicted.append(_predicted(spec, here, generator, drawn))
     rows_of = [crossed] * bool(count) + [predicted] + [trained] * bool(spec.pretrained)
     for path, rows in zip(written, rows_of, strict=True):
         write_result(path, pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n"))
@@ -101,31 +101,33 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _predicted(
-    spec: CoverageSpec, evidence: Evidence, generator: str, known: Mapping[str, tuple[int, tuple[Ints, Ints]]]
-) -> pd.DataFrame:
-    """Backtests of one generator: of every policy, and their mean.
+class _Known(NamedTuple):
+    """The coverage of one policy; how many samples are known; samples and right ones of every problem."""
 
-    `known`: by policy, how many samples are known, and the samples and right ones of every problem.
-    """
+    series: Series
+    first: int
+    samples: Ints
+    correct: Ints
+
+
+def _predicted(
+    spec: CoverageSpec, evidence: Evidence, generator: str, known: Sequence[_Known]
+) -> pd.DataFrame:
+    """Backtests of one generator: of every policy, and their mean."""
     policies: list[list[Forecast]] = []
-    for policy, (first, counts) in known.items():
-        series = evidence.get(policy, Strategy(generator, COVERAGE))
-        assert series is not None  # looked for before
-        seed = derive_seed("coverage", spec.seed, generator, policy)
-        if told := forecasts(series, counts, evidence, first, seed):
+    for one in known:
+        seed = derive_seed("coverage", spec.seed, generator, one.series.policy)
+        if told := forecasts(one.series, (one.samples, one.correct), evidence, one.first, seed):
             policies.append(told)
     every = [one for told in [*policies, mean_forecasts(policies, evidence.level)] for one in told]
     return forecast_rows(every, spec.experiment, evidence.dataset, generator)
 
 
-def _of_samples(evidence: Evidence, policy: str, generator: str, samples: int) -> tuple[Ints, Ints]:
-    """Samples and right ones of every problem, whose share is the coverage of a single one."""
-    series = evidence.get(policy, Strategy(generator, COVERAGE))
-    assert series is not None  # looked for before
+def _of_samples(series: Series, backtest: Backtest) -> _Known:
+    """Of samples drawn here: the share of right ones is the coverage of a single one."""
     assert series.budgets[0] == 1  # others have no backtest
-    right = np.rint(series.credits[0] * samples).astype(np.int64)
-    return np.full_like(right, samples), right
+    right = np.rint(series.credits[0] * backtest.samples).astype(np.int64)
+    return _Known(series, backtest.known, np.full_like(right, backtest.samples), right)
 
 
 def _in_order(own: pd.DataFrame, evidence: Evidence) -> tuple[Ints, Ints]:
