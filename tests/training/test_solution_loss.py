@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from gradients import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
@@ -44,10 +45,7 @@ def test_pieces_add_up_to_the_models_own_loss_and_gradients(model, data):
         loss = solution_loss(model, batch, labels) / count
         gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     assert float(loss.detach()) == pytest.approx(float(own.detach()), rel=1e-5)
-    for ours, theirs in zip(gradients, expected, strict=True):
-        assert (ours is None) == (theirs is None)
-        if ours is not None:
-            assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert_alike(gradients, expected)
 
 
 def test_pieces_are_for_large_vocabularies(model):
